@@ -1,0 +1,121 @@
+//! Time and randomness come in here and nowhere else, so that a test can hold the time.
+//! Times are UTC microseconds; randomness is the system's alone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Serialize, Serializer};
+
+/// A moment in UTC, in microseconds since 1970. Written as RFC 3339 with six digits and `Z`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(i64);
+
+impl Moment {
+    /// From microseconds since 1970, as the database keeps them.
+    pub fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since 1970.
+    pub fn micros(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since 1970, as tokens carry them.
+    pub fn seconds(self) -> i64 {
+        self.0.div_euclid(1_000_000)
+    }
+
+    /// This moment moved on by `duration`; the far end of time if it would overflow.
+    pub fn after(self, duration: Duration) -> Self {
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_add(micros))
+    }
+
+    /// How long from `earlier` until this; zero when this is not later.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// Reads RFC 3339, for example `2026-11-24T15:00:00Z`; `None` if it is anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let at: jiff::Timestamp = text.parse().ok()?;
+        Some(Self(at.as_microsecond()))
+    }
+}
+
+impl std::fmt::Display for Moment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match jiff::Timestamp::from_microsecond(self.0) {
+            Ok(at) => write!(f, "{at:.6}"),
+            Err(_) => f.write_str("out of range"),
+        }
+    }
+}
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Where the time comes from: the system, or a test that holds it.
+#[derive(Clone)]
+pub struct Clock(Source);
+
+#[derive(Clone)]
+enum Source {
+    System,
+    Held(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// The system's clock.
+    pub fn system() -> Self {
+        Self(Source::System)
+    }
+
+    /// A clock that stands still until [`Clock::advance`] moves it.
+    pub fn held(at: Moment) -> Self {
+        Self(Source::Held(Arc::new(AtomicI64::new(at.micros()))))
+    }
+
+    /// Moves a held clock on; the system's clock takes no orders.
+    pub fn advance(&self, by: Duration) {
+        if let Source::Held(at) = &self.0 {
+            let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+            at.fetch_add(micros, Ordering::SeqCst);
+        }
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Moment {
+        match &self.0 {
+            Source::System => {
+                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                Moment(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+            }
+            Source::Held(at) => Moment(at.load(Ordering::SeqCst)),
+        }
+    }
+}
+
+/// The system would give no randomness. Nothing can be sealed or named without it.
+#[derive(Debug, thiserror::Error)]
+#[error("the system's random source failed")]
+pub struct NoRandomness;
+
+/// Fills `buffer` from the system's random source.
+pub fn fill_random(buffer: &mut [u8]) -> Result<(), NoRandomness> {
+    getrandom::fill(buffer).map_err(|_| NoRandomness)
+}
+
+/// A new identifier `PREFIX_` + ULID: 26 letters that sort by time, 80 random bits.
+pub fn new_id(prefix: &str, now: Moment) -> Result<String, NoRandomness> {
+    let mut random = [0; 16];
+    fill_random(&mut random)?;
+    let millis = u64::try_from(now.micros().div_euclid(1_000)).unwrap_or(0);
+    let id = ulid::Ulid::from_parts(millis, u128::from_be_bytes(random));
+    Ok(format!("{prefix}_{id}"))
+}
