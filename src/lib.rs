@@ -10,8 +10,20 @@
 //! sync ──▶ the vault's HTTP API; odoo ──▶ egress ──▶ the customer's Odoo ──▶ sink
 //! ```
 
+pub mod access;
+pub mod app;
+pub mod audit;
 pub mod clock;
+pub mod config;
 pub mod egress;
+pub mod error;
+pub mod http;
+pub mod ids;
 pub mod odoo;
+pub mod process;
+pub mod seal;
 pub mod secret;
+pub mod store;
 pub mod sync;
+pub mod telemetry;
+pub mod vault;

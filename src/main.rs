@@ -1,1 +1,216 @@
-fn main() {}
+//! `pawl`, the vault: reads the command line, prints for people, leaves the work to the library.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use pawl::app::{App, Setup, Signals};
+use pawl::clock::Clock;
+use pawl::config::{Config, Mode, VAULT_SETTINGS};
+use pawl::ids::{ClientId, OrgId, UserId};
+
+/// Keeps Odoo credentials and lends them for minutes to a read-only worker.
+#[derive(Parser)]
+#[command(name = "pawl", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  pawl serve                                              start, with embedded defaults
+  pawl token issue --org acme --user ada --role backend   a token to deposit with
+  pawl token issue --org acme --user ada --role worker    a token for pawl-sync
+  pawl doctor                                             what is in force, and what is wrong with it
+
+Settings come from PAWL_* in the environment, over pawl.toml, over the defaults; `pawl serve --help`
+lists them.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the API until SIGTERM; open requests finish, for ten seconds at most
+    #[command(after_help = settings_help())]
+    Serve,
+    /// Set up once what production does not make by itself: the database, the issuer, a key if none is there
+    #[command(
+        after_help = "Example:\n  PAWL_MODE=production PAWL_KEY_SOURCE=file:/etc/pawl/master.json … pawl init"
+    )]
+    Init,
+    /// Tokens from this vault's own issuer
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
+    /// Show what is in force and what is wrong with it; secrets are left out
+    Doctor,
+    /// Print the OpenAPI document
+    Openapi,
+}
+
+#[derive(Subcommand)]
+enum TokenCommand {
+    /// Mint a token and print it, alone, on standard output
+    #[command(
+        after_help = "Example:\n  PAWL_TOKEN=$(pawl token issue --org acme --user ada --role backend --client shop)"
+    )]
+    Issue(Issue),
+}
+
+#[derive(Args)]
+struct Issue {
+    /// The customer
+    #[arg(long)]
+    org: String,
+    /// The person in that org
+    #[arg(long)]
+    user: String,
+    /// backend, worker, owner or auditor
+    #[arg(long)]
+    role: String,
+    /// The service that will call with it
+    #[arg(long, default_value = "cli")]
+    client: String,
+    /// How long it lives: 30s, 15m; at most 15m
+    #[arg(long, default_value = "15m", value_parser = parse_life)]
+    ttl: Duration,
+}
+
+fn settings_help() -> String {
+    let lines =
+        VAULT_SETTINGS.iter().map(|(name, what)| format!("  PAWL_{:<16} {what}", name.to_uppercase()));
+    let lines: Vec<String> = lines.collect();
+    format!(
+        "Settings (in pawl.toml the names are lower case, without PAWL_):\n{}\n\nExamples:\n  pawl serve\n  \
+         PAWL_LISTEN=127.0.0.1:8000 PAWL_LOG=debug pawl serve",
+        lines.join("\n")
+    )
+}
+
+fn parse_life(text: &str) -> Result<Duration, String> {
+    let seconds = match (text.strip_suffix('s'), text.strip_suffix('m')) {
+        (Some(seconds), _) => seconds.parse::<u64>().ok(),
+        (None, Some(minutes)) => minutes.parse::<u64>().ok().and_then(|minutes| minutes.checked_mul(60)),
+        (None, None) => None,
+    };
+    seconds.map(Duration::from_secs).ok_or_else(|| "must be such as 30s or 15m".into())
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "pawl: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+fn run(command: Command) -> Result<ExitCode, Failure> {
+    if let Command::Openapi = command {
+        let document = serde_json::to_string_pretty(&pawl::http::document())?;
+        writeln!(std::io::stdout(), "{document}")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    pawl::process::harden()?;
+    if let Command::Doctor = command {
+        return doctor();
+    }
+    let config = Config::load()?;
+    pawl::telemetry::start(&config.log)?;
+    match command {
+        Command::Serve => serve(config),
+        Command::Init => init(config),
+        Command::Token { command: TokenCommand::Issue(issue) } => issue_token(config, &issue),
+        Command::Doctor | Command::Openapi => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn serve(config: Config) -> Result<ExitCode, Failure> {
+    let (mode, data_dir, database) = (config.mode, config.data_dir.clone(), config.database.clone());
+    let (key_file, app) = (config.key_file.clone(), App::open(config, Clock::system())?);
+    let key = app.key().clone();
+    actix_web::rt::System::new().block_on(async move {
+        let serving = app.serve(Signals::Heed)?;
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "pawl listens on http://{}", serving.address())?;
+        writeln!(out, "data: {} (database {})", data_dir.display(), database.display())?;
+        writeln!(out, "keys: {} (sealing with {key})", key_file.display())?;
+        writeln!(out, "token: pawl token issue --org ORG --user USER --role backend")?;
+        match mode {
+            Mode::Embedded => writeln!(
+                out,
+                "mode: embedded, the default: one machine, SQLite, loopback; PAWL_MODE=production for the rest"
+            )?,
+            Mode::Production => writeln!(out, "mode: production")?,
+        }
+        out.flush()?;
+        drop(out);
+        serving.run().await?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn init(config: Config) -> Result<ExitCode, Failure> {
+    let (database, key_file) = (config.database.clone(), config.key_file.clone());
+    let app = App::open_with(config, Clock::system(), Setup::Make)?;
+    let mut out = std::io::stdout();
+    writeln!(out, "database: {}", database.display())?;
+    writeln!(out, "keys: {} (sealing with {})", key_file.display(), app.key())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn issue_token(config: Config, issue: &Issue) -> Result<ExitCode, Failure> {
+    if !config.may_issue_tokens() {
+        return Err("in production tokens are minted here only with PAWL_OWN_ISSUER=on".into());
+    }
+    let org = OrgId::parse(&issue.org).map_err(|e| format!("--org {e}"))?;
+    let user = UserId::parse(&issue.user).map_err(|e| format!("--user {e}"))?;
+    let client = ClientId::parse(&issue.client).map_err(|e| format!("--client {e}"))?;
+    let app = App::open_with(config, Clock::system(), Setup::Use)?;
+    let token = app.issue_token((&org, &user, &client), &issue.role, issue.ttl)?;
+    writeln!(std::io::stdout(), "{}", token.expose())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says everything it finds, and fails if anything is wrong.
+fn doctor() -> Result<ExitCode, Failure> {
+    let mut out = std::io::stdout().lock();
+    let config = match Config::load() {
+        Ok(config) => config,
+        Err(refused) => {
+            for line in refused.0 {
+                writeln!(out, "wrong     {line}")?;
+            }
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    writeln!(out, "mode      {}", config.mode)?;
+    writeln!(out, "listen    {}", config.listen)?;
+    writeln!(out, "data      {}", config.data_dir.display())?;
+    writeln!(out, "database  {}", config.database.display())?;
+    writeln!(out, "keys      {}", config.key_file.display())?;
+    writeln!(out, "issuer    {} (minting here: {})", config.issuer, config.may_issue_tokens())?;
+    writeln!(out, "egress    {}", config.egress_allow)?;
+    writeln!(out, "memory    core dumps off, not dumpable")?;
+    if !config.database.exists() {
+        let how = if config.mode == Mode::Embedded { "pawl serve" } else { "pawl init" };
+        writeln!(out, "wrong     nothing is set up yet: run `{how}`")?;
+        return Ok(ExitCode::FAILURE);
+    }
+    match App::open_with(config, Clock::system(), Setup::Use) {
+        Ok(app) => {
+            writeln!(out, "ok        the database opens, {} is held and opens the issuer's key", app.key())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            writeln!(out, "wrong     {error}")?;
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Who calls and what they may do. A [`Caller`] comes only out of a verified token, a [`Scope`]
+//! only out of a caller, and what a role may do only out of `policies/access.toml`.
+
+mod caller;
+mod jwt;
+mod policy;
+mod scope;
+mod token;
+
+pub use caller::{Caller, Denied};
+pub use policy::{Action, Policy, PolicyRefused, Role};
+pub use scope::{Scope, UserScope};
+pub use token::{Claims, IssuerKey, MAX_TOKEN_LIFE, NotIssued, TokenRefused, Tokens};

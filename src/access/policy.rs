@@ -1,0 +1,178 @@
+//! `policies/access.toml`, parsed once: role × reach → actions. Code names actions; the file grants.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+macro_rules! actions {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// What can be done to the vault.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Action {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Action {
+            /// Every action there is.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// Its name in the policy and in the trail.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+        }
+    };
+}
+
+actions! {
+    /// Seal a credential and keep it.
+    Deposit = "connection.deposit",
+    /// List connections.
+    ListConnections = "connection.list",
+    /// Show one connection, without its secret.
+    ShowConnection = "connection.show",
+    /// Forget a connection and its credential.
+    Forget = "connection.forget",
+    /// Borrow a credential, opened.
+    Lend = "lease.lend",
+    /// List open leases.
+    ListLeases = "lease.list",
+    /// Hand a lease back.
+    ReturnLease = "lease.return",
+    /// Read the org's trail.
+    ReadAudit = "audit.read",
+}
+
+/// A named set of grants; the names are the file's.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Role(String);
+
+impl Role {
+    /// Its name in tokens and in the policy.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// How far a grant goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    OwnUser,
+    OwnOrg,
+}
+
+/// The policy says something that this vault does not know.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyRefused {
+    /// Not TOML, or a member that no role has.
+    #[error("policies/access.toml: {0}")]
+    Form(String),
+    /// No such action.
+    #[error("policies/access.toml: role {role} names the action {action}, which does not exist")]
+    UnknownAction {
+        /// The role.
+        role: String,
+        /// The text that is no action.
+        action: String,
+    },
+}
+
+/// What every role may do.
+pub struct Policy(BTreeMap<Role, Grants>);
+
+#[derive(Default)]
+struct Grants {
+    reaches: Vec<(Action, Reach)>,
+    lends: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RoleInFile {
+    #[serde(default)]
+    own_user: Vec<String>,
+    #[serde(default)]
+    own_org: Vec<String>,
+    #[serde(default)]
+    lends: Vec<String>,
+}
+
+impl Policy {
+    /// The policy compiled into this binary.
+    pub fn embedded() -> Result<Self, PolicyRefused> {
+        Self::parse(include_str!("../../policies/access.toml"))
+    }
+
+    fn parse(text: &str) -> Result<Self, PolicyRefused> {
+        let file: BTreeMap<String, RoleInFile> =
+            toml::from_str(text).map_err(|e| PolicyRefused::Form(e.message().to_owned()))?;
+        let mut roles = BTreeMap::new();
+        for (name, role) in file {
+            let mut grants = Grants { lends: role.lends, ..Grants::default() };
+            for (texts, reach) in [(role.own_user, Reach::OwnUser), (role.own_org, Reach::OwnOrg)] {
+                for text in texts {
+                    let action = Action::ALL.iter().copied().find(|a| a.as_str() == text);
+                    let action = action
+                        .ok_or_else(|| PolicyRefused::UnknownAction { role: name.clone(), action: text })?;
+                    grants.reaches.push((action, reach));
+                }
+            }
+            roles.insert(Role(name), grants);
+        }
+        Ok(Self(roles))
+    }
+
+    /// The role of that name, if the policy has it.
+    pub fn role(&self, name: &str) -> Option<Role> {
+        self.0.keys().find(|role| role.0 == name).cloned()
+    }
+
+    /// The furthest that any of `roles` reaches with `action`.
+    pub(super) fn reach(&self, roles: &[Role], action: Action) -> Option<Reach> {
+        let reaches: Vec<Reach> = self
+            .grants(roles)
+            .flat_map(|grants| &grants.reaches)
+            .filter(|(granted, _)| *granted == action)
+            .map(|(_, reach)| *reach)
+            .collect();
+        match reaches.contains(&Reach::OwnOrg) {
+            true => Some(Reach::OwnOrg),
+            false => reaches.first().copied(),
+        }
+    }
+
+    /// The kinds of credential that `roles` may borrow.
+    pub(super) fn lends(&self, roles: &[Role]) -> Vec<String> {
+        self.grants(roles).flat_map(|grants| grants.lends.clone()).collect()
+    }
+
+    fn grants<'a>(&'a self, roles: &'a [Role]) -> impl Iterator<Item = &'a Grants> {
+        roles.iter().filter_map(|role| self.0.get(role))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_grants_and_nothing_else_does() {
+        let policy = Policy::embedded().unwrap();
+        let roles = |name: &str| vec![policy.role(name).unwrap()];
+        assert_eq!(policy.reach(&roles("backend"), Action::Deposit), Some(Reach::OwnUser));
+        assert_eq!(policy.reach(&roles("backend"), Action::Lend), None);
+        assert_eq!(policy.reach(&roles("owner"), Action::Lend), None);
+        assert_eq!(policy.reach(&roles("owner"), Action::Forget), Some(Reach::OwnOrg));
+        assert!(Action::ALL.iter().all(|a| policy.reach(&roles("operator"), *a).is_none()));
+        assert!(policy.role("root").is_none());
+    }
+
+    #[test]
+    fn an_action_that_does_not_exist_is_refused_by_name() {
+        let refused = Policy::parse("[x]\nown_user = [\"connection.steal\"]").err().unwrap();
+        assert!(refused.to_string().contains("connection.steal"));
+        assert!(Policy::parse("[x]\nanything = []").is_err());
+    }
+}

@@ -1,0 +1,56 @@
+//! Whose rows a call may touch. Can be made only in this room, so that no query can be written
+//! without a caller who was allowed it.
+
+use crate::ids::{OrgId, UserId};
+
+/// One user of one org: what sealing and lending need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserScope {
+    org: OrgId,
+    user: UserId,
+}
+
+impl UserScope {
+    pub(super) fn new(org: OrgId, user: UserId) -> Self {
+        Self { org, user }
+    }
+
+    /// The org.
+    pub fn org(&self) -> &OrgId {
+        &self.org
+    }
+
+    /// The user.
+    pub fn user(&self) -> &UserId {
+        &self.user
+    }
+}
+
+/// Whose rows: one user's, or a whole org's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    org: OrgId,
+    user: Option<UserId>,
+}
+
+impl Scope {
+    pub(super) fn of_org(org: OrgId) -> Self {
+        Self { org, user: None }
+    }
+
+    /// The org that every row must have.
+    pub fn org(&self) -> &OrgId {
+        &self.org
+    }
+
+    /// The user that every row must have; `None` for the whole org.
+    pub fn user(&self) -> Option<&UserId> {
+        self.user.as_ref()
+    }
+}
+
+impl From<UserScope> for Scope {
+    fn from(scope: UserScope) -> Self {
+        Self { org: scope.org, user: Some(scope.user) }
+    }
+}

@@ -1,0 +1,158 @@
+//! One record of the trail: who did what to what, how it ended, and nothing secret.
+
+use std::collections::BTreeMap;
+
+use crate::access::{Action, Caller};
+use crate::clock::{Moment, NoRandomness};
+use crate::ids::{ClientId, ConnectionId, EventId, LeaseId, OrgId, RequestId, UserId};
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done.
+    Done,
+    /// Done, and what it told: a loan came back unused, say.
+    DoneWith(&'static str),
+    /// Not done, with the stable name of the cause.
+    Refused(&'static str),
+}
+
+/// What it was done to.
+#[derive(Clone, Copy, Default)]
+pub struct Subject<'a> {
+    /// The connection.
+    pub connection: Option<&'a ConnectionId>,
+    /// The lease.
+    pub lease: Option<&'a LeaseId>,
+}
+
+/// Who did it, by which request.
+#[derive(Clone)]
+pub struct Actor {
+    /// The caller.
+    pub caller: Caller,
+    /// Their request.
+    pub request: RequestId,
+}
+
+/// An event whose bytes are fixed: rendered once, stored and hashed as they are.
+#[derive(Clone, Debug)]
+pub struct AuditEvent {
+    org: Option<OrgId>,
+    bytes: String,
+}
+
+impl AuditEvent {
+    /// An event of a caller's doing, in the caller's org.
+    pub fn of(
+        Actor { caller, request }: &Actor,
+        action: Action,
+        subject: Subject,
+        outcome: Outcome,
+        now: Moment,
+    ) -> Result<Self, NoRandomness> {
+        let mut members = Members::new(now, action.as_str(), outcome)?;
+        members.who(caller.org(), caller.user(), caller.client());
+        members.text("request_id", request.as_str());
+        if let Some(connection) = subject.connection {
+            members.text("connection_id", connection.as_str());
+        }
+        if let Some(lease) = subject.lease {
+            members.text("lease_id", lease.as_str());
+        }
+        Ok(members.render(Some(caller.org().clone())))
+    }
+
+    /// A token minted on the host for somebody, in their org.
+    pub fn token_issued(
+        (org, user, client): (&OrgId, &UserId, &ClientId),
+        role: &str,
+        expires_at: Moment,
+        now: Moment,
+    ) -> Result<Self, NoRandomness> {
+        let mut members = Members::new(now, "token.issue", Outcome::Done)?;
+        members.who(org, user, client);
+        members.text("role", role);
+        members.text("expires_at", &expires_at.to_string());
+        Ok(members.render(Some(org.clone())))
+    }
+
+    /// Something the vault did for itself, in its own chain: made a key, made an issuer.
+    pub fn of_vault(action: &'static str, subject: &str, now: Moment) -> Result<Self, NoRandomness> {
+        let mut members = Members::new(now, action, Outcome::Done)?;
+        members.text("subject", subject);
+        Ok(members.render(None))
+    }
+
+    /// Whose trail it belongs to; `None` for the vault's own.
+    pub fn org(&self) -> Option<&OrgId> {
+        self.org.as_ref()
+    }
+
+    /// The canonical bytes: a JSON object, members sorted, no white space, texts alone.
+    pub fn as_str(&self) -> &str {
+        &self.bytes
+    }
+}
+
+struct Members(BTreeMap<&'static str, String>);
+
+impl Members {
+    fn new(now: Moment, action: &str, outcome: Outcome) -> Result<Self, NoRandomness> {
+        let mut members = Self(BTreeMap::new());
+        members.text("id", EventId::new(now)?.as_str());
+        members.text("at", &now.to_string());
+        members.text("action", action);
+        match outcome {
+            Outcome::Done => members.text("outcome", "done"),
+            Outcome::DoneWith(result) => {
+                members.text("outcome", "done");
+                members.text("result", result);
+            }
+            Outcome::Refused(cause) => {
+                members.text("outcome", "refused");
+                members.text("cause", cause);
+            }
+        }
+        Ok(members)
+    }
+
+    fn who(&mut self, org: &OrgId, user: &UserId, client: &ClientId) {
+        self.text("org", org.as_str());
+        self.text("user", user.as_str());
+        self.text("client_id", client.as_str());
+    }
+
+    fn text(&mut self, name: &'static str, value: &str) {
+        self.0.insert(name, value.to_owned());
+    }
+
+    fn render(self, org: Option<OrgId>) -> AuditEvent {
+        // Texts under texts always render.
+        let bytes = serde_json::to_string(&self.0).unwrap_or_default();
+        AuditEvent { org, bytes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::{GENESIS, link};
+
+    #[test]
+    fn bytes_are_canonical_and_the_chain_tells_every_change() {
+        let now = Moment::from_micros(1_700_000_000_000_001);
+        let event = AuditEvent::of_vault("key.make", "k1", now).unwrap();
+        let parsed: BTreeMap<String, String> = serde_json::from_str(event.as_str()).unwrap();
+        assert_eq!(serde_json::to_string(&parsed).unwrap(), event.as_str());
+        assert_eq!(parsed["at"], "2023-11-14T22:13:20.000001Z");
+
+        let hash = |org: Option<&OrgId>, seq, bytes: &str| link(org, seq, &GENESIS, bytes.as_bytes());
+        let first = hash(None, 1, event.as_str());
+        let other = OrgId::parse("o").unwrap();
+        assert_ne!(first, hash(Some(&other), 1, event.as_str()));
+        assert_ne!(first, hash(None, 2, event.as_str()));
+        assert_ne!(first, hash(None, 1, &event.as_str().replace("k1", "k2")));
+        assert_ne!(first, link(None, 1, &first, event.as_str().as_bytes()));
+    }
+}

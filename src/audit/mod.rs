@@ -1,0 +1,7 @@
+//! What an event is and how events chain: types and hashing, no database.
+
+mod chain;
+mod event;
+
+pub use chain::{GENESIS, Hash, link};
+pub use event::{Actor, AuditEvent, Outcome, Subject};

@@ -1,0 +1,348 @@
+//! What the vault is told: embedded defaults, under `pawl.toml`, under `PAWL_*`.
+//! Every name is in one table; a name that is not is refused. Nothing here holds a secret.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::egress::Exceptions;
+
+/// Every setting of the vault: its name in `pawl.toml`, and what it is for.
+/// In the environment the name is `PAWL_` and upper case.
+pub const VAULT_SETTINGS: &[(&str, &str)] = &[
+    ("mode", "embedded (default) or production"),
+    ("data_dir", "where the embedded database and key file lie (./pawl-data)"),
+    ("listen", "IP and port to listen on (127.0.0.1:7295)"),
+    ("database_url", "sqlite:PATH (the default is pawl.db in the data directory)"),
+    ("key_source", "file:PATH (the default is master.json in the data directory)"),
+    ("key_file_apart", "yes: the key file is on other storage than the database and its backups"),
+    ("egress_allow", "comma-separated [ORG@]host|cidr[:port] that may be private or plain http"),
+    ("log", "what to log (warn,pawl=info)"),
+    ("tls", "terminated-on-this-host: a proxy on this host speaks TLS for us"),
+    ("public_url", "the issuer of our tokens (urn:pawl)"),
+    ("own_issuer", "on: `pawl token issue` may mint tokens in production"),
+];
+
+/// Every setting of the worker, which shares the prefix.
+pub const WORKER_SETTINGS: &[(&str, &str)] = &[
+    ("url", "where the vault listens (http://127.0.0.1:7295)"),
+    ("token", "the bearer token, or token_file"),
+    ("token_file", "the file that holds the bearer token"),
+    ("egress_allow", "comma-separated host|cidr[:port] that may be private or plain http"),
+    ("log", "what to log"),
+];
+
+const PREFIX: &str = "PAWL_";
+
+/// How strict the vault is with its surroundings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// For one machine and for trying it: SQLite in the data directory, loopback only.
+    Embedded,
+    /// Everything else: makes nothing by itself and refuses what is not safe.
+    Production,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Embedded => "embedded",
+            Self::Production => "production",
+        })
+    }
+}
+
+/// What is in force. Holds paths and addresses, never a secret.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Embedded or production.
+    pub mode: Mode,
+    /// The data directory, mode 0700.
+    pub data_dir: PathBuf,
+    /// Where the API listens.
+    pub listen: SocketAddr,
+    /// The SQLite file.
+    pub database: PathBuf,
+    /// The key file.
+    pub key_file: PathBuf,
+    /// The operator says that the key file does not share the database's fate.
+    pub key_file_apart: bool,
+    /// Hosts that may be private or plain http.
+    pub egress_allow: Exceptions,
+    /// The log filter.
+    pub log: String,
+    /// A proxy on this host terminates TLS.
+    pub tls_terminated_here: bool,
+    /// `iss` of our tokens.
+    pub issuer: String,
+    /// `pawl token issue` may mint in production.
+    pub own_issuer: bool,
+}
+
+/// Everything that is wrong with the settings, each named, so that one start shows all of it.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct ConfigRefused(pub Vec<String>);
+
+impl Config {
+    /// Reads `pawl.toml` in the working directory, if there is one, and the environment.
+    pub fn load() -> Result<Self, ConfigRefused> {
+        let file = match std::fs::read_to_string("pawl.toml") {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(e) => return Err(ConfigRefused(vec![format!("pawl.toml can't be read: {e}")])),
+        };
+        Self::from(&file, std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v))))
+    }
+
+    /// The configuration that `file` (the text of a `pawl.toml`) and `environment` make.
+    pub fn from(
+        file: &str,
+        environment: impl Iterator<Item = (String, std::ffi::OsString)>,
+    ) -> Result<Self, ConfigRefused> {
+        let mut wrong = Vec::new();
+        let mut given = file_settings(file, &mut wrong);
+        given.extend(environment_settings(environment, VAULT_SETTINGS, WORKER_SETTINGS, &mut wrong));
+        let mut settings = Settings { given, wrong };
+
+        let mode = settings.choice(
+            "mode",
+            &[("embedded", Mode::Embedded), ("production", Mode::Production)],
+            Mode::Embedded,
+        );
+        let data_dir = PathBuf::from(settings.text("data_dir").unwrap_or_else(|| "pawl-data".into()));
+        let listen = settings.listen();
+        let database =
+            settings.prefixed_path("database_url", "sqlite:").unwrap_or_else(|| data_dir.join("pawl.db"));
+        let key_file =
+            settings.prefixed_path("key_source", "file:").unwrap_or_else(|| data_dir.join("master.json"));
+        let config = Self {
+            mode,
+            listen,
+            database,
+            key_file,
+            key_file_apart: settings.choice("key_file_apart", &[("yes", true), ("no", false)], false),
+            egress_allow: settings.exceptions(),
+            log: settings.text("log").unwrap_or_else(|| "warn,pawl=info".into()),
+            tls_terminated_here: settings.choice("tls", &[("terminated-on-this-host", true)], false),
+            issuer: settings.text("public_url").unwrap_or_else(|| "urn:pawl".into()),
+            own_issuer: settings.choice("own_issuer", &[("on", true), ("off", false)], false),
+            data_dir,
+        };
+        let mut wrong = settings.wrong;
+        wrong.extend(config.refusals());
+        if wrong.is_empty() { Ok(config) } else { Err(ConfigRefused(wrong)) }
+    }
+
+    /// Whether `pawl token issue` may mint here.
+    pub fn may_issue_tokens(&self) -> bool {
+        self.mode == Mode::Embedded || self.own_issuer
+    }
+
+    /// What this mode does not stand for, one sentence each.
+    fn refusals(&self) -> Vec<String> {
+        match self.mode {
+            Mode::Embedded => self.embedded_refusals(),
+            Mode::Production => self.production_refusals(),
+        }
+    }
+
+    fn embedded_refusals(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if !self.listen.ip().is_loopback() {
+            wrong.push(format!(
+                "PAWL_LISTEN is {}: embedded mode listens on loopback only; set PAWL_MODE=production",
+                self.listen
+            ));
+        }
+        if !lies_in(&self.database, &self.data_dir) {
+            wrong.push(
+                "PAWL_DATABASE_URL lies outside the data directory: embedded mode keeps its database there; \
+                 set PAWL_MODE=production"
+                    .into(),
+            );
+        }
+        wrong
+    }
+
+    fn production_refusals(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if lies_in(&self.key_file, &self.data_dir) {
+            wrong.push(
+                "PAWL_KEY_SOURCE: the key file lies in the data directory, beside what it opens".into(),
+            );
+        }
+        if !self.key_file_apart {
+            wrong.push(
+                "PAWL_KEY_FILE_APART: say yes when the key file is on other storage than the database and its \
+                 backups"
+                    .into(),
+            );
+        }
+        if !self.tls_terminated_here {
+            wrong.push(
+                "PAWL_TLS: this version listens without TLS, so it must be terminated-on-this-host, by a proxy \
+                 beside it"
+                    .into(),
+            );
+        } else if !self.listen.ip().is_loopback() {
+            wrong.push(format!(
+                "PAWL_LISTEN is {}: with PAWL_TLS=terminated-on-this-host it must be loopback",
+                self.listen
+            ));
+        }
+        if self.egress_allow.covers_local() {
+            wrong.push("PAWL_EGRESS_ALLOW has an exception for loopback or link-local addresses".into());
+        }
+        if self.egress_allow.any_without_org() {
+            wrong.push("PAWL_EGRESS_ALLOW has an exception without its org: write ORG@host".into());
+        }
+        wrong
+    }
+}
+
+/// Whether `path` lies in `dir`, as far as the file system can tell; as written when it can't.
+fn lies_in(path: &Path, dir: &Path) -> bool {
+    let real = |p: &Path| -> Option<PathBuf> {
+        let absolute = std::path::absolute(p).ok()?;
+        match (std::fs::canonicalize(&absolute), absolute.parent(), absolute.file_name()) {
+            (Ok(real), _, _) => Some(real),
+            (Err(_), Some(parent), Some(name)) => {
+                Some(std::fs::canonicalize(parent).unwrap_or_else(|_| parent.to_path_buf()).join(name))
+            }
+            (Err(_), _, _) => Some(absolute),
+        }
+    };
+    match (real(path), real(dir)) {
+        (Some(path), Some(dir)) => path.starts_with(dir),
+        _ => path.starts_with(dir),
+    }
+}
+
+struct Settings {
+    given: BTreeMap<String, String>,
+    wrong: Vec<String>,
+}
+
+impl Settings {
+    fn text(&mut self, name: &str) -> Option<String> {
+        let text = self.given.remove(name)?;
+        if text.is_empty() {
+            self.wrong.push(format!("{} is empty", spoken(name)));
+            return None;
+        }
+        Some(text)
+    }
+
+    fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)], default: T) -> T {
+        let Some(text) = self.text(name) else { return default };
+        match choices.iter().find(|(choice, _)| *choice == text) {
+            Some((_, value)) => *value,
+            None => {
+                let all: Vec<_> = choices.iter().map(|(choice, _)| *choice).collect();
+                self.wrong.push(format!("{} must be {}", spoken(name), all.join(" or ")));
+                default
+            }
+        }
+    }
+
+    fn listen(&mut self) -> SocketAddr {
+        let default = SocketAddr::from(([127, 0, 0, 1], 7295));
+        let Some(text) = self.text("listen") else { return default };
+        text.parse().unwrap_or_else(|_| {
+            self.wrong.push("PAWL_LISTEN must be an IP address and a port, such as 127.0.0.1:7295".into());
+            default
+        })
+    }
+
+    fn prefixed_path(&mut self, name: &str, prefix: &str) -> Option<PathBuf> {
+        let text = self.text(name)?;
+        if let Some(path) = text.strip_prefix(prefix) {
+            return Some(PathBuf::from(path));
+        }
+        self.wrong
+            .push(not_built(&text).unwrap_or_else(|| format!("{} must begin with {prefix}", spoken(name))));
+        None
+    }
+
+    fn exceptions(&mut self) -> Exceptions {
+        let Some(text) = self.text("egress_allow") else { return Exceptions::default() };
+        text.parse().unwrap_or_else(|e| {
+            self.wrong.push(format!("PAWL_EGRESS_ALLOW: {e}"));
+            Exceptions::default()
+        })
+    }
+}
+
+/// What to say of a backend that this binary lacks.
+fn not_built(text: &str) -> Option<String> {
+    let (what, feature, built) = if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+        ("PAWL_DATABASE_URL names PostgreSQL", "postgres", cfg!(feature = "postgres"))
+    } else if text.starts_with("aws-secretsmanager:") {
+        ("PAWL_KEY_SOURCE names AWS Secrets Manager", "aws", cfg!(feature = "aws"))
+    } else {
+        return None;
+    };
+    Some(if built {
+        format!("{what}: this version of Pawl does not have it yet")
+    } else {
+        format!(
+            "{what}: this binary was built without it; rebuild with: cargo build --release --features {feature}"
+        )
+    })
+}
+
+fn spoken(name: &str) -> String {
+    format!("{PREFIX}{}", name.to_uppercase())
+}
+
+fn file_settings(file: &str, wrong: &mut Vec<String>) -> BTreeMap<String, String> {
+    let table: toml::Table = match file.parse() {
+        Ok(table) => table,
+        Err(_) => {
+            wrong.push("pawl.toml is not TOML".into());
+            return BTreeMap::new();
+        }
+    };
+    let mut given = BTreeMap::new();
+    for (name, value) in table {
+        match value {
+            _ if !VAULT_SETTINGS.iter().any(|(known, _)| *known == name) => {
+                wrong.push(format!("pawl.toml: {name} is no setting; `pawl serve --help` lists them"));
+            }
+            toml::Value::String(text) => {
+                given.insert(name, text);
+            }
+            _ => wrong.push(format!("pawl.toml: {name} must be a text in quotes")),
+        }
+    }
+    given
+}
+
+/// The settings of `known` that `environment` gives. A `PAWL_` name that neither `known` nor
+/// `tolerated` (the other program's) has is wrong, by name.
+pub fn environment_settings(
+    environment: impl Iterator<Item = (String, std::ffi::OsString)>,
+    known: &[(&str, &str)],
+    tolerated: &[(&str, &str)],
+    wrong: &mut Vec<String>,
+) -> BTreeMap<String, String> {
+    let has = |names: &[(&str, &str)], name: &str| names.iter().any(|(n, _)| *n == name);
+    let mut given = BTreeMap::new();
+    for (variable, value) in environment {
+        let Some(name) = variable.strip_prefix(PREFIX) else { continue };
+        let lower = name.to_lowercase();
+        if spoken(&lower) != variable || !(has(known, &lower) || has(tolerated, &lower)) {
+            wrong.push(format!("{variable} is no setting; --help lists them"));
+        } else if has(known, &lower) {
+            match value.into_string() {
+                Ok(text) => {
+                    given.insert(lower, text);
+                }
+                Err(_) => wrong.push(format!("{variable} is not UTF-8")),
+            }
+        }
+    }
+    given
+}

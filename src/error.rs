@@ -1,0 +1,112 @@
+//! What can go wrong, in the domain's words. `http/problem.rs` maps each to an answer.
+
+use crate::access::Action;
+use crate::clock::{Moment, NoRandomness};
+use crate::ids::{ConnectionId, IdRefused};
+use crate::store::{LendRefused, StoreError};
+
+/// One thing wrong with one member of what was sent. Never quotes a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldError {
+    /// The member, with dots for depth: `credential.secret`.
+    pub field: String,
+    /// The stable name of the rule.
+    pub rule: &'static str,
+    /// The rule as a sentence.
+    pub detail: String,
+}
+
+impl FieldError {
+    /// `field` breaks `rule`, which says `detail`.
+    pub fn new(field: &str, rule: &'static str, detail: impl Into<String>) -> Self {
+        Self { field: field.to_owned(), rule, detail: detail.into() }
+    }
+
+    /// `field` is no identifier of its kind.
+    pub fn of_id(field: &str, refused: IdRefused) -> Self {
+        Self::new(field, refused.rule(), refused.to_string())
+    }
+}
+
+/// Why the vault did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No role of the caller grants it.
+    #[error("no role of this token grants {}", .0.as_str())]
+    Denied(Action),
+    /// What was sent breaks rules.
+    #[error("what was sent breaks {} rules", .0.len())]
+    Invalid(Vec<FieldError>),
+    /// The caller's scope has no such thing.
+    #[error("there is no such thing here")]
+    NotFound,
+    /// There is a connection for that address already.
+    #[error("there is a connection for that address already")]
+    Duplicate(ConnectionId),
+    /// Another run holds the exclusive lease.
+    #[error("another run holds this connection's sync lease")]
+    LeaseHeld {
+        /// At the latest until then.
+        until: Moment,
+        /// When that was found.
+        now: Moment,
+    },
+    /// The lease was ended or its time is over.
+    #[error("the lease has ended")]
+    LeaseEnded,
+    /// The lease was lent to another client.
+    #[error("the lease was lent to another client")]
+    NotHolder,
+    /// The caller may not borrow this kind of credential.
+    #[error("no role of this token may borrow this kind of credential")]
+    KindNotAllowed,
+    /// The stored value was not sealed for the place where it lies.
+    #[error("the stored credential does not open where it lies")]
+    DoesNotOpen,
+    /// The stored value names a key that is not held.
+    #[error("the key of the stored credential is not held")]
+    KeyNotHeld,
+    /// The database or the system could not do it now. No secret was sent.
+    #[error("the vault can't do this now: {0}")]
+    Unavailable(String),
+    /// A stored row holds what the vault never writes.
+    #[error("a stored row is damaged: {0}")]
+    Damaged(&'static str),
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Damaged(table) => Self::Damaged(table),
+            error @ (StoreError::NoDatabase(_)
+            | StoreError::Unavailable(_)
+            | StoreError::Duplicate
+            | StoreError::KeyMayNotSeal(_)) => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<NoRandomness> for Error {
+    fn from(error: NoRandomness) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<FieldError> for Error {
+    fn from(error: FieldError) -> Self {
+        Self::Invalid(vec![error])
+    }
+}
+
+impl Error {
+    /// What a refused lend found at `now` is to the caller.
+    pub(crate) fn of_lend(refused: LendRefused, now: Moment) -> Self {
+        match refused {
+            LendRefused::NotFound => Self::NotFound,
+            LendRefused::Held(held) => Self::LeaseHeld { until: held.until, now },
+            LendRefused::KindNotAllowed => Self::KindNotAllowed,
+            LendRefused::UnknownKey(_) | LendRefused::RetiredKey(_) => Self::KeyNotHeld,
+            LendRefused::DoesNotOpen => Self::DoesNotOpen,
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! A handler's arguments are its validation: who acts, which id, which page, which body. What does
+//! not parse is answered here, field and rule, and never quoted.
+
+use std::future::{Future, Ready, ready};
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use futures_util::StreamExt;
+use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
+
+use crate::access::TokenRefused;
+use crate::audit::Actor;
+use crate::error::FieldError;
+use crate::http::State;
+use crate::http::problem::{Kind, Problem};
+use crate::ids::{ConnectionId, IdRefused, LeaseId, RequestId};
+use crate::vault::Page;
+
+/// Who acts, by a verified bearer token.
+pub(super) struct By(pub Actor);
+
+impl FromRequest for By {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(actor(request).map(Self))
+    }
+}
+
+fn actor(request: &HttpRequest) -> Result<Actor, Problem> {
+    let state = state(request)?;
+    let mut headers = request.headers().get_all(AUTHORIZATION);
+    let header = headers.next().ok_or(TokenRefused::Missing)?;
+    if headers.next().is_some() {
+        return Err(TokenRefused::Invalid.into());
+    }
+    let text = header.to_str().map_err(|_| TokenRefused::Invalid)?;
+    let (scheme, token) = text.split_once(' ').ok_or(TokenRefused::Invalid)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(TokenRefused::Invalid.into());
+    }
+    let caller = state.tokens.verify(token.trim())?;
+    let id = request.extensions().get::<RequestId>().cloned();
+    let id = id.ok_or_else(|| Problem::new(Kind::Unavailable, "the request has no id"))?;
+    Ok(Actor { caller, request: id })
+}
+
+fn state(request: &HttpRequest) -> Result<&web::Data<State>, Problem> {
+    request
+        .app_data::<web::Data<State>>()
+        .ok_or_else(|| Problem::new(Kind::Unavailable, "the service has no state"))
+}
+
+/// What stands in a path or a cursor.
+pub(super) trait Named: Sized + 'static {
+    fn parse(text: &str) -> Result<Self, IdRefused>;
+}
+
+impl Named for ConnectionId {
+    fn parse(text: &str) -> Result<Self, IdRefused> {
+        Self::parse(text)
+    }
+}
+
+impl Named for LeaseId {
+    fn parse(text: &str) -> Result<Self, IdRefused> {
+        Self::parse(text)
+    }
+}
+
+/// The number of an event.
+impl Named for i64 {
+    fn parse(text: &str) -> Result<Self, IdRefused> {
+        text.parse().ok().filter(|number| *number >= 0).ok_or(IdRefused::Malformed)
+    }
+}
+
+/// The `{id}` of the path.
+pub(super) struct Id<T>(pub T);
+
+impl<T: Named> FromRequest for Id<T> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let text = request.match_info().get("id").unwrap_or_default();
+        let id = T::parse(text).map(Self);
+        ready(id.map_err(|refused| Problem::invalid(vec![FieldError::of_id("id", refused)])))
+    }
+}
+
+const DEFAULT_LIMIT: u16 = 50;
+const MAX_LIMIT: u16 = 200;
+
+/// `?limit=&cursor=`, and nothing else.
+pub(super) struct Paged<T>(pub Page<T>);
+
+impl<T: Named> FromRequest for Paged<T> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(page(request.query_string()).map(Self))
+    }
+}
+
+fn page<T: Named>(query: &str) -> Result<Page<T>, Problem> {
+    let mut page = Page { after: None, limit: DEFAULT_LIMIT };
+    let mut wrong = Vec::new();
+    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        match &*name {
+            "limit" => match value.parse() {
+                Ok(limit @ 1..=MAX_LIMIT) => page.limit = limit,
+                _ => wrong.push(FieldError::new("limit", "range", "must be from 1 to 200")),
+            },
+            "cursor" => match T::parse(&value) {
+                Ok(after) => page.after = Some(after),
+                Err(_) => {
+                    wrong.push(FieldError::new("cursor", "cursor", "must be a next_cursor of this list"))
+                }
+            },
+            other => wrong.push(unknown(other)),
+        }
+    }
+    if wrong.is_empty() { Ok(page) } else { Err(Problem::invalid(wrong)) }
+}
+
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// A JSON body. The buffer it was read into is wiped.
+pub(super) struct Json<T>(pub T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let is_json = request
+            .headers()
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split(';').next())
+            .is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"));
+        let mut payload = payload.take();
+        Box::pin(async move {
+            if !is_json {
+                return Err(Problem::new(Kind::UnsupportedMediaType, "send application/json"));
+            }
+            // Room for the largest from the start: a buffer that grows leaves copies behind.
+            let mut body = Zeroizing::new(Vec::with_capacity(MAX_BODY_BYTES));
+            while let Some(chunk) = payload.next().await {
+                let chunk = chunk.map_err(|_| Problem::new(Kind::Malformed, "the body broke off"))?;
+                if body.len() + chunk.len() > MAX_BODY_BYTES {
+                    return Err(Problem::new(Kind::TooLarge, "send at most 65536 bytes"));
+                }
+                body.extend_from_slice(&chunk);
+            }
+            parse(&body).map(Self)
+        })
+    }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        of_serde(path, error.inner())
+    })?;
+    reader.end().map_err(|_| Problem::new(Kind::Malformed, "there is more after the JSON value"))?;
+    Ok(value)
+}
+
+/// serde's messages quote values; only the names of our own members and of unknown ones are taken
+/// out of them.
+fn of_serde(path: String, error: &serde_json::Error) -> Problem {
+    if !error.is_data() {
+        return Problem::new(Kind::Malformed, "the body is not JSON");
+    }
+    let message = error.to_string();
+    let named = message.split('`').nth(1).unwrap_or_default();
+    let below = |name: &str| match path.as_str() {
+        "." => name.to_owned(),
+        path => format!("{path}.{name}"),
+    };
+    let wrong = if message.starts_with("unknown field") {
+        // The path ends in the unknown name already.
+        unknown(if path == "." { named } else { &path })
+    } else if message.starts_with("missing field") {
+        FieldError::new(&below(named), "required", "is required")
+    } else if message.starts_with("duplicate field") {
+        FieldError::new(if path == "." { named } else { &path }, "once", "must be given once")
+    } else {
+        let whole = if path == "." { "body" } else { &path };
+        FieldError::new(whole, "type", "is of the wrong JSON type")
+    };
+    Problem::invalid(vec![wrong])
+}
+
+fn unknown(name: &str) -> FieldError {
+    let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+    FieldError::new(&shown, "unknown_field", "is no member that this call takes")
+}

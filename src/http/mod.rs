@@ -1,0 +1,32 @@
+//! The API: reads requests into the vault's words, and its answers into JSON. Holds no rule of its
+//! own beside the form of a request.
+
+mod audit;
+mod connections;
+mod extract;
+mod leases;
+mod openapi;
+mod ops;
+mod problem;
+mod request;
+mod routes;
+mod wiped;
+
+use crate::access::Tokens;
+use crate::clock::Clock;
+use crate::vault::Vault;
+
+pub use openapi::document;
+pub use problem::Kind;
+pub use request::identify;
+pub use routes::routes;
+
+/// What every handler reaches.
+pub struct State {
+    /// The vault.
+    pub vault: Vault,
+    /// Who calls.
+    pub tokens: Tokens,
+    /// What time it is.
+    pub clock: Clock,
+}

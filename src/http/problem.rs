@@ -1,0 +1,216 @@
+//! Every error as `application/problem+json` (RFC 9457). The one place that turns the domain's
+//! errors into HTTP; what a caller may not learn is not in it.
+
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::access::TokenRefused;
+use crate::clock::Moment;
+use crate::error::{Error, FieldError};
+use crate::ids::ConnectionId;
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $status:literal, $title:literal;)*) => {
+        /// Every problem there is. `docs/problems.md` explains each.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Kind {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Kind {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The NAME in `urn:pawl:problem:NAME`.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// The HTTP status.
+            pub fn status(self) -> u16 {
+                match self { $(Self::$name => $status,)* }
+            }
+
+            fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// The body is no JSON.
+    Malformed = "malformed", 400, "The body is not JSON";
+    /// Members break rules.
+    Invalid = "invalid", 422, "What was sent breaks a rule";
+    /// No token, or none of ours.
+    Unauthorized = "unauthorized", 401, "A valid bearer token is needed";
+    /// No role grants it.
+    Forbidden = "forbidden", 403, "This token may not do that";
+    /// Nothing there, or nothing of the caller's.
+    NotFound = "not-found", 404, "There is no such thing here";
+    /// The path does not take this method.
+    MethodNotAllowed = "method-not-allowed", 405, "This path does not take that method";
+    /// A connection for that address exists.
+    Duplicate = "duplicate", 409, "There is a connection for that address already";
+    /// Another run holds the lease.
+    LeaseHeld = "lease-held", 409, "Another run holds this connection's lease";
+    /// The lease is over.
+    LeaseEnded = "lease-ended", 409, "The lease has ended";
+    /// Lent to another client.
+    NotHolder = "not-holder", 403, "The lease was lent to another client";
+    /// This caller may not borrow this kind.
+    KindNotAllowed = "kind-not-allowed", 403, "This token may not borrow that kind of credential";
+    /// The body is too big.
+    TooLarge = "too-large", 413, "The body is larger than 64 KiB";
+    /// The body is no JSON by its type.
+    UnsupportedMediaType = "unsupported-media-type", 415, "The body must be application/json";
+    /// The stored credential was moved or changed.
+    DoesNotOpen = "does-not-open", 500, "The stored credential does not open where it lies";
+    /// A stored row is damaged.
+    Damaged = "damaged", 500, "A stored row is damaged";
+    /// The key is not at hand.
+    KeyNotHeld = "key-not-held", 503, "The key of the stored credential is not held";
+    /// Not now.
+    Unavailable = "unavailable", 503, "The vault can't do this now; no secret was sent";
+}
+
+/// A problem on its way to the caller; the request id is added as it leaves.
+#[derive(Debug)]
+pub struct Problem {
+    kind: Kind,
+    detail: String,
+    errors: Vec<FieldError>,
+    connection_id: Option<ConnectionId>,
+    held: Option<(Moment, u64)>,
+}
+
+impl Problem {
+    pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), errors: Vec::new(), connection_id: None, held: None }
+    }
+
+    pub(super) fn invalid(errors: Vec<FieldError>) -> Self {
+        let fields: Vec<&str> = errors.iter().map(|error| error.field.as_str()).collect();
+        Self { errors: errors.clone(), ..Self::new(Kind::Invalid, fields.join(", ")) }
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The answer, with the request's id.
+    pub(super) fn render(&self, request_id: &str) -> HttpResponse {
+        let mut response = HttpResponseBuilder::new(self.status_code());
+        if self.kind == Kind::Unauthorized {
+            response.insert_header(("WWW-Authenticate", "Bearer"));
+        }
+        if let Some((_, seconds)) = self.held {
+            response.insert_header(("Retry-After", seconds.to_string()));
+        }
+        let view = ProblemView {
+            r#type: format!("urn:pawl:problem:{}", self.kind.name()),
+            title: self.kind.title(),
+            status: self.kind.status(),
+            detail: self.detail.clone(),
+            request_id: request_id.to_owned(),
+            errors: self
+                .errors
+                .iter()
+                .map(|e| FieldErrorView { field: e.field.clone(), rule: e.rule, detail: e.detail.clone() })
+                .collect(),
+            connection_id: self.connection_id.as_ref().map(ToString::to_string),
+            held_until: self.held.map(|(until, _)| until.to_string()),
+        };
+        let body = serde_json::to_vec(&view).unwrap_or_default();
+        response.content_type("application/problem+json").body(body)
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let detail = error.to_string();
+        match error {
+            Error::Denied(_) => Self::new(Kind::Forbidden, detail),
+            Error::Invalid(errors) => Self::invalid(errors),
+            Error::NotFound => Self::new(Kind::NotFound, detail),
+            Error::Duplicate(id) => Self { connection_id: Some(id), ..Self::new(Kind::Duplicate, detail) },
+            Error::LeaseHeld { until, now } => {
+                // Rounded up: asking again after that finds it ended.
+                let seconds = until.since(now).as_micros().div_ceil(1_000_000);
+                let seconds = u64::try_from(seconds).unwrap_or(u64::MAX).max(1);
+                Self { held: Some((until, seconds)), ..Self::new(Kind::LeaseHeld, detail) }
+            }
+            Error::LeaseEnded => Self::new(Kind::LeaseEnded, detail),
+            Error::NotHolder => Self::new(Kind::NotHolder, detail),
+            Error::KindNotAllowed => Self::new(Kind::KindNotAllowed, detail),
+            Error::DoesNotOpen => Self::new(Kind::DoesNotOpen, detail),
+            Error::KeyNotHeld => Self::new(Kind::KeyNotHeld, detail),
+            Error::Unavailable(_) => Self::new(Kind::Unavailable, detail),
+            Error::Damaged(_) => Self::new(Kind::Damaged, detail),
+        }
+    }
+}
+
+impl From<TokenRefused> for Problem {
+    fn from(refused: TokenRefused) -> Self {
+        Self::new(Kind::Unauthorized, refused.to_string())
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.name())
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        HttpResponse::new(self.status_code())
+    }
+}
+
+/// An error, as `application/problem+json` (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemView {
+    /// `urn:pawl:problem:NAME`, stable.
+    #[schema(example = "urn:pawl:problem:not-found")]
+    r#type: String,
+    /// What kind of problem it is.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What it was this time. Never quotes a value that was sent.
+    detail: String,
+    /// Also in the header `X-Request-Id` and in the trail.
+    request_id: String,
+    /// What is wrong with which member.
+    errors: Vec<FieldErrorView>,
+    /// With `duplicate`: the connection that is there already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connection_id: Option<String>,
+    /// With `lease-held`: until when at the latest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_until: Option<String>,
+}
+
+/// One member that breaks a rule.
+#[derive(Serialize, ToSchema)]
+#[schema(as = FieldError)]
+pub struct FieldErrorView {
+    /// The member, with dots for depth.
+    field: String,
+    /// The rule's stable name.
+    rule: &'static str,
+    /// The rule.
+    detail: String,
+}

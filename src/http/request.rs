@@ -1,0 +1,59 @@
+//! Around every request: it gets an id, its problem gets that id, and one line in the log says how
+//! it went, without path values, headers or bodies.
+
+use std::time::Instant;
+
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use actix_web::middleware::Next;
+use actix_web::{HttpMessage, web};
+
+use crate::http::State;
+use crate::http::problem::{Kind, Problem};
+use crate::ids::RequestId;
+
+/// The middleware.
+pub async fn identify<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
+    let started = Instant::now();
+    let now = request.app_data::<web::Data<State>>().map(|state| state.clock.now());
+    let id = now
+        .and_then(|now| RequestId::new(now).ok())
+        .ok_or_else(|| Problem::new(Kind::Unavailable, "no request id could be made"))?;
+    request.extensions_mut().insert(id.clone());
+    let method = request.method().clone();
+    let route = request.match_pattern().unwrap_or_else(|| "no route".into());
+
+    let response = next.call(request).await?;
+    let problem = response.response().error().map(|error| match error.as_error::<Problem>() {
+        Some(problem) => (problem.kind(), problem.render(id.as_str())),
+        // actix's own: a request it could not read.
+        None => {
+            let problem = Problem::new(Kind::Malformed, "the request could not be read");
+            (problem.kind(), problem.render(id.as_str()))
+        }
+    });
+    let name = problem.as_ref().map(|(kind, _)| kind.name());
+    let mut response = match problem {
+        Some((_, rendered)) => response.into_response(rendered.map_into_right_body()),
+        None => response.map_into_left_body(),
+    };
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
+        headers.insert(HeaderName::from_static("x-request-id"), value);
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let status = response.status().as_u16();
+    let micros = started.elapsed().as_micros();
+    match (name, status) {
+        (Some(problem), 500..) => {
+            tracing::error!(request_id = %id, %method, route, status, problem, micros, "request");
+        }
+        _ => tracing::info!(request_id = %id, %method, route, status, problem = name, micros, "request"),
+    }
+    Ok(response)
+}

@@ -1,0 +1,48 @@
+//! Every route of the service, on one page.
+
+use actix_web::web::{self, ServiceConfig, delete, get, post, resource};
+
+use crate::http::{audit, connections, leases, ops};
+
+/// Adds them all.
+pub fn routes(service: &mut ServiceConfig) {
+    service
+        .service(
+            resource("/v1/connections")
+                .route(post().to(connections::deposit))
+                .route(get().to(connections::list))
+                .default_service(web::to(ops::wrong_method)),
+        )
+        .service(
+            resource("/v1/connections/{id}")
+                .route(get().to(connections::show))
+                .route(delete().to(connections::forget))
+                .default_service(web::to(ops::wrong_method)),
+        )
+        .service(
+            resource("/v1/connections/{id}/leases")
+                .route(post().to(leases::lend))
+                .default_service(web::to(ops::wrong_method)),
+        )
+        .service(
+            resource("/v1/leases").route(get().to(leases::list)).default_service(web::to(ops::wrong_method)),
+        )
+        .service(
+            resource("/v1/leases/{id}/return")
+                .route(post().to(leases::give_back))
+                .default_service(web::to(ops::wrong_method)),
+        )
+        .service(
+            resource("/v1/audit/events")
+                .route(get().to(audit::list))
+                .default_service(web::to(ops::wrong_method)),
+        )
+        .service(resource("/livez").route(get().to(ops::livez)).default_service(web::to(ops::wrong_method)))
+        .service(resource("/readyz").route(get().to(ops::readyz)).default_service(web::to(ops::wrong_method)))
+        .service(
+            resource("/openapi.json")
+                .route(get().to(ops::openapi))
+                .default_service(web::to(ops::wrong_method)),
+        )
+        .default_service(web::to(ops::no_route));
+}

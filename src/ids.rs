@@ -1,0 +1,190 @@
+//! A type for every identifier, checked once at the edge: past this file the type is the proof.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::clock::{Moment, NoRandomness, new_id};
+
+/// Why a text is no such identifier. Never quotes the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IdRefused {
+    /// Nothing there.
+    #[error("must not be empty")]
+    Empty,
+    /// Longer than [`MAX_TEXT_BYTES`].
+    #[error("must be at most 128 bytes")]
+    TooLong,
+    /// A control character.
+    #[error("must not contain control characters")]
+    Control,
+    /// Not the prefix and 26 letters that this identifier has.
+    #[error("must be the prefix and 26 letters or digits, as this service gave it out")]
+    Malformed,
+}
+
+impl IdRefused {
+    /// The stable name of the rule, for machines.
+    pub fn rule(self) -> &'static str {
+        match self {
+            Self::Empty => "not_empty",
+            Self::TooLong => "max_bytes",
+            Self::Control => "no_control_characters",
+            Self::Malformed => "id_format",
+        }
+    }
+}
+
+/// The longest org, user, client and run name, in bytes of UTF-8.
+pub const MAX_TEXT_BYTES: usize = 128;
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Takes 1 to 128 bytes without control characters.
+            pub fn parse(text: &str) -> Result<Self, IdRefused> {
+                if text.is_empty() {
+                    return Err(IdRefused::Empty);
+                }
+                if text.len() > MAX_TEXT_BYTES {
+                    return Err(IdRefused::TooLong);
+                }
+                if text.chars().any(char::is_control) {
+                    return Err(IdRefused::Control);
+                }
+                Ok(Self(text.to_owned()))
+            }
+        }
+
+        text_of!($name);
+    };
+}
+
+macro_rules! made_id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(String);
+
+        impl $name {
+            /// A fresh one, sortable by `now`.
+            pub fn new(now: Moment) -> Result<Self, NoRandomness> {
+                new_id($prefix, now).map(Self)
+            }
+
+            /// Takes the prefix, `_` and 26 upper-case letters or digits.
+            pub fn parse(text: &str) -> Result<Self, IdRefused> {
+                let ulid = text.strip_prefix(concat!($prefix, "_")).ok_or(IdRefused::Malformed)?;
+                let plain = ulid.len() == 26
+                    && ulid.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase());
+                if plain { Ok(Self(text.to_owned())) } else { Err(IdRefused::Malformed) }
+            }
+        }
+
+        text_of!($name);
+    };
+}
+
+macro_rules! text_of {
+    ($name:ident) => {
+        impl $name {
+            /// As text, as the API and the database write it.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+    };
+}
+
+text_id!(
+    /// A customer of the product that uses this vault.
+    OrgId
+);
+text_id!(
+    /// A person in an org, as the product names them.
+    UserId
+);
+text_id!(
+    /// The service that calls.
+    ClientId
+);
+text_id!(
+    /// One run of a worker: asking again with it gives the same lease back.
+    RunId
+);
+text_id!(
+    /// A master key: `k1`, `k2`, ….
+    KeyId
+);
+made_id!(
+    /// One Odoo database of one user.
+    ConnectionId, "conn"
+);
+made_id!(
+    /// One loan of one credential.
+    LeaseId, "lease"
+);
+made_id!(
+    /// One record of the trail.
+    EventId, "evt"
+);
+made_id!(
+    /// One HTTP request.
+    RequestId, "req"
+);
+made_id!(
+    /// A key that signs tokens (`kid`).
+    IssuerKeyId, "iss"
+);
+
+/// How often a credential has been replaced, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Revision(i64);
+
+impl Revision {
+    /// The revision that a deposit makes.
+    pub const FIRST: Self = Self(1);
+
+    /// As the database keeps it.
+    pub fn from_number(number: i64) -> Self {
+        Self(number)
+    }
+
+    /// As a number.
+    pub fn number(self) -> i64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_take_what_they_gave_out_and_nothing_else() {
+        let made = ConnectionId::new(Moment::from_micros(1_700_000_000_000_000)).unwrap();
+        assert_eq!(ConnectionId::parse(made.as_str()), Ok(made.clone()));
+        for wrong in ["", "conn_", "lease_01ARZ3NDEKTSV4RRFFQ69G5FAV", "conn_01arz3ndektsv4rrffq69g5fav"] {
+            assert_eq!(ConnectionId::parse(wrong), Err(IdRefused::Malformed), "{wrong}");
+        }
+        assert_eq!(OrgId::parse(""), Err(IdRefused::Empty));
+        assert_eq!(OrgId::parse(&"é".repeat(65)), Err(IdRefused::TooLong));
+        assert_eq!(OrgId::parse("a\u{7}"), Err(IdRefused::Control));
+    }
+}

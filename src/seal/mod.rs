@@ -1,0 +1,10 @@
+//! Opens and seals, pure: no database, no network, no clock that matters. Every stored secret goes
+//! through here and is bound to the place where it is stored.
+
+mod binding;
+mod key_file;
+mod keyring;
+
+pub use binding::Binding;
+pub use key_file::{KeyFile, KeyFileRefused};
+pub use keyring::{Fingerprint, Keyring, MasterKey, NotAKey, OpenRefused, SealFailed, Sealed};

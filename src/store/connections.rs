@@ -1,0 +1,252 @@
+//! Connections: insert, find, end. Every query names the scope's org and, unless it is a whole
+//! org's, its user.
+
+use diesel::dsl::max;
+use diesel::prelude::*;
+
+use crate::access::UserScope;
+use crate::clock::Moment;
+use crate::ids::{ConnectionId, IdRefused, KeyId, OrgId, Revision, UserId};
+use crate::seal::Sealed;
+use crate::store::schema::{connections, keys, leases};
+use crate::store::tx::{StoreError, Tx};
+
+/// A connection to be kept.
+pub struct NewConnection {
+    /// Its id.
+    pub id: ConnectionId,
+    /// Whose it will be.
+    pub scope: UserScope,
+    /// What people call it.
+    pub label: Option<String>,
+    /// `production`, `staging` or `development`.
+    pub environment: &'static str,
+    /// `password` or `api_key`.
+    pub kind: &'static str,
+    /// Where its credential may be sent: url, database, username.
+    pub address: (String, String, String),
+    /// The sealed credential.
+    pub sealed: Sealed,
+    /// When the credential ends by itself.
+    pub credential_expires_at: Option<Moment>,
+    /// Now.
+    pub at: Moment,
+}
+
+/// A connection as it is stored, without its sealed credential.
+pub struct StoredConnection {
+    /// Its id.
+    pub id: ConnectionId,
+    /// Whose org.
+    pub org: OrgId,
+    /// Which user's.
+    pub user: UserId,
+    /// What people call it.
+    pub label: Option<String>,
+    /// `production`, `staging` or `development`.
+    pub environment: String,
+    /// `password` or `api_key`.
+    pub kind: String,
+    /// Odoo's address.
+    pub url: String,
+    /// The database there.
+    pub database: String,
+    /// The login there.
+    pub username: String,
+    /// The key its credential is sealed under.
+    pub key_id: KeyId,
+    /// How often its credential was replaced, from 1.
+    pub revision: Revision,
+    /// When the credential ends by itself.
+    pub credential_expires_at: Option<Moment>,
+    /// `active` or `auth_failed`.
+    pub state: String,
+    /// When it was deposited.
+    pub created_at: Moment,
+    /// When it last changed.
+    pub updated_at: Moment,
+    /// When it was last lent, from the leases.
+    pub last_lent_at: Option<Moment>,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = connections)]
+struct Columns {
+    id: String,
+    org_id: String,
+    user_id: String,
+    label: Option<String>,
+    environment: String,
+    kind: String,
+    url: String,
+    database: String,
+    username: String,
+    key_id: String,
+    revision: i64,
+    credential_expires_at: Option<i64>,
+    state: String,
+    created_at: i64,
+    updated_at: i64,
+}
+
+impl Columns {
+    fn parse(self) -> Result<StoredConnection, IdRefused> {
+        Ok(StoredConnection {
+            id: ConnectionId::parse(&self.id)?,
+            org: OrgId::parse(&self.org_id)?,
+            user: UserId::parse(&self.user_id)?,
+            label: self.label,
+            environment: self.environment,
+            kind: self.kind,
+            url: self.url,
+            database: self.database,
+            username: self.username,
+            key_id: KeyId::parse(&self.key_id)?,
+            revision: Revision::from_number(self.revision),
+            credential_expires_at: self.credential_expires_at.map(Moment::from_micros),
+            state: self.state,
+            created_at: Moment::from_micros(self.created_at),
+            updated_at: Moment::from_micros(self.updated_at),
+            last_lent_at: None,
+        })
+    }
+}
+
+/// The rows of `connections` that the scope may touch, as a boxed query.
+macro_rules! mine {
+    ($tx:expr) => {{
+        let query = connections::table
+            .filter(connections::org_id.eq($tx.scope.org().as_str().to_owned()))
+            .into_boxed();
+        match $tx.scope.user() {
+            Some(user) => query.filter(connections::user_id.eq(user.as_str().to_owned())),
+            None => query,
+        }
+    }};
+}
+
+impl Tx<'_> {
+    /// Keeps `new`, if its key may still seal. [`StoreError::Duplicate`] when its owner has one for
+    /// the same url, database and username.
+    pub fn insert_connection(&mut self, new: &NewConnection) -> Result<(), StoreError> {
+        let key = &new.sealed.key_id;
+        let state: Option<String> =
+            keys::table.find(key.as_str()).select(keys::state).first(self.db).optional()?;
+        if state.as_deref() != Some("sealing") {
+            return Err(StoreError::KeyMayNotSeal(key.clone()));
+        }
+        let (url, database, username) = &new.address;
+        diesel::insert_into(connections::table)
+            .values((
+                connections::id.eq(new.id.as_str()),
+                connections::org_id.eq(new.scope.org().as_str()),
+                connections::user_id.eq(new.scope.user().as_str()),
+                connections::label.eq(new.label.as_deref()),
+                connections::environment.eq(new.environment),
+                connections::kind.eq(new.kind),
+                connections::url.eq(url),
+                connections::database.eq(database),
+                connections::username.eq(username),
+                connections::sealed.eq(&new.sealed.token),
+                connections::key_id.eq(key.as_str()),
+                connections::revision.eq(Revision::FIRST.number()),
+                connections::credential_expires_at.eq(new.credential_expires_at.map(Moment::micros)),
+                connections::state.eq("active"),
+                connections::created_at.eq(new.at.micros()),
+                connections::updated_at.eq(new.at.micros()),
+            ))
+            .execute(self.db)?;
+        Ok(())
+    }
+
+    /// The scope's connection for that address, if there is one.
+    pub fn find_connection_at(
+        &mut self,
+        (url, database, username): (&str, &str, &str),
+    ) -> Result<Option<ConnectionId>, StoreError> {
+        let id: Option<String> = mine!(self)
+            .filter(connections::url.eq(url))
+            .filter(connections::database.eq(database))
+            .filter(connections::username.eq(username))
+            .select(connections::id)
+            .first(self.db)
+            .optional()?;
+        id.map(|id| ConnectionId::parse(&id)).transpose().map_err(damaged)
+    }
+
+    /// One connection of the scope.
+    pub fn find_connection(&mut self, id: &ConnectionId) -> Result<Option<StoredConnection>, StoreError> {
+        let found: Option<Columns> = mine!(self)
+            .filter(connections::id.eq(id.as_str()))
+            .select(Columns::as_select())
+            .first(self.db)
+            .optional()?;
+        let found = found.map(Columns::parse).transpose().map_err(damaged)?;
+        Ok(self.with_last_lent(found.into_iter().collect())?.pop())
+    }
+
+    /// The scope's connections after `after` in id order, at most `limit`.
+    pub fn find_connections(
+        &mut self,
+        after: Option<&ConnectionId>,
+        limit: i64,
+    ) -> Result<Vec<StoredConnection>, StoreError> {
+        let rows: Vec<Columns> = mine!(self)
+            .filter(connections::id.gt(after.map_or("", ConnectionId::as_str)))
+            .order(connections::id.asc())
+            .limit(limit)
+            .select(Columns::as_select())
+            .load(self.db)?;
+        let rows: Result<Vec<_>, _> = rows.into_iter().map(Columns::parse).collect();
+        self.with_last_lent(rows.map_err(damaged)?)
+    }
+
+    /// Removes the row with its ciphertext and ends its open leases. `false` if the scope has none
+    /// such.
+    pub fn end_connection(&mut self, id: &ConnectionId, at: Moment) -> Result<bool, StoreError> {
+        // diesel deletes only from a table, not from a boxed query: the scope is asked first, in the
+        // same transaction.
+        let mine: i64 = mine!(self).filter(connections::id.eq(id.as_str())).count().get_result(self.db)?;
+        if mine == 0 {
+            return Ok(false);
+        }
+        diesel::delete(
+            connections::table
+                .filter(connections::org_id.eq(self.scope.org().as_str()))
+                .filter(connections::id.eq(id.as_str())),
+        )
+        .execute(self.db)?;
+        diesel::update(
+            leases::table
+                .filter(leases::org_id.eq(self.scope.org().as_str()))
+                .filter(leases::connection_id.eq(id.as_str()))
+                .filter(leases::ended_at.is_null())
+                .filter(leases::expires_at.gt(at.micros())),
+        )
+        .set((leases::ended_at.eq(Some(at.micros())), leases::outcome.eq(Some("forgotten"))))
+        .execute(self.db)?;
+        Ok(true)
+    }
+
+    fn with_last_lent(
+        &mut self,
+        mut rows: Vec<StoredConnection>,
+    ) -> Result<Vec<StoredConnection>, StoreError> {
+        let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+        let lent: Vec<(String, Option<i64>)> = leases::table
+            .filter(leases::org_id.eq(self.scope.org().as_str()))
+            .filter(leases::connection_id.eq_any(ids))
+            .group_by(leases::connection_id)
+            .select((leases::connection_id, max(leases::lent_at)))
+            .load(self.db)?;
+        for row in &mut rows {
+            let last = lent.iter().find(|(id, _)| id == row.id.as_str()).and_then(|(_, at)| *at);
+            row.last_lent_at = last.map(Moment::from_micros);
+        }
+        Ok(rows)
+    }
+}
+
+fn damaged(_: IdRefused) -> StoreError {
+    StoreError::Damaged("connections")
+}

@@ -1,0 +1,78 @@
+//! The trail as it is stored: a chain per org, appended in the transaction of what it records.
+
+use diesel::prelude::*;
+
+use crate::audit::{AuditEvent, GENESIS, Hash, link};
+use crate::ids::OrgId;
+use crate::store::db::Db;
+use crate::store::schema::audit_events;
+use crate::store::tx::{StoreError, Tx};
+
+/// One event, as it was stored.
+pub struct StoredEvent {
+    /// Its number in the org's chain, from 1.
+    pub seq: i64,
+    /// Its canonical bytes: a JSON object of texts.
+    pub event: String,
+    /// The hash of the one before.
+    pub prev_hash: Hash,
+    /// Its own hash.
+    pub hash: Hash,
+}
+
+type EventColumns = (i64, String, Vec<u8>, Vec<u8>);
+
+impl Tx<'_> {
+    /// Appends `event` to its org's chain, which must be the scope's.
+    pub fn append(&mut self, event: &AuditEvent) -> Result<(), StoreError> {
+        if event.org() != Some(self.scope.org()) {
+            return Err(StoreError::Damaged("audit_events"));
+        }
+        append(self.db, event)
+    }
+
+    /// The org's events after number `after`, oldest first, at most `limit`.
+    pub fn find_events(&mut self, after: i64, limit: i64) -> Result<Vec<StoredEvent>, StoreError> {
+        let rows: Vec<EventColumns> = audit_events::table
+            .filter(audit_events::org_id.eq(self.scope.org().as_str()))
+            .filter(audit_events::seq.gt(after))
+            .order(audit_events::seq.asc())
+            .limit(limit)
+            .select((audit_events::seq, audit_events::event, audit_events::prev_hash, audit_events::hash))
+            .load(self.db)?;
+        rows.into_iter()
+            .map(|(seq, event, prev_hash, hash)| {
+                let hash_of =
+                    |bytes: Vec<u8>| Hash::from_bytes(&bytes).ok_or(StoreError::Damaged("audit_events"));
+                Ok(StoredEvent { seq, event, prev_hash: hash_of(prev_hash)?, hash: hash_of(hash)? })
+            })
+            .collect()
+    }
+}
+
+/// Appends `event` at the end of its chain. The transaction holds the write lock, so the end that is
+/// read is the end that is followed.
+pub(super) fn append(db: &mut Db, event: &AuditEvent) -> Result<(), StoreError> {
+    let org = event.org().map_or("", OrgId::as_str);
+    let last: Option<(i64, Vec<u8>)> = audit_events::table
+        .filter(audit_events::org_id.eq(org))
+        .order(audit_events::seq.desc())
+        .select((audit_events::seq, audit_events::hash))
+        .first(db)
+        .optional()?;
+    let (seq, previous) = match last {
+        None => (1, GENESIS),
+        Some((seq, hash)) => (seq + 1, Hash::from_bytes(&hash).ok_or(StoreError::Damaged("audit_events"))?),
+    };
+    let hash = link(event.org(), seq, &previous, event.as_str().as_bytes());
+    diesel::insert_into(audit_events::table)
+        .values((
+            audit_events::org_id.eq(org),
+            audit_events::seq.eq(seq),
+            audit_events::event.eq(event.as_str()),
+            audit_events::prev_hash.eq(previous.as_bytes()),
+            audit_events::hash.eq(hash.as_bytes()),
+        ))
+        .execute(db)?;
+    Ok(())
+}

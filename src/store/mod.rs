@@ -1,0 +1,18 @@
+//! The only door to the database. What goes through it is named, has a deadline and carries the
+//! scope whose rows it may touch; inside there is only insert, find, append, and the ends of rows.
+
+mod connections;
+mod db;
+mod events;
+mod lane;
+mod leases;
+mod schema;
+mod tx;
+mod upkeep;
+
+pub use connections::{NewConnection, StoredConnection};
+pub use events::StoredEvent;
+pub use lane::{Held, LendAsk, LendRefused, Proof, SealedRow};
+pub use leases::{EndLease, StoredLease};
+pub use tx::{Store, StoreError, Tx};
+pub use upkeep::{KeyRow, SealedIssuerKey, Upkeep};

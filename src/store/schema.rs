@@ -1,0 +1,72 @@
+//! The tables, as `migrations/` makes them; a test holds the two against each other.
+
+diesel::table! {
+    keys (id) {
+        id -> Text,
+        fingerprint -> Text,
+        source -> Text,
+        state -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    issuer_keys (id) {
+        id -> Text,
+        sealed -> Text,
+        key_id -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    connections (id) {
+        id -> Text,
+        org_id -> Text,
+        user_id -> Text,
+        label -> Nullable<Text>,
+        environment -> Text,
+        kind -> Text,
+        url -> Text,
+        database -> Text,
+        username -> Text,
+        sealed -> Text,
+        key_id -> Text,
+        revision -> BigInt,
+        credential_expires_at -> Nullable<BigInt>,
+        state -> Text,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    leases (id) {
+        id -> Text,
+        org_id -> Text,
+        user_id -> Text,
+        connection_id -> Text,
+        client_id -> Text,
+        purpose -> Text,
+        run_id -> Nullable<Text>,
+        revision -> BigInt,
+        fence -> BigInt,
+        lent_at -> BigInt,
+        expires_at -> BigInt,
+        ended_at -> Nullable<BigInt>,
+        outcome -> Nullable<Text>,
+        records -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    audit_events (org_id, seq) {
+        org_id -> Text,
+        seq -> BigInt,
+        event -> Text,
+        prev_hash -> Binary,
+        hash -> Binary,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(keys, issuer_keys, connections, leases, audit_events);

@@ -1,0 +1,211 @@
+//! `Store::run` is the door: a named transaction with a scope and a deadline, off the async threads.
+
+use std::path::Path;
+use std::time::Duration;
+
+use diesel::r2d2::Pool;
+
+use crate::access::Scope;
+use crate::store::db::{BUSY, Db, Opener};
+use crate::store::upkeep::Upkeep;
+
+/// Connections that the pool keeps: SQLite has one writer, the rest are readers.
+const POOL: u32 = 4;
+
+/// The database could not do it. Carries no row's content.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It can't be opened or brought up to date.
+    #[error("the database can't be opened: {0}")]
+    NoDatabase(String),
+    /// It did not answer, not in time, or not now.
+    #[error("the database did not answer ({0})")]
+    Unavailable(&'static str),
+    /// There is one like it already.
+    #[error("such a row exists")]
+    Duplicate,
+    /// A row holds what this vault never writes.
+    #[error("a row of {0} is damaged")]
+    Damaged(&'static str),
+    /// The key that should seal is not the one that may.
+    #[error("the key {0} may not seal any more")]
+    KeyMayNotSeal(crate::ids::KeyId),
+}
+
+impl From<diesel::result::Error> for StoreError {
+    fn from(error: diesel::result::Error) -> Self {
+        use diesel::result::{DatabaseErrorKind, Error};
+        match error {
+            Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => Self::Duplicate,
+            Error::DatabaseError(DatabaseErrorKind::ClosedConnection, _) => {
+                Self::Unavailable("connection lost")
+            }
+            Error::DatabaseError(..) => Self::Unavailable("statement failed"),
+            Error::DeserializationError(_) => Self::Damaged("a table"),
+            _ => Self::Unavailable("query failed"),
+        }
+    }
+}
+
+/// The database.
+#[derive(Clone)]
+pub struct Store {
+    pool: Pool<Opener>,
+}
+
+/// An open transaction that may touch the rows of one scope.
+pub struct Tx<'a> {
+    pub(super) db: &'a mut Db,
+    pub(super) scope: &'a Scope,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
+}
+
+impl Store {
+    /// Opens the SQLite file, making it if it is not there, and applies the migrations.
+    pub fn open(file: &Path) -> Result<Self, StoreError> {
+        let opener = Opener::new(file);
+        opener.prepare()?;
+        let pool = Pool::builder()
+            .max_size(POOL)
+            .min_idle(Some(1))
+            .connection_timeout(BUSY)
+            .error_handler(Box::new(diesel::r2d2::NopErrorHandler))
+            .test_on_check_out(false)
+            .build(opener)
+            .map_err(|e| StoreError::NoDatabase(e.to_string()))?;
+        Ok(Self { pool })
+    }
+
+    /// Changes rows of `scope`: all of `work` is durable when this answers, or none of it is.
+    /// After [`StoreError::Unavailable`] the outcome of a change is unknown.
+    pub async fn run<T, E>(
+        &self,
+        name: &'static str,
+        scope: Scope,
+        deadline: Duration,
+        work: impl FnOnce(&mut Tx) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.transact(name, Access::Write, deadline, move |db| work(&mut Tx { db, scope: &scope })).await
+    }
+
+    /// Reads rows of `scope`, all as they were at one moment.
+    pub async fn view<T, E>(
+        &self,
+        name: &'static str,
+        scope: Scope,
+        deadline: Duration,
+        work: impl FnOnce(&mut Tx) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.transact(name, Access::Read, deadline, move |db| work(&mut Tx { db, scope: &scope })).await
+    }
+
+    /// The vault's own rows, at start and on the host: keys, issuers, its own trail. No tenant's.
+    pub fn upkeep<T, E>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce(&mut Upkeep) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        E: From<StoreError>,
+    {
+        transact(&self.pool, name, Access::Write, |db| work(&mut Upkeep { db }))
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self, deadline: Duration) -> Result<(), StoreError> {
+        self.transact("ping", Access::Read, deadline, |db| Ok(db.ping()?)).await
+    }
+
+    /// Takes deleted bytes out of the write-ahead log, as far as readers allow it now.
+    pub async fn scrub(&self, deadline: Duration) -> Result<(), StoreError> {
+        let pool = self.pool.clone();
+        within(deadline, move || {
+            let mut db = pool.get().map_err(|_| StoreError::Unavailable("no connection"))?;
+            Ok(db.checkpoint()?)
+        })
+        .await
+    }
+
+    pub(super) async fn change<T, E>(
+        &self,
+        name: &'static str,
+        deadline: Duration,
+        work: impl FnOnce(&mut Db) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.transact(name, Access::Write, deadline, work).await
+    }
+
+    async fn transact<T, E>(
+        &self,
+        name: &'static str,
+        access: Access,
+        deadline: Duration,
+        work: impl FnOnce(&mut Db) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let pool = self.pool.clone();
+        within(deadline, move || transact(&pool, name, access, work)).await
+    }
+}
+
+async fn within<T, E>(
+    deadline: Duration,
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<StoreError> + Send + 'static,
+{
+    match tokio::time::timeout(deadline, tokio::task::spawn_blocking(work)).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(StoreError::Unavailable("the work broke off").into()),
+        Err(_) => Err(StoreError::Unavailable("deadline").into()),
+    }
+}
+
+fn transact<T, E>(
+    pool: &Pool<Opener>,
+    name: &'static str,
+    access: Access,
+    work: impl FnOnce(&mut Db) -> Result<T, E>,
+) -> Result<T, E>
+where
+    E: From<StoreError>,
+{
+    let _span = tracing::debug_span!("store", name).entered();
+    let mut db = pool.get().map_err(|_| StoreError::Unavailable("no connection"))?;
+    let stored = |e: diesel::result::Error| E::from(StoreError::from(e));
+    db.begin(access == Access::Write).map_err(stored)?;
+    match work(&mut db) {
+        Ok(done) => db.commit().map(|()| done).map_err(|e| {
+            // A commit that failed leaves the transaction open on SQLite.
+            let _ = db.rollback();
+            stored(e)
+        }),
+        Err(refused) => {
+            // The pool throws a connection away whose transaction is still open.
+            let _ = db.rollback();
+            Err(refused)
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Look at connections and open leases: what is stored, never a secret.
+
+use crate::access::Action;
+use crate::audit::Actor;
+use crate::error::Error;
+use crate::ids::{ConnectionId, LeaseId};
+use crate::store::{StoredConnection, StoredLease};
+use crate::vault::{DEADLINE, Vault};
+
+/// Which part of a list: at most `limit` items after `after`.
+pub struct Page<T> {
+    /// The last item of the page before.
+    pub after: Option<T>,
+    /// How many items at most.
+    pub limit: u16,
+}
+
+impl<T> Page<T> {
+    /// One more than the limit, to see whether there is a next page.
+    pub(super) fn probe(&self) -> i64 {
+        i64::from(self.limit) + 1
+    }
+
+    /// Cuts what [`Page::probe`] fetched, and says whether there is more.
+    pub(super) fn cut<I>(&self, mut items: Vec<I>) -> (Vec<I>, bool) {
+        let more = items.len() > usize::from(self.limit);
+        items.truncate(self.limit.into());
+        (items, more)
+    }
+}
+
+impl Vault {
+    /// One connection of the caller's.
+    pub async fn show(&self, actor: &Actor, id: ConnectionId) -> Result<StoredConnection, Error> {
+        let scope = self.allow(actor, Action::ShowConnection).await?;
+        self.store
+            .view("show", scope, DEADLINE, move |tx| tx.find_connection(&id)?.ok_or(Error::NotFound))
+            .await
+    }
+
+    /// The caller's connections, oldest first, and whether there are more.
+    pub async fn list(
+        &self,
+        actor: &Actor,
+        page: Page<ConnectionId>,
+    ) -> Result<(Vec<StoredConnection>, bool), Error> {
+        let scope = self.allow(actor, Action::ListConnections).await?;
+        self.store
+            .view("list", scope, DEADLINE, move |tx| {
+                Ok(page.cut(tx.find_connections(page.after.as_ref(), page.probe())?))
+            })
+            .await
+    }
+
+    /// The caller's leases that are out now, oldest first, and whether there are more.
+    pub async fn list_leases(
+        &self,
+        actor: &Actor,
+        page: Page<LeaseId>,
+    ) -> Result<(Vec<StoredLease>, bool), Error> {
+        let scope = self.allow(actor, Action::ListLeases).await?;
+        let now = self.clock.now();
+        self.store
+            .view("list leases", scope, DEADLINE, move |tx| {
+                Ok(page.cut(tx.find_open_leases(now, page.after.as_ref(), page.probe())?))
+            })
+            .await
+    }
+}

@@ -1,0 +1,33 @@
+//! Forget a connection: the × beside it. When this answers, nothing reaches the row any more, its
+//! loans have ended, and none is answered later.
+
+use crate::access::Action;
+use crate::audit::{Actor, AuditEvent, Outcome, Subject};
+use crate::error::Error;
+use crate::ids::ConnectionId;
+use crate::vault::{DEADLINE, Vault};
+
+impl Vault {
+    /// Removes the connection with its ciphertext and ends its open leases.
+    pub async fn forget(&self, actor: &Actor, id: ConnectionId) -> Result<(), Error> {
+        let scope = self.allow(actor, Action::Forget).await?;
+        let at = self.clock.now();
+        let subject = Subject { connection: Some(&id), lease: None };
+        let event = AuditEvent::of(actor, Action::Forget, subject, Outcome::Done, at)?;
+        let gone = id.clone();
+        self.store
+            .run("forget", scope, DEADLINE, move |tx| {
+                if !tx.end_connection(&gone, at)? {
+                    return Err(Error::NotFound);
+                }
+                Ok(tx.append(&event)?)
+            })
+            .await?;
+        self.gates.close_behind(&id).await;
+        // The row is gone either way; what stays in the log until the next checkpoint is sealed.
+        if let Err(error) = self.store.scrub(DEADLINE).await {
+            tracing::warn!(%error, "deleted bytes stay in the write-ahead log until the next checkpoint");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,123 @@
+//! Lend a credential: ask the store, whose answer is on record before it comes back; then open what
+//! was granted, for this request alone.
+
+use std::time::Duration;
+
+use crate::access::Action;
+use crate::audit::Actor;
+use crate::clock::Moment;
+use crate::error::{Error, FieldError};
+use crate::ids::{ConnectionId, LeaseId, Revision, RunId};
+use crate::seal::Binding;
+use crate::secret::Secret;
+use crate::store::{LendAsk, Proof};
+use crate::vault::deposit::one_of;
+use crate::vault::gate::Passage;
+use crate::vault::{LEND_DEADLINE, Vault};
+
+/// A wish to borrow, as it was sent.
+pub struct Lend {
+    /// `sync` (exclusive), `check` or `other`.
+    pub purpose: String,
+    /// For how long: 60 to 900 seconds, 300 when absent.
+    pub ttl_seconds: Option<u64>,
+    /// The run it is for: asking again with it gives the same lease back.
+    pub run_id: Option<String>,
+}
+
+const PURPOSES: &[&str] = &["sync", "check", "other"];
+const TTL_SECONDS: std::ops::RangeInclusive<u64> = 60..=900;
+const DEFAULT_TTL_SECONDS: u64 = 300;
+
+/// A lent credential, opened. Wiped when dropped.
+pub struct Loan {
+    /// The lease.
+    pub lease: LeaseId,
+    /// When it ends.
+    pub expires_at: Moment,
+    /// Its number among this connection's leases; only grows.
+    pub fence: i64,
+    /// Which connection.
+    pub connection: ConnectionId,
+    /// Url, database, username: where the secret may be sent.
+    pub address: (String, String, String),
+    /// `password` or `api_key`.
+    pub kind: String,
+    /// The credential's revision.
+    pub revision: Revision,
+    /// The credential.
+    pub secret: Secret,
+    /// The models that may be read with it.
+    pub models: Vec<String>,
+    /// To be held until the answer is written.
+    pub passage: Passage,
+}
+
+impl Vault {
+    /// Lends the caller's own connection `id`. The loan is on record when this answers.
+    pub async fn lend(&self, actor: &Actor, id: ConnectionId, lend: Lend) -> Result<Loan, Error> {
+        let scope = self.allow_user(actor, Action::Lend).await?;
+        let (purpose, ttl, run) = check(&lend)?;
+        let passage = self.gates.pass(&id).await;
+        let at = self.clock.now();
+        let proof = {
+            let (keyring, scope, id) = (self.keyring.clone(), scope.clone(), id.clone());
+            let proof: Proof = Box::new(move |row| {
+                let (url, database, username) = &row.address;
+                let address = (url.as_str(), database.as_str(), username.as_str());
+                let binding = Binding::credential(&scope, &id, row.revision, &row.kind, address);
+                keyring.prove(&binding, &row.sealed)
+            });
+            proof
+        };
+        let ask = LendAsk {
+            actor: actor.clone(),
+            scope: scope.clone(),
+            connection: id.clone(),
+            purpose,
+            run,
+            ttl,
+            kinds: actor.caller.lends(),
+            lease: LeaseId::new(at)?,
+            at,
+            proof,
+        };
+        let answers = self.store.lend(vec![ask], LEND_DEADLINE).await?;
+        let answer = answers.into_iter().next();
+        let row = answer
+            .ok_or_else(|| Error::Unavailable("an ask was not answered".into()))?
+            .map_err(|refused| Error::of_lend(refused, at))?;
+
+        let (url, database, username) = &row.address;
+        let binding = Binding::credential(&scope, &id, row.revision, &row.kind, (url, database, username));
+        // The store proved that it opens; if it does not now, nothing is sent all the same.
+        let secret = self.keyring.open(&binding, &row.sealed).map_err(|_| Error::DoesNotOpen)?;
+        Ok(Loan {
+            lease: row.lease,
+            expires_at: row.expires_at,
+            fence: row.fence,
+            connection: id,
+            address: row.address,
+            kind: row.kind,
+            revision: row.revision,
+            secret,
+            models: self.models.clone(),
+            passage,
+        })
+    }
+}
+
+fn check(lend: &Lend) -> Result<(&'static str, Duration, Option<RunId>), Error> {
+    let mut wrong = Vec::new();
+    let purpose = one_of("purpose", &lend.purpose, PURPOSES, &mut wrong);
+    let ttl = lend.ttl_seconds.unwrap_or(DEFAULT_TTL_SECONDS);
+    if !TTL_SECONDS.contains(&ttl) {
+        wrong.push(FieldError::new("ttl_seconds", "range", "must be from 60 to 900"));
+    }
+    let run = lend.run_id.as_deref().map(RunId::parse).transpose();
+    let run = run.map_err(|refused| wrong.push(FieldError::of_id("run_id", refused))).ok().flatten();
+    match purpose {
+        Some(purpose) if wrong.is_empty() => Ok((purpose, Duration::from_secs(ttl), run)),
+        _ => Err(Error::Invalid(wrong)),
+    }
+}

@@ -1,0 +1,87 @@
+//! What the vault does, a file a use case. Knows nothing of HTTP and nothing of SQL.
+
+mod browse;
+mod deposit;
+mod forget;
+mod gate;
+mod give_back;
+mod lend;
+mod trail;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::access::{Action, Denied, Scope, UserScope};
+use crate::audit::{Actor, AuditEvent, Outcome, Subject};
+use crate::clock::Clock;
+use crate::egress::Exceptions;
+use crate::error::Error;
+use crate::seal::Keyring;
+use crate::store::Store;
+
+pub use browse::Page;
+pub use deposit::Deposit;
+pub use gate::Passage;
+pub use give_back::GiveBack;
+pub use lend::{Lend, Loan};
+
+/// Within this a lend is answered, with a secret or with a 503 (design, P4).
+const LEND_DEADLINE: Duration = Duration::from_millis(240);
+/// Within this everything else is answered.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// The vault: one for a process, shared by every request.
+pub struct Vault {
+    store: Store,
+    keyring: Arc<Keyring>,
+    exceptions: Exceptions,
+    models: Vec<String>,
+    clock: Clock,
+    gates: gate::Gates,
+}
+
+impl Vault {
+    /// A vault on `store` that opens with `keyring`. `models` are those that a borrower may read.
+    pub fn new(
+        store: Store,
+        keyring: Keyring,
+        exceptions: Exceptions,
+        models: Vec<String>,
+        clock: Clock,
+    ) -> Self {
+        Self { store, keyring: Arc::new(keyring), exceptions, models, clock, gates: gate::Gates::new() }
+    }
+
+    /// Whether the database answers.
+    pub async fn is_ready(&self) -> Result<(), Error> {
+        Ok(self.store.ping(Duration::from_secs(1)).await?)
+    }
+
+    /// The scope that `action` has for the actor; a refusal is on record before it is answered.
+    async fn allow(&self, actor: &Actor, action: Action) -> Result<Scope, Error> {
+        match actor.caller.scope(action) {
+            Ok(scope) => Ok(scope),
+            Err(denied) => Err(self.record_denial(actor, denied).await),
+        }
+    }
+
+    /// The same for what is done as one user.
+    async fn allow_user(&self, actor: &Actor, action: Action) -> Result<UserScope, Error> {
+        match actor.caller.user_scope(action) {
+            Ok(scope) => Ok(scope),
+            Err(denied) => Err(self.record_denial(actor, denied).await),
+        }
+    }
+
+    async fn record_denial(&self, actor: &Actor, Denied(action): Denied) -> Error {
+        let outcome = Outcome::Refused("forbidden");
+        let event = match AuditEvent::of(actor, action, Subject::default(), outcome, self.clock.now()) {
+            Ok(event) => event,
+            Err(no_randomness) => return no_randomness.into(),
+        };
+        let scope = actor.caller.own_trail();
+        let recorded: Result<(), Error> =
+            self.store.run("deny", scope, DEADLINE, move |tx| Ok(tx.append(&event)?)).await;
+        recorded.err().unwrap_or(Error::Denied(action))
+    }
+}
