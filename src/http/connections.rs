@@ -9,8 +9,7 @@ use crate::http::extract::{By, Id, Json, Paged};
 use crate::http::problem::{Problem, ProblemView};
 use crate::ids::ConnectionId;
 use crate::secret::Secret;
-use crate::store::StoredConnection;
-use crate::vault::Deposit;
+use crate::vault::{Deposit, StoredConnection};
 
 /// A connection to be kept.
 #[derive(Deserialize, ToSchema)]

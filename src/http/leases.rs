@@ -11,8 +11,7 @@ use crate::http::problem::{Kind, Problem, ProblemView};
 use crate::http::wiped::WipedBody;
 use crate::ids::{ConnectionId, LeaseId};
 use crate::odoo::Method;
-use crate::store::StoredLease;
-use crate::vault::{GiveBack, Lend, Loan};
+use crate::vault::{GiveBack, Lend, Loan, StoredLease};
 
 /// A wish to borrow.
 #[derive(Deserialize, ToSchema)]

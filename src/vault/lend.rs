@@ -58,7 +58,6 @@ impl Vault {
     pub async fn lend(&self, actor: &Actor, id: ConnectionId, lend: Lend) -> Result<Loan, Error> {
         let scope = self.allow_user(actor, Action::Lend).await?;
         let (purpose, ttl, run) = check(&lend)?;
-        let passage = self.gates.pass(&id).await;
         let at = self.clock.now();
         let proof = {
             let (keyring, scope, id) = (self.keyring.clone(), scope.clone(), id.clone());
@@ -82,8 +81,14 @@ impl Vault {
             at,
             proof,
         };
-        let answers = self.store.lend(vec![ask], LEND_DEADLINE).await?;
-        let answer = answers.into_iter().next();
+        let granting = async {
+            let passage = self.gates.pass(&id).await;
+            let answers = self.store.lend(vec![ask], LEND_DEADLINE).await?;
+            Ok::<_, Error>((passage, answers.into_iter().next()))
+        };
+        let (passage, answer) = tokio::time::timeout(LEND_DEADLINE, granting)
+            .await
+            .map_err(|_| Error::Unavailable("deadline".into()))??;
         let row = answer
             .ok_or_else(|| Error::Unavailable("an ask was not answered".into()))?
             .map_err(|refused| Error::of_lend(refused, at))?;

@@ -19,13 +19,15 @@ use crate::error::Error;
 use crate::seal::Keyring;
 use crate::store::Store;
 
+pub use crate::store::{StoredConnection, StoredEvent, StoredLease};
 pub use browse::Page;
 pub use deposit::Deposit;
 pub use gate::Passage;
 pub use give_back::GiveBack;
 pub use lend::{Lend, Loan};
 
-/// Within this a lend is answered, with a secret or with a 503 (design, P4).
+/// Within this a lend is answered, with a secret, a refusal or a 503: of the 250 ms that are promised,
+/// what is left for reading and writing.
 const LEND_DEADLINE: Duration = Duration::from_millis(240);
 /// Within this everything else is answered.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -81,7 +83,7 @@ impl Vault {
         };
         let scope = actor.caller.own_trail();
         let recorded: Result<(), Error> =
-            self.store.run("deny", scope, DEADLINE, move |tx| Ok(tx.append(&event)?)).await;
+            self.store.run("deny", scope, LEND_DEADLINE, move |tx| Ok(tx.append(&event)?)).await;
         recorded.err().unwrap_or(Error::Denied(action))
     }
 }

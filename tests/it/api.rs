@@ -256,7 +256,8 @@ fn each_role_does_what_the_policy_grants_and_a_refusal_is_on_record() {
     let show = format!("/v1/connections/{id}");
     let give_back = format!("/v1/leases/{lease}/return");
     // method, path, body, the roles that may (of ada of acme), and its name in the trail
-    let table: Vec<(&str, &str, Option<&Value>, &[&str], &str)> = vec![
+    type Row<'a> = (&'a str, &'a str, Option<&'a Value>, &'a [&'a str], &'a str);
+    let table: Vec<Row> = vec![
         ("GET", "/v1/connections", None, &["backend", "owner"], "connection.list"),
         ("GET", &show, None, &["backend", "owner"], "connection.show"),
         ("POST", "/v1/connections", Some(&extra), &["backend", "owner"], "connection.deposit"),

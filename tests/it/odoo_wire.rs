@@ -646,7 +646,7 @@ for line in sys.stdin:
         "%00",
         "\\",
     ];
-    let mut text = |seed: &mut u64| -> String {
+    let text = |seed: &mut u64| -> String {
         (0..random(seed, 6)).map(|_| pieces[random(seed, pieces.len() as u64) as usize]).collect()
     };
     let moves = Readable::embedded().unwrap().model("account.move").unwrap();
