@@ -1,23 +1,18 @@
-//! stub
-pub enum Method {
-    SearchRead,
-    Read,
-}
-impl Method {
-    pub const ALL: &[Self] = &[Self::SearchRead, Self::Read];
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::SearchRead => "search_read",
-            Self::Read => "read",
-        }
-    }
-}
-pub struct Readable;
-impl Readable {
-    pub fn embedded() -> Result<Self, String> {
-        Ok(Self)
-    }
-    pub fn model_names(&self) -> Vec<String> {
-        vec![]
-    }
-}
+//! The read-only client. There is no way to say a write: methods are an enum of two, models and
+//! fields come from `policies/odoo-readable.toml`, and the function that writes a call takes nothing
+//! else. The login record that Odoo itself makes is the one exception, once a run.
+
+mod client;
+mod fault;
+mod method;
+mod query;
+mod readable;
+mod record;
+pub mod xmlrpc;
+
+pub use client::{Address, Odoo};
+pub use fault::OdooError;
+pub use method::Method;
+pub use query::{Condition, Domain, Operand, Operator, Order, ReadQuery};
+pub use readable::{Field, Fields, Kind, Model, NotReadable, Readable, ReadableRefused};
+pub use record::{Cell, Record};

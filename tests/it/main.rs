@@ -1,1 +1,14 @@
-//! Integration tests: a module a concern.
+//! Pawl, driven from outside: over HTTP, as processes, with real databases. A module a concern.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::as_conversions, clippy::print_stderr)]
+#![allow(missing_docs)]
+
+mod api;
+mod durability;
+mod harness;
+mod leases;
+mod papers;
+mod process;
+mod production;
+mod sealing;
+mod secrets;
+mod tokens;

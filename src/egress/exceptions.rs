@@ -1,0 +1,207 @@
+//! `PAWL_EGRESS_ALLOW`: what the operator lets be private or plain http, and for whom.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use ipnet::IpNet;
+
+/// The operator's exceptions: comma-separated `[ORG@]host|cidr[:port]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exceptions(Vec<Exception>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Exception {
+    org: Option<String>,
+    what: What,
+    port: Option<u16>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum What {
+    Host(String),
+    Net(IpNet),
+}
+
+/// An entry that is no exception.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{entry} is not [ORG@]host|cidr[:port]: {rule}")]
+pub struct ExceptionRefused {
+    entry: String,
+    rule: &'static str,
+}
+
+impl Exceptions {
+    /// Whether a host by that name may be private or plain http for `org`. An entry without an org
+    /// is for all.
+    pub(super) fn allow_name(&self, host: &str, port: u16, org: Option<&str>) -> bool {
+        self.of(org, port).any(|e| matches!(&e.what, What::Host(name) if name == host))
+    }
+
+    /// Whether that address may be called though it is not public.
+    pub(super) fn allow_address(&self, ip: IpAddr, port: u16, org: Option<&str>) -> bool {
+        self.of(org, port).any(|e| matches!(&e.what, What::Net(net) if net.contains(&ip)))
+    }
+
+    /// Whether an entry reaches loopback or link-local addresses, this host's own.
+    pub fn covers_local(&self) -> bool {
+        self.0.iter().any(|e| match &e.what {
+            What::Host(name) => name == "localhost" || name.ends_with(".localhost"),
+            What::Net(net) => local_nets().iter().any(|local| net.contains(local) || local.contains(net)),
+        })
+    }
+
+    /// Whether an entry is for every org.
+    pub fn any_without_org(&self) -> bool {
+        self.0.iter().any(|e| e.org.is_none())
+    }
+
+    fn of<'a>(&'a self, org: Option<&'a str>, port: u16) -> impl Iterator<Item = &'a Exception> {
+        self.0.iter().filter(move |e| {
+            (e.org.is_none() || e.org.as_deref() == org) && e.port.is_none_or(|only| only == port)
+        })
+    }
+}
+
+/// Loopback, link-local and "this host", of both families.
+fn local_nets() -> [IpNet; 6] {
+    let v4 = |a, b, length| IpNet::new_assert(Ipv4Addr::new(a, b, 0, 0).into(), length);
+    let v6 = |ip: Ipv6Addr, length| IpNet::new_assert(ip.into(), length);
+    [
+        v4(127, 0, 8),
+        v4(169, 254, 16),
+        v4(0, 0, 8),
+        v6(Ipv6Addr::LOCALHOST, 128),
+        v6(Ipv6Addr::UNSPECIFIED, 128),
+        v6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10),
+    ]
+}
+
+impl FromStr for Exceptions {
+    type Err = ExceptionRefused;
+
+    fn from_str(text: &str) -> Result<Self, ExceptionRefused> {
+        text.split(',').map(str::trim).map(Exception::parse).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl Exception {
+    fn parse(entry: &str) -> Result<Self, ExceptionRefused> {
+        let refuse = |rule| ExceptionRefused { entry: entry.to_owned(), rule };
+        let (org, rest) = match entry.rsplit_once('@') {
+            Some(("", _)) => return Err(refuse("the org before @ is empty")),
+            Some((org, rest)) => (Some(org.to_owned()), rest),
+            None => (None, entry),
+        };
+        let (place, port) = split_port(rest).ok_or_else(|| refuse("the port is not 1 to 65535"))?;
+        let what = if let Ok(net) = place.parse::<IpNet>() {
+            What::Net(net.trunc())
+        } else if let Ok(ip) = place.parse::<IpAddr>() {
+            What::Net(ip.into())
+        } else if is_name(place) {
+            What::Host(place.to_lowercase())
+        } else {
+            return Err(refuse("it is neither a host name nor an address nor a network"));
+        };
+        Ok(Self { org, what, port })
+    }
+}
+
+/// `host:port`, `[v6]:port`, or either without a port. A bare IPv6 address has colons and no port.
+fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
+    let port = |digits: &str| digits.parse().ok().filter(|port| *port != 0).map(Some);
+    if let Some(rest) = text.strip_prefix('[') {
+        let (inside, after) = rest.split_once(']')?;
+        return match after.strip_prefix(':') {
+            Some(digits) => Some((inside, port(digits)?)),
+            None if after.is_empty() => Some((inside, None)),
+            None => None,
+        };
+    }
+    match text.split_once(':') {
+        Some((place, digits)) if !digits.contains(':') => Some((place, port(digits)?)),
+        _ => Some((text, None)),
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && text.split('.').all(|label| {
+            !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        })
+        // all digits and dots would be an address that did not parse
+        && text.bytes().any(|b| b.is_ascii_alphabetic())
+}
+
+impl fmt::Display for Exceptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("public https only");
+        }
+        for (index, exception) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str(", ")?;
+            }
+            if let Some(org) = &exception.org {
+                write!(f, "{org}@")?;
+            }
+            match (&exception.what, exception.port) {
+                (What::Host(name), None) => f.write_str(name)?,
+                (What::Host(name), Some(port)) => write!(f, "{name}:{port}")?,
+                (What::Net(net), None) => write!(f, "{net}")?,
+                (What::Net(net @ IpNet::V4(_)), Some(port)) => write!(f, "{net}:{port}")?,
+                (What::Net(net @ IpNet::V6(_)), Some(port)) => write!(f, "[{net}]:{port}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_read_as_they_are_written() {
+        let all: Exceptions =
+            "10.0.0.0/8, acme@odoo.lan:8069,[::1]:80,fd00::/8, x@127.0.0.1:1".parse().unwrap();
+        assert_eq!(
+            all.to_string(),
+            "10.0.0.0/8, acme@odoo.lan:8069, [::1/128]:80, fd00::/8, x@127.0.0.1/32:1"
+        );
+        assert!(all.allow_address("10.9.9.9".parse().unwrap(), 1, None));
+        assert!(!all.allow_address("11.9.9.9".parse().unwrap(), 1, None));
+        assert!(all.allow_name("odoo.lan", 8069, Some("acme")));
+        assert!(!all.allow_name("odoo.lan", 8069, Some("other")) && !all.allow_name("odoo.lan", 8069, None));
+        assert!(!all.allow_name("odoo.lan", 80, Some("acme")));
+        assert!(all.covers_local() && all.any_without_org());
+    }
+
+    #[test]
+    fn what_is_no_entry_is_refused_with_its_rule() {
+        for wrong in
+            ["", "a,,b", "@host", "host:0", "host:99999", "10.0.0.0/99", "10.0.0", "a b", "[::1", "http://x"]
+        {
+            assert!(wrong.parse::<Exceptions>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_reaches_this_host_is_known() {
+        for local in [
+            "0.0.0.0/0",
+            "127.1.2.3",
+            "169.254.169.254",
+            "::1",
+            "::/0",
+            "fe80::/16",
+            "localhost",
+            "a.localhost",
+        ] {
+            assert!(local.parse::<Exceptions>().unwrap().covers_local(), "{local}");
+        }
+        for far in ["10.0.0.0/8", "odoo.lan", "fd00::/8"] {
+            assert!(!far.parse::<Exceptions>().unwrap().covers_local(), "{far}");
+        }
+    }
+}

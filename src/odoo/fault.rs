@@ -1,0 +1,140 @@
+//! Why Odoo did not answer with records, by cause. Known by fault codes, exception classes and HTTP
+//! statuses: fault texts are translated and can quote anything, so none is kept.
+
+use crate::egress::EgressError;
+use crate::odoo::xmlrpc::{Fault, XmlError};
+
+/// The cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OdooError {
+    /// Wrong login, password or API key; or an API key that ended. Never tried again.
+    #[error("Odoo refused the login: wrong user, password or API key, or an API key that ended")]
+    LoginRefused,
+    /// No database of that name there.
+    #[error("there is no such database on that Odoo")]
+    NoSuchDatabase,
+    /// The model is not installed.
+    #[error("that Odoo does not have this model; its app is not installed")]
+    ModelMissing,
+    /// The user may not read it.
+    #[error("the user may not read this model")]
+    NotAllowed,
+    /// This version lacks a field.
+    #[error("that Odoo does not have one of the fields")]
+    UnknownField,
+    /// Odoo does not take the query.
+    #[error("Odoo does not take this query")]
+    QueryRefused,
+    /// Something failed there.
+    #[error("Odoo failed")]
+    ServerFailed,
+    /// The host is no Odoo, or its XML-RPC is closed.
+    #[error("the host does not answer as Odoo does")]
+    NotOdoo,
+    /// No XML-RPC answer, or not the one to this call.
+    #[error("Odoo's answer is malformed")]
+    Malformed,
+    /// A value that XML can't carry.
+    #[error("the database, user or secret holds a character that XML can't carry")]
+    Unspeakable,
+    /// The way there.
+    #[error(transparent)]
+    Egress(#[from] EgressError),
+}
+
+impl OdooError {
+    /// Its stable name.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::LoginRefused => "login_refused",
+            Self::NoSuchDatabase => "no_such_database",
+            Self::ModelMissing => "model_missing",
+            Self::NotAllowed => "not_allowed",
+            Self::UnknownField => "unknown_field",
+            Self::QueryRefused => "query_refused",
+            Self::ServerFailed => "server_failed",
+            Self::NotOdoo => "not_odoo",
+            Self::Malformed => "malformed_answer",
+            Self::Unspeakable => "unspeakable",
+            Self::Egress(EgressError::HostNotPublic) => "host_not_public",
+            Self::Egress(EgressError::Connect) => "connect",
+            Self::Egress(EgressError::Tls) => "tls",
+            Self::Egress(EgressError::Timeout) => "timeout",
+            Self::Egress(EgressError::TooLarge) => "too_large",
+            Self::Egress(EgressError::Redirected(_)) => "redirected",
+            Self::Egress(EgressError::Status(_)) => "http_status",
+            Self::Egress(EgressError::Broken) => "broken_off",
+            Self::Egress(EgressError::NoTls) => "no_tls_roots",
+        }
+    }
+
+    /// Whether the same call may go well a moment later.
+    pub fn retryable(self) -> bool {
+        match self {
+            Self::ServerFailed => true,
+            Self::Egress(EgressError::Connect | EgressError::Timeout | EgressError::Broken) => true,
+            Self::Egress(EgressError::Status(status)) => matches!(status, 429 | 500 | 502 | 503 | 504),
+            Self::LoginRefused
+            | Self::NoSuchDatabase
+            | Self::ModelMissing
+            | Self::NotAllowed
+            | Self::UnknownField
+            | Self::QueryRefused
+            | Self::NotOdoo
+            | Self::Malformed
+            | Self::Unspeakable
+            | Self::Egress(
+                EgressError::HostNotPublic
+                | EgressError::Tls
+                | EgressError::TooLarge
+                | EgressError::Redirected(_)
+                | EgressError::NoTls,
+            ) => false,
+        }
+    }
+
+    /// The cause of a fault. Codes (Odoo's `http.py` and the recordings): 1 unforeseen, with a
+    /// traceback; 2 user, missing-record and validation errors; 3 access denied, the login; 4 access
+    /// error, the rights.
+    pub fn of_fault(fault: &Fault) -> Self {
+        match fault.code {
+            3 => Self::LoginRefused,
+            4 => Self::NotAllowed,
+            2 if fault.text.starts_with("Object ") => Self::ModelMissing,
+            2 => Self::QueryRefused,
+            _ => Self::of_traceback(&fault.text),
+        }
+    }
+
+    /// By the exception's class, which begins the last line that is not indented and has a colon.
+    fn of_traceback(text: &str) -> Self {
+        let last = text
+            .lines()
+            .rev()
+            .find(|line| {
+                let class = line.split(':').next().unwrap_or_default();
+                line.contains(':')
+                    && class.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'_')
+            })
+            .unwrap_or_default();
+        let class = last.split(':').next().unwrap_or_default();
+        let said = last.get(class.len()..).unwrap_or_default();
+        match class {
+            "psycopg2.OperationalError" if said.contains("does not exist") => Self::NoSuchDatabase,
+            "ValueError" if said.starts_with(": Invalid field '") => Self::UnknownField,
+            "ValueError" if said.starts_with(": Invalid field ") => Self::UnknownField,
+            "ValueError" | "TypeError" | "AttributeError" => Self::QueryRefused,
+            class if class.starts_with("psycopg2.errors.Invalid") => Self::QueryRefused,
+            _ => Self::ServerFailed,
+        }
+    }
+}
+
+impl From<XmlError> for OdooError {
+    fn from(error: XmlError) -> Self {
+        match error {
+            XmlError::Unspeakable => Self::Unspeakable,
+            XmlError::Malformed(_) | XmlError::Limit(_) => Self::Malformed,
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! A record as it was read: its id, and a typed cell for each field that the call named.
+
+use crate::odoo::fault::OdooError;
+use crate::odoo::readable::{Fields, Kind};
+use crate::odoo::xmlrpc::Value;
+
+/// One value of one field.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    /// Nothing there (Odoo's `false` for all but booleans).
+    Empty,
+    /// True or false.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A number or an amount.
+    Float(f64),
+    /// A text, selection, date or datetime.
+    Text(String),
+    /// Another record.
+    Ref {
+        /// Its id.
+        id: i64,
+        /// Its name as Odoo shows it.
+        name: String,
+    },
+    /// Other records.
+    Ids(Vec<i64>),
+}
+
+/// One record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// Its id.
+    pub id: i64,
+    /// A cell for each field of the call, in its order.
+    pub cells: Vec<Cell>,
+}
+
+impl Record {
+    /// Takes `members`, as they came, for the `fields` that were asked: each must be there, of its
+    /// type, and nothing beside `id`.
+    pub fn of(members: Vec<(String, Value)>, fields: &Fields) -> Result<Self, OdooError> {
+        let mut id = None;
+        let mut cells: Vec<Option<Cell>> = fields.iter().map(|_| None).collect();
+        for (name, value) in members {
+            if name == "id" {
+                id = match value {
+                    Value::Int(id) if id > 0 => Some(id),
+                    _ => return Err(OdooError::Malformed),
+                };
+                continue;
+            }
+            let at = fields.iter().position(|field| field.name() == name).ok_or(OdooError::Malformed)?;
+            let kind = fields.iter().nth(at).ok_or(OdooError::Malformed)?.kind();
+            *cells.get_mut(at).ok_or(OdooError::Malformed)? = Some(cell(kind, value)?);
+        }
+        let cells: Option<Vec<Cell>> = cells.into_iter().collect();
+        Ok(Self { id: id.ok_or(OdooError::Malformed)?, cells: cells.ok_or(OdooError::Malformed)? })
+    }
+}
+
+fn cell(kind: Kind, value: Value) -> Result<Cell, OdooError> {
+    match (kind, value) {
+        (Kind::Boolean, Value::Bool(it)) => Ok(Cell::Bool(it)),
+        (Kind::Boolean, _) => Err(OdooError::Malformed),
+        (_, Value::Bool(false) | Value::Nil) => Ok(Cell::Empty),
+        (
+            Kind::Text | Kind::Html | Kind::Selection | Kind::Date | Kind::Datetime,
+            Value::Text(it) | Value::DateTime(it),
+        ) => Ok(Cell::Text(it)),
+        (Kind::Integer, Value::Int(it)) => Ok(Cell::Int(it)),
+        (Kind::Float | Kind::Monetary, Value::Double(it)) => Ok(Cell::Float(it)),
+        (Kind::Float | Kind::Monetary, Value::Int(it)) => {
+            i32::try_from(it).map(|it| Cell::Float(it.into())).map_err(|_| OdooError::Malformed)
+        }
+        (Kind::Many2one, Value::Array(pair)) => match <[Value; 2]>::try_from(pair) {
+            Ok([Value::Int(id), Value::Text(name)]) => Ok(Cell::Ref { id, name }),
+            // a record without a name
+            Ok([Value::Int(id), Value::Bool(false)]) => Ok(Cell::Ref { id, name: String::new() }),
+            _ => Err(OdooError::Malformed),
+        },
+        (Kind::X2many, Value::Array(ids)) => ids
+            .into_iter()
+            .map(|id| if let Value::Int(id) = id { Ok(id) } else { Err(OdooError::Malformed) })
+            .collect::<Result<_, _>>()
+            .map(Cell::Ids),
+        _ => Err(OdooError::Malformed),
+    }
+}

@@ -1,0 +1,59 @@
+//! XML-RPC (xmlrpc.com/spec.md) as Odoo speaks it, for answers from a server that a stranger chose:
+//! capped in bytes, depth and length, no DTD, errors without content. Why it is our own:
+//! `docs/decisions/0001-our-own-xml-rpc.md`.
+
+mod read;
+mod write;
+
+pub use read::{Caps, Reply, read_records, read_value};
+pub use write::{Login, authenticate, execute};
+
+/// A value as it came.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// `<nil/>`
+    Nil,
+    /// `<boolean>`
+    Bool(bool),
+    /// `<int>`, `<i4>`, `<i8>`
+    Int(i64),
+    /// `<double>`, finite
+    Double(f64),
+    /// `<string>`, or no type at all
+    Text(String),
+    /// `<dateTime.iso8601>`, as written
+    DateTime(String),
+    /// `<base64>`, decoded
+    Base64(Vec<u8>),
+    /// `<array>`
+    Array(Vec<Value>),
+    /// `<struct>`, in the order it came, no name twice
+    Struct(Vec<(String, Value)>),
+}
+
+/// A `<fault>`. Its text is read to find the cause and goes no further.
+pub struct Fault {
+    /// `faultCode`
+    pub code: i64,
+    /// `faultString`
+    pub text: String,
+}
+
+/// Not XML-RPC, or more of it than is taken. Names a rule, never content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum XmlError {
+    /// It breaks the format.
+    #[error("malformed XML-RPC: {0}")]
+    Malformed(&'static str),
+    /// It is over a cap.
+    #[error("XML-RPC over a cap: {0}")]
+    Limit(&'static str),
+    /// A text to be sent holds a character that XML 1.0 has no way to write.
+    #[error("a character that XML can't carry")]
+    Unspeakable,
+}
+
+/// Whether XML 1.0 can carry it (production 2, Char).
+fn is_xml_char(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+}

@@ -1,0 +1,268 @@
+//! A vault for each test: its own directory, its own port, a clock that stands still until told.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use diesel::prelude::*;
+use pawl::app::{App, Running};
+use pawl::clock::{Clock, Moment};
+use pawl::config::Config;
+use pawl::ids::{ClientId, OrgId, UserId};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// The hosts that tests may name; nothing is ever resolved.
+pub const ODOO: &str = "https://acme.odoo.com";
+
+/// A vault that serves on a thread of this process.
+pub struct Vault {
+    pub dir: TempDir,
+    pub clock: Clock,
+    pub url: String,
+    issuer: App,
+    _running: Running,
+}
+
+impl Vault {
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    pub fn start_with(settings: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Clock::held(Moment::parse("2026-11-24T12:00:00Z").unwrap());
+        let config = config(dir.path(), settings);
+        let running = Running::start(App::open(config.clone(), clock.clone()).unwrap()).unwrap();
+        let issuer = App::open(config, clock.clone()).unwrap();
+        Self { url: running.url(), dir, clock, issuer, _running: running }
+    }
+
+    /// A token for `user` of `org`, from the client `svc`.
+    pub fn token(&self, org: &str, user: &str, role: &str) -> String {
+        self.token_for(org, user, role, "svc")
+    }
+
+    pub fn token_for(&self, org: &str, user: &str, role: &str, client: &str) -> String {
+        let (org, user) = (OrgId::parse(org).unwrap(), UserId::parse(user).unwrap());
+        let client = ClientId::parse(client).unwrap();
+        let life = Duration::from_secs(900);
+        self.issuer.issue_token((&org, &user, &client), role, life).unwrap().expose().to_owned()
+    }
+
+    pub fn call(&self, method: &str, path: &str, token: &str, body: Option<&Value>) -> Answer {
+        call(&self.url, method, path, token, body)
+    }
+
+    /// Deposits for ada of acme, and answers the connection's id.
+    pub fn deposit(&self, secret: &str) -> String {
+        self.deposit_as("acme", "ada", &deposit("bot", secret))
+    }
+
+    pub fn deposit_as(&self, org: &str, user: &str, body: &Value) -> String {
+        let answer = self.call("POST", "/v1/connections", &self.token(org, user, "backend"), Some(body));
+        assert_eq!(answer.status, 201, "{}", answer.body);
+        answer.text("id")
+    }
+
+    pub fn lend(&self, id: &str, body: &Value) -> Answer {
+        let worker = self.token("acme", "ada", "worker");
+        self.call("POST", &format!("/v1/connections/{id}/leases"), &worker, Some(body))
+    }
+
+    /// The trail of `org`, oldest first.
+    pub fn trail(&self, org: &str) -> Vec<Value> {
+        let auditor = self.token(org, "auditor", "auditor");
+        let answer = self.call("GET", "/v1/audit/events?limit=200", &auditor, None);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.json["items"].as_array().unwrap().clone()
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.dir.path().join("pawl.db")
+    }
+
+    /// Speaks SQL to the database beside the vault, as an attacker or an operator would.
+    pub fn sql(&self, sql: &str) {
+        sql_on(&self.database(), sql);
+    }
+}
+
+pub fn sql_on(database: &Path, sql: &str) {
+    use diesel::connection::SimpleConnection;
+    let mut db = SqliteConnection::establish(database.to_str().unwrap()).unwrap();
+    db.batch_execute("PRAGMA busy_timeout = 5000").unwrap();
+    db.batch_execute(sql).unwrap();
+}
+
+pub fn config(dir: &Path, settings: &[(&str, &str)]) -> Config {
+    let own = [("PAWL_DATA_DIR", dir.to_str().unwrap()), ("PAWL_LISTEN", "127.0.0.1:0")];
+    let all = own.iter().chain(settings).map(|(k, v)| ((*k).to_owned(), (*v).into()));
+    Config::from("", all).unwrap()
+}
+
+pub fn deposit(username: &str, secret: &str) -> Value {
+    json!({"url": ODOO, "database": "acme", "username": username,
+           "credential": {"kind": "password", "secret": secret}})
+}
+
+/// What came back.
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+    pub json: Value,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (key, value) = line.split_once(": ")?;
+            key.eq_ignore_ascii_case(name).then_some(value.trim())
+        })
+    }
+
+    pub fn text(&self, member: &str) -> String {
+        self.json[member].as_str().unwrap_or_else(|| panic!("no {member} in {}", self.body)).to_owned()
+    }
+
+    /// The NAME of a problem; panics if the answer is none.
+    pub fn problem(&self) -> String {
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}", self.body);
+        assert_eq!(self.json["status"], self.status, "{}", self.body);
+        assert_eq!(self.json["request_id"].as_str(), self.header("x-request-id"), "{}", self.body);
+        self.text("type").strip_prefix("urn:pawl:problem:").unwrap().to_owned()
+    }
+
+    /// `field rule` of each error, in order.
+    pub fn errors(&self) -> Vec<String> {
+        let errors = self.json["errors"].as_array().unwrap().iter();
+        errors.map(|e| format!("{} {}", e["field"].as_str().unwrap(), e["rule"].as_str().unwrap())).collect()
+    }
+}
+
+pub fn call(url: &str, method: &str, path: &str, token: &str, body: Option<&Value>) -> Answer {
+    let body = body.map(Value::to_string).unwrap_or_default();
+    let headers = match (token, body.as_str()) {
+        ("", "") => String::new(),
+        ("", _) => "Content-Type: application/json\r\n".into(),
+        (token, "") => format!("Authorization: Bearer {token}\r\n"),
+        (token, _) => format!("Authorization: Bearer {token}\r\nContent-Type: application/json\r\n"),
+    };
+    raw(url, method, path, &headers, body.as_bytes())
+}
+
+/// One request over a connection of its own, with exactly these headers and bytes.
+pub fn raw(url: &str, method: &str, path: &str, headers: &str, body: &[u8]) -> Answer {
+    let mut stream = TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: pawl\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    // The server may answer and close before it has read a body that it refuses.
+    let _ = stream.write_all(body);
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes);
+    let text = String::from_utf8(bytes).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
+    Answer {
+        status: head[9..12].parse().unwrap(),
+        head: head.into(),
+        json: serde_json::from_str(body).unwrap_or(Value::Null),
+        body: body.into(),
+    }
+}
+
+/// `pawl` as a command that finds nothing of the tester's own settings.
+pub fn pawl(dir: &Path, settings: &[(&str, &str)]) -> Command {
+    program(env!("CARGO_BIN_EXE_pawl"), dir, settings)
+}
+
+pub fn program(path: &str, dir: &Path, settings: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(path);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("PAWL_") {
+            command.env_remove(name);
+        }
+    }
+    command.current_dir(dir).envs(settings.iter().copied());
+    command
+}
+
+/// `pawl serve` as a process of its own, ended with the test.
+pub struct Process {
+    pub child: Child,
+    pub url: String,
+    /// The lines it printed as it started.
+    pub greeting: Vec<String>,
+    stdout: Option<std::process::ChildStdout>,
+}
+
+impl Process {
+    /// Starts in `dir`, on a free port, with its log in `dir/log`.
+    pub fn serve(dir: &Path, settings: &[(&str, &str)]) -> Self {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log")).unwrap();
+        let mut child = pawl(dir, settings)
+            .env("PAWL_LISTEN", "127.0.0.1:0")
+            .arg("serve")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut reader = BufReader::new(child.stdout.take().unwrap());
+        let mut greeting = Vec::new();
+        for _ in 0..5 {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            greeting.push(line.trim_end().to_owned());
+        }
+        let url = greeting[0].split_whitespace().last().unwrap_or_default().to_owned();
+        assert!(url.starts_with("http://"), "{greeting:?} {:?}", std::fs::read_to_string(dir.join("log")));
+        Self { child, url, greeting, stdout: Some(reader.into_inner()) }
+    }
+
+    /// Sends a signal by its number.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(self.child.id() as i32).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Whatever it printed after its greeting, once it has ended.
+    pub fn rest(mut self) -> String {
+        let mut rest = String::new();
+        self.stdout.take().unwrap().read_to_string(&mut rest).unwrap();
+        self.child.wait().unwrap();
+        rest
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Every byte of every file under `dir`.
+pub fn everything_under(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(everything_under(&path));
+        } else {
+            let bytes = std::fs::read(&path).unwrap();
+            all.push((path, bytes));
+        }
+    }
+    all
+}
+
+pub fn holds(haystack: &[u8], needle: &str) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle.as_bytes())
+}

@@ -1,0 +1,144 @@
+//! What is written about the program is true of it: the API's description, the list of problems, the
+//! tables, and who may import whom.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::harness::{Vault, call};
+
+fn root(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+#[test]
+fn the_openapi_document_names_every_route_and_no_other() {
+    let vault = Vault::start();
+    let served = call(&vault.url, "GET", "/openapi.json", "", None);
+    assert_eq!(served.status, 200);
+    let described: BTreeSet<String> = served.json["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, methods)| methods.as_object().unwrap().keys().map(move |m| format!("{m} {path}")))
+        .collect();
+    let mut routed = BTreeSet::new();
+    let mut path = String::new();
+    for piece in read("src/http/routes.rs").split("resource(\"").skip(1) {
+        let (name, rest) = piece.split_once('"').unwrap();
+        path.clear();
+        path.push_str(name);
+        for method in ["get", "post", "put", "patch", "delete"] {
+            if rest.contains(&format!(".route({method}()")) {
+                routed.insert(format!("{method} {path}"));
+            }
+        }
+    }
+    assert!(routed.len() >= 11, "{routed:?}");
+    assert_eq!(described, routed);
+    for (path, methods) in served.json["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let open = path.ends_with('z') || path == "/openapi.json";
+            assert_eq!(operation["security"] == serde_json::json!([{}]), open, "{method} {path}");
+        }
+    }
+}
+
+#[test]
+fn every_problem_is_explained() {
+    let page = read("docs/problems.md");
+    for kind in pawl::http::Kind::ALL {
+        let row = format!("| `{}` | {} |", kind.name(), kind.status());
+        assert!(page.contains(&row), "docs/problems.md lacks {row}");
+    }
+    let rows = page.lines().filter(|line| line.starts_with("| `")).count();
+    assert_eq!(rows, pawl::http::Kind::ALL.len());
+}
+
+#[test]
+fn every_threat_names_a_test_that_exists() {
+    let tests: String = ["tests/it", "src"].iter().map(|dir| all_of(&root(dir))).collect();
+    let mut threats = 0;
+    for entry in std::fs::read_dir(root("threat-model")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        if path.ends_with("README.md") {
+            continue;
+        }
+        threats += 1;
+        let named: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("- test: `"))
+            .map(|rest| rest.split('`').next().unwrap())
+            .collect();
+        assert!(!named.is_empty(), "{} names no test", path.display());
+        for name in named {
+            let function = format!("fn {}(", name.rsplit("::").next().unwrap());
+            assert!(tests.contains(&function), "{}: there is no {name}", path.display());
+        }
+    }
+    assert!(threats >= 8, "{threats} threats");
+}
+
+#[test]
+fn the_readme_shows_the_row_as_it_is_stored() {
+    let readme = read("README.md");
+    let migration = read("migrations/sqlite/2026-11-24-000000_first/up.sql");
+    let table = migration.split("CREATE TABLE connections (").nth(1).unwrap().split(");").next().unwrap();
+    for line in table.lines().filter(|line| line.starts_with("    ") && !line.contains("UNIQUE (")) {
+        let column = line.split_whitespace().next().unwrap();
+        assert!(readme.contains(&format!("| `{column}` |")), "the README does not show {column}");
+    }
+    for (name, _) in pawl::config::VAULT_SETTINGS {
+        let name = format!("`PAWL_{}`", name.to_uppercase());
+        assert!(readme.contains(&name) || read("docs/configuration.md").contains(&name), "{name} is nowhere");
+    }
+}
+
+/// One way down: which room may name which.
+#[test]
+fn no_room_reaches_upwards() {
+    let forbidden: &[(&str, &[&str])] = &[
+        ("src/vault", &["crate::http", "actix", "diesel"]),
+        ("src/http", &["crate::seal", "diesel", "crate::sync"]),
+        ("src/seal", &["crate::store", "crate::vault", "crate::http", "actix", "diesel"]),
+        ("src/audit", &["crate::store", "crate::vault", "crate::http", "actix", "diesel"]),
+        ("src/access", &["crate::vault", "crate::http", "crate::seal", "actix", "diesel"]),
+        ("src/store", &["crate::vault", "crate::http", "crate::odoo", "actix"]),
+        (
+            "src/odoo",
+            &["crate::vault", "crate::http", "crate::store", "crate::access", "crate::seal", "crate::sync"],
+        ),
+        (
+            "src/egress",
+            &["crate::vault", "crate::http", "crate::store", "crate::access", "crate::odoo", "crate::sync"],
+        ),
+        ("src/sync", &["crate::vault", "crate::http", "crate::store", "crate::access", "crate::seal"]),
+    ];
+    for (room, never) in forbidden {
+        let code = all_of(&root(room));
+        assert!(!code.is_empty(), "{room} is empty");
+        for line in code.lines().map(str::trim).filter(|line| !line.starts_with("//")) {
+            for name in *never {
+                let names = line.contains(&format!("{name}::")) || line.contains(&format!("{name}_"));
+                assert!(!names, "{room} names {name}: {line}");
+            }
+        }
+    }
+}
+
+fn all_of(dir: &Path) -> String {
+    let mut all = String::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.push_str(&all_of(&path));
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            all.push_str(&std::fs::read_to_string(&path).unwrap());
+        }
+    }
+    all
+}

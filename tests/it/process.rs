@@ -1,0 +1,302 @@
+//! `pawl` as people start it: what it makes, what it prints, how it stops and what it refuses.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::harness::{Process, call, deposit, everything_under, pawl, sql_on};
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+fn run(dir: &Path, settings: &[(&str, &str)], args: &[&str]) -> (i32, String, String) {
+    let output = pawl(dir, settings).args(args).output().unwrap();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+#[test]
+fn it_serves_with_no_configuration_and_says_what_that_means() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::serve(dir.path(), &[]);
+    let all = process.greeting.join("\n");
+    assert_eq!(process.greeting.len(), 5);
+    for part in
+        ["listens on http://127.0.0.1:", "pawl-data/pawl.db", "pawl token issue", "embedded, the default"]
+    {
+        assert!(all.contains(part), "{part}: {all}");
+    }
+    let data = dir.path().join("pawl-data");
+    assert_eq!(mode(&data), 0o700);
+    for (file, _) in everything_under(&data) {
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
+    assert_eq!(call(&process.url, "GET", "/readyz", "", None).status, 200);
+}
+
+#[test]
+fn what_was_acknowledged_outlives_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Process::serve(dir.path(), &[]);
+    let token = |role: &str| {
+        let args = ["token", "issue", "--org", "o", "--user", "u", "--role", role, "--ttl", "5m"];
+        run(dir.path(), &[], &args).1.trim().to_owned()
+    };
+    let (backend, worker) = (token("backend"), token("worker"));
+    let mut kept = Vec::new();
+    for n in 0..20 {
+        let body = deposit(&format!("bot{n}"), &format!("secret {n}"));
+        kept.push(call(&first.url, "POST", "/v1/connections", &backend, Some(&body)).text("id"));
+    }
+    call(&first.url, "DELETE", &format!("/v1/connections/{}", kept[0]), &backend, None);
+    drop(first);
+
+    let second = Process::serve(dir.path(), &[]);
+    for (n, id) in kept.iter().enumerate() {
+        let path = format!("/v1/connections/{id}/leases");
+        let loan = call(&second.url, "POST", &path, &worker, Some(&json!({"purpose": "other"})));
+        match n {
+            0 => assert_eq!(loan.status, 404),
+            _ => assert_eq!(loan.json["credential"]["secret"], format!("secret {n}")),
+        }
+    }
+}
+
+#[test]
+fn on_sigterm_open_requests_finish_and_then_it_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut process = Process::serve(dir.path(), &[]);
+    let args = ["token", "issue", "--org", "o", "--user", "u", "--role", "backend"];
+    let backend = run(dir.path(), &[], &args).1.trim().to_owned();
+    let body = deposit("bot", "secret").to_string();
+    let mut stream = TcpStream::connect(process.url.strip_prefix("http://").unwrap()).unwrap();
+    write!(
+        stream,
+        "POST /v1/connections HTTP/1.1\r\nHost: p\r\nExpect: 100-continue\r\nAuthorization: Bearer {backend}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    )
+    .unwrap();
+    // the server has begun this request: it asks for the body
+    let mut asked = [0; 12];
+    std::io::Read::read_exact(&mut stream, &mut asked).unwrap();
+    assert_eq!(&asked, b"HTTP/1.1 100");
+    process.signal(Signal::TERM);
+    // it takes no new connection any more
+    let address = process.url.strip_prefix("http://").unwrap().to_owned();
+    while TcpStream::connect(&address).is_ok() {
+        std::thread::yield_now();
+    }
+    stream.write_all(body.as_bytes()).unwrap();
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+    assert!(answer.contains("HTTP/1.1 201"), "{answer}");
+    assert!(process.child.wait().unwrap().success());
+}
+
+#[test]
+fn its_memory_is_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::serve(dir.path(), &[]);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.child.id())).unwrap();
+    let cores = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(cores.split_whitespace().collect::<Vec<_>>()[4..6], ["0", "0"], "{cores}");
+
+    // The memory of an undumpable process belongs to root, whoever runs it.
+    if !rustix::process::geteuid().is_root() {
+        let owner = std::os::unix::fs::MetadataExt::uid(
+            &std::fs::metadata(format!("/proc/{}/mem", process.child.id())).unwrap(),
+        );
+        assert_eq!(owner, 0);
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let copy = home.path().join("pawl");
+    std::fs::copy(env!("CARGO_BIN_EXE_pawl"), &copy).unwrap();
+    let mut command = crate::harness::program(copy.to_str().unwrap(), home.path(), &[]);
+    let mut child = command
+        .env("PAWL_LISTEN", "127.0.0.1:0")
+        .arg("serve")
+        .uid(65534)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let out = child.stdout.take().unwrap();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut line).unwrap();
+    let memory = std::fs::metadata(format!("/proc/{}/mem", child.id())).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(line.contains("listens"), "{line}");
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&memory), 0, "nobody's process, root's memory");
+}
+
+#[test]
+fn a_wrong_or_missing_key_stops_the_start_and_names_fingerprints_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(Process::serve(dir.path(), &[]));
+    let key_file = dir.path().join("pawl-data/master.json");
+    let right = std::fs::read_to_string(&key_file).unwrap();
+    let listen = [("PAWL_LISTEN", "127.0.0.1:0")];
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    drop(Process::serve(elsewhere.path(), &[]));
+    let wrong = std::fs::read_to_string(elsewhere.path().join("pawl-data/master.json")).unwrap();
+    std::fs::write(&key_file, &wrong).unwrap();
+    for args in
+        [&["serve"][..], &["token", "issue", "--org", "o", "--user", "u", "--role", "worker"], &["doctor"]]
+    {
+        let (code, out, err) = run(dir.path(), &listen, args);
+        assert_eq!(code, 1, "{args:?}");
+        let said = format!("{out}{err}");
+        assert!(said.contains("wrong key: the database was sealed under k1 with fingerprint "), "{said}");
+        assert!(said.contains("held: k1="), "{said}");
+        for file in [&right, &wrong] {
+            let key = serde_json::from_str::<serde_json::Value>(file).unwrap()["keys"]["k1"].clone();
+            assert!(!said.contains(key.as_str().unwrap()));
+        }
+    }
+    std::fs::remove_file(&key_file).unwrap();
+    let (code, _, err) = run(dir.path(), &listen, &["serve"]);
+    assert!(code == 1 && err.contains("there is no key file") && err.contains("fingerprint"), "{err}");
+    assert!(!key_file.exists(), "no key is made in the place of a lost one");
+
+    std::fs::write(&key_file, &right).unwrap();
+    std::fs::set_permissions(&key_file, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let (code, _, err) = run(dir.path(), &listen, &["serve"]);
+    assert!(code == 1 && err.contains("chmod 600"), "{err}");
+    for damaged in
+        ["", "{}", "{\"current\":\"k1\",\"keys\":{}}", "{\"current\":\"k1\",\"keys\":{\"k1\":\"c2hvcnQ=\"}}"]
+    {
+        std::fs::write(&key_file, damaged).unwrap();
+        std::fs::set_permissions(&key_file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let (code, _, err) = run(dir.path(), &listen, &["serve"]);
+        assert!(code == 1 && err.contains("is not a key file"), "{damaged}: {err}");
+    }
+    std::fs::write(&key_file, &right).unwrap();
+    drop(Process::serve(dir.path(), &[]));
+}
+
+#[test]
+fn a_damaged_issuer_stops_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(Process::serve(dir.path(), &[]));
+    sql_on(
+        &dir.path().join("pawl-data/pawl.db"),
+        "UPDATE issuer_keys SET id = 'iss_01ARZ3NDEKTSV4RRFFQ69G5FAV'",
+    );
+    let (code, _, err) = run(dir.path(), &[("PAWL_LISTEN", "127.0.0.1:0")], &["serve"]);
+    assert!(code == 1 && err.contains("issuer's key in the database does not open"), "{err}");
+}
+
+#[test]
+fn a_token_is_minted_for_four_roles_and_is_on_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let issue = |rest: &[&str]| {
+        let mut args = vec!["token", "issue", "--org", "o"];
+        args.extend(rest);
+        run(dir.path(), &[], &args)
+    };
+    let (code, out, err) = issue(&["--user", "u", "--role", "backend"]);
+    assert!(code == 1 && out.is_empty() && err.contains("nothing is set up yet"), "{err}");
+    let process = Process::serve(dir.path(), &[]);
+    for role in ["backend", "worker", "owner", "auditor"] {
+        let (code, out, err) = issue(&["--user", "u", "--role", role, "--client", "shop"]);
+        assert!(code == 0 && err.is_empty() && out.lines().count() == 1, "{role}: {out}{err}");
+    }
+    for (args, complaint) in [
+        (&["--user", "u", "--role", "operator"][..], "no token for the role operator"),
+        (&["--user", "u", "--role", "root"], "no token for the role root"),
+        (&["--user", "", "--role", "worker"], "--user must not be empty"),
+        (&["--user", "u", "--role", "worker", "--ttl", "16m"], "at most 15 minutes"),
+        (&["--user", "u", "--role", "worker", "--ttl", "0s"], "at least one second"),
+        (&["--user", "u", "--role", "worker", "--ttl", "soon"], "must be such as 30s or 15m"),
+    ] {
+        let (code, out, err) = issue(args);
+        assert!(code != 0 && out.is_empty() && err.contains(complaint), "{args:?}: {err}");
+    }
+    let auditor = issue(&["--user", "u", "--role", "auditor"]).1.trim().to_owned();
+    let trail = call(&process.url, "GET", "/v1/audit/events", &auditor, None);
+    let events: Vec<_> = trail.json["items"].as_array().unwrap().iter().map(|e| &e["event"]).collect();
+    assert_eq!(events.len(), 5);
+    assert!(events.iter().all(|e| e["action"] == "token.issue"));
+    assert_eq!(
+        (events[0]["role"].as_str(), events[0]["client_id"].as_str()),
+        (Some("backend"), Some("shop"))
+    );
+}
+
+#[test]
+fn settings_that_are_none_are_refused_by_name_all_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = [
+        ("PAWL_LISTENN", "127.0.0.1:0"),
+        ("PAWL_MODE", "prod"),
+        ("PAWL_LISTEN", "localhost"),
+        ("PAWL_DATABASE_URL", "postgres://x"),
+        ("PAWL_KEY_SOURCE", "aws-secretsmanager:pawl"),
+        ("PAWL_EGRESS_ALLOW", "10.0.0.0/99"),
+    ];
+    let (code, _, err) = run(dir.path(), &settings, &["serve"]);
+    assert_eq!(code, 1);
+    for (name, _) in settings {
+        assert!(err.contains(name), "{name}: {err}");
+    }
+    if cfg!(not(feature = "postgres")) {
+        assert!(err.contains("--features postgres") && err.contains("--features aws"), "{err}");
+    }
+    assert!(!dir.path().join("pawl-data").exists(), "nothing was made");
+
+    std::fs::write(dir.path().join("pawl.toml"), "lissten = \"127.0.0.1:0\"\nlog = 3\n").unwrap();
+    let (code, _, err) = run(dir.path(), &[], &["serve"]);
+    assert!(
+        code == 1 && err.contains("lissten is no setting") && err.contains("log must be a text"),
+        "{err}"
+    );
+
+    // the environment goes over the file, and the worker's names do no harm
+    std::fs::write(dir.path().join("pawl.toml"), "listen = \"127.0.0.1:1\"\ndata_dir = \"here\"\n").unwrap();
+    drop(Process::serve(dir.path(), &[("PAWL_TOKEN", "x"), ("PAWL_URL", "y")]));
+    assert!(dir.path().join("here/pawl.db").exists());
+}
+
+#[test]
+fn the_doctor_shows_what_is_in_force_and_what_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let (code, out, _) = run(dir.path(), &[], &["doctor"]);
+    assert!(code == 1 && out.contains("nothing is set up yet: run `pawl serve`"), "{out}");
+    drop(Process::serve(dir.path(), &[]));
+    let (code, out, _) = run(dir.path(), &[("PAWL_EGRESS_ALLOW", "127.0.0.1:8069")], &["doctor"]);
+    assert_eq!(code, 0, "{out}");
+    for part in ["mode      embedded", "127.0.0.1:7295", "127.0.0.1:8069", "ok "] {
+        assert!(out.contains(part), "{part}: {out}");
+    }
+    let (code, out, _) = run(dir.path(), &[("PAWL_MODE", "production")], &["doctor"]);
+    assert!(code == 1 && out.lines().count() == 3 && out.lines().all(|l| l.starts_with("wrong ")), "{out}");
+}
+
+#[test]
+fn help_teaches_with_examples() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, out, _) = run(dir.path(), &[], &["--help"]);
+    for part in
+        ["Examples:", "pawl serve", "pawl token issue --org acme --user ada --role backend", "pawl doctor"]
+    {
+        assert!(out.contains(part), "{part}: {out}");
+    }
+    let (_, out, _) = run(dir.path(), &[], &["serve", "--help"]);
+    for (name, _) in pawl::config::VAULT_SETTINGS {
+        assert!(out.contains(&format!("PAWL_{}", name.to_uppercase())), "{name}");
+    }
+    assert_ne!(run(dir.path(), &[], &["steal"]).0, 0);
+}

@@ -1,0 +1,128 @@
+//! Secrets and keys are planted through every door; then everything that the process wrote, said and
+//! kept is searched for them, at TRACE, also after the connection is forgotten.
+
+use serde_json::json;
+
+use crate::harness::{Process, call, deposit, everything_under, holds, pawl, raw, sql_on};
+
+const PASSWORD: &str = "planted-PASSWORD-5hT9";
+const API_KEY: &str = "planted0APIKEY0deadbeef0deadbeef";
+const REFUSED: &str = "planted-REFUSED-8wQ2";
+
+fn token(dir: &std::path::Path, role: &str) -> String {
+    let args = ["token", "issue", "--org", "acme", "--user", "ada", "--role", role];
+    let minted = pawl(dir, &[("PAWL_LOG", "trace")]).args(args).output().unwrap();
+    assert!(minted.status.success(), "{}", String::from_utf8_lossy(&minted.stderr));
+    let log = String::from_utf8(minted.stderr).unwrap();
+    let token = String::from_utf8(minted.stdout).unwrap().trim().to_owned();
+    assert!(!log.contains(&token));
+    token
+}
+
+#[test]
+fn nothing_secret_is_written_said_or_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::serve(dir.path(), &[("PAWL_LOG", "trace")]);
+    let url = process.url.clone();
+    let (backend, worker, owner) =
+        (token(dir.path(), "backend"), token(dir.path(), "worker"), token(dir.path(), "owner"));
+    let mut said: Vec<String> = Vec::new();
+    let mut say = |method: &str, path: &str, token: &str, body: Option<serde_json::Value>| {
+        let answer = call(&url, method, path, token, body.as_ref());
+        said.push(format!("{}\n{}", answer.head, answer.body));
+        answer
+    };
+
+    let id = say("POST", "/v1/connections", &backend, Some(deposit("bot", PASSWORD))).text("id");
+    let key = json!({"url": "https://b.example", "database": "d", "username": "bot",
+                     "credential": {"kind": "api_key", "secret": API_KEY}});
+    let second = say("POST", "/v1/connections", &backend, Some(key)).text("id");
+    say("POST", "/v1/connections", &backend, Some(deposit("bot", REFUSED)));
+    for bad in [
+        json!({"url": REFUSED, "database": REFUSED, "username": "x\u{1}",
+               "credential": {"kind": REFUSED, "secret": REFUSED}}),
+        json!({"url": 1, "credential": {"secret": REFUSED}}),
+        json!({"credential": {"secret": [REFUSED]}}),
+        json!([{"secret": REFUSED}]),
+        json!(REFUSED),
+    ] {
+        assert_eq!(say("POST", "/v1/connections", &backend, Some(bad)).status, 422);
+    }
+    say("GET", "/v1/connections", &backend, None);
+    say("GET", &format!("/v1/connections/{id}"), &backend, None);
+    say("GET", "/v1/connections", REFUSED, None);
+    say("GET", &format!("/v1/connections/{REFUSED}"), &backend, None);
+    say("POST", &format!("/v1/connections/{id}/leases"), &backend, Some(json!({"purpose": "sync"})));
+    say("POST", &format!("/v1/connections/{id}/leases"), &worker, Some(json!({"purpose": REFUSED})));
+    let head = format!("Authorization: Bearer {backend}\r\nContent-Type: application/json\r\n");
+    for body in [format!("{{\"secret\": \"{REFUSED}"), format!("{REFUSED}{{}}")] {
+        let answer = raw(&url, "POST", "/v1/connections", &head, body.as_bytes());
+        said.push(format!("{}\n{}", answer.head, answer.body));
+    }
+
+    // the only two answers that may hold one
+    let lend = |id: &str| {
+        let path = format!("/v1/connections/{id}/leases");
+        call(&url, "POST", &path, &worker, Some(&json!({"purpose": "sync", "run_id": "r"})))
+    };
+    let (loan, loan_of_key) = (lend(&id), lend(&second));
+    assert_eq!(loan.json["credential"]["secret"], PASSWORD);
+    assert_eq!(loan_of_key.json["credential"]["secret"], API_KEY);
+
+    let mut say = |method: &str, path: &str, token: &str, body: Option<serde_json::Value>| {
+        let answer = call(&url, method, path, token, body.as_ref());
+        said.push(format!("{}\n{}", answer.head, answer.body));
+        answer
+    };
+    say("GET", "/v1/leases", &worker, None);
+    let back = format!("/v1/leases/{}/return", loan.text("id"));
+    say("POST", &back, &worker, Some(json!({"outcome": REFUSED})));
+    say("POST", &back, &worker, Some(json!({"outcome": "ok"})));
+    let sealed = sealed_of(dir.path(), &id);
+
+    // a row that does not open, and one that is damaged
+    let database = dir.path().join("pawl-data/pawl.db");
+    sql_on(&database, &format!("UPDATE connections SET username = 'x' WHERE id = '{second}'"));
+    let refused =
+        say("POST", &format!("/v1/connections/{second}/leases"), &worker, Some(json!({"purpose": "other"})));
+    assert_eq!(refused.problem(), "does-not-open");
+    say("GET", "/v1/audit/events?limit=200", &owner, None);
+
+    let master: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(dir.path().join("pawl-data/master.json")).unwrap()).unwrap();
+    let master = master["keys"]["k1"].as_str().unwrap().to_owned();
+    let log = std::fs::read(dir.path().join("log")).unwrap();
+    assert!(holds(&log, "does-not-open"), "the log was written to where it is searched");
+    for secret in [PASSWORD, API_KEY, REFUSED, &master, &backend, &worker, &owner] {
+        assert!(!holds(&log, secret), "{secret} in the log");
+        assert!(said.iter().all(|answer| !answer.contains(secret)), "{secret} in an answer");
+    }
+    let kept = |what: &str, secrets: &[&str]| {
+        for (path, bytes) in everything_under(&dir.path().join("pawl-data")) {
+            if path.ends_with("master.json") {
+                continue;
+            }
+            for secret in secrets {
+                assert!(!holds(&bytes, secret), "{what}: {secret} in {}", path.display());
+            }
+        }
+    };
+    kept("while kept", &[PASSWORD, API_KEY, REFUSED, &master, &backend, &worker, &owner]);
+
+    for id in [&id, &second] {
+        assert_eq!(say("DELETE", &format!("/v1/connections/{id}"), &backend, None).status, 204);
+    }
+    // forgotten, the ciphertext is overwritten too, in the file and in the write-ahead log
+    kept("forgotten", &[PASSWORD, API_KEY, REFUSED, &master, &sealed]);
+    process.signal(rustix::process::Signal::TERM);
+    let rest = process.rest();
+    assert_eq!(rest, "");
+    kept("stopped", &[PASSWORD, API_KEY, REFUSED, &master, &sealed]);
+}
+
+fn sealed_of(dir: &std::path::Path, id: &str) -> String {
+    use diesel::prelude::*;
+    diesel::table! { connections (id) { id -> Text, sealed -> Text, } }
+    let mut db = SqliteConnection::establish(dir.join("pawl-data/pawl.db").to_str().unwrap()).unwrap();
+    connections::table.find(id).select(connections::sealed).first(&mut db).unwrap()
+}
