@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
@@ -112,7 +113,9 @@ impl fmt::Display for Request {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// 401.
-    #[error("the vault does not take this token: it has ended or is not its own; mint one with `pawl token issue`")]
+    #[error(
+        "the vault does not take this token: it has ended or is not its own; mint one with `pawl token issue`"
+    )]
     Token,
     /// 403.
     #[error("this token may not do that: it takes the role worker, of the connection's own org and user")]
@@ -193,6 +196,8 @@ pub struct VaultClient {
 
 /// How long a lease is asked for: the longest there is.
 const LEASE_SECONDS: u64 = 900;
+/// A lease that another run holds may be handed back before its time: ask again this soon.
+const ASK_AGAIN_WITHIN: Duration = Duration::from_secs(2);
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// Larger than any loan; with this much room the buffer never moves, so no copy is left behind.
@@ -201,7 +206,7 @@ const MAX_ANSWER: usize = 64 * 1024;
 impl VaultClient {
     /// A client that follows no redirect and heeds no proxy.
     pub fn new(url: VaultUrl, token: Secret) -> Result<Self, BorrowError> {
-        // Fails when one was chosen already, and there is only this one.
+        // Fails when it was chosen already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = Client::builder()
             .no_proxy()
@@ -218,74 +223,76 @@ impl VaultClient {
     /// again.
     pub async fn lend(&self, connection: &ConnectionId, run: &RunId) -> Result<Loan, BorrowError> {
         let body = json!({"purpose": "sync", "ttl_seconds": LEASE_SECONDS, "run_id": run});
-        let (status, answer) = self.post(&["v1", "connections", connection.as_str(), "leases"], &body).await?;
-        if status != StatusCode::CREATED {
-            return Err(self.problem(status, &answer));
+        let answer = self.post(&["v1", "connections", connection.as_str(), "leases"], &body).await?;
+        if answer.status != StatusCode::CREATED {
+            return Err(self.problem(&answer));
         }
-        let loan: LoanView = serde_json::from_slice(&answer).map_err(|_| self.strange())?;
+        let loan: LoanView = serde_json::from_slice(&answer.body).map_err(|_| self.strange())?;
         let lease = LeaseId::parse(&loan.id).map_err(|_| self.strange())?;
         let LentConnection { url, database, username } = loan.connection;
         Ok(Loan { lease, url, database, username, secret: loan.credential.secret })
     }
 
     /// Hands a lease back.
-    pub async fn give_back(&self, lease: &LeaseId, outcome: Outcome, records: u64) -> Result<(), BorrowError> {
+    pub async fn give_back(
+        &self,
+        lease: &LeaseId,
+        outcome: Outcome,
+        records: u64,
+    ) -> Result<(), BorrowError> {
         let body = json!({"outcome": outcome.as_str(), "records": records});
-        match self.post(&["v1", "leases", lease.as_str(), "return"], &body).await? {
-            (StatusCode::NO_CONTENT, _) => Ok(()),
-            (status, answer) => Err(self.problem(status, &answer)),
-        }
+        let answer = self.post(&["v1", "leases", lease.as_str(), "return"], &body).await?;
+        if answer.status == StatusCode::NO_CONTENT { Ok(()) } else { Err(self.problem(&answer)) }
     }
 
-    async fn post(
-        &self,
-        path: &[&str],
-        body: &serde_json::Value,
-    ) -> Result<(StatusCode, Zeroizing<Vec<u8>>), BorrowError> {
+    async fn post(&self, path: &[&str], body: &serde_json::Value) -> Result<Answer, BorrowError> {
         let request = self.http.post(self.url.path(path)).bearer_auth(self.token.expose());
         let request = request.header("Content-Type", "application/json").body(body.to_string());
         // The error could quote the address at most; it is not kept all the same.
         let unreachable = |_| BorrowError::Unreachable(self.url.clone());
         let mut response: Response = request.send().await.map_err(unreachable)?;
-        let mut answer = Zeroizing::new(Vec::with_capacity(MAX_ANSWER));
+        let mut body = Zeroizing::new(Vec::with_capacity(MAX_ANSWER));
         while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-            if answer.len() + chunk.len() > MAX_ANSWER {
+            if body.len() + chunk.len() > MAX_ANSWER {
                 return Err(self.strange());
             }
-            answer.extend_from_slice(&chunk);
+            body.extend_from_slice(&chunk);
         }
-        Ok((response.status(), answer))
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let retry_after = retry_after.and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
+        Ok(Answer { status: response.status(), retry_after, body })
     }
 
     fn strange(&self) -> BorrowError {
         BorrowError::NotAVault(self.url.clone())
     }
 
-    fn problem(&self, status: StatusCode, answer: &[u8]) -> BorrowError {
-        let Ok(problem) = serde_json::from_slice::<ProblemView>(answer) else {
-            return if status.is_server_error() {
-                BorrowError::Unavailable(Request(None))
-            } else {
-                self.strange()
+    fn problem(&self, answer: &Answer) -> BorrowError {
+        let status = answer.status;
+        let Ok(problem) = serde_json::from_slice::<ProblemView>(&answer.body) else {
+            return match status.is_server_error() {
+                true => BorrowError::Unavailable(Request(None)),
+                false => self.strange(),
             };
         };
         let name = problem.r#type.strip_prefix("urn:pawl:problem:").unwrap_or_default();
+        let request = Request(RequestId::parse(&problem.request_id).ok());
         let held_until = problem.held_until.as_deref().and_then(Moment::parse);
         match (name, held_until) {
             ("lease-held", Some(until)) => {
-                return BorrowError::Held { until, retry_after: ASK_AGAIN_AFTER };
+                let retry_after = answer.retry_after.unwrap_or(ASK_AGAIN_WITHIN).min(ASK_AGAIN_WITHIN);
+                BorrowError::Held { until, retry_after }
             }
-            _ if status == StatusCode::SERVICE_UNAVAILABLE => {
-                return BorrowError::Unavailable(request(&problem));
-            }
-            _ => {}
+            _ if status == StatusCode::SERVICE_UNAVAILABLE => BorrowError::Unavailable(request),
+            _ => BorrowError::Refused(Refusal::of(status, name), request),
         }
-        BorrowError::Refused(Refusal::of(status, name), request(&problem))
     }
 }
 
-fn request(problem: &ProblemView) -> Request {
-    Request(RequestId::parse(&problem.request_id).ok())
+struct Answer {
+    status: StatusCode,
+    retry_after: Option<Duration>,
+    body: Zeroizing<Vec<u8>>,
 }
 
 #[derive(Deserialize)]
