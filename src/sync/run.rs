@@ -1,5 +1,6 @@
 //! One run, from the first note in the sink to the lease handed back.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::clock::{Clock, Moment};
@@ -64,6 +65,22 @@ pub enum Step<'a> {
 pub struct Summary {
     /// Each model, in the order of the plan.
     pub models: Vec<(String, Swept)>,
+}
+
+/// As a table for people, a line a model.
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = |f: &mut fmt::Formatter<'_>, cells: [&str; 4]| {
+            writeln!(f, "{:<14} {:>9} {:>13} {:>9}", cells[0], cells[1], cells[2], cells[3])
+        };
+        line(f, ["model", "records", "new/changed", "removed"])?;
+        for (model, swept) in &self.models {
+            let [records, changed, removed] =
+                [swept.records, swept.changed, swept.removed].map(|count| count.to_string());
+            line(f, [model, &records, &changed, &removed])?;
+        }
+        Ok(())
+    }
 }
 
 /// A worker of one vault.

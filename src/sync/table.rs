@@ -32,11 +32,6 @@ impl Table {
         Self { name, columns, kinds: fields.iter().map(Field::kind).collect(), upsert }
     }
 
-    /// Its name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// Makes it, or adds the columns that it lacks.
     pub fn prepare(&self, db: &mut SqliteConnection) -> QueryResult<()> {
         let columns: String =
