@@ -202,22 +202,25 @@ impl Config {
     }
 }
 
-/// Whether `path` lies in `dir`, as far as the file system can tell; as written when it can't.
+/// Whether `path` lies in `dir`, links and `..` followed as far as either exists.
 fn lies_in(path: &Path, dir: &Path) -> bool {
-    let real = |p: &Path| -> Option<PathBuf> {
-        let absolute = std::path::absolute(p).ok()?;
-        match (std::fs::canonicalize(&absolute), absolute.parent(), absolute.file_name()) {
-            (Ok(real), _, _) => Some(real),
-            (Err(_), Some(parent), Some(name)) => {
-                Some(std::fs::canonicalize(parent).unwrap_or_else(|_| parent.to_path_buf()).join(name))
+    real(path).starts_with(real(dir))
+}
+
+fn real(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in std::path::absolute(path).unwrap_or_else(|_| path.into()).components() {
+        match part {
+            std::path::Component::ParentDir => {
+                plain.pop();
             }
-            (Err(_), _, _) => Some(absolute),
+            part => plain.push(part),
         }
-    };
-    match (real(path), real(dir)) {
-        (Some(path), Some(dir)) => path.starts_with(dir),
-        _ => path.starts_with(dir),
+        if let Ok(followed) = std::fs::canonicalize(&plain) {
+            plain = followed;
+        }
     }
+    plain
 }
 
 struct Settings {

@@ -246,12 +246,7 @@ fn cause(error: &reqwest::Error) -> EgressError {
         if let Some(own) = error.downcast_ref::<EgressError>() {
             return *own;
         }
-        if error.is::<rustls::Error>() {
-            return EgressError::Tls;
-        }
-        // An io::Error shows its inside only here; its source() is the inside's source.
-        let inside = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
-        if inside.is_some_and(|inside| inside.is::<rustls::Error>()) {
+        if is_tls(error) {
             return EgressError::Tls;
         }
         at = error.source();
@@ -263,4 +258,11 @@ fn cause(error: &reqwest::Error) -> EgressError {
     } else {
         EgressError::Broken
     }
+}
+
+/// An io::Error shows its inside only by `get_ref`, its source() is the inside's source; and TLS
+/// errors come wrapped in two of them.
+fn is_tls(error: &(dyn Error + 'static)) -> bool {
+    let inside = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
+    error.is::<rustls::Error>() || inside.is_some_and(|inside| is_tls(inside))
 }

@@ -1,9 +1,11 @@
 //! `Store::run` is the door: a named transaction with a scope and a deadline, off the async threads.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::r2d2::Pool;
+use tokio::sync::Semaphore;
 
 use crate::access::Scope;
 use crate::store::db::{BUSY, Db, Opener};
@@ -51,6 +53,8 @@ impl From<diesel::result::Error> for StoreError {
 #[derive(Clone)]
 pub struct Store {
     pool: Pool<Opener>,
+    /// SQLite has one writer and wakes those who wait for it in no order; here they queue.
+    writers: Arc<Semaphore>,
 }
 
 /// An open transaction that may touch the rows of one scope.
@@ -78,7 +82,7 @@ impl Store {
             .test_on_check_out(false)
             .build(opener)
             .map_err(|e| StoreError::NoDatabase(e.to_string()))?;
-        Ok(Self { pool })
+        Ok(Self { pool, writers: Arc::new(Semaphore::new(1)) })
     }
 
     /// Changes rows of `scope`: all of `work` is durable when this answers, or none of it is.
@@ -132,7 +136,7 @@ impl Store {
     /// Takes deleted bytes out of the write-ahead log, as far as readers allow it now.
     pub async fn scrub(&self, deadline: Duration) -> Result<(), StoreError> {
         let pool = self.pool.clone();
-        within(deadline, move || {
+        self.within(deadline, Access::Write, move || {
             let mut db = pool.get().map_err(|_| StoreError::Unavailable("no connection"))?;
             Ok(db.checkpoint()?)
         })
@@ -164,22 +168,39 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         let pool = self.pool.clone();
-        within(deadline, move || transact(&pool, name, access, work)).await
+        self.within(deadline, access, move || transact(&pool, name, access, work)).await
     }
-}
 
-async fn within<T, E>(
-    deadline: Duration,
-    work: impl FnOnce() -> Result<T, E> + Send + 'static,
-) -> Result<T, E>
-where
-    T: Send + 'static,
-    E: From<StoreError> + Send + 'static,
-{
-    match tokio::time::timeout(deadline, tokio::task::spawn_blocking(work)).await {
-        Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(StoreError::Unavailable("the work broke off").into()),
-        Err(_) => Err(StoreError::Unavailable("deadline").into()),
+    /// Runs `work` off the async threads. One that is still at it when the deadline passes keeps its
+    /// place as the writer until it has ended; its outcome is not waited for.
+    async fn within<T, E>(
+        &self,
+        deadline: Duration,
+        access: Access,
+        work: impl FnOnce() -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let writers = self.writers.clone();
+        let turn = async move {
+            let place = match access {
+                Access::Read => None,
+                // Closed by nobody.
+                Access::Write => writers.acquire_owned().await.ok(),
+            };
+            tokio::task::spawn_blocking(move || {
+                let _place = place;
+                work()
+            })
+            .await
+        };
+        match tokio::time::timeout(deadline, turn).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(StoreError::Unavailable("the work broke off").into()),
+            Err(_) => Err(StoreError::Unavailable("deadline").into()),
+        }
     }
 }
 

@@ -19,11 +19,12 @@ pub const ODOO: &str = "https://acme.odoo.com";
 
 /// A vault that serves on a thread of this process.
 pub struct Vault {
-    pub dir: TempDir,
+    pub data: PathBuf,
     pub clock: Clock,
     pub url: String,
     issuer: App,
     _running: Running,
+    _dir: TempDir,
 }
 
 impl Vault {
@@ -33,11 +34,12 @@ impl Vault {
 
     pub fn start_with(settings: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
         let clock = Clock::held(Moment::parse("2026-11-24T12:00:00Z").unwrap());
-        let config = config(dir.path(), settings);
+        let config = config(&data, settings);
         let running = Running::start(App::open(config.clone(), clock.clone()).unwrap()).unwrap();
         let issuer = App::open(config, clock.clone()).unwrap();
-        Self { url: running.url(), dir, clock, issuer, _running: running }
+        Self { url: running.url(), _dir: dir, data, clock, issuer, _running: running }
     }
 
     /// A token for `user` of `org`, from the client `svc`.
@@ -75,13 +77,22 @@ impl Vault {
     /// The trail of `org`, oldest first.
     pub fn trail(&self, org: &str) -> Vec<Value> {
         let auditor = self.token(org, "auditor", "auditor");
-        let answer = self.call("GET", "/v1/audit/events?limit=200", &auditor, None);
-        assert_eq!(answer.status, 200, "{}", answer.body);
-        answer.json["items"].as_array().unwrap().clone()
+        let mut events = Vec::new();
+        let mut cursor = "0".to_owned();
+        loop {
+            let path = format!("/v1/audit/events?limit=200&cursor={cursor}");
+            let answer = self.call("GET", &path, &auditor, None);
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            events.extend(answer.json["items"].as_array().unwrap().iter().cloned());
+            match answer.json["next_cursor"].as_str() {
+                Some(next) => cursor = next.to_owned(),
+                None => return events,
+            }
+        }
     }
 
     pub fn database(&self) -> PathBuf {
-        self.dir.path().join("pawl.db")
+        self.data.join("pawl.db")
     }
 
     /// Speaks SQL to the database beside the vault, as an attacker or an operator would.

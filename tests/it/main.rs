@@ -4,8 +4,10 @@
 
 mod api;
 mod durability;
+mod egress;
 mod harness;
 mod leases;
+mod odoo_wire;
 mod papers;
 mod process;
 mod production;

@@ -53,7 +53,7 @@ fn python_opens_a_row_by_the_documented_formula_alone() {
     let python = std::env::var("TEST_PYTHON").unwrap_or_else(|_| "python3".into());
     let opened = Command::new(python)
         .args(["-c", BY_THE_FORMULA])
-        .arg(vault.dir.path().join("master.json"))
+        .arg(vault.data.join("master.json"))
         .arg(vault.database())
         .output()
         .unwrap();
