@@ -1,1 +1,201 @@
-fn main() {}
+//! `pawl-sync`, the worker: reads the command line, shows how far it is, leaves the work to the
+//! library. Standard output carries the closing table alone; standard error everything else.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use indicatif::ProgressBar;
+use pawl::clock::Clock;
+use pawl::config::WORKER_SETTINGS;
+use pawl::ids::ConnectionId;
+use pawl::sync::{Job, Settings, Step, Stopper, SyncError, Verdict, Worker, stop_pair};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Borrows an Odoo credential from pawl, reads invoices and partners, and hands it back.
+#[derive(Parser)]
+#[command(name = "pawl-sync", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Example:
+  export PAWL_TOKEN=$(pawl token issue --org acme --user ada --role worker)
+  pawl-sync run --connection conn_01ARZ3NDEKTSV4RRFFQ69G5FAV --to sqlite:invoices.db
+
+`pawl-sync run --help` lists the settings and the exit codes.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Sync one connection once: account.move (invoices, credit notes, bills) and res.partner
+    #[command(after_help = run_help())]
+    Run(Run),
+}
+
+#[derive(Args)]
+struct Run {
+    /// The connection, as the deposit answered it: conn_…
+    #[arg(long, value_name = "ID", value_parser = ConnectionId::parse)]
+    connection: ConnectionId,
+    /// Where the records go: sqlite:PATH, a file for this connection alone
+    #[arg(long, value_name = "SINK", value_parser = parse_sink)]
+    to: Sink,
+    /// Exit with 75 while another run holds the connection, instead of waiting for it
+    #[arg(long)]
+    no_wait: bool,
+}
+
+#[derive(Clone)]
+struct Sink(PathBuf);
+
+fn parse_sink(text: &str) -> Result<Sink, &'static str> {
+    match text.strip_prefix("sqlite:") {
+        Some(path) if !path.is_empty() => Ok(Sink(path.into())),
+        _ => Err("must be sqlite:PATH, such as sqlite:invoices.db"),
+    }
+}
+
+fn run_help() -> String {
+    let lines =
+        WORKER_SETTINGS.iter().map(|(name, what)| format!("  PAWL_{:<14} {what}", name.to_uppercase()));
+    let lines: Vec<String> = lines.collect();
+    format!(
+        "Settings, from the environment:\n{}\n\n\
+         Exit codes:\n  \
+         0   done\n  \
+         1   failed\n  \
+         2   wrong usage or settings\n  \
+         75  try again later: the sink is busy, the vault does not answer, or a signal stopped the run\n  \
+         77  Odoo refused the credential; it was tried once and is not tried again\n\n\
+         A run that was killed goes on where it stopped: start it again with the same --to.\n\n\
+         Examples:\n  \
+         PAWL_TOKEN_FILE=/run/pawl/token pawl-sync run --connection conn_… --to sqlite:invoices.db\n  \
+         PAWL_LOG=debug pawl-sync run --connection conn_… --to sqlite:invoices.db --no-wait",
+        lines.join("\n")
+    )
+}
+
+const USAGE: u8 = 2;
+const LATER: u8 = 75;
+const CREDENTIAL_REFUSED: u8 = 77;
+
+fn main() -> ExitCode {
+    let Command::Run(run) = Cli::parse().command;
+    if let Err(error) = pawl::process::harden() {
+        complain(&error.to_string());
+        return ExitCode::FAILURE;
+    }
+    let settings = match Settings::load() {
+        Ok(settings) => settings,
+        Err(refused) => {
+            refused.0.iter().for_each(|line| complain(line));
+            return ExitCode::from(USAGE);
+        }
+    };
+    if let Err(refused) = pawl::telemetry::start(&settings.log) {
+        complain(&refused.to_string());
+        return ExitCode::from(USAGE);
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&error.to_string());
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(sync(settings, run)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error.to_string());
+            match error.verdict() {
+                Verdict::Failed => ExitCode::FAILURE,
+                Verdict::Usage => ExitCode::from(USAGE),
+                Verdict::Later => ExitCode::from(LATER),
+                Verdict::CredentialRefused => ExitCode::from(CREDENTIAL_REFUSED),
+            }
+        }
+    }
+}
+
+fn complain(what: &str) {
+    let _ = writeln!(std::io::stderr(), "pawl-sync: {what}");
+}
+
+async fn sync(settings: Settings, run: Run) -> Result<(), SyncError> {
+    let (stopper, stop) = stop_pair();
+    tokio::spawn(heed_signals(stopper));
+    let worker = Worker::new(settings, Clock::system())?;
+    let job = Job { connection: run.connection, sink: run.to.0, waits: !run.no_wait };
+    let mut display = Display::new();
+    let done = worker.run(&job, stop, &mut |step| display.show(&step)).await;
+    display.close();
+    let summary = done?;
+    let _ = write!(std::io::stdout(), "{summary}");
+    Ok(())
+}
+
+/// The first signal asks the run to stop; it hands its lease back and ends.
+async fn heed_signals(stopper: Stopper) {
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    stopper.stop();
+}
+
+/// How far it is: a moving line on a terminal, plain lines otherwise.
+struct Display(Option<ProgressBar>);
+
+impl Display {
+    fn new() -> Self {
+        Self(std::io::stderr().is_terminal().then(ProgressBar::new_spinner))
+    }
+
+    fn show(&mut self, step: &Step) {
+        match step {
+            Step::Continued => self.say("going on with a run that did not end"),
+            Step::Waiting { until } => {
+                self.say(&format!("another run holds this connection until {until}; waiting"));
+            }
+            Step::Borrowed => tracing::info!("borrowed"),
+            Step::Pulling { model, records } => {
+                tracing::debug!(model, records, "page");
+                if let Some(bar) = &self.0 {
+                    bar.set_message(format!("{model}: {records} records"));
+                    bar.tick();
+                }
+            }
+            Step::Retrying { model, cause } => self.say(&format!("{model}: {cause}; trying again")),
+            Step::Pulled { model, swept } => {
+                tracing::info!(model, records = swept.records, "done");
+                if self.0.is_none() {
+                    self.say(&format!("{model}: {} records", swept.records));
+                }
+            }
+            Step::NotHandedBack(error) => {
+                self.say(&format!("the lease could not be handed back, it ends by itself: {error}"));
+            }
+        }
+    }
+
+    fn say(&self, line: &str) {
+        match &self.0 {
+            Some(bar) => bar.suspend(|| complain(line)),
+            None => complain(line),
+        }
+    }
+
+    fn close(&self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -13,4 +13,7 @@ mod process;
 mod production;
 mod sealing;
 mod secrets;
+#[path = "../../src/bin/pawl-demo/standin.rs"]
+mod standin;
+mod sync;
 mod tokens;

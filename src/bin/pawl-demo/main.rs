@@ -1,1 +1,5 @@
+//! The newcomer's tour; being built.
+
+mod standin;
+
 fn main() {}

@@ -1,0 +1,76 @@
+//! Why a run did not come to its end, and what a caller in a script should make of it.
+
+use crate::egress::{EgressError, UrlRefused};
+use crate::odoo::{NotReadable, OdooError, ReadableRefused};
+use crate::sync::borrow::BorrowError;
+use crate::sync::sqlite_sink::SinkError;
+
+/// The cause. Holds nothing that Odoo sent, and no secret.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// The vault lent nothing.
+    #[error(transparent)]
+    Borrow(#[from] BorrowError),
+    /// Odoo did not answer with records.
+    #[error("{1} ({model})", model = if .0.is_empty() { "login" } else { .0 })]
+    Odoo(String, OdooError),
+    /// The vault lent a connection to a host that this worker may not call.
+    #[error("the connection's address {0}; PAWL_EGRESS_ALLOW names exceptions")]
+    Address(UrlRefused),
+    /// No client for Odoo could be made.
+    #[error(transparent)]
+    Egress(#[from] EgressError),
+    /// The sink did not take it.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// The plan and the policy disagree.
+    #[error(transparent)]
+    NotReadable(#[from] NotReadable),
+    /// The policy compiled into this binary is none.
+    #[error(transparent)]
+    Policy(#[from] ReadableRefused),
+    /// It was told to stop.
+    #[error("stopped; what was read so far is kept")]
+    Stopped,
+    /// Odoo answered ids that were not asked for, or not in order.
+    #[error("Odoo's page is not in order of ids; nothing of it was kept ({0})")]
+    OutOfOrder(String),
+}
+
+/// What the exit code says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It failed, and will again until somebody looks.
+    Failed,
+    /// What was asked can't be.
+    Usage,
+    /// Try again later.
+    Later,
+    /// Odoo refused the credential.
+    CredentialRefused,
+}
+
+impl SyncError {
+    /// What to make of it.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::Odoo(_, OdooError::LoginRefused) => Verdict::CredentialRefused,
+            Self::Sink(SinkError::OtherConnection { .. }) => Verdict::Usage,
+            Self::Stopped
+            | Self::Sink(SinkError::Busy(_))
+            | Self::Borrow(
+                BorrowError::Unreachable(_) | BorrowError::Unavailable(_) | BorrowError::Held { .. },
+            ) => Verdict::Later,
+            Self::Odoo(..)
+            | Self::Address(_)
+            | Self::Egress(_)
+            | Self::NotReadable(_)
+            | Self::Policy(_)
+            | Self::OutOfOrder(_)
+            | Self::Sink(SinkError::Io { .. } | SinkError::Database(_) | SinkError::NoRandomness(_))
+            | Self::Borrow(BorrowError::Refused(..) | BorrowError::NotAVault(_) | BorrowError::NoClient) => {
+                Verdict::Failed
+            }
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! One run, from the first note in the sink to the lease handed back.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::clock::{Clock, Moment};
+use crate::egress::{Egress, Exceptions, Limits, OdooUrl, Resolve};
+use crate::ids::ConnectionId;
+use crate::odoo::{Address, Odoo, OdooError, Readable};
+use crate::sync::borrow::{BorrowError, Loan, Outcome, Refusal, VaultClient};
+use crate::sync::error::SyncError;
+use crate::sync::plan::{Pull, plan};
+use crate::sync::pull::pull;
+use crate::sync::settings::Settings;
+use crate::sync::sqlite_sink::{Run, Sink, Swept};
+use crate::sync::stop::Stop;
+
+/// What to sync, and where to.
+pub struct Job {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// The sink's file.
+    pub sink: PathBuf,
+    /// Whether to wait while another run holds the connection.
+    pub waits: bool,
+}
+
+/// What a run tells of itself while it runs.
+pub enum Step<'a> {
+    /// A run that died goes on.
+    Continued,
+    /// Another run holds the connection.
+    Waiting {
+        /// At the latest until then.
+        until: Moment,
+    },
+    /// The credential is borrowed.
+    Borrowed,
+    /// So many records of a model are in the sink.
+    Pulling {
+        /// The model.
+        model: &'a str,
+        /// How many.
+        records: u64,
+    },
+    /// A call failed for a cause that passes, and is made again.
+    Retrying {
+        /// The model.
+        model: &'a str,
+        /// The cause's stable name.
+        cause: &'static str,
+    },
+    /// A model is in the sink, whole.
+    Pulled {
+        /// The model.
+        model: &'a str,
+        /// What that did.
+        swept: &'a Swept,
+    },
+    /// The lease could not be handed back; it ends by itself.
+    NotHandedBack(&'a BorrowError),
+}
+
+/// What a run did, by model.
+pub struct Summary {
+    /// Each model, in the order of the plan.
+    pub models: Vec<(String, Swept)>,
+}
+
+/// As a table for people, a line a model.
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = |f: &mut fmt::Formatter<'_>, cells: [&str; 4]| {
+            writeln!(f, "{:<14} {:>9} {:>13} {:>9}", cells[0], cells[1], cells[2], cells[3])
+        };
+        line(f, ["model", "records", "new/changed", "removed"])?;
+        for (model, swept) in &self.models {
+            let [records, changed, removed] =
+                [swept.records, swept.changed, swept.removed].map(|count| count.to_string());
+            line(f, [model, &records, &changed, &removed])?;
+        }
+        Ok(())
+    }
+}
+
+/// A worker of one vault.
+pub struct Worker {
+    vault: VaultClient,
+    exceptions: Exceptions,
+    clock: Clock,
+    plan: Vec<Pull>,
+}
+
+impl Worker {
+    /// A worker as `settings` say.
+    pub fn new(settings: Settings, clock: Clock) -> Result<Self, SyncError> {
+        let plan = plan(&Readable::embedded()?)?;
+        let vault = VaultClient::new(settings.vault, settings.token)?;
+        Ok(Self { vault, exceptions: settings.egress_allow, clock, plan })
+    }
+
+    /// Runs `job` to its end, or until `stop`. The lease is handed back in either case.
+    pub async fn run(
+        &self,
+        job: &Job,
+        mut stop: Stop,
+        say: &mut dyn FnMut(Step),
+    ) -> Result<Summary, SyncError> {
+        let mut sink = Sink::open(&job.sink, &job.connection)?;
+        // On record before anything is lent: should this process die, the next one asks as this run.
+        let run = sink.begin_run(&job.connection, self.clock.now())?;
+        if run.is_continued {
+            say(Step::Continued);
+        }
+        let loan = match self.borrow(job, &run, &mut stop, say).await {
+            Ok(loan) => loan,
+            // It may have been lent and the answer lost: then this run is to ask again.
+            Err(error @ SyncError::Borrow(BorrowError::Unreachable(_) | BorrowError::Unavailable(_))) => {
+                return Err(error);
+            }
+            Err(error) => {
+                sink.end_run(&run, Outcome::Failed, 0, Some(self.clock.now()))?;
+                return Err(error);
+            }
+        };
+        say(Step::Borrowed);
+        let lease = loan.lease.clone();
+        let mut models = Vec::new();
+        let pulled = self.pull_all(loan, (&mut sink, &run), &mut stop, say, &mut models).await;
+
+        let outcome = match &pulled {
+            Ok(()) => Outcome::Ok,
+            Err(SyncError::Odoo(_, OdooError::LoginRefused)) => Outcome::AuthFailed,
+            Err(_) => Outcome::Failed,
+        };
+        let records = models.iter().map(|(_, swept)| swept.records).sum();
+        let handed_back = match self.vault.give_back(&lease, outcome, records).await {
+            Ok(()) => true,
+            // Over is over.
+            Err(BorrowError::Refused(Refusal::LeaseOver | Refusal::NotFound, _)) => true,
+            Err(error) => {
+                say(Step::NotHandedBack(&error));
+                false
+            }
+        };
+        sink.end_run(&run, outcome, records, handed_back.then(|| self.clock.now()))?;
+        pulled.map(|()| Summary { models })
+    }
+
+    async fn borrow(
+        &self,
+        job: &Job,
+        run: &Run,
+        stop: &mut Stop,
+        say: &mut dyn FnMut(Step),
+    ) -> Result<Loan, SyncError> {
+        let mut said = None;
+        loop {
+            if stop.is_raised() {
+                return Err(SyncError::Stopped);
+            }
+            match self.vault.lend(&job.connection, &run.id).await {
+                Err(BorrowError::Held { until, retry_after }) if job.waits => {
+                    if said != Some(until) {
+                        say(Step::Waiting { until });
+                        said = Some(until);
+                    }
+                    tokio::select! {
+                        biased;
+                        () = stop.raised() => return Err(SyncError::Stopped),
+                        () = tokio::time::sleep(retry_after) => {}
+                    }
+                }
+                lent => return Ok(lent?),
+            }
+        }
+    }
+
+    async fn pull_all(
+        &self,
+        loan: Loan,
+        (sink, run): (&mut Sink, &Run),
+        stop: &mut Stop,
+        say: &mut dyn FnMut(Step),
+        models: &mut Vec<(String, Swept)>,
+    ) -> Result<(), SyncError> {
+        let url = OdooUrl::parse(&loan.url, &self.exceptions, None).map_err(SyncError::Address)?;
+        let egress = Egress::new(url, self.exceptions.clone(), None, Limits::default(), Resolve::system())?;
+        let address = Address { database: loan.database, username: loan.username };
+        // Once: the client takes the secret over, so there is nothing to try again with.
+        let odoo = tokio::select! {
+            biased;
+            () = stop.raised() => return Err(SyncError::Stopped),
+            odoo = Odoo::login(egress, address, loan.secret) => {
+                odoo.map_err(|cause| SyncError::Odoo(String::new(), cause))?
+            }
+        };
+        for part in &self.plan {
+            let swept = pull(&odoo, (&mut *sink, run), part, (&self.clock, &mut *stop), &mut *say).await?;
+            models.push((part.model().to_owned(), swept));
+        }
+        Ok(())
+    }
+}
