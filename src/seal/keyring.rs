@@ -219,7 +219,8 @@ mod tests {
         let id = IssuerKeyId::new(crate::clock::Moment::from_micros(0)).unwrap();
         let binding = Binding::issuer_key(&id);
         let whole = ring.seal(&binding, &Secret::new("a secret".into())).unwrap();
-        for cut in 0..whole.token.len() {
+        // without its padding a token is still the same token
+        for cut in 0..whole.token.trim_end_matches('=').len() {
             let sealed = Sealed { token: whole.token[..cut].into(), ..whole.clone() };
             assert_eq!(ring.open(&binding, &sealed).err(), Some(OpenRefused::DoesNotOpen), "cut at {cut}");
         }
