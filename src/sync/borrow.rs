@@ -195,7 +195,7 @@ pub struct VaultClient {
 }
 
 /// How long a lease is asked for: the longest there is.
-const LEASE_SECONDS: u64 = 900;
+pub const LEASE: Duration = Duration::from_secs(900);
 /// A lease that another run holds may be handed back before its time: ask again this soon.
 const ASK_AGAIN_WITHIN: Duration = Duration::from_secs(2);
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
@@ -222,7 +222,7 @@ impl VaultClient {
     /// Borrows the connection's credential for a sync, exclusively. The same run gets its own lease
     /// again.
     pub async fn lend(&self, connection: &ConnectionId, run: &RunId) -> Result<Loan, BorrowError> {
-        let body = json!({"purpose": "sync", "ttl_seconds": LEASE_SECONDS, "run_id": run});
+        let body = json!({"purpose": "sync", "ttl_seconds": LEASE.as_secs(), "run_id": run});
         let answer = self.post(&["v1", "connections", connection.as_str(), "leases"], &body).await?;
         if answer.status != StatusCode::CREATED {
             return Err(self.problem(&answer));

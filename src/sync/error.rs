@@ -30,8 +30,11 @@ pub enum SyncError {
     #[error(transparent)]
     Policy(#[from] ReadableRefused),
     /// It was told to stop.
-    #[error("stopped; what was read so far is kept")]
+    #[error("stopped; what was read so far is kept, and the next run goes on")]
     Stopped,
+    /// The lease came to its end before the records did.
+    #[error("the lease has come to its end; what was read so far is kept, and the next run goes on")]
+    LeaseOver,
     /// Odoo answered ids that were not asked for, or not in order.
     #[error("Odoo's page is not in order of ids; nothing of it was kept ({0})")]
     OutOfOrder(String),
@@ -57,6 +60,7 @@ impl SyncError {
             Self::Odoo(_, OdooError::LoginRefused) => Verdict::CredentialRefused,
             Self::Sink(SinkError::OtherConnection { .. }) => Verdict::Usage,
             Self::Stopped
+            | Self::LeaseOver
             | Self::Sink(SinkError::Busy(_))
             | Self::Borrow(
                 BorrowError::Unreachable(_) | BorrowError::Unavailable(_) | BorrowError::Held { .. },

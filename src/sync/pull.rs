@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::odoo::{Odoo, OdooError, ReadQuery, Record};
 use crate::sync::error::SyncError;
 use crate::sync::plan::Pull;
@@ -19,13 +19,16 @@ pub(super) async fn pull(
     odoo: &Odoo,
     (sink, run): (&mut Sink, &Run),
     pull: &Pull,
-    (clock, stop): (&Clock, &mut Stop),
+    (clock, until, stop): (&Clock, Moment, &mut Stop),
     say: &mut dyn FnMut(Step),
 ) -> Result<Swept, SyncError> {
     let model = pull.model();
     let mut sweep = sink.begin_sweep(run, pull.fields(), clock.now())?;
     say(Step::Pulling { model, records: sweep.records });
     while !sweep.is_done {
+        if clock.now() >= until {
+            return Err(SyncError::LeaseOver);
+        }
         let query = pull.page_after(sweep.last_id)?;
         let page = fetch(odoo, model, &query, stop, say).await?;
         // A server that a stranger chose could send the same page for ever.

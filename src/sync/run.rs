@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::clock::{Clock, Moment};
 use crate::egress::{Egress, Exceptions, Limits, OdooUrl, Resolve};
 use crate::ids::ConnectionId;
 use crate::odoo::{Address, Odoo, OdooError, Readable};
-use crate::sync::borrow::{BorrowError, Loan, Outcome, Refusal, VaultClient};
+use crate::sync::borrow::{BorrowError, LEASE, Loan, Outcome, Refusal, VaultClient};
 use crate::sync::error::SyncError;
 use crate::sync::plan::{Pull, plan};
 use crate::sync::pull::pull;
@@ -83,6 +84,9 @@ impl fmt::Display for Summary {
     }
 }
 
+/// How long before its end a lease is not used any more, so that it can still be handed back.
+const HAND_BACK: Duration = Duration::from_secs(15);
+
 /// A worker of one vault.
 pub struct Worker {
     vault: VaultClient,
@@ -112,12 +116,13 @@ impl Worker {
         if run.is_continued {
             say(Step::Continued);
         }
-        let loan = match self.borrow(job, &run, &mut stop, say).await {
-            Ok(loan) => loan,
+        let (loan, until) = match self.borrow(job, &run, &mut stop, say).await {
+            Ok(borrowed) => borrowed,
             // It may have been lent and the answer lost: then this run is to ask again.
             Err(error @ SyncError::Borrow(BorrowError::Unreachable(_) | BorrowError::Unavailable(_))) => {
                 return Err(error);
             }
+            Err(SyncError::Stopped) => return Err(SyncError::Stopped),
             Err(error) => {
                 sink.end_run(&run, Outcome::Failed, 0, Some(self.clock.now()))?;
                 return Err(error);
@@ -126,7 +131,7 @@ impl Worker {
         say(Step::Borrowed);
         let lease = loan.lease.clone();
         let mut models = Vec::new();
-        let pulled = self.pull_all(loan, (&mut sink, &run), &mut stop, say, &mut models).await;
+        let pulled = self.pull_all((loan, until), (&mut sink, &run), &mut stop, say, &mut models).await;
 
         let outcome = match &pulled {
             Ok(()) => Outcome::Ok,
@@ -143,7 +148,10 @@ impl Worker {
                 false
             }
         };
-        sink.end_run(&run, outcome, records, handed_back.then(|| self.clock.now()))?;
+        // What was broken off in good order is no run that ended: the next one goes on with it.
+        if !matches!(pulled, Err(SyncError::Stopped | SyncError::LeaseOver)) {
+            sink.end_run(&run, outcome, records, handed_back.then(|| self.clock.now()))?;
+        }
         pulled.map(|()| Summary { models })
     }
 
@@ -153,9 +161,11 @@ impl Worker {
         run: &Run,
         stop: &mut Stop,
         say: &mut dyn FnMut(Step),
-    ) -> Result<Loan, SyncError> {
+    ) -> Result<(Loan, Moment), SyncError> {
         let mut said = None;
         loop {
+            // By this clock and from before the wish: never later than the vault's own end of it.
+            let until = self.clock.now().after(LEASE - HAND_BACK);
             if stop.is_raised() {
                 return Err(SyncError::Stopped);
             }
@@ -171,14 +181,14 @@ impl Worker {
                         () = tokio::time::sleep(retry_after) => {}
                     }
                 }
-                lent => return Ok(lent?),
+                lent => return Ok((lent?, until)),
             }
         }
     }
 
     async fn pull_all(
         &self,
-        loan: Loan,
+        (loan, until): (Loan, Moment),
         (sink, run): (&mut Sink, &Run),
         stop: &mut Stop,
         say: &mut dyn FnMut(Step),
@@ -196,7 +206,8 @@ impl Worker {
             }
         };
         for part in &self.plan {
-            let swept = pull(&odoo, (&mut *sink, run), part, (&self.clock, &mut *stop), &mut *say).await?;
+            let swept =
+                pull(&odoo, (&mut *sink, run), part, (&self.clock, until, &mut *stop), &mut *say).await?;
             models.push((part.model().to_owned(), swept));
         }
         Ok(())

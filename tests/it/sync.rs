@@ -352,9 +352,50 @@ fn a_signal_stops_it_between_pages_and_the_lease_comes_back() {
         assert_eq!((scene.open_leases(), scene.state().as_str()), (0, "active"));
         assert_eq!(number(&scene.sink("books.db"), "SELECT count(*) FROM account_move"), 1_000);
         scene.odoo.release();
-        assert_eq!(code(&scene.run("books.db")), 0);
+        let next = scene.run("books.db");
+        assert_eq!(code(&next), 0);
+        assert!(errors(&next).contains("going on"), "{}", errors(&next));
         scene.assert_same("books.db");
+        // login, page, page lost; login, page, page, partners: the first page was not asked for again
+        assert_eq!(scene.odoo.seen().len(), 3 + 3);
     }
+}
+
+/// In this process, where worker and vault can share a clock that a test moves.
+#[test]
+fn a_run_does_not_outlive_its_lease_and_the_next_goes_on() {
+    use pawl::sync::{Job, Settings, Step, SyncError, Verdict, Worker, stop_pair};
+    let scene = Scene::new(Company::sized(3, 2_300, 40), PASSWORD);
+    let run = |during: &mut dyn FnMut(&str, u64)| {
+        let token = scene.vault.token("acme", "ada", "worker");
+        let settings =
+            [("PAWL_URL", scene.vault.url.clone()), ("PAWL_TOKEN", token), (LOOPBACK.0, LOOPBACK.1.into())];
+        let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value.into()));
+        let worker = Worker::new(Settings::from(settings).unwrap(), scene.vault.clock.clone()).unwrap();
+        let connection = pawl::ids::ConnectionId::parse(&scene.connection).unwrap();
+        let job = Job { connection, sink: scene.sink("books.db"), waits: false };
+        let (_stopper, stop) = stop_pair();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(worker.run(&job, stop, &mut |step| {
+            if let Step::Pulling { model, records } = step {
+                during(model, records);
+            }
+        }))
+    };
+    let ended = run(&mut |_, records| {
+        if records == 1_000 {
+            scene.vault.clock.advance(std::time::Duration::from_secs(885));
+        }
+    });
+    let error = ended.err().unwrap();
+    assert!(matches!(error, SyncError::LeaseOver) && error.verdict() == Verdict::Later);
+    assert_eq!(scene.open_leases(), 0);
+    assert_eq!(scene.trail("lease.return", "result"), ["failed"]);
+    let mut first = None;
+    let summary = run(&mut |_, records| drop(first.get_or_insert(records))).unwrap();
+    assert_eq!(first, Some(1_000), "it goes on where the first came to");
+    assert_eq!(summary.models[0].1.records, 2_300);
+    scene.assert_same("books.db");
 }
 
 #[test]
@@ -455,7 +496,8 @@ fn wrong_usage_ends_with_2_and_says_what() {
     let dir = tempfile::tempdir().unwrap();
     let connection = "conn_01ARZ3NDEKTSV4RRFFQ69G5FAV";
     let good = [("PAWL_TOKEN", "abc")];
-    let table: &[(&[(&str, &str)], &[&str], &str)] = &[
+    type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str], &'a str);
+    let table: &[Row] = &[
         (&good, &["run", "--connection", connection, "--to", "invoices.db"], "sqlite:PATH"),
         (&good, &["run", "--connection", "conn_x", "--to", "sqlite:x.db"], "--connection"),
         (&good, &["run", "--to", "sqlite:x.db"], "--connection"),
