@@ -211,12 +211,13 @@ impl Guard {
     /// All public or excepted, and at least one; or no connection.
     fn judge(&self, addresses: &[IpAddr]) -> Result<(), EgressError> {
         let org = self.org.as_deref();
-        let excepted = match &self.host {
-            Host::Domain(name) => self.exceptions.allow_name(name, self.port, org),
+        let excepted = |ip: IpAddr| match &self.host {
+            Host::Domain(name) => self.exceptions.allow_name_at(name, ip, self.port, org),
             Host::Ipv4(_) | Host::Ipv6(_) => false,
         };
-        let good =
-            |ip: &IpAddr| excepted || is_public(*ip) || self.exceptions.allow_address(*ip, self.port, org);
+        let good = |ip: &IpAddr| {
+            is_public(*ip) || self.exceptions.allow_address(*ip, self.port, org) || excepted(*ip)
+        };
         if !addresses.is_empty() && addresses.iter().all(good) {
             Ok(())
         } else {

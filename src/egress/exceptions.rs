@@ -38,15 +38,21 @@ impl Exceptions {
         self.of(org, port).any(|e| matches!(&e.what, What::Host(name) if name == host))
     }
 
-    /// Whether that address may be called though it is not public.
+    /// Whether that address may be called though it is not public, whatever name led there.
     pub(super) fn allow_address(&self, ip: IpAddr, port: u16, org: Option<&str>) -> bool {
         self.of(org, port).any(|e| matches!(&e.what, What::Net(net) if net.contains(&ip)))
+    }
+
+    /// Whether the host by that name may be at `ip`. A name is somebody's to point where they like:
+    /// it opens private networks, and only `localhost` opens this host.
+    pub(super) fn allow_name_at(&self, host: &str, ip: IpAddr, port: u16, org: Option<&str>) -> bool {
+        self.allow_name(host, port, org) && (is_localhost(host) || !is_local(ip))
     }
 
     /// Whether an entry reaches loopback or link-local addresses, this host's own.
     pub fn covers_local(&self) -> bool {
         self.0.iter().any(|e| match &e.what {
-            What::Host(name) => name == "localhost" || name.ends_with(".localhost"),
+            What::Host(name) => is_localhost(name),
             What::Net(net) => local_nets().iter().any(|local| net.contains(local) || local.contains(net)),
         })
     }
@@ -63,14 +69,28 @@ impl Exceptions {
     }
 }
 
-/// Loopback, link-local and "this host", of both families.
-fn local_nets() -> [IpNet; 6] {
+fn is_localhost(name: &str) -> bool {
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+fn is_local(ip: IpAddr) -> bool {
+    local_nets().iter().any(|local| local.contains(&ip))
+}
+
+/// Loopback, link-local and "this host", of both families, and of IPv4 as IPv6 writes it
+/// (`::ffff:0:0/96`), which reaches the same.
+fn local_nets() -> [IpNet; 9] {
     let v4 = |a, b, length| IpNet::new_assert(Ipv4Addr::new(a, b, 0, 0).into(), length);
+    let mapped =
+        |a, b, length: u8| IpNet::new_assert(Ipv4Addr::new(a, b, 0, 0).to_ipv6_mapped().into(), 96 + length);
     let v6 = |ip: Ipv6Addr, length| IpNet::new_assert(ip.into(), length);
     [
         v4(127, 0, 8),
         v4(169, 254, 16),
         v4(0, 0, 8),
+        mapped(127, 0, 8),
+        mapped(169, 254, 16),
+        mapped(0, 0, 8),
         v6(Ipv6Addr::LOCALHOST, 128),
         v6(Ipv6Addr::UNSPECIFIED, 128),
         v6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10),
@@ -195,12 +215,15 @@ mod tests {
             "::1",
             "::/0",
             "fe80::/16",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "::ffff:0:0/96",
             "localhost",
             "a.localhost",
         ] {
             assert!(local.parse::<Exceptions>().unwrap().covers_local(), "{local}");
         }
-        for far in ["10.0.0.0/8", "odoo.lan", "fd00::/8"] {
+        for far in ["10.0.0.0/8", "odoo.lan", "fd00::/8", "::ffff:10.0.0.0/104"] {
             assert!(!far.parse::<Exceptions>().unwrap().covers_local(), "{far}");
         }
     }

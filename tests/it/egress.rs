@@ -58,6 +58,9 @@ fn addresses_are_taken_or_refused_by_their_rule() {
         ("https://metadata.google.internal.", "not_public"),
         ("https://a..b", "not_public"),
         ("https://router.home.arpa", "not_public"),
+        ("https://metadata。google。internal", "not_public"),
+        ("https://10.0.0.1..", "not_public"),
+        ("https://%31%30.0.0.1", "not_public"),
         ("https://127.0.0.1", "not_public"),
         ("https://10.0.0.1", "not_public"),
         ("https://169.254.169.254", "not_public"),
@@ -143,6 +146,20 @@ fn serve(answers: Vec<&'static str>) -> (u16, Arc<AtomicUsize>) {
     (port, connections)
 }
 
+/// A server that counts connections, and ends each at once.
+fn hang_up() -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = connections.clone();
+    std::thread::spawn(move || {
+        while listener.accept().is_ok() {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    (port, connections)
+}
+
 fn wait<T>(future: impl std::future::Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
@@ -165,7 +182,7 @@ const OK: &str = "HTTP/1.0 200 OK\r\nContent-Type: text/XML; charset=utf-8\r\nCo
 /// A name whose first answer is good and whose second is not: each connect is judged anew.
 #[test]
 fn a_name_that_turns_private_is_refused_at_the_next_connect() {
-    let (port, connections) = serve(vec![OK, OK]);
+    let (port, connections) = hang_up();
     let asked = Arc::new(AtomicUsize::new(0));
     let count = asked.clone();
     // 127.0.0.1 stands for the public address: it is what the exception names
@@ -176,7 +193,7 @@ fn a_name_that_turns_private_is_refused_at_the_next_connect() {
         vec![if count.fetch_add(1, Ordering::SeqCst) == 0 { public } else { private }]
     });
     let egress = egress(&format!("https://odoo.example:{port}"), "127.0.0.1", Limits::default(), resolve);
-    // the first reaches the server, which speaks no TLS
+    // the first reaches the server, which hangs up before there is TLS
     assert_ne!(post(&egress), Err(EgressError::HostNotPublic));
     assert_eq!(connections.load(Ordering::SeqCst), 1);
     assert_eq!(post(&egress), Err(EgressError::HostNotPublic));
@@ -205,6 +222,29 @@ fn all_addresses_are_public_or_none_is_called() {
         // private, mixed and absent are one cause
         assert_eq!(post(&egress) == Err(EgressError::HostNotPublic), refused, "{answers:?}");
         assert_eq!(*asked.lock().unwrap(), 1);
+    }
+}
+
+/// A name that the operator lets be private is still somebody's to point where they like: it opens
+/// private networks, and not this host or the cloud's metadata, which no exception names.
+#[test]
+fn a_name_that_may_be_private_does_not_lead_to_this_host() {
+    let (port, connections) = hang_up();
+    for (exceptions, host, answer, reached) in [
+        ("odoo.lan", "odoo.lan", "127.0.0.1", false),
+        ("odoo.lan", "odoo.lan", "::ffff:127.0.0.1", false),
+        ("odoo.lan", "odoo.lan", "169.254.169.254", false),
+        ("odoo.lan", "odoo.lan", "fe80::1", false),
+        ("odoo.lan, 127.0.0.1", "odoo.lan", "127.0.0.1", true),
+        ("localhost", "localhost", "127.0.0.1", true),
+        ("odoo.localhost", "odoo.localhost", "127.0.0.1", true),
+    ] {
+        let before = connections.load(Ordering::SeqCst);
+        let resolve = Resolve::by(move |_| vec![answer.parse().unwrap()]);
+        let egress = egress(&format!("http://{host}:{port}"), exceptions, Limits::default(), resolve);
+        let refused = post(&egress) == Err(EgressError::HostNotPublic);
+        assert_eq!(refused, !reached, "{host} at {answer} with {exceptions}");
+        assert_eq!(connections.load(Ordering::SeqCst) > before, reached, "{host} at {answer}");
     }
 }
 
