@@ -106,23 +106,22 @@ impl OdooError {
         }
     }
 
-    /// By the exception's class, which begins the last line that is not indented and has a colon.
+    /// By the class of the exception that ended the traceback: it begins the first line after the
+    /// last frame. What follows may be more of its text, or PostgreSQL's `DETAIL` and `HINT`.
     fn of_traceback(text: &str) -> Self {
-        let last = text
+        let after_frames = text.rfind("\n  File \"").and_then(|at| text.get(at + 1..)).unwrap_or(text);
+        let last = after_frames
             .lines()
-            .rev()
-            .find(|line| {
-                let class = line.split(':').next().unwrap_or_default();
-                line.contains(':')
-                    && class.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'_')
-            })
+            .find(|line| line.starts_with(|c: char| c.is_ascii_alphabetic()))
             .unwrap_or_default();
-        let class = last.split(':').next().unwrap_or_default();
-        let said = last.get(class.len()..).unwrap_or_default();
+        let (class, said) = last.split_once(": ").unwrap_or((last, ""));
         match class {
-            "psycopg2.OperationalError" if said.contains("does not exist") => Self::NoSuchDatabase,
-            "ValueError" if said.starts_with(": Invalid field '") => Self::UnknownField,
-            "ValueError" if said.starts_with(": Invalid field ") => Self::UnknownField,
+            "psycopg2.OperationalError"
+                if said.contains("database \"") && said.contains("\" does not exist") =>
+            {
+                Self::NoSuchDatabase
+            }
+            "ValueError" if said.starts_with("Invalid field ") => Self::UnknownField,
             "ValueError" | "TypeError" | "AttributeError" => Self::QueryRefused,
             class if class.starts_with("psycopg2.errors.Invalid") => Self::QueryRefused,
             _ => Self::ServerFailed,

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use pawl::egress::{Egress, Limits, OdooUrl, Resolve};
-use pawl::odoo::xmlrpc::{Caps, Login, Reply, Value, XmlError, execute, read_records, read_value};
+use pawl::egress::{Egress, EgressError, Limits, OdooUrl, Resolve};
+use pawl::odoo::xmlrpc::{Caps, Fault, Login, Reply, Value, XmlError, execute, read_records, read_value};
 use pawl::odoo::{
     Address, Cell, Domain, Odoo, OdooError, Operand, Operator, Order, ReadQuery, Readable, Record,
 };
@@ -341,6 +341,47 @@ fn a_login_is_asked_once_and_its_answers_are_told_apart() {
         assert_eq!(wait(log_in(&served.url)).err(), Some(expected), "{name}");
         assert_eq!(served.requests.lock().unwrap().len(), 1);
     }
+    // a connection that breaks off leaves it unknown whether the login was tried: it is not repeated
+    let served = serve(vec![Vec::new(), whole("xml-auth-ok", "response")]);
+    assert_eq!(wait(log_in(&served.url)).err(), Some(OdooError::Egress(EgressError::Broken)));
+    assert_eq!(served.requests.lock().unwrap().len(), 1);
+}
+
+/// What PostgreSQL and Python add to a traceback does not change its cause.
+#[test]
+fn a_cause_is_the_exception_that_ended_the_traceback() {
+    let frame = "Traceback (most recent call last):\n  File \"x.py\", line 1, in f\n    quoted(source)\n";
+    let field = "ValueError: Invalid field 'x' on 'y'\n";
+    for (text, cause) in [
+        (format!("{frame}{field}"), OdooError::UnknownField),
+        (
+            format!("{frame}psycopg2.errors.InvalidTextRepresentation: bad\nLINE 1: x\n  ^\nHINT:  none\n"),
+            OdooError::QueryRefused,
+        ),
+        (
+            format!("{frame}psycopg2.errors.SerializationFailure: x\nDETAIL:  Invalid\n"),
+            OdooError::ServerFailed,
+        ),
+        (
+            format!(
+                "{frame}{field}\nDuring handling of it, another exception occurred:\n\n{frame}AssertionError\n"
+            ),
+            OdooError::ServerFailed,
+        ),
+        (format!("{frame}KeyError: 'a'\n{field}"), OdooError::ServerFailed),
+        (
+            format!("{frame}psycopg2.OperationalError: FATAL:  role \"odoo\" does not exist\n"),
+            OdooError::ServerFailed,
+        ),
+        (
+            format!("{frame}psycopg2.OperationalError: FATAL:  database \"x\" does not exist\n"),
+            OdooError::NoSuchDatabase,
+        ),
+        (field.to_owned(), OdooError::UnknownField),
+        (String::new(), OdooError::ServerFailed),
+    ] {
+        assert_eq!(OdooError::of_fault(&Fault { code: 1, text: text.clone() }), cause, "{text}");
+    }
 }
 
 /// The typed records of a page, held against what Python reads out of the same bytes.
@@ -550,6 +591,11 @@ fn hostile_answers_are_typed_errors() {
         ("mismatched tags", answer("<int>1</double>")),
         ("an element that is none", answer("<script>1</script>")),
         ("an attribute", answer("<int type='x'>1</int>")),
+        ("an attribute after a namespace", answer("<int xmlns:ex='x' type='x'>1</int>")),
+        ("an attribute that is none", answer("<int =x>1</int>")),
+        ("an attribute without quotes", answer("<int type=x>1</int>")),
+        ("a declaration inside", answer("<?xml version='1.0'?><int>1</int>")),
+        ("a boolean with odd space", answer("<boolean>\u{a0}1</boolean>")),
         ("an int too large", answer("<int>9223372036854775808</int>")),
         ("an int with a point", answer("<int>1.0</int>")),
         ("not a number", answer("<double>nan</double>")),
@@ -575,6 +621,20 @@ fn hostile_answers_are_typed_errors() {
     let long = answer(&format!("<string>{}</string>", "x".repeat(2_000)));
     let caps = Caps { text: 1_000, ..Caps::default() };
     assert_eq!(read_value(&long, &caps).err(), Some(XmlError::Limit("text")));
+    let caps = Caps { values: 100, ..Caps::default() };
+    for (values, taken) in [(99, true), (100, false)] {
+        let read =
+            read_value(&answer(&format!("<array><data>{}</data></array>", "<value/>".repeat(values))), &caps);
+        assert_eq!(read.err(), if taken { None } else { Some(XmlError::Limit("values")) }, "{values}");
+    }
+    let caps_of_records = Caps { values: 10, ..Caps::default() };
+    let one = "<value><struct></struct></value>";
+    let read = read_records(
+        &answer(&format!("<array><data>{}</data></array>", one.repeat(11))),
+        &caps_of_records,
+        |_| Ok::<(), XmlError>(()),
+    );
+    assert_eq!(read.err(), Some(XmlError::Limit("values")));
     let many: String =
         (0..50).map(|n| format!("<member><name>{n}</name><value>1</value></member>")).collect();
     let caps = Caps { members: 49, ..Caps::default() };

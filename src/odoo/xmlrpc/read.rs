@@ -19,11 +19,13 @@ pub struct Caps {
     pub text: usize,
     /// Members of one struct.
     pub members: usize,
+    /// Values of one answer: a small one takes eight bytes on the wire and many times that here.
+    pub values: usize,
 }
 
 impl Default for Caps {
     fn default() -> Self {
-        Self { depth: 32, text: 16 * 1024 * 1024, members: 1024 }
+        Self { depth: 32, text: 16 * 1024 * 1024, members: 1024, values: 2_000_000 }
     }
 }
 
@@ -64,6 +66,7 @@ pub fn read_records<E: From<XmlError>>(
                 stream.expect_open(tag)?;
             }
             while stream.opens("value", "data")? {
+                stream.count_value()?;
                 stream.expect_open("struct")?;
                 take(stream.members(1)?)?;
                 stream.expect_close("value")?;
@@ -97,6 +100,10 @@ enum Token<'a> {
 struct Stream<'a> {
     reader: Reader<&'a [u8]>,
     caps: &'a Caps,
+    /// How many values have opened.
+    values: usize,
+    /// Whether anything came before; a declaration comes first or not at all.
+    begun: bool,
 }
 
 const NOT_XML: XmlError = XmlError::Malformed("not well-formed");
@@ -110,15 +117,17 @@ impl<'a> Stream<'a> {
         config.expand_empty_elements = true;
         config.check_comments = true;
         config.check_end_names = true;
-        Ok(Self { reader, caps })
+        Ok(Self { reader, caps, values: 0, begun: false })
     }
 
     /// The next event that can mean anything. Quick-xml matches the ends of elements to their starts.
     fn next(&mut self) -> Result<Token<'a>, XmlError> {
         loop {
-            return match self.reader.read_event().map_err(|_| NOT_XML)? {
+            let event = self.reader.read_event().map_err(|_| NOT_XML)?;
+            let is_first = !std::mem::replace(&mut self.begun, true);
+            return match event {
                 Event::Start(start) => {
-                    if start.attributes().next().is_some_and(|a| a.is_ok_and(|a| !is_namespace(&a))) {
+                    if !start.attributes().all(|a| a.is_ok_and(|a| is_namespace(&a))) {
                         return Err(XmlError::Malformed("an attribute"));
                     }
                     Ok(Token::Open(known(start.name().as_ref())?))
@@ -140,6 +149,7 @@ impl<'a> Stream<'a> {
                         _ => Err(XmlError::Malformed("an entity of its own")),
                     }
                 }
+                Event::Decl(_) if !is_first => Err(NOT_XML),
                 Event::Decl(decl) => {
                     let encoding = decl.encoding().transpose().map_err(|_| NOT_XML)?;
                     match encoding {
@@ -236,6 +246,14 @@ impl<'a> Stream<'a> {
         }
     }
 
+    fn count_value(&mut self) -> Result<(), XmlError> {
+        if self.values >= self.caps.values {
+            return Err(XmlError::Limit("values"));
+        }
+        self.values += 1;
+        Ok(())
+    }
+
     /// A whole `<value>`.
     fn value(&mut self, depth: usize) -> Result<Value, XmlError> {
         self.expect_open("value")?;
@@ -244,6 +262,7 @@ impl<'a> Stream<'a> {
 
     /// The rest of a `<value>` that has opened: typed, or text alone.
     fn inside_value(&mut self, depth: usize) -> Result<Value, XmlError> {
+        self.count_value()?;
         if depth >= self.caps.depth {
             return Err(XmlError::Limit("depth"));
         }
@@ -261,7 +280,7 @@ impl<'a> Stream<'a> {
         let value = match tag {
             "string" => Value::Text(self.text()?),
             "int" | "i4" | "i8" | "ex:i8" => Value::Int(number(&self.text()?)?),
-            "boolean" => match self.text()?.trim() {
+            "boolean" => match self.text()?.trim_matches(is_xml_space) {
                 "0" => Value::Bool(false),
                 "1" => Value::Bool(true),
                 _ => return Err(XmlError::Malformed("a boolean that is neither 0 nor 1")),
