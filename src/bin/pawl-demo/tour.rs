@@ -85,12 +85,18 @@ impl Scene {
         look::invoices(&mut std::io::stdout(), &sink)?;
 
         heading("6. Where is the password?")?;
-        let searched = look::search(&self.folder, PASSWORD)?;
+        let login = look::search(&self.folder, LOGIN)?;
         say(&format!(
-            "in none of {} files ({} kB): not in the database, its log, the key file or the invoices",
-            searched.files,
-            searched.bytes / 1_000
+            "the login, which is no secret, is in {} of {} files ({} kB)",
+            login.holding,
+            login.files,
+            login.bytes / 1_000
         ))?;
+        let password = look::search(&self.folder, PASSWORD)?;
+        if password.holding > 0 || login.holding == 0 {
+            return Err("the password is in a file, or the search can't find anything".into());
+        }
+        say("the password is in none: not in the database, its log, the key file or the invoices")?;
 
         heading("7. The × beside the connection")?;
         let status = self.call("DELETE", &format!("/v1/connections/{id}"), "backend", None).await?.0;
@@ -211,6 +217,6 @@ fn heading(text: &str) -> Result<(), Failure> {
 }
 
 fn say(line: &str) -> Result<(), Failure> {
-    writeln!(std::io::stdout(), "  {line}")?;
+    writeln!(std::io::stdout(), "{}", format!("  {line}").trim_end())?;
     Ok(())
 }
