@@ -396,7 +396,7 @@ fn a_run_does_not_outlive_its_lease_and_the_next_goes_on() {
     assert_eq!(scene.open_leases(), 0);
     assert_eq!(scene.trail("lease.return", "result"), ["failed"]);
     let mut first = None;
-    let summary = run(&mut |_, records| drop(first.get_or_insert(records))).unwrap();
+    let summary = run(&mut |_, records| first = first.or(Some(records))).unwrap();
     assert_eq!(first, Some(1_000), "it goes on where the first came to");
     assert_eq!(summary.models[0].1.records, 2_300);
     scene.assert_same("books.db");
