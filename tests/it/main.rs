@@ -3,6 +3,7 @@
 #![allow(missing_docs)]
 
 mod api;
+mod demo;
 mod durability;
 mod egress;
 mod harness;

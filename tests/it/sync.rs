@@ -9,6 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use pawl::odoo::{Kind, Readable};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
@@ -326,6 +327,10 @@ fn a_held_connection_is_waited_for_and_a_busy_sink_is_not() {
     let mut second = scene.spawn("second.db");
     let said = second.wait_for("waiting");
     assert!(said.contains("until 2026-11-24T12:15:00.000000Z"), "{said}");
+    let mut third = scene.spawn("third.db");
+    third.wait_for("waiting");
+    kill_process(Pid::from_raw(third.child.id() as i32).unwrap(), Signal::TERM).unwrap();
+    assert_eq!(third.end().0, 75);
     scene.odoo.release();
     let (ended, said) = first.end();
     assert_eq!(ended, 0, "{said}");
@@ -338,7 +343,6 @@ fn a_held_connection_is_waited_for_and_a_busy_sink_is_not() {
 
 #[test]
 fn a_signal_stops_it_between_pages_and_the_lease_comes_back() {
-    use rustix::process::{Pid, Signal, kill_process};
     for signal in [Signal::TERM, Signal::INT] {
         let scene = Scene::new(Company::sized(3, 1_200, 40), PASSWORD);
         scene.odoo.hold(3);
@@ -392,7 +396,7 @@ fn a_run_does_not_outlive_its_lease_and_the_next_goes_on() {
     assert_eq!(scene.open_leases(), 0);
     assert_eq!(scene.trail("lease.return", "result"), ["failed"]);
     let mut first = None;
-    let summary = run(&mut |_, records| drop(first.get_or_insert(records))).unwrap();
+    let summary = run(&mut |_, records| first = first.or(Some(records))).unwrap();
     assert_eq!(first, Some(1_000), "it goes on where the first came to");
     assert_eq!(summary.models[0].1.records, 2_300);
     scene.assert_same("books.db");
@@ -458,8 +462,11 @@ fn no_secret_is_in_what_it_says_or_keeps() {
     for secret in [PASSWORD, API_KEY, "wrong-password-4711"] {
         let scene = Scene::new(Company::small(4), secret);
         let token = scene.vault.token("acme", "ada", "worker");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), format!("{token}\n")).unwrap();
         let mut command = scene.command("books.db", &[]);
-        let output = command.env("PAWL_LOG", "trace").env("PAWL_TOKEN", &token).output().unwrap();
+        command.env_remove("PAWL_TOKEN").env("PAWL_TOKEN_FILE", file.path()).env("PAWL_LOG", "trace");
+        let output = command.output().unwrap();
         let ended = if secret.starts_with("wrong") { 77 } else { 0 };
         assert_eq!(code(&output), ended, "{}", errors(&output));
         assert!(errors(&output).contains("TRACE"), "the log is on");
@@ -494,39 +501,26 @@ fn a_sink_belongs_to_one_connection() {
 #[test]
 fn wrong_usage_ends_with_2_and_says_what() {
     let dir = tempfile::tempdir().unwrap();
-    let connection = "conn_01ARZ3NDEKTSV4RRFFQ69G5FAV";
-    let good = [("PAWL_TOKEN", "abc")];
-    type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str], &'a str);
-    let table: &[Row] = &[
-        (&good, &["run", "--connection", connection, "--to", "invoices.db"], "sqlite:PATH"),
-        (&good, &["run", "--connection", "conn_x", "--to", "sqlite:x.db"], "--connection"),
-        (&good, &["run", "--to", "sqlite:x.db"], "--connection"),
-        (&[], &["run", "--connection", connection, "--to", "sqlite:x.db"], "PAWL_TOKEN"),
-        (
-            &[("PAWL_TOKEN", "abc"), ("PAWL_TOKEN_FILE", "/nowhere")],
-            &["run", "--connection", connection, "--to", "sqlite:x.db"],
-            "both",
-        ),
-        (
-            &[("PAWL_TOKEN", "abc"), ("PAWL_TOKNE", "typo")],
-            &["run", "--connection", connection, "--to", "sqlite:x.db"],
-            "PAWL_TOKNE",
-        ),
-        (
-            &[("PAWL_TOKEN", "abc"), ("PAWL_URL", "http://vault.example:7295")],
-            &["run", "--connection", connection, "--to", "sqlite:x.db"],
-            "loopback",
-        ),
-        (
-            &[("PAWL_TOKEN", "abc"), ("PAWL_LOG", "=loud=")],
-            &["run", "--connection", connection, "--to", "sqlite:x.db"],
-            "PAWL_LOG",
-        ),
-    ];
-    for (settings, arguments, said) in table {
-        let mut command = program(env!("CARGO_BIN_EXE_pawl-sync"), dir.path(), settings);
-        let output = command.args(*arguments).output().unwrap();
-        assert_eq!(code(&output), 2, "{arguments:?} {}", errors(&output));
+    let id = "conn_01ARZ3NDEKTSV4RRFFQ69G5FAV";
+    let token = ("PAWL_TOKEN", "abc");
+    // settings, connection, sink, what it says
+    for (settings, connection, to, said) in [
+        (vec![token], id, "invoices.db", "sqlite:PATH"),
+        (vec![token], id, "sqlite:", "sqlite:PATH"),
+        (vec![token], id, "postgres://x", "sqlite:PATH"),
+        (vec![token], "conn_x", "sqlite:x.db", "--connection"),
+        (vec![], id, "sqlite:x.db", "PAWL_TOKEN"),
+        (vec![token, ("PAWL_TOKEN_FILE", "/nowhere")], id, "sqlite:x.db", "both"),
+        (vec![("PAWL_TOKEN_FILE", "/nowhere")], id, "sqlite:x.db", "PAWL_TOKEN_FILE"),
+        (vec![token, ("PAWL_TOKNE", "typo")], id, "sqlite:x.db", "PAWL_TOKNE"),
+        (vec![token, ("PAWL_URL", "http://vault.example:7295")], id, "sqlite:x.db", "loopback"),
+        (vec![token, ("PAWL_URL", "http://10.0.0.1")], id, "sqlite:x.db", "loopback"),
+        (vec![token, ("PAWL_EGRESS_ALLOW", "not a host")], id, "sqlite:x.db", "PAWL_EGRESS_ALLOW"),
+        (vec![token, ("PAWL_LOG", "=loud=")], id, "sqlite:x.db", "PAWL_LOG"),
+    ] {
+        let mut command = program(env!("CARGO_BIN_EXE_pawl-sync"), dir.path(), &settings);
+        let output = command.args(["run", "--connection", connection, "--to", to]).output().unwrap();
+        assert_eq!(code(&output), 2, "{settings:?} {to} {}", errors(&output));
         assert!(errors(&output).contains(said), "{said}: {}", errors(&output));
     }
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing was made");
