@@ -226,7 +226,7 @@ fn all_addresses_are_public_or_none_is_called() {
 }
 
 /// A name that the operator lets be private is still somebody's to point where they like: it opens
-/// private networks, and not this host or the cloud's metadata, which no exception names.
+/// private networks, and not this host or link-local addresses, which no exception names.
 #[test]
 fn a_name_that_may_be_private_does_not_lead_to_this_host() {
     let (port, connections) = hang_up();
