@@ -43,7 +43,7 @@ impl Odoo {
             Reply::Result(Value::Int(uid)) if uid > 0 => uid,
             Reply::Result(Value::Bool(false)) => return Err(OdooError::LoginRefused),
             Reply::Result(_) => return Err(OdooError::Malformed),
-            Reply::Fault(fault) => return Err(OdooError::of_fault(&fault)),
+            Reply::Fault(fault) => return Err(OdooError::of_fault(&fault, None)),
         };
         Ok(Self { egress, database: address.database, secret, uid, refused: AtomicBool::new(false), caps })
     }
@@ -64,7 +64,7 @@ impl Odoo {
         match reply {
             Reply::Result(()) => Ok(records),
             Reply::Fault(fault) => {
-                let error = OdooError::of_fault(&fault);
+                let error = OdooError::of_fault(&fault, Some(query.fields().model()));
                 if error == OdooError::LoginRefused {
                     self.refused.store(true, Ordering::SeqCst);
                 }

@@ -2,6 +2,7 @@
 //! statuses: fault texts are translated and can quote anything, so none is kept.
 
 use crate::egress::EgressError;
+use crate::odoo::readable::Model;
 use crate::odoo::xmlrpc::{Fault, XmlError};
 
 /// The cause.
@@ -93,14 +94,16 @@ impl OdooError {
         }
     }
 
-    /// The cause of a fault. Codes (Odoo's `http.py` and the recordings): 1 unforeseen, with a
+    /// The cause of a fault; `asked` is the model that the call named, if it named one. Codes (Odoo's `http.py` and the recordings): 1 unforeseen, with a
     /// traceback; 2 user, missing-record and validation errors; 3 access denied, the login; 4 access
     /// error, the rights.
-    pub fn of_fault(fault: &Fault) -> Self {
+    pub fn of_fault(fault: &Fault, asked: Option<&Model>) -> Self {
         match fault.code {
             3 => Self::LoginRefused,
             4 => Self::NotAllowed,
             2 if fault.text.starts_with("Object ") => Self::ModelMissing,
+            // The same in the user's language, which keeps the model's name.
+            2 if asked.is_some_and(|model| has_word(&fault.text, model.name())) => Self::ModelMissing,
             2 => Self::QueryRefused,
             _ => Self::of_traceback(&fault.text),
         }
@@ -129,11 +132,23 @@ impl OdooError {
     }
 }
 
+/// Whether `text` has `name` as a word of its own. In brackets, or before one, it says of which model
+/// a record or a constraint is; with a point before or after, it is part of another name.
+fn has_word(text: &str, name: &str) -> bool {
+    let joins = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '(' | ')');
+    text.match_indices(name).any(|(at, _)| {
+        let before = text.get(..at).and_then(|before| before.chars().next_back());
+        let after = text.get(at + name.len()..).and_then(|after| after.chars().next());
+        !before.is_some_and(joins) && !after.is_some_and(joins)
+    })
+}
+
 impl From<XmlError> for OdooError {
     fn from(error: XmlError) -> Self {
         match error {
             XmlError::Unspeakable => Self::Unspeakable,
-            XmlError::Malformed(_) | XmlError::Limit(_) => Self::Malformed,
+            XmlError::Malformed(_) => Self::Malformed,
+            XmlError::Limit(_) => Self::Egress(EgressError::TooLarge),
         }
     }
 }

@@ -380,7 +380,7 @@ fn a_cause_is_the_exception_that_ended_the_traceback() {
         (field.to_owned(), OdooError::UnknownField),
         (String::new(), OdooError::ServerFailed),
     ] {
-        assert_eq!(OdooError::of_fault(&Fault { code: 1, text: text.clone() }), cause, "{text}");
+        assert_eq!(OdooError::of_fault(&Fault { code: 1, text: text.clone() }, None), cause, "{text}");
     }
 }
 
