@@ -16,5 +16,6 @@ mod sealing;
 mod secrets;
 #[path = "../../src/bin/pawl-demo/standin.rs"]
 mod standin;
+mod standin_wire;
 mod sync;
 mod tokens;

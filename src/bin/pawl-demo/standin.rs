@@ -205,26 +205,32 @@ impl State {
     fn answer(&mut self, head: &str, body: &str) -> Vec<u8> {
         let mut line = head.split(' ');
         let (method, path) = (line.next().unwrap_or_default(), line.next().unwrap_or_default());
-        if !["/xmlrpc/2/common", "/xmlrpc/2/object"].contains(&path) {
-            return page("404 NOT FOUND", "", "404 Not Found");
-        }
+        let Some(service) = path.strip_prefix("/xmlrpc/2/") else {
+            let why = "The requested URL was not found on the server.";
+            return page("404 NOT FOUND", "", "Not Found", why);
+        };
         if method != "POST" {
-            return page("405 METHOD NOT ALLOWED", "Allow: OPTIONS, POST\r\n", "405 Method Not Allowed");
+            let why = "The method is not allowed for the requested URL.";
+            return page("405 METHOD NOT ALLOWED", "Allow: OPTIONS, POST\r\n", "Method Not Allowed", why);
         }
         let Some(request) = Request::parse(body) else {
             return success(&rpc::unforeseen("xml.parsers.expat.ExpatError: no element found"));
         };
         let text = |n: usize| request.params.get(n).and_then(Value::as_text).unwrap_or_default().to_owned();
-        let (seen, answer) = match (path, request.method.as_str()) {
-            ("/xmlrpc/2/common", "authenticate") => {
+        let (seen, answer) = match (service, request.method.as_str()) {
+            ("common", "authenticate") => {
                 let seen = Seen { method: "authenticate".into(), model: String::new(), fields: 0 };
                 (seen, rpc::authenticate(&request.params, &self.password))
             }
-            ("/xmlrpc/2/object", "execute_kw") => {
+            ("object", "execute_kw") => {
                 let named = request.params.get(6).and_then(|kwargs| kwargs.member("fields"));
                 let fields = named.and_then(Value::as_list).map_or(0, <[Value]>::len);
                 let seen = Seen { method: text(4), model: text(3), fields };
                 (seen, rpc::execute(&self.company, &request.params, &self.password))
+            }
+            (other, method) if !["common", "object"].contains(&other) => {
+                let seen = Seen { method: method.to_owned(), model: String::new(), fields: 0 };
+                (seen, rpc::unforeseen(&format!("KeyError: '{other}'")))
             }
             (_, other) => {
                 let seen = Seen { method: other.to_owned(), model: String::new(), fields: 0 };
@@ -249,8 +255,11 @@ fn success(xml: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-fn page(status: &str, header: &str, title: &str) -> Vec<u8> {
-    let body = format!("<!doctype html>\n<html lang=en>\n<title>{title}</title>\n");
+fn page(status: &str, header: &str, title: &str, why: &str) -> Vec<u8> {
+    let code = status.split(' ').next().unwrap_or_default();
+    let body = format!(
+        "<!doctype html>\n<html lang=en>\n<title>{code} {title}</title>\n<h1>{title}</h1>\n<p>{why}</p>\n"
+    );
     format!(
         "HTTP/1.0 {status}\r\n{SERVER}Content-Type: text/html; charset=utf-8\r\n{header}Content-Length: {}\r\n\
          Connection: close\r\n\r\n{body}",

@@ -109,6 +109,7 @@ fn partner(n: i64, dice: &mut Dice) -> Record {
         ("supplier_rank", Value::Int(n % 2)),
         ("credit_limit", Value::Float(0.0)),
         ("comment", optional(n % 9 == 3, "<p>pays &amp; pays <b>late</b></p>".into())),
+        ("image_128", EMPTY),
         ("lang", Value::text("en_US")),
         ("tz", EMPTY),
         ("create_date", Value::text("2025-01-01 08:00:00")),

@@ -51,6 +51,15 @@ impl Value {
         }
     }
 
+    /// The names of a struct's members.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let members: &[(String, Value)] = match self {
+            Self::Struct(members) => members,
+            _ => &[],
+        };
+        members.iter().map(|(name, _)| name.as_str())
+    }
+
     pub fn member(&self, name: &str) -> Option<&Value> {
         match self {
             Self::Struct(members) => members.iter().find(|(n, _)| n == name).map(|(_, value)| value),

@@ -1,0 +1,187 @@
+//! The stand-in held against the recordings it is shaped by: the same question, the same bytes. What
+//! the other tests show with it is then true of a real one.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use pawl::odoo::OdooError;
+use pawl::odoo::xmlrpc::{Caps, Reply, read_value};
+
+use crate::standin::company::Company;
+use crate::standin::{DATABASE, LOGIN, PASSWORD, StandIn};
+
+fn recorded(name: &str, end: &str) -> String {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/odoo-wire");
+    String::from_utf8(std::fs::read(dir.join(format!("{name}.{end}"))).unwrap()).unwrap()
+}
+
+/// What the stand-in says to a recorded request, with its own database and bot in place of theirs.
+fn asked(odoo: &StandIn, name: &str) -> String {
+    let whole = recorded(name, "request");
+    let (head, body) = whole.split_once("\r\n\r\n").unwrap();
+    let password = PASSWORD.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let body = [("lab", DATABASE), ("bot", LOGIN), ("bot-password-1", &password)]
+        .iter()
+        .fold(body.to_owned(), |body, (theirs, ours)| {
+            body.replace(&format!("<string>{theirs}<"), &format!("<string>{ours}<"))
+        });
+    let mut stream = TcpStream::connect(odoo.url().trim_start_matches("http://")).unwrap();
+    let line = head.lines().next().unwrap();
+    write!(stream, "{line}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// Without the moment it was sent at.
+fn undated(answer: &str) -> String {
+    answer.split_inclusive("\r\n").filter(|line| !line.starts_with("Date: ")).collect()
+}
+
+#[test]
+fn it_answers_in_the_very_bytes_of_a_real_one() {
+    let odoo = StandIn::start(Company::small(1)).unwrap();
+    for name in [
+        "xml-apikey-expired",
+        "xml-apikey-other-user",
+        "xml-apikey-scoped",
+        "xml-auth-empty-password",
+        "xml-auth-ok",
+        "xml-auth-unknown-user",
+        "xml-auth-wrong-password",
+        "xml-err-access-model",
+        "xml-err-bad-order",
+        "xml-err-create-forbidden",
+        "xml-err-ids-string-digits",
+        "xml-err-missing-record",
+        "xml-err-no-ids",
+        "xml-err-private-method",
+        "xml-err-unknown-model",
+        "xml-err-unlink-forbidden",
+        "xml-err-write-forbidden",
+        "xml-err-wrong-password",
+        "xml-err-wrong-uid",
+        "xml-get",
+        "xml-partner-active-test-default",
+        "xml-search_read-offset-past-end",
+        "xml-write-partner-by-bot",
+    ] {
+        assert_eq!(undated(&asked(&odoo, name)), undated(&recorded(name, "response")), "{name}");
+    }
+}
+
+/// Tracebacks, whose frames are the server's own: the same around them, and the same cause.
+#[test]
+fn what_fails_there_fails_here_with_the_same_cause() {
+    let odoo = StandIn::start(Company::small(1)).unwrap();
+    for name in [
+        "xml-auth-missing-arg",
+        "xml-auth-wrong-db",
+        "xml-common-unknown-method",
+        "xml-empty",
+        "xml-err-bad-date-in-domain",
+        "xml-err-bad-domain",
+        "xml-err-bad-operator",
+        "xml-err-unknown-field-domain",
+        "xml-err-unknown-field-order",
+        "xml-err-unknown-field-read",
+        "xml-err-unknown-field-search_read",
+        "xml-err-unknown-kwarg",
+        "xml-err-unknown-method",
+        "xml-err-wrong-db",
+        "xml-malformed",
+        "xml-unknown-service",
+    ] {
+        let (ours, theirs) = (asked(&odoo, name), recorded(name, "response"));
+        let around = |answer: &str| {
+            let (before, rest) = answer.split_once("Traceback").unwrap();
+            let (_, after) = rest.rsplit_once("</string>").unwrap();
+            let before: String =
+                before.split_inclusive('\n').filter(|line| !line.starts_with("Content-Length: ")).collect();
+            format!("{}{after}", undated(&before))
+        };
+        assert_eq!(around(&ours), around(&theirs), "{name}");
+        assert_eq!(cause(&ours), cause(&theirs), "{name}");
+    }
+}
+
+fn cause(answer: &str) -> (i64, OdooError) {
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    match read_value(body.as_bytes(), &Caps::default()).unwrap() {
+        Reply::Fault(fault) => (fault.code, OdooError::of_fault(&fault, None)),
+        Reply::Result(_) => panic!("no fault: {body}"),
+    }
+}
+
+/// Pages, whose values are made up: the same elements on the same lines, members in the same order.
+#[test]
+fn a_page_is_laid_out_as_a_real_one() {
+    let odoo = StandIn::start(Company::small(1)).unwrap();
+    for name in [
+        "xml-read-duplicate-ids",
+        "xml-read-invoices",
+        "xml-search_read-invoices",
+        "xml-page-80",
+        "xml-read-partners",
+        "xml-err-missing-some",
+    ] {
+        let (ours, theirs) = (asked(&odoo, name), recorded(name, "response"));
+        let records = layout(&theirs).matches("<name>id</name>").count();
+        assert!(records > 0, "{name}");
+        assert_eq!(layout(&ours), layout(&theirs), "{name}");
+    }
+}
+
+/// A field of each type that is never empty: its value is written on the same lines.
+#[test]
+fn a_value_is_written_as_a_real_one_writes_it() {
+    let odoo = StandIn::start(Company::small(1)).unwrap();
+    let name = "xml-search_read-invoices";
+    let (ours, theirs) = (asked(&odoo, name), recorded(name, "response"));
+    for field in ["id", "name", "state", "partner_id", "amount_total", "currency_id", "write_date"] {
+        let member = |answer: &str| {
+            let (_, after) = answer.split_once(&format!("<name>{field}</name>\n")).unwrap();
+            let (value, _) = after.split_once("</member>").unwrap();
+            blank(value)
+        };
+        assert!(member(&theirs).contains("<>"), "{field}");
+        assert_eq!(member(&ours), member(&theirs), "{field}");
+    }
+}
+
+/// What stands between the innermost tags, left out: `<int>1</int>` is `<int><></int>`.
+fn blank(value: &str) -> String {
+    let mut blanked = String::new();
+    for line in value.lines() {
+        let tags = line.match_indices('>').nth(1).zip(line.find("</"));
+        match tags {
+            Some(((opened, _), closes)) if line.matches('<').count() == 4 => {
+                blanked.push_str(&format!("{}<>{}\n", &line[..=opened], &line[closes..]));
+            }
+            _ => blanked.push_str(&format!("{line}\n")),
+        }
+    }
+    blanked
+}
+
+/// An answer without its values: what a field holds differs, and for an empty one its type too.
+fn layout(answer: &str) -> String {
+    let mut lines = Vec::new();
+    let mut inside = None;
+    for line in answer.lines().filter(|l| !l.starts_with("Date: ") && !l.starts_with("Content-Length: ")) {
+        match (inside, line) {
+            // the value of a field begins after its name, and ends with its member
+            (None, line) if line.starts_with("<name>") => {
+                lines.push(line);
+                inside = Some(());
+            }
+            (Some(()), "</member>") => {
+                lines.push(line);
+                inside = None;
+            }
+            (Some(()), _) => {}
+            (None, line) => lines.push(line),
+        }
+    }
+    lines.join("\n")
+}
