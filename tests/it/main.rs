@@ -8,6 +8,7 @@ mod durability;
 mod egress;
 mod harness;
 mod leases;
+mod odoo_client;
 mod odoo_wire;
 mod papers;
 mod process;
