@@ -8,8 +8,9 @@ use crate::access::UserScope;
 use crate::clock::Moment;
 use crate::ids::{ConnectionId, IdRefused, KeyId, OrgId, Revision, UserId};
 use crate::seal::Sealed;
+use crate::store::error::StoreError;
 use crate::store::schema::{connections, keys, leases};
-use crate::store::tx::{StoreError, Tx};
+use crate::store::tx::Tx;
 
 /// A connection to be kept.
 pub struct NewConnection {

@@ -9,7 +9,7 @@ use diesel::r2d2::ManageConnection;
 use diesel::{Connection, MultiConnection, QueryResult, SqliteConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use crate::store::tx::StoreError;
+use crate::store::error::StoreError;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 

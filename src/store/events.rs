@@ -5,8 +5,9 @@ use diesel::prelude::*;
 use crate::audit::{AuditEvent, GENESIS, Hash, link};
 use crate::ids::OrgId;
 use crate::store::db::Db;
+use crate::store::error::StoreError;
 use crate::store::schema::audit_events;
-use crate::store::tx::{StoreError, Tx};
+use crate::store::tx::Tx;
 
 /// One event, as it was stored.
 pub struct StoredEvent {

@@ -12,9 +12,10 @@ use crate::clock::Moment;
 use crate::ids::{ClientId, ConnectionId, KeyId, LeaseId, Revision, RunId};
 use crate::seal::{OpenRefused, Sealed};
 use crate::store::db::Db;
+use crate::store::error::StoreError;
 use crate::store::events::append;
 use crate::store::schema::{connections, keys, leases};
-use crate::store::tx::{Store, StoreError};
+use crate::store::tx::Store;
 
 /// One wish to borrow.
 pub struct LendAsk {

@@ -5,8 +5,9 @@ use diesel::prelude::*;
 
 use crate::clock::Moment;
 use crate::ids::{ClientId, ConnectionId, IdRefused, LeaseId, Revision, RunId};
+use crate::store::error::StoreError;
 use crate::store::schema::{connections, leases};
-use crate::store::tx::{StoreError, Tx};
+use crate::store::tx::Tx;
 
 /// A lease as it is stored.
 pub struct StoredLease {

@@ -3,6 +3,7 @@
 
 mod connections;
 mod db;
+mod error;
 mod events;
 mod lane;
 mod leases;
@@ -11,8 +12,9 @@ mod tx;
 mod upkeep;
 
 pub use connections::{NewConnection, StoredConnection};
+pub use error::StoreError;
 pub use events::StoredEvent;
 pub use lane::{Held, LendAsk, LendRefused, Proof, SealedRow};
 pub use leases::{EndLease, StoredLease};
-pub use tx::{Store, StoreError, Tx};
+pub use tx::{Store, Tx};
 pub use upkeep::{KeyRow, SealedIssuerKey, Upkeep};

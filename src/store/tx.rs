@@ -9,50 +9,15 @@ use tokio::sync::Semaphore;
 
 use crate::access::Scope;
 use crate::store::db::{BUSY, Db, Opener};
-use crate::store::upkeep::Upkeep;
+use crate::store::error::StoreError;
 
 /// Connections that the pool keeps: SQLite has one writer, the rest are readers.
 const POOL: u32 = 4;
 
-/// The database could not do it. Carries no row's content.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// It can't be opened or brought up to date.
-    #[error("the database can't be opened: {0}")]
-    NoDatabase(String),
-    /// It did not answer, not in time, or not now.
-    #[error("the database did not answer ({0})")]
-    Unavailable(&'static str),
-    /// There is one like it already.
-    #[error("such a row exists")]
-    Duplicate,
-    /// A row holds what this vault never writes.
-    #[error("a row of {0} is damaged")]
-    Damaged(&'static str),
-    /// The key that should seal is not the one that may.
-    #[error("the key {0} may not seal any more")]
-    KeyMayNotSeal(crate::ids::KeyId),
-}
-
-impl From<diesel::result::Error> for StoreError {
-    fn from(error: diesel::result::Error) -> Self {
-        use diesel::result::{DatabaseErrorKind, Error};
-        match error {
-            Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => Self::Duplicate,
-            Error::DatabaseError(DatabaseErrorKind::ClosedConnection, _) => {
-                Self::Unavailable("connection lost")
-            }
-            Error::DatabaseError(..) => Self::Unavailable("statement failed"),
-            Error::DeserializationError(_) => Self::Damaged("a table"),
-            _ => Self::Unavailable("query failed"),
-        }
-    }
-}
-
 /// The database.
 #[derive(Clone)]
 pub struct Store {
-    pool: Pool<Opener>,
+    pub(super) pool: Pool<Opener>,
     /// SQLite has one writer and wakes those who wait for it in no order; here they queue.
     writers: Arc<Semaphore>,
 }
@@ -64,7 +29,7 @@ pub struct Tx<'a> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Access {
+pub(super) enum Access {
     Read,
     Write,
 }
@@ -114,18 +79,6 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         self.transact(name, Access::Read, deadline, move |db| work(&mut Tx { db, scope: &scope })).await
-    }
-
-    /// The vault's own rows, at start and on the host: keys, issuers, its own trail. No tenant's.
-    pub fn upkeep<T, E>(
-        &self,
-        name: &'static str,
-        work: impl FnOnce(&mut Upkeep) -> Result<T, E>,
-    ) -> Result<T, E>
-    where
-        E: From<StoreError>,
-    {
-        transact(&self.pool, name, Access::Write, |db| work(&mut Upkeep { db }))
     }
 
     /// Whether the database answers.
@@ -204,7 +157,7 @@ impl Store {
     }
 }
 
-fn transact<T, E>(
+pub(super) fn transact<T, E>(
     pool: &Pool<Opener>,
     name: &'static str,
     access: Access,

@@ -8,9 +8,10 @@ use crate::clock::Moment;
 use crate::ids::{IssuerKeyId, KeyId};
 use crate::seal::{Fingerprint, Sealed};
 use crate::store::db::Db;
+use crate::store::error::StoreError;
 use crate::store::events::append;
 use crate::store::schema::{issuer_keys, keys};
-use crate::store::tx::StoreError;
+use crate::store::tx::{Access, Store, transact};
 
 /// A transaction on the vault's own rows.
 pub struct Upkeep<'a> {
@@ -33,6 +34,20 @@ pub struct SealedIssuerKey {
     pub id: IssuerKeyId,
     /// The sealed seed.
     pub sealed: Sealed,
+}
+
+impl Store {
+    /// The vault's own rows, at start and on the host: keys, issuers, its own trail. No tenant's.
+    pub fn upkeep<T, E>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce(&mut Upkeep) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        E: From<StoreError>,
+    {
+        transact(&self.pool, name, Access::Write, |db| work(&mut Upkeep { db }))
+    }
 }
 
 impl Upkeep<'_> {

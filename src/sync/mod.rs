@@ -8,12 +8,14 @@ mod pull;
 mod run;
 mod settings;
 mod sqlite_sink;
+mod step;
 mod stop;
 mod table;
 
 pub use borrow::{BorrowError, Outcome, Refusal, VaultUrl, VaultUrlRefused};
 pub use error::{SyncError, Verdict};
-pub use run::{Job, Step, Summary, Worker};
+pub use run::{Job, Summary, Worker};
 pub use settings::{Settings, SettingsRefused};
 pub use sqlite_sink::{SinkError, Swept};
+pub use step::Step;
 pub use stop::{Stop, Stopper, stop_pair};

@@ -7,8 +7,8 @@ use crate::clock::{Clock, Moment};
 use crate::odoo::{Odoo, OdooError, ReadQuery, Record};
 use crate::sync::error::SyncError;
 use crate::sync::plan::Pull;
-use crate::sync::run::Step;
 use crate::sync::sqlite_sink::{Run, Sink, Swept};
+use crate::sync::step::Step;
 use crate::sync::stop::Stop;
 
 /// How often a call is made before it is given up, and how long to wait in between.

@@ -14,6 +14,7 @@ use crate::sync::plan::{Pull, plan};
 use crate::sync::pull::pull;
 use crate::sync::settings::Settings;
 use crate::sync::sqlite_sink::{Run, Sink, Swept};
+use crate::sync::step::Step;
 use crate::sync::stop::Stop;
 
 /// What to sync, and where to.
@@ -24,42 +25,6 @@ pub struct Job {
     pub sink: PathBuf,
     /// Whether to wait while another run holds the connection.
     pub waits: bool,
-}
-
-/// What a run tells of itself while it runs.
-pub enum Step<'a> {
-    /// A run that died goes on.
-    Continued,
-    /// Another run holds the connection.
-    Waiting {
-        /// At the latest until then.
-        until: Moment,
-    },
-    /// The credential is borrowed.
-    Borrowed,
-    /// So many records of a model are in the sink.
-    Pulling {
-        /// The model.
-        model: &'a str,
-        /// How many.
-        records: u64,
-    },
-    /// A call failed for a cause that passes, and is made again.
-    Retrying {
-        /// The model.
-        model: &'a str,
-        /// The cause's stable name.
-        cause: &'static str,
-    },
-    /// A model is in the sink, whole.
-    Pulled {
-        /// The model.
-        model: &'a str,
-        /// What that did.
-        swept: &'a Swept,
-    },
-    /// The lease could not be handed back; it ends by itself.
-    NotHandedBack(&'a BorrowError),
 }
 
 /// What a run did, by model.

@@ -3,6 +3,7 @@
 //! `docs/decisions/0001-our-own-xml-rpc.md`.
 
 mod read;
+mod scalar;
 mod write;
 
 pub use read::{Caps, Reply, read_records, read_value};

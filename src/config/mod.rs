@@ -1,12 +1,16 @@
 //! What the vault is told: embedded defaults, under `pawl.toml`, under `PAWL_*`.
 //! Every name is in one table; a name that is not is refused. Nothing here holds a secret.
 
-use std::collections::BTreeMap;
+mod read;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::egress::Exceptions;
+
+pub use read::environment_settings;
+use read::{Settings, file_settings};
 
 /// Every setting of the vault: its name in `pawl.toml`, and what it is for.
 /// In the environment the name is `PAWL_` and upper case.
@@ -221,131 +225,4 @@ fn real(path: &Path) -> PathBuf {
         }
     }
     plain
-}
-
-struct Settings {
-    given: BTreeMap<String, String>,
-    wrong: Vec<String>,
-}
-
-impl Settings {
-    fn text(&mut self, name: &str) -> Option<String> {
-        let text = self.given.remove(name)?;
-        if text.is_empty() {
-            self.wrong.push(format!("{} is empty", spoken(name)));
-            return None;
-        }
-        Some(text)
-    }
-
-    fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)], default: T) -> T {
-        let Some(text) = self.text(name) else { return default };
-        match choices.iter().find(|(choice, _)| *choice == text) {
-            Some((_, value)) => *value,
-            None => {
-                let all: Vec<_> = choices.iter().map(|(choice, _)| *choice).collect();
-                self.wrong.push(format!("{} must be {}", spoken(name), all.join(" or ")));
-                default
-            }
-        }
-    }
-
-    fn listen(&mut self) -> SocketAddr {
-        let default = SocketAddr::from(([127, 0, 0, 1], 7295));
-        let Some(text) = self.text("listen") else { return default };
-        text.parse().unwrap_or_else(|_| {
-            self.wrong.push("PAWL_LISTEN must be an IP address and a port, such as 127.0.0.1:7295".into());
-            default
-        })
-    }
-
-    fn prefixed_path(&mut self, name: &str, prefix: &str) -> Option<PathBuf> {
-        let text = self.text(name)?;
-        if let Some(path) = text.strip_prefix(prefix) {
-            return Some(PathBuf::from(path));
-        }
-        self.wrong
-            .push(not_built(&text).unwrap_or_else(|| format!("{} must begin with {prefix}", spoken(name))));
-        None
-    }
-
-    fn exceptions(&mut self) -> Exceptions {
-        let Some(text) = self.text("egress_allow") else { return Exceptions::default() };
-        text.parse().unwrap_or_else(|e| {
-            self.wrong.push(format!("PAWL_EGRESS_ALLOW: {e}"));
-            Exceptions::default()
-        })
-    }
-}
-
-/// What to say of a backend that this binary lacks.
-fn not_built(text: &str) -> Option<String> {
-    let (what, feature, built) = if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-        ("PAWL_DATABASE_URL names PostgreSQL", "postgres", cfg!(feature = "postgres"))
-    } else if text.starts_with("aws-secretsmanager:") {
-        ("PAWL_KEY_SOURCE names AWS Secrets Manager", "aws", cfg!(feature = "aws"))
-    } else {
-        return None;
-    };
-    Some(if built {
-        format!("{what}: this version of Pawl does not have it yet")
-    } else {
-        format!(
-            "{what}: this binary was built without it; rebuild with: cargo build --release --features {feature}"
-        )
-    })
-}
-
-fn spoken(name: &str) -> String {
-    format!("{PREFIX}{}", name.to_uppercase())
-}
-
-fn file_settings(file: &str, wrong: &mut Vec<String>) -> BTreeMap<String, String> {
-    let table: toml::Table = match file.parse() {
-        Ok(table) => table,
-        Err(_) => {
-            wrong.push("pawl.toml is not TOML".into());
-            return BTreeMap::new();
-        }
-    };
-    let mut given = BTreeMap::new();
-    for (name, value) in table {
-        match value {
-            _ if !VAULT_SETTINGS.iter().any(|(known, _)| *known == name) => {
-                wrong.push(format!("pawl.toml: {name} is no setting; `pawl serve --help` lists them"));
-            }
-            toml::Value::String(text) => {
-                given.insert(name, text);
-            }
-            _ => wrong.push(format!("pawl.toml: {name} must be a text in quotes")),
-        }
-    }
-    given
-}
-
-/// The settings of `known` that `environment` gives. A `PAWL_` name that neither `known` nor
-/// `tolerated` (the other program's) has is wrong, by name.
-pub fn environment_settings(
-    environment: impl Iterator<Item = (String, std::ffi::OsString)>,
-    known: &[(&str, &str)],
-    tolerated: &[(&str, &str)],
-    wrong: &mut Vec<String>,
-) -> BTreeMap<String, String> {
-    let has = |names: &[(&str, &str)], name: &str| names.iter().any(|(n, _)| *n == name);
-    let mut given = BTreeMap::new();
-    for (variable, value) in environment {
-        let Some(name) = variable.strip_prefix(PREFIX) else { continue };
-        let lower = name.to_lowercase();
-        if spoken(&lower) != variable || !(has(known, &lower) || has(tolerated, &lower)) {
-            wrong.push(format!("{variable} is no setting; --help lists them"));
-        } else if has(known, &lower) {
-            match value.into_string() {
-                Ok(text) => {
-                    given.insert(lower, text);
-                }
-                Err(_) => wrong.push(format!("{variable} is not UTF-8")),
-            }
-        }
-    }
-    given
 }

@@ -1,0 +1,167 @@
+//! What a start finds, holds against each other and, where it may, makes: the data directory, the
+//! key, the issuer. A wrong or missing key ends here, before anything is served.
+
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+
+use crate::access::{IssuerKey, PolicyRefused};
+use crate::audit::AuditEvent;
+use crate::clock::{Clock, NoRandomness};
+use crate::config::Config;
+use crate::ids::KeyId;
+use crate::seal::{Binding, Fingerprint, KeyFile, KeyFileRefused, Keyring, OpenRefused, SealFailed};
+use crate::store::{KeyRow, SealedIssuerKey, StoreError, Upkeep};
+
+/// Why the vault does not start. Names keys by fingerprint, never by value.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A directory or a socket.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// The system's word.
+        source: std::io::Error,
+    },
+    /// The key file.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileRefused),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A policy compiled into this binary.
+    #[error("{0}")]
+    Policy(String),
+    /// Nothing was set up yet, and this mode makes nothing by itself.
+    #[error("nothing is set up yet: run `pawl init` once (production makes no key by itself)")]
+    NotSetUp,
+    /// The database has keys and the key file is gone.
+    #[error("{0}; the database was sealed under the key with fingerprint {1}, so none is made in its place")]
+    KeyFileGone(KeyFileRefused, Fingerprint),
+    /// The key that the database was sealed under is not the one that is held.
+    #[error("wrong key: the database was sealed under {id} with fingerprint {expected}; held: {held}")]
+    WrongKey {
+        /// The key's id.
+        id: KeyId,
+        /// Its fingerprint in the database.
+        expected: Fingerprint,
+        /// What the source holds, `id=fingerprint`, or `none`.
+        held: String,
+    },
+    /// The issuer's key does not open.
+    #[error("the issuer's key in the database does not open: {0}")]
+    Issuer(OpenRefused),
+    /// The issuer's key opened to something else.
+    #[error("the issuer's key in the database is damaged")]
+    IssuerDamaged,
+    /// Sealing failed.
+    #[error(transparent)]
+    Seal(#[from] SealFailed),
+    /// The system gave no randomness.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+}
+
+impl From<PolicyRefused> for StartError {
+    fn from(refused: PolicyRefused) -> Self {
+        Self::Policy(refused.to_string())
+    }
+}
+
+/// Whether what is missing may be made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Setup {
+    /// `pawl init`, and embedded mode at its first start.
+    Make,
+    /// Everything else: use what is there.
+    Use,
+}
+
+pub(super) fn make_dir(dir: &Path) -> Result<(), StartError> {
+    let io = |source| StartError::Io { what: format!("the data directory {}", dir.display()), source };
+    if !dir.exists() {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
+    }
+    let mode = std::fs::metadata(dir).map_err(io)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let rule = format!("it is open to others (mode {mode:03o}): chmod 700 it");
+        return Err(io(std::io::Error::new(std::io::ErrorKind::PermissionDenied, rule)));
+    }
+    Ok(())
+}
+
+pub(super) fn open_key_file(config: &Config, known: &[KeyRow], setup: Setup) -> Result<KeyFile, StartError> {
+    match KeyFile::read(&config.key_file) {
+        Err(missing @ KeyFileRefused::Missing(_)) => match (known.last(), setup) {
+            (Some(row), _) => Err(StartError::KeyFileGone(missing, row.fingerprint.clone())),
+            (None, Setup::Make) => Ok(KeyFile::create(&config.key_file)?),
+            (None, Setup::Use) => Err(StartError::NotSetUp),
+        },
+        read => Ok(read?),
+    }
+}
+
+/// Holds the keys of the source against those that the database knows. The one that seals must be
+/// held; into an empty database the source's current one is noted.
+pub(super) fn match_keys(
+    tx: &mut Upkeep,
+    config: &Config,
+    known: Vec<KeyRow>,
+    file: KeyFile,
+    setup: Setup,
+    clock: &Clock,
+) -> Result<Keyring, StartError> {
+    let now = clock.now();
+    let sealing = match known.into_iter().find(|row| row.state == "sealing") {
+        Some(row) => row,
+        None if setup == Setup::Use => return Err(StartError::NotSetUp),
+        None => {
+            let key = file.keys.get(file.current.as_str()).ok_or(SealFailed)?;
+            let fingerprint = key.fingerprint();
+            let source = format!("file:{}", config.key_file.display());
+            tx.insert_sealing_key(&file.current, &fingerprint, &source, now)?;
+            tx.append(&AuditEvent::of_vault("key.note", file.current.as_str(), now)?)?;
+            KeyRow { id: file.current.clone(), fingerprint, state: "sealing".into() }
+        }
+    };
+    let held = file.keys.get(sealing.id.as_str()).map(|key| key.fingerprint());
+    if held.as_ref() != Some(&sealing.fingerprint) {
+        let held: Vec<String> =
+            file.keys.iter().map(|(id, key)| format!("{id}={}", key.fingerprint())).collect();
+        return Err(StartError::WrongKey {
+            id: sealing.id,
+            expected: sealing.fingerprint,
+            held: if held.is_empty() { "none".into() } else { held.join(", ") },
+        });
+    }
+    Ok(Keyring::new(sealing.id, file.keys).ok_or(SealFailed)?)
+}
+
+/// The issuer's keys, opened; in an empty database the first is made and sealed.
+pub(super) fn open_issuer(
+    tx: &mut Upkeep,
+    keyring: &Keyring,
+    setup: Setup,
+    clock: &Clock,
+) -> Result<Vec<IssuerKey>, StartError> {
+    let stored = tx.find_issuer_keys()?;
+    if stored.is_empty() {
+        if setup == Setup::Use {
+            return Err(StartError::NotSetUp);
+        }
+        let now = clock.now();
+        let key = IssuerKey::generate(now)?;
+        let sealed = keyring.seal(&Binding::issuer_key(key.id()), &key.seed())?;
+        tx.insert_issuer_key(&SealedIssuerKey { id: key.id().clone(), sealed }, now)?;
+        tx.append(&AuditEvent::of_vault("issuer.make", key.id().as_str(), now)?)?;
+        return Ok(vec![key]);
+    }
+    stored
+        .into_iter()
+        .map(|row| {
+            let seed =
+                keyring.open(&Binding::issuer_key(&row.id), &row.sealed).map_err(StartError::Issuer)?;
+            IssuerKey::from_seed(row.id, &seed).map_err(|_| StartError::IssuerDamaged)
+        })
+        .collect()
+}
