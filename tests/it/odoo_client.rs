@@ -73,7 +73,7 @@ fn a_host_that_is_no_odoo_has_its_cause() {
     );
     let cut = answer(XML, empty);
     let egress = OdooError::Egress;
-    let table: Vec<(&str, Vec<u8>, Result<(), OdooError>, bool)> = vec![
+    let table = [
         ("an empty page", answer(XML, empty), Ok(()), false),
         ("another name for XML", answer("Content-Type: application/xml\r\n", empty), Ok(()), false),
         ("HTML", answer("Content-Type: text/html\r\n", page), Err(OdooError::NotOdoo), false),
