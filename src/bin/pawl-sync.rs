@@ -11,7 +11,7 @@ use pawl::clock::Clock;
 use pawl::config::WORKER_SETTINGS;
 use pawl::ids::ConnectionId;
 use pawl::sync::{Job, Settings, Step, Stopper, SyncError, Verdict, Worker, stop_pair};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Borrows an Odoo credential from pawl, reads invoices and partners, and hands it back.
 #[derive(Parser)]
@@ -126,7 +126,11 @@ fn complain(what: &str) {
 
 async fn sync(settings: Settings, run: Run) -> Result<(), SyncError> {
     let (stopper, stop) = stop_pair();
-    tokio::spawn(heed_signals(stopper));
+    // Caught from here on, before anything begins.
+    if let (Ok(interrupt), Ok(terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    {
+        tokio::spawn(heed(interrupt, terminate, stopper));
+    }
     let worker = Worker::new(settings, Clock::system())?;
     let job = Job { connection: run.connection, sink: run.to.0, waits: !run.no_wait };
     let mut display = Display::new();
@@ -138,12 +142,7 @@ async fn sync(settings: Settings, run: Run) -> Result<(), SyncError> {
 }
 
 /// The first signal asks the run to stop; it hands its lease back and ends.
-async fn heed_signals(stopper: Stopper) {
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return;
-    };
+async fn heed(mut interrupt: Signal, mut terminate: Signal, stopper: Stopper) {
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}

@@ -1,7 +1,6 @@
 //! The vault as its clients see it: borrow a credential, hand it back, over the HTTP API alone.
 //! The secret goes from the answer's buffer, which is wiped, straight into a [`Secret`].
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -9,147 +8,13 @@ use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
-use url::{Host, Url};
 use zeroize::Zeroizing;
 
 use crate::clock::Moment;
 use crate::ids::{ConnectionId, LeaseId, RequestId, RunId};
 use crate::secret::Secret;
-
-/// Where the vault listens: https, or http on this very host.
-#[derive(Clone, Debug)]
-pub struct VaultUrl(Url);
-
-/// Why a text is no [`VaultUrl`]. Never quotes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum VaultUrlRefused {
-    /// Not `https://host[:port]`.
-    #[error("must be https://host[:port], nothing after it")]
-    Form,
-    /// Plain http to another host would show the token and the secret to the network.
-    #[error("is plain http to a host that is not loopback: use https")]
-    PlainHttp,
-}
-
-impl VaultUrl {
-    /// Takes `https://host[:port]`, and `http://` when the host is loopback.
-    pub fn parse(text: &str) -> Result<Self, VaultUrlRefused> {
-        let url = Url::parse(text).map_err(|_| VaultUrlRefused::Form)?;
-        let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-        if !bare || !url.username().is_empty() || url.password().is_some() {
-            return Err(VaultUrlRefused::Form);
-        }
-        let loopback = match url.host() {
-            Some(Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(Host::Ipv6(ip)) => ip.is_loopback(),
-            // Pinned to 127.0.0.1 below, whatever a resolver says.
-            Some(Host::Domain(name)) => name == "localhost",
-            None => return Err(VaultUrlRefused::Form),
-        };
-        match url.scheme() {
-            "https" => Ok(Self(url)),
-            "http" if loopback => Ok(Self(url)),
-            "http" => Err(VaultUrlRefused::PlainHttp),
-            _ => Err(VaultUrlRefused::Form),
-        }
-    }
-
-    fn path(&self, segments: &[&str]) -> Url {
-        let mut url = self.0.clone();
-        url.set_path(&segments.join("/"));
-        url
-    }
-}
-
-impl fmt::Display for VaultUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.as_str().trim_end_matches('/'))
-    }
-}
-
-/// Why nothing was borrowed or handed back. Says what to do; the vault's own words stay there, under
-/// the request id.
-#[derive(Debug, thiserror::Error)]
-pub enum BorrowError {
-    /// No answer came.
-    #[error("the vault at {0} does not answer")]
-    Unreachable(VaultUrl),
-    /// It can't do this now.
-    #[error("the vault can't do this now{0}")]
-    Unavailable(Request),
-    /// Somebody else holds the connection's lease.
-    #[error("another run holds this connection until {until}")]
-    Held {
-        /// At the latest until then, by the vault's clock.
-        until: Moment,
-        /// When to ask again.
-        retry_after: Duration,
-    },
-    /// It refused.
-    #[error("{0}{1}")]
-    Refused(Refusal, Request),
-    /// What answers there is no vault, or another version of it.
-    #[error("what answers at {0} does not speak like a vault")]
-    NotAVault(VaultUrl),
-    /// TLS could not be set up here.
-    #[error("no HTTP client could be set up")]
-    NoClient,
-}
-
-/// The request's id, to be looked up in the vault's log and trail.
-#[derive(Debug)]
-pub struct Request(Option<RequestId>);
-
-impl fmt::Display for Request {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Some(id) => write!(f, " (request {id})"),
-            None => Ok(()),
-        }
-    }
-}
-
-/// What a refusal means to the worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// 401.
-    #[error(
-        "the vault does not take this token: it has ended or is not its own; mint one with `pawl token issue`"
-    )]
-    Token,
-    /// 403.
-    #[error("this token may not do that: it takes the role worker, of the connection's own org and user")]
-    Role,
-    /// 403 with `kind-not-allowed`.
-    #[error("this token may not borrow that kind of credential")]
-    Kind,
-    /// 404.
-    #[error("the vault has no such connection for this token's org and user")]
-    NotFound,
-    /// 409 with `lease-ended`, 403 with `not-holder`.
-    #[error("the lease has ended already")]
-    LeaseOver,
-    /// 500 with `does-not-open` or `damaged`.
-    #[error("the stored credential does not open where it lies: ask who runs the vault")]
-    DoesNotOpen,
-    /// Anything else.
-    #[error("the vault refused the request")]
-    Other,
-}
-
-impl Refusal {
-    fn of(status: StatusCode, name: &str) -> Self {
-        match (status.as_u16(), name) {
-            (_, "kind-not-allowed") => Self::Kind,
-            (_, "lease-ended" | "not-holder") => Self::LeaseOver,
-            (_, "does-not-open" | "damaged") => Self::DoesNotOpen,
-            (401, _) => Self::Token,
-            (403, _) => Self::Role,
-            (404, _) => Self::NotFound,
-            _ => Self::Other,
-        }
-    }
-}
+use crate::sync::refusal::{BorrowError, Refusal, Request};
+use crate::sync::vault_url::VaultUrl;
 
 /// A borrowed credential. Wiped when dropped.
 pub struct Loan {

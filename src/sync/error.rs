@@ -2,7 +2,7 @@
 
 use crate::egress::{EgressError, UrlRefused};
 use crate::odoo::{NotReadable, OdooError, ReadableRefused};
-use crate::sync::borrow::BorrowError;
+use crate::sync::refusal::BorrowError;
 use crate::sync::sqlite_sink::SinkError;
 
 /// The cause. Holds nothing that Odoo sent, and no secret.

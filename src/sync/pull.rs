@@ -7,9 +7,10 @@ use crate::clock::{Clock, Moment};
 use crate::odoo::{Odoo, OdooError, ReadQuery, Record};
 use crate::sync::error::SyncError;
 use crate::sync::plan::Pull;
-use crate::sync::sqlite_sink::{Run, Sink, Swept};
+use crate::sync::sqlite_sink::{Run, Sink};
 use crate::sync::step::Step;
 use crate::sync::stop::Stop;
+use crate::sync::sweep::Swept;
 
 /// How often a call is made before it is given up, and how long to wait in between.
 const PAUSES: &[Duration] = &[Duration::from_millis(500), Duration::from_secs(2)];

@@ -8,14 +8,16 @@ use crate::clock::{Clock, Moment};
 use crate::egress::{Egress, Exceptions, Limits, OdooUrl, Resolve};
 use crate::ids::ConnectionId;
 use crate::odoo::{Address, Odoo, OdooError, Readable};
-use crate::sync::borrow::{BorrowError, LEASE, Loan, Outcome, Refusal, VaultClient};
+use crate::sync::borrow::{LEASE, Loan, Outcome, VaultClient};
 use crate::sync::error::SyncError;
 use crate::sync::plan::{Pull, plan};
 use crate::sync::pull::pull;
+use crate::sync::refusal::{BorrowError, Refusal};
 use crate::sync::settings::Settings;
-use crate::sync::sqlite_sink::{Run, Sink, Swept};
+use crate::sync::sqlite_sink::{Run, Sink};
 use crate::sync::step::Step;
 use crate::sync::stop::Stop;
+use crate::sync::sweep::Swept;
 
 /// What to sync, and where to.
 pub struct Job {

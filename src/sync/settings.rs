@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use crate::config::{VAULT_SETTINGS, WORKER_SETTINGS, environment_settings};
 use crate::egress::Exceptions;
 use crate::secret::Secret;
-use crate::sync::borrow::VaultUrl;
+use crate::sync::vault_url::VaultUrl;
 
 /// Everything that is wrong with the settings, each named. Quotes no value.
 #[derive(Debug, thiserror::Error)]

@@ -1,10 +1,9 @@
-//! The sink: one SQLite file, for one connection, written by one run at a time. A page and how far
-//! the sweep is are one transaction; a run that died is found here and goes on.
+//! The sink: one SQLite file, for one connection, written by one run at a time. A run is on record
+//! here before anything is lent for it; one that died is found here and goes on.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -13,9 +12,7 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 
 use crate::clock::{Moment, NoRandomness, new_id};
 use crate::ids::{ConnectionId, RunId};
-use crate::odoo::{Fields, Record};
 use crate::sync::borrow::Outcome;
-use crate::sync::table::Table;
 
 /// Why the sink did not take it. Holds no record's content.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +64,7 @@ impl From<diesel::result::Error> for SinkError {
 
 /// An open sink. Nobody else writes to it until it is dropped.
 pub struct Sink {
-    db: SqliteConnection,
+    pub(super) db: SqliteConnection,
     _lock: File,
 }
 
@@ -77,29 +74,6 @@ pub struct Run {
     pub id: RunId,
     /// Whether it began earlier and died.
     pub is_continued: bool,
-}
-
-/// How far the pull of one model is.
-pub struct Sweep {
-    number: i64,
-    table: Table,
-    /// The highest id that is in the sink.
-    pub last_id: i64,
-    /// How many records so far.
-    pub records: u64,
-    /// Whether all of the model is in.
-    pub is_done: bool,
-}
-
-/// What the pull of one model did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Swept {
-    /// Records found.
-    pub records: u64,
-    /// Of these, new or changed.
-    pub changed: u64,
-    /// Records that are gone.
-    pub removed: u64,
 }
 
 const TABLES: &str = "
@@ -124,9 +98,6 @@ const TABLES: &str = "
         done_at  TEXT
     );";
 
-/// A sweep that stood still for longer begins anew: what it saw first may have changed since.
-const FRESH: Duration = Duration::from_secs(900);
-
 #[derive(QueryableByName)]
 struct OneText {
     #[diesel(sql_type = Text)]
@@ -139,30 +110,6 @@ struct OpenRun {
     run_id: String,
     #[diesel(sql_type = Nullable<Text>)]
     outcome: Option<String>,
-}
-
-#[derive(QueryableByName)]
-struct SweepRow {
-    #[diesel(sql_type = BigInt)]
-    number: i64,
-    #[diesel(sql_type = BigInt)]
-    last_id: i64,
-    #[diesel(sql_type = BigInt)]
-    records: i64,
-    #[diesel(sql_type = BigInt)]
-    moved_at: i64,
-    #[diesel(sql_type = Nullable<Text>)]
-    done_at: Option<String>,
-}
-
-#[derive(QueryableByName)]
-struct SweptRow {
-    #[diesel(sql_type = BigInt)]
-    records: i64,
-    #[diesel(sql_type = BigInt)]
-    changed: i64,
-    #[diesel(sql_type = BigInt)]
-    removed: i64,
 }
 
 impl Sink {
@@ -244,98 +191,10 @@ impl Sink {
             .execute(&mut self.db)?;
         Ok(())
     }
-
-    /// Goes on with the run's sweep of a model, or begins it.
-    pub fn begin_sweep(&mut self, run: &Run, fields: &Fields, now: Moment) -> Result<Sweep, SinkError> {
-        let table = Table::of(fields);
-        let model = fields.model().name();
-        self.db.immediate_transaction(|db| {
-            table.prepare(db)?;
-            let row: Option<SweepRow> = sql_query(
-                "SELECT number, last_id, records, moved_at, done_at FROM pawl_sweep \
-                 WHERE run_id = ? AND model = ? ORDER BY number DESC",
-            )
-            .bind::<Text, _>(run.id.as_str())
-            .bind::<Text, _>(model)
-            .get_result(db)
-            .optional()?;
-            let fresh = row.filter(|row| now.since(Moment::from_micros(row.moved_at)) <= FRESH);
-            let row = match fresh {
-                Some(row) => row,
-                None => sql_query(
-                    "INSERT INTO pawl_sweep (run_id, model, moved_at) VALUES (?, ?, ?) \
-                     RETURNING number, last_id, records, moved_at, done_at",
-                )
-                .bind::<Text, _>(run.id.as_str())
-                .bind::<Text, _>(model)
-                .bind::<BigInt, _>(now.micros())
-                .get_result(db)?,
-            };
-            Ok(Sweep {
-                number: row.number,
-                table,
-                last_id: row.last_id,
-                records: unsigned(row.records),
-                is_done: row.done_at.is_some(),
-            })
-        })
-    }
-
-    /// Writes a page and moves the sweep past it, together.
-    pub fn write_page(&mut self, sweep: &mut Sweep, page: Vec<Record>, now: Moment) -> Result<(), SinkError> {
-        let last_id = page.last().map_or(sweep.last_id, |record| record.id);
-        let records = sweep.records + u64::try_from(page.len()).unwrap_or(u64::MAX);
-        self.db.immediate_transaction(|db| {
-            for record in page {
-                sweep.table.write(db, record, sweep.number)?;
-            }
-            sql_query("UPDATE pawl_sweep SET last_id = ?, records = ?, moved_at = ? WHERE number = ?")
-                .bind::<BigInt, _>(last_id)
-                .bind::<BigInt, _>(signed(records))
-                .bind::<BigInt, _>(now.micros())
-                .bind::<BigInt, _>(sweep.number)
-                .execute(db)
-        })?;
-        (sweep.last_id, sweep.records) = (last_id, records);
-        Ok(())
-    }
-
-    /// The whole model was seen: what was not is removed, together with the note that it is done.
-    pub fn end_sweep(&mut self, sweep: &mut Sweep, now: Moment) -> Result<Swept, SinkError> {
-        let number = sweep.number;
-        let row: SweptRow = self.db.immediate_transaction(|db| {
-            if !sweep.is_done {
-                let removed = sweep.table.remove_unseen(db, number)?;
-                let changed = sweep.table.count_changed(db, number)?;
-                sql_query("UPDATE pawl_sweep SET changed = ?, removed = ?, done_at = ? WHERE number = ?")
-                    .bind::<BigInt, _>(changed)
-                    .bind::<BigInt, _>(i64::try_from(removed).unwrap_or(i64::MAX))
-                    .bind::<Text, _>(now.to_string())
-                    .bind::<BigInt, _>(number)
-                    .execute(db)?;
-            }
-            sql_query(
-                "SELECT records, coalesce(changed, 0) AS changed, coalesce(removed, 0) AS removed \
-                 FROM pawl_sweep WHERE number = ?",
-            )
-            .bind::<BigInt, _>(number)
-            .get_result(db)
-        })?;
-        sweep.is_done = true;
-        Ok(Swept {
-            records: unsigned(row.records),
-            changed: unsigned(row.changed),
-            removed: unsigned(row.removed),
-        })
-    }
 }
 
-fn signed(count: u64) -> i64 {
+pub(super) fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-fn unsigned(count: i64) -> u64 {
-    u64::try_from(count).unwrap_or(0)
 }
 
 /// Locks the file beside the sink. Not the sink: SQLite has locks of its own on that.

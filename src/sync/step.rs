@@ -1,8 +1,8 @@
 //! What a run tells of itself while it runs, for whoever shows it.
 
 use crate::clock::Moment;
-use crate::sync::borrow::BorrowError;
-use crate::sync::sqlite_sink::Swept;
+use crate::sync::refusal::BorrowError;
+use crate::sync::sweep::Swept;
 
 /// What a run tells of itself while it runs.
 pub enum Step<'a> {

@@ -1,0 +1,94 @@
+//! Why the vault did not do what the worker asked, as sentences that say what to do.
+
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+
+use crate::clock::Moment;
+use crate::ids::RequestId;
+use crate::sync::vault_url::VaultUrl;
+
+/// Why nothing was borrowed or handed back. Says what to do; the vault's own words stay there, under
+/// the request id.
+#[derive(Debug, thiserror::Error)]
+pub enum BorrowError {
+    /// No answer came.
+    #[error("the vault at {0} does not answer")]
+    Unreachable(VaultUrl),
+    /// It can't do this now.
+    #[error("the vault can't do this now{0}")]
+    Unavailable(Request),
+    /// Somebody else holds the connection's lease.
+    #[error("another run holds this connection until {until}")]
+    Held {
+        /// At the latest until then, by the vault's clock.
+        until: Moment,
+        /// When to ask again.
+        retry_after: Duration,
+    },
+    /// It refused.
+    #[error("{0}{1}")]
+    Refused(Refusal, Request),
+    /// What answers there is no vault, or another version of it.
+    #[error("what answers at {0} does not speak like a vault")]
+    NotAVault(VaultUrl),
+    /// TLS could not be set up here.
+    #[error("no HTTP client could be set up")]
+    NoClient,
+}
+
+/// The request's id, to be looked up in the vault's log and trail.
+#[derive(Debug)]
+pub struct Request(pub(super) Option<RequestId>);
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(id) => write!(f, " (request {id})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a refusal means to the worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// 401.
+    #[error(
+        "the vault does not take this token: it has ended or is not its own; mint one with `pawl token issue`"
+    )]
+    Token,
+    /// 403.
+    #[error("this token may not do that: it takes the role worker, of the connection's own org and user")]
+    Role,
+    /// 403 with `kind-not-allowed`.
+    #[error("this token may not borrow that kind of credential")]
+    Kind,
+    /// 404.
+    #[error("the vault has no such connection for this token's org and user")]
+    NotFound,
+    /// 409 with `lease-ended`, 403 with `not-holder`.
+    #[error("the lease has ended already")]
+    LeaseOver,
+    /// 500 with `does-not-open` or `damaged`.
+    #[error("the stored credential does not open where it lies: ask who runs the vault")]
+    DoesNotOpen,
+    /// Anything else.
+    #[error("the vault refused the request")]
+    Other,
+}
+
+impl Refusal {
+    pub(super) fn of(status: StatusCode, name: &str) -> Self {
+        match (status.as_u16(), name) {
+            (_, "kind-not-allowed") => Self::Kind,
+            (_, "lease-ended" | "not-holder") => Self::LeaseOver,
+            (_, "does-not-open" | "damaged") => Self::DoesNotOpen,
+            (401, _) => Self::Token,
+            (403, _) => Self::Role,
+            (404, _) => Self::NotFound,
+            _ => Self::Other,
+        }
+    }
+}
