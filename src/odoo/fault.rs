@@ -94,9 +94,9 @@ impl OdooError {
         }
     }
 
-    /// The cause of a fault; `asked` is the model that the call named, if it named one. Codes (Odoo's `http.py` and the recordings): 1 unforeseen, with a
-    /// traceback; 2 user, missing-record and validation errors; 3 access denied, the login; 4 access
-    /// error, the rights.
+    /// The cause of a fault; `asked` is the model that the call named, if it named one. Codes (Odoo's
+    /// `http.py` and the recordings): 1 unforeseen, with a traceback; 2 user, missing-record and
+    /// validation errors; 3 access denied, the login; 4 access error, the rights.
     pub fn of_fault(fault: &Fault, asked: Option<&Model>) -> Self {
         match fault.code {
             3 => Self::LoginRefused,
