@@ -153,8 +153,10 @@ fn hang_up() -> (u16, Arc<AtomicUsize>) {
     let connections = Arc::new(AtomicUsize::new(0));
     let counted = connections.clone();
     std::thread::spawn(move || {
-        while listener.accept().is_ok() {
+        while let Ok((stream, _)) = listener.accept() {
+            // Counted before it is hung up: the client may look as soon as it is.
             counted.fetch_add(1, Ordering::SeqCst);
+            drop(stream);
         }
     });
     (port, connections)
