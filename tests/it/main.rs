@@ -8,6 +8,7 @@ mod durability;
 mod egress;
 mod harness;
 mod leases;
+mod life;
 mod odoo_client;
 mod odoo_wire;
 mod papers;
