@@ -14,6 +14,7 @@ mod odoo_wire;
 mod papers;
 mod process;
 mod production;
+mod repeats;
 mod sealing;
 mod secrets;
 #[path = "../../src/bin/pawl-demo/standin.rs"]
