@@ -3,6 +3,7 @@
 #![allow(missing_docs)]
 
 mod api;
+mod database;
 mod demo;
 mod durability;
 mod egress;
@@ -11,6 +12,8 @@ mod leases;
 mod odoo_client;
 mod odoo_wire;
 mod papers;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod process;
 mod production;
 mod sealing;
