@@ -86,27 +86,22 @@ async fn serve(opener: Opener, writers: Writers, mut arrived: mpsc::Receiver<Wai
 fn write(opener: &Opener, db: &mut Option<Db>, batch: Vec<Waiting>) {
     let (asks, replies): (Vec<_>, Vec<_>) = batch.into_iter().map(|w| (w.ask, w.reply)).unzip();
     let answers = match lend(opener, db, &asks) {
-        Ok(answers) => answers.into_iter().map(Ok).collect(),
         // One damaged row must not be everybody's refusal.
-        Err(StoreError::Damaged(_)) if asks.len() > 1 => asks
-            .iter()
-            .map(|ask| {
-                let alone = lend(opener, db, std::slice::from_ref(ask))?;
-                alone.into_iter().next().ok_or(StoreError::Unavailable("an ask was not answered"))
-            })
-            .collect(),
-        Err(error) => {
-            // The same for all: it is about the database, not about one of them.
-            let error = |n| match (&error, n) {
-                (StoreError::Damaged(table), 0) => StoreError::Damaged(table),
-                (StoreError::Unavailable(why), _) => StoreError::Unavailable(why),
-                _ => StoreError::Unavailable("statement failed"),
-            };
-            (0..replies.len()).map(|n| Err(error(n))).collect::<Vec<Result<Granted, StoreError>>>()
+        Err(StoreError::Damaged(_)) if asks.len() > 1 => {
+            asks.chunks(1).flat_map(|alone| to_each(lend(opener, db, alone), 1)).collect()
         }
+        lent => to_each(lent, asks.len()),
     };
     for (reply, answer) in replies.into_iter().zip(answers) {
         let _ = reply.send(answer);
+    }
+}
+
+/// An answer for each of `asks`; a failure is everybody's.
+fn to_each(lent: Result<Vec<Granted>, StoreError>, asks: usize) -> Vec<Result<Granted, StoreError>> {
+    match lent {
+        Ok(answers) => answers.into_iter().map(Ok).collect(),
+        Err(error) => vec![error; asks].into_iter().map(Err).collect(),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::ids::KeyId;
 
 /// The database could not do it. Carries no row's content.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// It can't be opened or brought up to date.
     #[error("the database can't be opened: {0}")]

@@ -15,6 +15,11 @@ pub fn on_postgres() -> bool {
     }
 }
 
+/// Said first by who writes into a row what no key allows.
+pub fn without_foreign_keys() -> &'static str {
+    if on_postgres() { "SET session_replication_role = replica" } else { "PRAGMA foreign_keys = OFF" }
+}
+
 #[derive(QueryableByName)]
 struct OneText {
     #[diesel(sql_type = Text)]

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::database::on_postgres;
+use crate::database::{on_postgres, without_foreign_keys};
 use crate::harness::{Vault, deposit};
 
 /// The trail takes nothing more.
@@ -86,4 +86,53 @@ fn a_lend_does_not_wait_for_a_database_that_is_busy() {
     writer.run("ROLLBACK");
     drop(writer);
     assert_eq!(lend().status, 201);
+}
+
+/// Lends that arrive together are one transaction; each is answered for itself all the same.
+#[test]
+fn lends_that_are_written_together_are_answered_each_for_itself() {
+    let vault = Vault::start();
+    let damaged = vault.deposit_as("acme", "ada", &deposit("damaged", "planted-damaged"));
+    let sound: Vec<String> =
+        (0..6).map(|n| vault.deposit_as("acme", "ada", &deposit(&format!("bot{n}"), "s"))).collect();
+    vault.sql(&format!(
+        "{}; UPDATE connections SET key_id = '' WHERE id = '{damaged}'",
+        without_foreign_keys()
+    ));
+    let worker = vault.token("acme", "ada", "worker");
+    let (mut granted, mut late) = (0, 0);
+    for _ in 0..20 {
+        let mut writer = vault.home.sql();
+        writer.run(match on_postgres() {
+            false => "BEGIN IMMEDIATE",
+            true => "BEGIN; LOCK TABLE audit_events",
+        });
+        let lend = |id: &str| {
+            let body = json!({"purpose": "other"});
+            vault.call("POST", &format!("/v1/connections/{id}/leases"), &worker, Some(&body))
+        };
+        std::thread::scope(|scope| {
+            let lend = &lend;
+            let asked: Vec<_> = sound.iter().map(|id| scope.spawn(move || lend(id))).collect();
+            let refused = scope.spawn(|| lend(&damaged));
+            writer.run("ROLLBACK");
+            for lent in asked {
+                let lent = lent.join().unwrap();
+                match lent.status {
+                    201 => granted += 1,
+                    // the machine was too slow for the deadline
+                    503 => late += 1,
+                    other => panic!("{other} {}", lent.body),
+                }
+            }
+            assert!(["damaged", "unavailable"].contains(&refused.join().unwrap().problem().as_str()));
+        });
+    }
+    // each answer has its record and its lease, and nothing has but what was asked for
+    let leases = count(&vault, "leases");
+    let trail = vault.trail("acme");
+    let lends = trail.iter().filter(|e| e["event"]["action"] == "lease.lend");
+    assert_eq!(i64::try_from(lends.count()).unwrap(), leases);
+    assert!((granted..=granted + late).contains(&leases), "{granted} granted, {late} late, {leases} leases");
+    assert!(granted >= 20, "{granted}");
 }

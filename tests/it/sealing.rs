@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::database::on_postgres;
+use crate::database::without_foreign_keys;
 use crate::harness::{ODOO, Vault, deposit};
 
 /// Opens every stored credential with nothing but the key file, the row, and the formula as the
@@ -133,11 +133,6 @@ impl TwoTenants {
         }
         loans
     }
-}
-
-/// Key ids that are no key's too, as somebody who writes the database could say.
-fn without_foreign_keys() -> &'static str {
-    if on_postgres() { "SET session_replication_role = replica" } else { "PRAGMA foreign_keys = OFF" }
 }
 
 const BOUND: &[(&str, &str)] = &[
