@@ -11,16 +11,20 @@ mod leases;
 mod open;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod repeats;
 mod schema;
 mod scopes;
+mod sealed;
 mod tx;
 mod upkeep;
 
-pub use connections::{NewConnection, StoredConnection};
+pub use connections::{NewConnection, NewCredential, StoredConnection};
 pub use error::StoreError;
 pub use events::StoredEvent;
-pub use lane::{Granted, Held, LendAsk, LendRefused, Proof, SealedRow};
+pub use lane::{Granted, Held, LendAsk, LendRefused, SealedRow};
 pub use leases::{EndLease, StoredLease};
 pub use open::Tables;
+pub use repeats::{Earlier, First, Kept, Repeat};
+pub use sealed::{Proof, SealedCredential};
 pub use tx::{Store, Tx};
 pub use upkeep::{KeyRow, SealedIssuerKey, Upkeep};

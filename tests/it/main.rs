@@ -9,6 +9,7 @@ mod durability;
 mod egress;
 mod harness;
 mod leases;
+mod life;
 mod odoo_client;
 mod odoo_wire;
 mod papers;
@@ -16,6 +17,7 @@ mod papers;
 mod postgres;
 mod process;
 mod production;
+mod repeats;
 mod sealing;
 mod secrets;
 #[path = "../../src/bin/pawl-demo/standin.rs"]
