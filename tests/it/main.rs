@@ -3,6 +3,7 @@
 #![allow(missing_docs)]
 
 mod api;
+mod database;
 mod demo;
 mod durability;
 mod egress;
@@ -12,6 +13,8 @@ mod life;
 mod odoo_client;
 mod odoo_wire;
 mod papers;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod process;
 mod production;
 mod repeats;
