@@ -20,3 +20,4 @@ mod standin;
 mod standin_wire;
 mod sync;
 mod tokens;
+mod xml_answers;

@@ -17,105 +17,11 @@ use pawl::odoo::{
 use pawl::secret::Secret;
 use serde_json::{Value as Json, json};
 
-/// Every recorded answer: its name, and its body.
-fn recordings() -> BTreeMap<String, Vec<u8>> {
-    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/odoo-wire");
-    let mut all = BTreeMap::new();
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|e| e == "response") {
-            let whole = std::fs::read(&path).unwrap();
-            all.insert(path.file_stem().unwrap().to_str().unwrap().to_owned(), body_of(&whole).to_vec());
-        }
-    }
-    assert!(all.len() > 70, "{} recordings", all.len());
-    all
-}
+use crate::xml_answers::{body_of, by_pawl, by_python, generated, random, recordings};
 
 fn whole(name: &str, end: &str) -> Vec<u8> {
     let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/odoo-wire");
     std::fs::read(dir.join(format!("{name}.{end}"))).unwrap()
-}
-
-fn body_of(whole: &[u8]) -> &[u8] {
-    let at = whole.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
-    &whole[at + 4..]
-}
-
-/// A value with its types spelt out, so that 1, 1.0 and true differ.
-fn tagged(value: &Value) -> Json {
-    match value {
-        Value::Nil => json!(["nil"]),
-        Value::Bool(it) => json!(["bool", it]),
-        Value::Int(it) => json!(["int", it.to_string()]),
-        Value::Double(it) => json!(["double", it.to_bits().to_string()]),
-        Value::Text(it) => json!(["text", it]),
-        Value::DateTime(it) => json!(["datetime", it]),
-        Value::Base64(it) => json!(["base64", STANDARD.encode(it)]),
-        Value::Array(all) => json!(["array", all.iter().map(tagged).collect::<Vec<_>>()]),
-        Value::Struct(all) => {
-            json!(["struct", all.iter().map(|(k, v)| json!([k, tagged(v)])).collect::<Vec<_>>()])
-        }
-    }
-}
-
-const OTHER_READER: &str = r#"
-import base64, json, struct, sys, xmlrpc.client
-
-def tagged(v):
-    if v is None: return ["nil"]
-    if isinstance(v, bool): return ["bool", v]
-    if isinstance(v, int): return ["int", str(v)]
-    if isinstance(v, float): return ["double", str(struct.unpack(">Q", struct.pack(">d", v))[0])]
-    if isinstance(v, str): return ["text", v]
-    if isinstance(v, xmlrpc.client.DateTime): return ["datetime", v.value]
-    if isinstance(v, xmlrpc.client.Binary): return ["base64", base64.b64encode(v.data).decode()]
-    if isinstance(v, list): return ["array", [tagged(x) for x in v]]
-    if isinstance(v, dict): return ["struct", [[k, tagged(x)] for k, x in v.items()]]
-    raise TypeError(v)
-
-for line in sys.stdin:
-    name, body = line.split()
-    try:
-        (value,), _ = xmlrpc.client.loads(base64.b64decode(body))
-        said = ["result", tagged(value)]
-    except xmlrpc.client.Fault as fault:
-        said = ["fault", fault.faultCode, fault.faultString]
-    except Exception as error:
-        said = ["error"]
-    print(json.dumps([name, said]))
-"#;
-
-/// What Python reads out of each of `bodies`.
-fn by_python(bodies: &BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Json> {
-    let python = std::env::var("TEST_PYTHON").unwrap_or_else(|_| "python3".into());
-    let mut child = Command::new(python)
-        .args(["-c", OTHER_READER])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let lines: String = bodies.iter().map(|(n, b)| format!("{n} {}\n", STANDARD.encode(b))).collect();
-    let writer = std::thread::spawn(move || stdin.write_all(lines.as_bytes()).unwrap());
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap();
-    String::from_utf8(output.stdout)
-        .unwrap()
-        .lines()
-        .map(|line| {
-            let pair: (String, Json) = serde_json::from_str(line).unwrap();
-            pair
-        })
-        .collect()
-}
-
-fn by_pawl(body: &[u8]) -> Json {
-    match read_value(body, &Caps::default()) {
-        Ok(Reply::Result(value)) => json!(["result", tagged(&value)]),
-        Ok(Reply::Fault(fault)) => json!(["fault", fault.code, fault.text]),
-        Err(_) => json!(["error"]),
-    }
 }
 
 #[test]
@@ -132,72 +38,13 @@ fn every_recorded_answer_reads_as_another_reader_reads_it() {
 /// Values made at random and written by hand, with every type and odd texts.
 #[test]
 fn generated_answers_read_as_another_reader_reads_them() {
-    let mut seed = 0x5eed_u64;
-    let mut bodies = BTreeMap::new();
-    for n in 0..if std::env::var_os("TEST_LONG").is_some() { 5000 } else { 300 } {
-        let mut xml = String::from("<?xml version='1.0' encoding='utf-8'?><methodResponse><params><param>");
-        write_random(&mut seed, 0, &mut xml);
-        xml.push_str("</param></params></methodResponse>");
-        bodies.insert(format!("generated-{n}"), xml.into_bytes());
-    }
+    let bodies = generated(if std::env::var_os("TEST_LONG").is_some() { 20_000 } else { 300 }, &[]);
     let other = by_python(&bodies);
     for (name, body) in &bodies {
         let text = String::from_utf8_lossy(body);
         assert_eq!(other[name][0], "result", "{text}");
         assert_eq!(by_pawl(body), other[name], "{text}");
     }
-}
-
-fn random(seed: &mut u64, below: u64) -> u64 {
-    // xorshift64*, Vigna 2016
-    *seed ^= *seed >> 12;
-    *seed ^= *seed << 25;
-    *seed ^= *seed >> 27;
-    (seed.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % below
-}
-
-fn write_random(seed: &mut u64, depth: u32, xml: &mut String) {
-    const TEXTS: &[&str] = &[
-        "",
-        " ",
-        "\n\t ",
-        "plain",
-        "é 🧾 \u{200b}",
-        "&lt;b&gt; &amp;amp; &quot;&apos;",
-        "&#10;&#x1F9FE;&#13;",
-        "<![CDATA[<&]]>",
-        "a\r\nb\rc",
-        "]]&gt;",
-        "<!-- hidden -->seen",
-    ];
-    let text = TEXTS[random(seed, TEXTS.len() as u64) as usize];
-    xml.push_str("<value>");
-    match random(seed, if depth > 3 { 8 } else { 11 }) {
-        0 => xml.push_str(&format!("<int>{}</int>", random(seed, 1 << 31) as i64 - (1 << 30))),
-        1 => xml.push_str(&format!("<i4> {} </i4>", random(seed, 1000))),
-        2 => xml.push_str(&format!("<i8>{}</i8>", (random(seed, 1 << 31) as i64) << 20)),
-        3 => xml.push_str(&format!("<double>{:?}</double>", random(seed, 1 << 31) as f64 / 97.0)),
-        4 => xml.push_str(&format!("<boolean>{}</boolean>", random(seed, 2))),
-        5 => xml.push_str("<nil/>"),
-        6 => xml.push_str(text),
-        7 => xml.push_str(&format!("<string>{text}</string>")),
-        8 => xml.push_str("<base64>\naGVs\nbG8=\n</base64>"),
-        9 => {
-            xml.push_str("<array><data>\n");
-            (0..random(seed, 4)).for_each(|_| write_random(seed, depth + 1, xml));
-            xml.push_str("</data></array>");
-        }
-        _ => {
-            xml.push_str("<struct>");
-            for n in 0..random(seed, 4) {
-                xml.push_str(&format!("\n<member><name>é{n}&amp;</name>"));
-                write_random(seed, depth + 1, xml);
-                xml.push_str("</member>");
-            }
-            xml.push_str("</struct>");
-        }
-    }
-    xml.push_str("</value>\n");
 }
 
 /// Serves `answer` to every request, and keeps the requests.

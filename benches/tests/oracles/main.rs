@@ -1,0 +1,8 @@
+//! Pawl's XML-RPC beside that of three others: the same bytes have to mean the same to all of them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::as_conversions)]
+#![allow(missing_docs)]
+
+mod answers;
+mod readers;
+#[path = "../../../tests/it/xml_answers.rs"]
+mod xml_answers;
