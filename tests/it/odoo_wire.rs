@@ -17,7 +17,7 @@ use pawl::odoo::{
 use pawl::secret::Secret;
 use serde_json::{Value as Json, json};
 
-use crate::xml_answers::{body_of, by_pawl, by_python, generated, random, recordings};
+use crate::xml_answers::{body_of, by_pawl, by_python, generated, python, random, recordings};
 
 fn whole(name: &str, end: &str) -> Vec<u8> {
     let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/odoo-wire");
@@ -235,7 +235,7 @@ fn a_cause_is_the_exception_that_ended_the_traceback() {
 #[test]
 fn recorded_pages_arrive_whole_as_typed_records() {
     let recordings = recordings();
-    let python = by_python(&recordings);
+    let other = by_python(&recordings);
     let readable = Readable::embedded().unwrap();
     let mut pages = 0;
     for (name, model) in [
@@ -255,7 +255,7 @@ fn recorded_pages_arrive_whole_as_typed_records() {
         ("xml-partner-active-test-false", "res.partner"),
     ] {
         let model = readable.model(model).unwrap();
-        let expected = python[name][1][1].as_array().unwrap();
+        let expected = other[name][1][1].as_array().unwrap();
         let members = |record: &Json| -> BTreeMap<String, Json> {
             let all = record[1].as_array().unwrap().iter();
             all.map(|m| (m[0].as_str().unwrap().to_owned(), m[1].clone())).collect()
@@ -273,9 +273,11 @@ fn recorded_pages_arrive_whole_as_typed_records() {
         assert!(!known.is_empty(), "{name}: {known:?}");
         let fields = model.fields(&known).unwrap();
         let mut records = Vec::new();
-        let reply = read_records(&recordings[name], &Caps::default(), |mut members| {
-            members.retain(|(field, _)| field == "id" || known.contains(&field.as_str()));
-            records.push(Record::of(members, &fields)?);
+        let reply = read_records(&recordings[name], &Caps::default(), |members| {
+            let wanted = members.filter(|member| {
+                member.as_ref().is_ok_and(|(field, _)| field == "id" || known.contains(&field.as_ref()))
+            });
+            records.push(Record::of(wanted, &fields)?);
             Ok::<(), OdooError>(())
         });
         assert!(matches!(reply, Ok(Reply::Result(()))), "{name}");
@@ -363,13 +365,15 @@ fn a_record_that_is_not_what_was_asked_for_is_refused() {
     let fields = moves.fields(&["name", "amount_total", "partner_id"]).unwrap();
     let good = || {
         vec![
-            ("id".to_owned(), Value::Int(1)),
-            ("name".to_owned(), Value::Text("x".into())),
-            ("amount_total".to_owned(), Value::Double(1.5)),
-            ("partner_id".to_owned(), Value::Array(vec![Value::Int(2), Value::Text("y".into())])),
+            ("id", Value::Int(1)),
+            ("name", Value::Text("x".into())),
+            ("amount_total", Value::Double(1.5)),
+            ("partner_id", Value::Array(vec![Value::Int(2), Value::Text("y".into())])),
         ]
     };
-    assert!(Record::of(good(), &fields).is_ok());
+    type Members = Vec<(&'static str, Value)>;
+    let of = |members: Members| Record::of(members.into_iter().map(|(n, v)| Ok((n.into(), v))), &fields);
+    assert!(of(good()).is_ok());
     for (at, value) in [
         (0, Value::Int(0)),
         (0, Value::Text("1".into())),
@@ -381,16 +385,21 @@ fn a_record_that_is_not_what_was_asked_for_is_refused() {
     ] {
         let mut members = good();
         members[at].1 = value;
-        assert_eq!(Record::of(members, &fields), Err(OdooError::Malformed));
+        assert_eq!(of(members), Err(OdooError::Malformed));
     }
-    for change in [0, 1] {
-        let mut members = good();
-        match change {
-            0 => drop(members.pop()),
-            _ => members.push(("access_token".into(), Value::Text("z".into()))),
-        }
-        assert_eq!(Record::of(members, &fields), Err(OdooError::Malformed));
+    for at in 0..4 {
+        let mut without = good();
+        without.remove(at);
+        assert_eq!(of(without), Err(OdooError::Malformed), "without {at}");
+        let mut twice = good();
+        twice.push(good().remove(at));
+        assert_eq!(of(twice), Err(OdooError::Malformed), "{at} twice");
     }
+    let mut more = good();
+    more.push(("access_token", Value::Text("z".into())));
+    assert_eq!(of(more), Err(OdooError::Malformed));
+    let broken = good().into_iter().map(|(n, v)| Ok((n.into(), v))).chain([Err(XmlError::Limit("text"))]);
+    assert_eq!(Record::of(broken, &fields), Err(OdooError::Egress(EgressError::TooLarge)));
 }
 
 fn answer(value: &str) -> Vec<u8> {
@@ -436,6 +445,23 @@ fn hostile_answers_are_typed_errors() {
         ("text beside a value", answer("x<int>1</int>")),
         ("two types", answer("<int>1</int><int>2</int>")),
         ("mismatched tags", answer("<int>1</double>")),
+        ("mismatched tags with space in them", answer("<int >1</double >")),
+        ("mismatched tags without content", answer("<array/></array>")),
+        ("an end without a start", answer("</value><value>")),
+        ("a struct that ends as an array", answer("<struct></array>")),
+        ("a value that ends as a member", answer("x</member>")),
+        ("an end too many", format!("{ok}</methodResponse>").into_bytes()),
+        ("an end too few", ok.replace("</methodResponse>", "").into_bytes()),
+        ("a control character in a comment", answer("<!--\u{1}--><int>1</int>")),
+        ("an instruction", answer("<?say nothing?><int>1</int>")),
+        ("an instruction within a text", answer("<string>a<?say nothing?></string>")),
+        ("another version", ok.replace("'1.0'", "'1.1'").into_bytes()),
+        ("a noncharacter", answer("<string>\u{ffff}</string>")),
+        ("a noncharacter by number", answer("<string>&#xfffe;</string>")),
+        ("a surrogate by number", answer("<string>&#xd800;</string>")),
+        ("a control character by number", answer("<string>a&#27;b</string>")),
+        ("an ampersand", answer("<string>a & b</string>")),
+        ("a tag in a tag", answer("<int<int>>1</int>")),
         ("an element that is none", answer("<script>1</script>")),
         ("an attribute", answer("<int type='x'>1</int>")),
         ("an attribute after a namespace", answer("<int xmlns:ex='x' type='x'>1</int>")),
@@ -461,7 +487,19 @@ fn hostile_answers_are_typed_errors() {
         ("nothing", Vec::new()),
     ];
     for (what, body) in cases {
-        for read in [read_value(&body, &Caps::default()).err(), records_of(&body)] {
+        let in_a_record = String::from_utf8_lossy(&body)
+            .replace(
+                "<param><value>",
+                "<param><value><array><data><value><struct><member><name>a</name><value>",
+            )
+            .replace("</value></param>", "</value></member></struct></value></data></array></value></param>");
+        let reads = [
+            read_value(&body, &Caps::default()).err(),
+            records_of(&body),
+            // what is not UTF-8 has been made so
+            records_of(in_a_record.as_bytes()).filter(|_| what != "not UTF-8").or(records_of(&body)),
+        ];
+        for read in reads {
             assert!(matches!(read, Some(XmlError::Malformed(_) | XmlError::Limit(_))), "{what}: {read:?}");
         }
     }
@@ -507,20 +545,42 @@ fn an_answer_cut_or_changed_anywhere_never_ends_the_process() {
     let mut seed = 0xfeed_u64;
     let rounds = if std::env::var_os("TEST_LONG").is_some() { 200_000 } else { 4_000 };
     let bodies: Vec<&Vec<u8>> = recordings.values().filter(|body| body.len() < 20_000).collect();
-    for _ in 0..rounds {
+    let mut taken = BTreeMap::new();
+    for round in 0..rounds {
         let mut body = bodies[random(&mut seed, bodies.len() as u64) as usize].clone();
         for _ in 0..=random(&mut seed, 4) {
             let at = random(&mut seed, body.len().max(1) as u64) as usize;
-            match random(&mut seed, 4) {
+            match random(&mut seed, 6) {
                 0 if at < body.len() => body[at] = random(&mut seed, 256) as u8,
                 1 if at < body.len() => drop(body.remove(at)),
                 2 => body.splice(at..at, *b"<value>").for_each(drop),
+                3 => body.splice(at..at, *b" ").for_each(drop),
+                4 => body.splice(at..at, *b"<!-->-->").for_each(drop),
                 _ => body.truncate(at),
             }
         }
-        let _ = read_value(&body, &Caps::default());
         let _ = records_of(&body);
+        if by_pawl(&body)[0] != "error" {
+            taken.insert(format!("changed-{round}"), body);
+        }
     }
+    // What is taken all the same means the same to others. Python has no room around a boolean: what
+    // it refuses has to be well-formed at least.
+    assert!(taken.len() > rounds / 20, "{}", taken.len());
+    let mut refused = String::new();
+    for (name, read) in by_python(&taken) {
+        let body = &taken[&name];
+        if read[0] == "error" {
+            refused.push_str(&format!("{}\n", STANDARD.encode(body)));
+        } else {
+            assert_eq!(by_pawl(body), read, "{}", String::from_utf8_lossy(body));
+        }
+    }
+    let lines = refused.lines().count();
+    assert!(lines < taken.len() / 20, "{lines} of {}", taken.len());
+    let well_formed = "import base64, sys\nfrom xml.parsers import expat\n\
+        for line in sys.stdin: expat.ParserCreate().Parse(base64.b64decode(line), True); print()";
+    assert_eq!(python(well_formed, refused).lines().count(), lines);
 }
 
 /// Every part of a query, as Python reads what was written.

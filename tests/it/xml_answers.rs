@@ -118,8 +118,6 @@ pub fn python(program: &str, input: String) -> String {
 pub enum Oddity {
     /// White space around a number.
     SpacedNumber,
-    /// A processing instruction within a text.
-    Instruction,
 }
 
 /// Answers made at random and written by hand, with every type and odd texts, but not with `without`.
@@ -155,28 +153,25 @@ impl Writer<'_> {
     }
 
     fn text(&mut self) -> String {
-        const PIECES: &[(&str, Option<Oddity>)] = &[
-            ("", None),
-            (" ", None),
-            ("\n\t ", None),
-            ("plain", None),
-            ("é 🧾 \u{200b}", None),
-            ("\u{85}\u{2028}\u{fffd}\u{10ffff}", None),
-            ("&lt;b&gt; &amp;amp; &quot;&apos;", None),
-            ("&#10;&#x1F9FE;&#13;", None),
-            ("<![CDATA[<&]]>", None),
-            ("<![CDATA[]]>", None),
-            ("a\r\nb\rc", None),
-            ("]]&gt;", None),
-            ("<!-- hidden -->seen", None),
-            ("<?say nothing?>", Some(Oddity::Instruction)),
+        const PIECES: &[&str] = &[
+            "",
+            " ",
+            "\n\t ",
+            "plain",
+            "é 🧾 \u{200b}",
+            "\u{85}\u{2028}\u{fffd}\u{10ffff}",
+            "&lt;b&gt; &amp;amp; &quot;&apos;",
+            "&#10;&#x1F9FE;&#13;",
+            "<![CDATA[<&]]>",
+            "<![CDATA[]]>",
+            "a\r\nb\rc",
+            "]]&gt;",
+            "<!-- hidden -->seen",
+            "seen<!---->",
         ];
         let mut text = String::new();
         for _ in 0..self.random(4) {
-            let (piece, oddity) = PIECES[self.random(PIECES.len() as u64) as usize];
-            if !oddity.is_some_and(|oddity| self.without.contains(&oddity)) {
-                text.push_str(piece);
-            }
+            text.push_str(PIECES[self.random(PIECES.len() as u64) as usize]);
         }
         text
     }

@@ -4,9 +4,11 @@
 
 mod read;
 mod scalar;
+mod stream;
+mod tag;
 mod write;
 
-pub use read::{Caps, Reply, read_records, read_value};
+pub use read::{Caps, Members, Reply, read_records, read_value};
 pub use write::{Login, authenticate, execute};
 
 /// A value as it came.
