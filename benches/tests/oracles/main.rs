@@ -3,6 +3,9 @@
 #![allow(missing_docs)]
 
 mod answers;
+mod calls;
+#[path = "../../../tests/it/hostile_calls.rs"]
+mod hostile_calls;
 mod readers;
 #[path = "../../../tests/it/xml_answers.rs"]
 mod xml_answers;

@@ -57,7 +57,7 @@ pub fn by_dxr(body: &[u8]) -> Json {
     }
 }
 
-fn of_dxr(value: &dxr::Value) -> Json {
+pub fn of_dxr(value: &dxr::Value) -> Json {
     use dxr::{TryFromValue, Value};
     match value {
         Value::Nil => json!(["nil"]),
