@@ -8,6 +8,7 @@ use crate::access::UserScope;
 use crate::clock::Moment;
 use crate::ids::{ConnectionId, IdRefused, KeyId, OrgId, Revision, UserId};
 use crate::seal::Sealed;
+use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::schema::{connections, keys, leases};
 use crate::store::tx::Tx;
@@ -131,9 +132,7 @@ impl Tx<'_> {
     /// the same url, database and username.
     pub fn insert_connection(&mut self, new: &NewConnection) -> Result<(), StoreError> {
         let key = &new.sealed.key_id;
-        let state: Option<String> =
-            keys::table.find(key.as_str()).select(keys::state).first(self.db).optional()?;
-        if state.as_deref() != Some("sealing") {
+        if key_state(self.db, key)?.as_deref() != Some("sealing") {
             return Err(StoreError::KeyMayNotSeal(key.clone()));
         }
         let (url, database, username) = &new.address;
@@ -245,6 +244,17 @@ impl Tx<'_> {
             row.last_lent_at = last.map(Moment::from_micros);
         }
         Ok(rows)
+    }
+}
+
+/// The state of a key, which stays as it is until the transaction ends.
+fn key_state(db: &mut Db, key: &KeyId) -> QueryResult<Option<String>> {
+    let state = keys::table.find(key.as_str()).select(keys::state);
+    match db {
+        // The transaction holds the one write lock.
+        Db::Sqlite(db) => state.first(db).optional(),
+        #[cfg(feature = "postgres")]
+        Db::Postgres(db) => state.for_share().first(db).optional(),
     }
 }
 

@@ -15,7 +15,6 @@ use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::events::append;
 use crate::store::schema::{connections, keys, leases};
-use crate::store::tx::Store;
 
 /// One wish to borrow.
 pub struct LendAsk {
@@ -100,25 +99,14 @@ impl LendRefused {
     }
 }
 
-impl Store {
-    /// Grants or refuses every ask, in one transaction, in order. When this answers, the record of
-    /// each answer is durable; when it fails, nothing was granted.
-    pub async fn lend(
-        &self,
-        asks: Vec<LendAsk>,
-        deadline: Duration,
-    ) -> Result<Vec<Result<SealedRow, LendRefused>>, StoreError> {
-        self.change("lend", deadline, move |db| {
-            asks.iter()
-                .map(|ask| {
-                    let answer = grant(db, ask)?;
-                    append(db, &ask.record(&answer)?)?;
-                    Ok(answer)
-                })
-                .collect()
-        })
-        .await
-    }
+/// What became of an ask.
+pub type Granted = Result<SealedRow, LendRefused>;
+
+/// Grants or refuses `ask` and puts that on record, in the open transaction.
+pub(super) fn answer(db: &mut Db, ask: &LendAsk) -> Result<Granted, StoreError> {
+    let answer = grant(db, ask)?;
+    append(db, &ask.record(&answer)?)?;
+    Ok(answer)
 }
 
 impl LendAsk {
@@ -202,7 +190,7 @@ fn grant(db: &mut Db, ask: &LendAsk) -> Result<Result<SealedRow, LendRefused>, S
     Ok(Ok(granted))
 }
 
-/// The open exclusive lease that a `sync` ask meets. The transaction holds the write lock, so none
+/// The open exclusive lease that a `sync` ask meets. The transaction holds its org's chain, so none
 /// can appear between this look and the insert.
 fn held(db: &mut Db, ask: &LendAsk) -> Result<Option<OpenLease>, StoreError> {
     if ask.purpose != "sync" {

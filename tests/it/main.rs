@@ -3,6 +3,7 @@
 #![allow(missing_docs)]
 
 mod api;
+mod database;
 mod demo;
 mod durability;
 mod egress;
@@ -13,6 +14,8 @@ mod odoo_calls;
 mod odoo_client;
 mod odoo_wire;
 mod papers;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod process;
 mod production;
 mod sealing;
