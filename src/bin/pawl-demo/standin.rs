@@ -16,14 +16,20 @@ mod domain;
 mod entry;
 #[path = "standin/fault.rs"]
 mod fault;
+#[path = "standin/fields.rs"]
+mod fields;
 #[path = "standin/http.rs"]
 mod http;
 #[path = "standin/json.rs"]
 mod json;
+#[path = "standin/line.rs"]
+mod line;
 #[path = "standin/models.rs"]
 mod models;
 #[path = "standin/refusal.rs"]
 mod refusal;
+#[path = "standin/routes.rs"]
+mod routes;
 #[path = "standin/rpc.rs"]
 mod rpc;
 #[path = "standin/search.rs"]
@@ -34,6 +40,8 @@ mod seen;
 mod server;
 #[path = "standin/time.rs"]
 pub mod time;
+#[path = "standin/user.rs"]
+mod user;
 #[path = "standin/wire.rs"]
 pub mod wire;
 

@@ -19,27 +19,23 @@ pub enum Term {
 }
 
 impl Term {
-    /// Every term of a domain, in Odoo's prefix notation; all must hold.
+    /// Every term of a domain, in Odoo's prefix notation, which is read from its end; all must hold.
     pub fn parse_all(domain: &[Value], model: Model) -> Result<Vec<Self>, Refusal> {
-        let mut items = domain.iter();
-        let mut terms = Vec::new();
-        while !items.as_slice().is_empty() {
-            terms.push(Self::parse(&mut items, model)?);
+        let mut terms: Vec<Self> = Vec::new();
+        for item in domain.iter().rev() {
+            let mut next = || {
+                let missing = || Refusal::unforeseen("ValueError", "Domain() missing terms");
+                terms.pop().map(Box::new).ok_or_else(missing)
+            };
+            let term = match item.as_text() {
+                Some("!") => Self::Not(next()?),
+                Some("&") => Self::Both(next()?, next()?),
+                Some("|") => Self::Either(next()?, next()?),
+                _ => Self::Is(Condition::parse(item, model)?),
+            };
+            terms.push(term);
         }
         Ok(terms)
-    }
-
-    fn parse(items: &mut std::slice::Iter<'_, Value>, model: Model) -> Result<Self, Refusal> {
-        let item = items.next().ok_or_else(|| {
-            Refusal::unforeseen("ValueError", "Domain() missing terms for the last operators")
-        })?;
-        let mut next = || Self::parse(items, model).map(Box::new);
-        match item.as_text() {
-            Some("!") => Ok(Self::Not(next()?)),
-            Some("&") => Ok(Self::Both(next()?, next()?)),
-            Some("|") => Ok(Self::Either(next()?, next()?)),
-            _ => Condition::parse(item, model).map(Self::Is),
-        }
     }
 
     /// Whether it says anything about being put away.

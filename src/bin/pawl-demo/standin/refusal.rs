@@ -48,7 +48,7 @@ impl Refusal {
         Self::unforeseen(
             "psycopg2.OperationalError",
             format!(
-                "connection to server at \"127.0.0.1\", port 5432 failed: FATAL:  database \"{name}\" does \
+                "connection to server at \"127.0.0.1\", port 5544 failed: FATAL:  database \"{name}\" does \
                  not exist\n"
             ),
         )

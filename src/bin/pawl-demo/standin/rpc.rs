@@ -3,14 +3,13 @@
 
 use super::company::Company;
 use super::domain::Term;
+use super::fields;
 use super::models::Model;
 use super::refusal::Refusal;
 use super::search::{Order, search};
+use super::user::{self, UID};
 use super::wire::{EMPTY, Value};
 use super::{API_KEY, DATABASE, LOGIN};
-
-/// The bot's user id.
-pub const UID: i64 = 10;
 
 /// A model that is there, and that the bot may not read: its name, what people call it, who may.
 const CLOSED: (&str, &str, &str) = ("ir.model.access", "Model Access", "Access Rights");
@@ -79,17 +78,12 @@ pub fn session(db: &str, login: &str, given: &str, password: &str) -> Answer {
         ("uid", Value::Int(UID)),
         ("is_system", EMPTY),
         ("is_admin", EMPTY),
-        ("user_context", context()),
+        ("user_context", user::context()),
         ("db", Value::text(DATABASE)),
         ("server_version", Value::text("19.0")),
         ("name", Value::text("Bot")),
         ("username", Value::text(LOGIN)),
     ]))
-}
-
-/// The bot's context, as the clients of others ask for it.
-fn context() -> Value {
-    Value::structure([("lang", Value::text("en_US")), ("tz", Value::text("UTC")), ("uid", Value::Int(UID))])
 }
 
 fn check(args: &[Value], password: &str) -> Result<(), Refusal> {
@@ -120,13 +114,23 @@ fn execute(company: &Company, name: &str, method: &str, args: &[Value], named: O
         return Err(Refusal::user(format!("Object {name} doesn't exist")));
     };
     let call = Call { company, model, args, named };
+    user::check_language(call.by_name("context"))?;
+    let text = |place: usize| args.get(place).and_then(Value::as_text).unwrap_or_default();
     let (kind, group) = model.kind();
-    let forbidden = |doing| Err(Refusal::not_allowed(doing, name, kind, group));
+    let forbidden = |doing: &str| Err(Refusal::not_allowed(doing, name, kind, group));
     match method {
         "search_read" => call.search_read(),
         "search" => call.search(),
         "search_count" => call.search_count(),
         "read" => call.read(),
+        "fields_get" => Ok(fields::describe(model, call.list(0, "allfields"), call.list(1, "attributes"))),
+        "context_get" if model == Model::User => Ok(user::context()),
+        "has_group" if model == Model::User => Ok(user::has_group(text(1))),
+        "check_access_rights" if text(0) != "read" && call.by_name("raise_exception") != Some(&EMPTY) => {
+            forbidden(text(0))
+        }
+        "check_access_rights" => Ok(Value::Bool(text(0) == "read")),
+        "has_access" => Ok(Value::Bool(text(1) == "read")),
         "create" => forbidden("create"),
         "write" => forbidden("modify"),
         // An entry is changed before it is deleted, and that is what it stumbles over.
@@ -157,6 +161,10 @@ impl Call<'_> {
     /// An argument by its place or its name.
     fn argument(&self, place: usize, name: &str) -> Option<&Value> {
         self.args.get(place).or_else(|| self.by_name(name))
+    }
+
+    fn list(&self, place: usize, name: &str) -> Option<&[Value]> {
+        self.argument(place, name).and_then(Value::as_list)
     }
 
     fn by_name(&self, name: &str) -> Option<&Value> {
@@ -208,8 +216,7 @@ impl Call<'_> {
     }
 
     fn terms(&self) -> Result<Vec<Term>, Refusal> {
-        let domain = self.argument(0, "domain").and_then(Value::as_list).unwrap_or_default();
-        Term::parse_all(domain, self.model)
+        Term::parse_all(self.list(0, "domain").unwrap_or_default(), self.model)
     }
 
     fn archived_too(&self, terms: &[Term]) -> bool {
@@ -218,8 +225,15 @@ impl Call<'_> {
     }
 
     fn read(&self) -> Answer {
-        let ids = self.argument(0, "ids").and_then(Value::as_list).unwrap_or_default();
         let fields = self.fields()?;
+        let ids = self.list(0, "ids").unwrap_or_default();
+        let is_wrong = |id: &&Value| id.as_text().is_some_and(|id| id.parse::<i64>().is_err());
+        if let Some(wrong) = ids.iter().find(is_wrong).and_then(Value::as_text) {
+            return Err(Refusal::unforeseen(
+                "psycopg2.errors.InvalidTextRepresentation",
+                format!("invalid input syntax for type integer: \"{wrong}\"\n"),
+            ));
+        }
         Ok(self.shown(ids.iter().filter_map(Value::as_int), &fields))
     }
 
@@ -242,8 +256,12 @@ impl Call<'_> {
     }
 
     fn fields(&self) -> Result<Vec<&'static str>, Refusal> {
-        let named = self.argument(1, "fields").and_then(Value::as_list).unwrap_or_default();
-        let asked = named.iter().filter_map(Value::as_text).filter(|field| *field != "id");
+        let asked = self
+            .list(1, "fields")
+            .unwrap_or_default()
+            .iter()
+            .filter_map(Value::as_text)
+            .filter(|field| *field != "id");
         asked
             .map(|field| {
                 self.model.field(field).ok_or_else(|| {

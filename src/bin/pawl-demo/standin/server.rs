@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::company::Company;
 use super::fault::{Fault, send};
 use super::http;
+use super::routes;
 use super::seen::Seen;
 
 /// What the threads share.
@@ -75,7 +76,7 @@ impl Shared {
             state.asked += 1;
             (state.asked, state.company.clone(), state.password.clone())
         };
-        let (seen, answer) = http::answer(&incoming, &company, &password);
+        let (seen, answer) = routes::answer(&incoming, &company, &password);
         // A snapshot that is held on to would have to be copied by the next change.
         drop(company);
         let fault = self.until_let_go(number, seen);
