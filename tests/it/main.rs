@@ -10,6 +10,7 @@ mod harness;
 mod leases;
 mod odoo_client;
 mod odoo_wire;
+mod other_clients;
 mod papers;
 mod process;
 mod production;
