@@ -89,6 +89,7 @@ impl StandIn {
             latency: Duration::ZERO,
             workers: usize::MAX,
             at_work: 0,
+            waiting: 0,
             stopped: false,
         });
         let serving = shared.clone();
@@ -164,8 +165,17 @@ impl StandIn {
 
     /// Waits until an answer is held. False if none was within a minute.
     pub fn wait_until_held(&self) -> bool {
-        let state = self.shared.lock();
-        let waited = self.shared.changed.wait_timeout_while(state, PATIENCE, |state| state.held == 0);
+        self.wait_until(|state| state.held > 0)
+    }
+
+    /// Waits until a request waits for a worker. False if none did within a minute.
+    pub fn wait_until_waiting(&self) -> bool {
+        self.wait_until(|state| state.waiting > 0 && state.at_work >= state.workers)
+    }
+
+    fn wait_until(&self, done: impl Fn(&State) -> bool) -> bool {
+        let waited =
+            self.shared.changed.wait_timeout_while(self.shared.lock(), PATIENCE, |state| !done(state));
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
