@@ -4,6 +4,8 @@
 
 #[path = "standin/books.rs"]
 mod books;
+#[path = "standin/call.rs"]
+mod call;
 #[path = "standin/catalog.rs"]
 mod catalog;
 #[path = "standin/company.rs"]
@@ -26,6 +28,8 @@ mod json;
 mod line;
 #[path = "standin/models.rs"]
 mod models;
+#[path = "standin/outcome.rs"]
+mod outcome;
 #[path = "standin/refusal.rs"]
 mod refusal;
 #[path = "standin/routes.rs"]
@@ -193,7 +197,7 @@ impl StandIn {
     /// Answers the `n`th request with an HTTP status, such as `502 BAD GATEWAY`, and a page about it.
     pub fn answer_status(&self, n: usize, status: &str) {
         let title = status.split_once(' ').map_or(status, |(_, title)| title);
-        self.answer_raw(n, http::page(status, http::TEXT_FIRST, title, "Try again later."));
+        self.answer_raw(n, http::page(status, http::TEXT_FIRST, title, "Try again later.").whole());
     }
 
     /// Hangs up after `bytes` of the body of the `n`th answer.
