@@ -14,6 +14,7 @@ mod life;
 mod odoo_calls;
 mod odoo_client;
 mod odoo_wire;
+mod other_clients;
 mod papers;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -24,6 +25,8 @@ mod sealing;
 mod secrets;
 #[path = "../../src/bin/pawl-demo/standin.rs"]
 mod standin;
+mod standin_faults;
+mod standin_time;
 mod standin_wire;
 mod sync;
 mod tokens;
