@@ -20,6 +20,7 @@ mod papers;
 mod postgres;
 mod process;
 mod production;
+mod renewals;
 mod repeats;
 mod sealing;
 mod secrets;
