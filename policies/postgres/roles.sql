@@ -21,8 +21,10 @@ GRANT SELECT ON __diesel_schema_migrations TO pawl_app;
 GRANT SELECT, INSERT, UPDATE (state) ON keys TO pawl_app;
 GRANT SELECT, INSERT ON issuer_keys TO pawl_app;
 GRANT SELECT, INSERT, DELETE,
-    UPDATE (label, environment, sealed, key_id, revision, credential_expires_at, state, updated_at)
+    UPDATE (label, environment, sync_interval_seconds, sealed, key_id, revision, credential_expires_at, state,
+            updated_at)
     ON connections TO pawl_app;
 GRANT SELECT, INSERT, UPDATE (revision, expires_at, ended_at, outcome, records) ON leases TO pawl_app;
+GRANT SELECT, INSERT, UPDATE (answer), DELETE ON idempotency_keys TO pawl_app;
 -- The trail only grows.
 GRANT SELECT, INSERT ON audit_events TO pawl_app;

@@ -24,6 +24,12 @@ ALTER TABLE leases FORCE ROW LEVEL SECURITY;
 DROP POLICY IF EXISTS scope ON leases;
 CREATE POLICY scope ON leases USING (pawl_covers(org_id, user_id));
 
+-- Its caller's to find, its connection's owner's to blank.
+ALTER TABLE idempotency_keys ENABLE ROW LEVEL SECURITY;
+ALTER TABLE idempotency_keys FORCE ROW LEVEL SECURITY;
+DROP POLICY IF EXISTS scope ON idempotency_keys;
+CREATE POLICY scope ON idempotency_keys USING (pawl_covers(org_id, caller_id) OR pawl_covers(org_id, user_id));
+
 -- One chain an org: whoever acts for one of its users appends to it.
 ALTER TABLE audit_events ENABLE ROW LEVEL SECURITY;
 ALTER TABLE audit_events FORCE ROW LEVEL SECURITY;

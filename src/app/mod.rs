@@ -2,6 +2,8 @@
 //! made, and serves.
 
 mod setup;
+#[cfg(test)]
+mod tests;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;

@@ -1,26 +1,30 @@
 //! The only door to the database. What goes through it is named, has a deadline and carries the
 //! scope whose rows it may touch; inside there is only insert, find, append, and the ends of rows.
 
-mod batch;
 mod connections;
 mod db;
 mod error;
 mod events;
 mod lane;
 mod leases;
+mod lend;
 mod open;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod repeats;
 mod schema;
 mod scopes;
+mod sealed;
 mod tx;
 mod upkeep;
 
-pub use connections::{NewConnection, StoredConnection};
+pub use connections::{NewConnection, NewCredential, StoredConnection};
 pub use error::StoreError;
 pub use events::StoredEvent;
-pub use lane::{Granted, Held, LendAsk, LendRefused, Proof, SealedRow};
 pub use leases::{EndLease, StoredLease};
+pub use lend::{Granted, Held, LendAsk, LendRefused, SealedRow};
 pub use open::Tables;
+pub use repeats::{Earlier, First, Kept, Repeat};
+pub use sealed::{Proof, SealedCredential};
 pub use tx::{Store, Tx};
 pub use upkeep::{KeyRow, SealedIssuerKey, Upkeep};

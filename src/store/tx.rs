@@ -8,9 +8,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::access::Scope;
 use crate::config::Database;
-use crate::store::batch::Lane;
 use crate::store::db::{Access, Db};
 use crate::store::error::StoreError;
+use crate::store::lane::Lane;
 use crate::store::open::{BUSY, Opener, Tables};
 use crate::store::scopes::Scopes;
 

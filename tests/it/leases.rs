@@ -27,7 +27,8 @@ fn a_loan_carries_the_secret_once_and_for_minutes() {
         open.json,
         json!({"items": [{"id": lease, "connection_id": id, "client_id": "svc", "purpose": "sync",
             "run_id": null, "revision": 1, "fence": 1, "lent_at": "2026-11-24T12:00:00.000000Z",
-            "expires_at": "2026-11-24T12:01:00.000000Z"}], "next_cursor": null})
+            "expires_at": "2026-11-24T12:01:00.000000Z", "state": "open", "ended_at": null,
+            "outcome": null}], "next_cursor": null})
     );
     vault.clock.advance(Duration::from_secs(60));
     assert_eq!(vault.call("GET", "/v1/leases", &worker, None).json["items"], json!([]));
@@ -47,6 +48,7 @@ fn a_wish_out_of_range_names_its_rule() {
         (json!({"purpose": "sync", "ttl_seconds": "60"}), "ttl_seconds type"),
         (json!({"purpose": "theft"}), "purpose one_of"),
         (json!({}), "purpose required"),
+        (json!(["sync", 60, null]), "body type"),
         (json!({"purpose": "sync", "run_id": ""}), "run_id not_empty"),
         (json!({"purpose": "sync", "run_id": "x".repeat(129)}), "run_id max_bytes"),
         (json!({"purpose": "sync", "user": "eve"}), "user unknown_field"),
@@ -115,6 +117,25 @@ fn a_run_that_comes_back_gets_its_own_lease_and_nobody_else_does() {
     {
         assert_eq!(vault.call("POST", &path, token, Some(body)).problem(), "lease-held");
     }
+}
+
+/// Two machines whose clocks differ: to one of them the first lease is over, to the other it is not.
+#[test]
+fn a_run_that_was_followed_does_not_get_its_lease_back() {
+    let vault = Vault::start();
+    let id = vault.deposit("s");
+    let run = |name: &str| json!({"purpose": "sync", "ttl_seconds": 60, "run_id": name});
+    let first = vault.lend(&id, &run("one")).text("id");
+    vault.clock.advance(Duration::from_secs(60));
+    let second = vault.lend(&id, &run("two"));
+    assert_eq!((second.status, second.json["fence"].as_i64()), (201, Some(2)));
+    vault.sql(&format!("UPDATE leases SET expires_at = expires_at + 90000000 WHERE id = '{first}'"));
+    let again = vault.lend(&id, &run("one"));
+    assert_eq!(
+        (again.problem().as_str(), again.text("held_until")),
+        ("lease-held", second.text("expires_at"))
+    );
+    assert_eq!(vault.lend(&id, &run("two")).text("id"), second.text("id"));
 }
 
 #[test]

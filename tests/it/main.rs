@@ -10,6 +10,7 @@ mod egress;
 mod harness;
 mod hostile_calls;
 mod leases;
+mod life;
 mod odoo_calls;
 mod odoo_client;
 mod odoo_wire;
@@ -18,6 +19,7 @@ mod papers;
 mod postgres;
 mod process;
 mod production;
+mod repeats;
 mod sealing;
 mod secrets;
 #[path = "../../src/bin/pawl-demo/standin.rs"]

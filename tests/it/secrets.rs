@@ -9,6 +9,7 @@ use crate::harness::{Home, call, deposit, holds, raw};
 
 const PASSWORD: &str = "planted-PASSWORD-5hT9";
 const API_KEY: &str = "planted0APIKEY0deadbeef0deadbeef";
+const NEXT: &str = "planted-NEXT-3vB6";
 const REFUSED: &str = "planted-REFUSED-8wQ2";
 
 fn token(home: &Home, role: &str) -> String {
@@ -61,7 +62,7 @@ fn nothing_secret_is_written_said_or_kept() {
         said.borrow_mut().push(format!("{}\n{}", answer.head, answer.body));
     }
 
-    // the only two answers that may hold one
+    // the only answers that may hold one
     let lend = |id: &str| {
         let path = format!("/v1/connections/{id}/leases");
         call(&url, "POST", &path, &worker, Some(&json!({"purpose": "sync", "run_id": "r"})))
@@ -74,7 +75,24 @@ fn nothing_secret_is_written_said_or_kept() {
     let back = format!("/v1/leases/{}/return", loan.text("id"));
     say("POST", &back, &worker, Some(json!({"outcome": REFUSED})));
     say("POST", &back, &worker, Some(json!({"outcome": "ok"})));
-    let sealed = home.sql().texts("sealed", &format!("FROM connections WHERE id = '{id}'")).remove(0);
+    let old = sealed_of(&home, &id);
+    let put = format!("/v1/connections/{id}/credential");
+    let keyed = format!("{head}Idempotency-Key: k\r\n");
+    for body in [json!({"secret": NEXT}), json!({"secret": NEXT}), json!({"secret": REFUSED})] {
+        let answer = raw(&url, "PUT", &put, &keyed, body.to_string().as_bytes());
+        said.borrow_mut().push(format!("{}\n{}", answer.head, answer.body));
+    }
+    say("PUT", &put, &backend, Some(json!({"secret": [REFUSED]})));
+    say("PUT", &put, &backend, Some(json!({"secret": "", "expires_at": REFUSED})));
+    say("PATCH", &format!("/v1/connections/{id}"), &backend, Some(json!({"environment": REFUSED})));
+    let sealed = sealed_of(&home, &id);
+    assert_ne!(old, sealed);
+    // replaced, the old ciphertext is overwritten, in the file and in the write-ahead log
+    for (path, bytes) in home.everything_kept() {
+        assert!(!holds(&bytes, &old), "replaced, and in {}", path.display());
+    }
+    let next = lend(&id);
+    assert_eq!(next.json["credential"]["secret"], NEXT);
 
     // a row that does not open, and one that is damaged
     home.sql().run(&format!("UPDATE connections SET username = 'x' WHERE id = '{second}'"));
@@ -87,7 +105,7 @@ fn nothing_secret_is_written_said_or_kept() {
     let master = master["keys"]["k1"].as_str().unwrap().to_owned();
     let log = std::fs::read(home.path().join("log")).unwrap();
     assert!(holds(&log, "does-not-open"), "the log was written to where it is searched");
-    for secret in [PASSWORD, API_KEY, REFUSED, &master, &backend, &worker, &owner] {
+    for secret in [PASSWORD, API_KEY, NEXT, REFUSED, &master, &backend, &worker, &owner] {
         assert!(!holds(&log, secret), "{secret} in the log");
         assert!(said.borrow().iter().all(|answer| !answer.contains(secret)), "{secret} in an answer");
     }
@@ -101,24 +119,28 @@ fn nothing_secret_is_written_said_or_kept() {
             }
         }
     };
-    kept("while kept", &[PASSWORD, API_KEY, REFUSED, &master, &backend, &worker, &owner]);
+    kept("while kept", &[PASSWORD, API_KEY, NEXT, REFUSED, &master, &backend, &worker, &owner]);
 
     for id in [&id, &second] {
         assert_eq!(say("DELETE", &format!("/v1/connections/{id}"), &backend, None).status, 204);
     }
     // forgotten, the ciphertext is overwritten too, in the file and in the write-ahead log
-    kept("forgotten", &[PASSWORD, API_KEY, REFUSED, &master, &sealed]);
+    kept("forgotten", &[PASSWORD, API_KEY, NEXT, REFUSED, &master, &sealed]);
     #[cfg(feature = "postgres")]
     if on_postgres() {
         // What the server was told, statement by statement, it wrote into its own log.
         let log = std::fs::read(crate::database::told("LOG")).unwrap();
         assert!(holds(&log, &second), "the server's log is searched where it is written");
-        for secret in [PASSWORD, API_KEY, REFUSED, &master, &backend, &worker, &owner] {
+        for secret in [PASSWORD, API_KEY, NEXT, REFUSED, &master, &backend, &worker, &owner] {
             assert!(!holds(&log, secret), "{secret} in the server's log");
         }
     }
     process.signal(rustix::process::Signal::TERM);
     let rest = process.rest();
     assert_eq!(rest, "");
-    kept("stopped", &[PASSWORD, API_KEY, REFUSED, &master, &sealed]);
+    kept("stopped", &[PASSWORD, API_KEY, NEXT, REFUSED, &master, &sealed]);
+}
+
+fn sealed_of(home: &Home, id: &str) -> String {
+    home.sql().texts("sealed", &format!("FROM connections WHERE id = '{id}'")).remove(0)
 }
