@@ -85,7 +85,7 @@ impl Shared {
         send(&mut stream, answer, fault, || {
             let mut state = self.lock();
             state.hold = Some(number);
-            self.while_held(state, number);
+            drop(self.while_held(state, number));
         })
     }
 
