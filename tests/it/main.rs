@@ -13,6 +13,7 @@ mod odoo_wire;
 mod papers;
 mod process;
 mod production;
+mod scene;
 mod sealing;
 mod secrets;
 #[path = "../../src/bin/pawl-demo/standin.rs"]
@@ -20,3 +21,4 @@ mod standin;
 mod standin_wire;
 mod sync;
 mod tokens;
+mod truth;
