@@ -10,7 +10,7 @@ use pawl::sync::{SyncError, Verdict};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{everything_under, holds, program};
-use crate::scene::{LOOPBACK, Scene, code, columns, deposit, errors, number};
+use crate::scene::{Scene, code, columns, deposit, errors, number};
 use crate::standin::company::Company;
 use crate::standin::wire::{EMPTY, Value};
 use crate::standin::{API_KEY, DATABASE, LOGIN, PASSWORD, Seen, StandIn};
