@@ -7,6 +7,8 @@ mod demo;
 mod durability;
 mod egress;
 mod harness;
+mod json_lines;
+mod lease_kept;
 mod leases;
 mod odoo_client;
 mod odoo_wire;

@@ -1,0 +1,286 @@
+//! What a run brings home when the sink holds something already: all that changed, whenever it became
+//! visible, and little else.
+
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+
+use crate::scene::{Scene, code, errors, number, text};
+use crate::standin::PASSWORD;
+use crate::standin::company::Company;
+use crate::standin::time::{SECOND, START};
+use crate::standin::wire::{EMPTY, Value};
+
+const MINUTE: i64 = 60 * SECOND;
+const HOUR: i64 = 60 * MINUTE;
+
+/// Runs, and answers what was asked of Odoo.
+fn run(scene: &Scene, more: &[&str]) -> Vec<String> {
+    let before = scene.asked().len();
+    let output = scene.command("books.db", more).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", errors(&output));
+    scene.asked().split_off(before)
+}
+
+fn count(asked: &[String], call: &str) -> usize {
+    asked.iter().filter(|asked| *asked == call).count()
+}
+
+fn watermark(scene: &Scene, model: &str) -> String {
+    let sql = format!("SELECT watermark FROM pawl_watermark WHERE model = '{model}'");
+    text(&scene.sink("books.db"), &sql)
+}
+
+#[test]
+fn a_run_with_nothing_to_do_asks_little_and_changes_nothing() {
+    let scene = Scene::new(Company::sized(3, 1_200, 60), PASSWORD);
+    run(&scene, &[]);
+    scene.assert_same("books.db");
+    let bytes = std::fs::read(scene.sink("books.db")).unwrap();
+    let asked = run(&scene, &[]);
+    scene.assert_same("books.db");
+    // Each model's newest write_date; then what was written since, and a list of ids and times, of
+    // which a page holds 5,000; or the whole of a small model.
+    let lines = scene.odoo.company().ids("account.move.line").len();
+    for (model, fields, pages, lists) in [
+        ("account.move", 20, 1, 1),
+        ("account.move.line", 20, 1, lines / 5_000 + 1),
+        ("res.partner", 17, 1, 1),
+        ("product.product", 13, 1, 0),
+        ("res.currency", 7, 1, 0),
+        ("account.tax", 10, 1, 0),
+    ] {
+        let calls = [fields, 1].map(|fields| count(&asked, &format!("{model} {fields}")));
+        assert_eq!(calls, [pages, 1 + lists], "{model}");
+    }
+    let changed = number(&scene.sink("books.db"), "SELECT count(*) FROM pawl_sweep");
+    assert_eq!(changed, 0);
+    assert!(!bytes.is_empty());
+}
+
+#[test]
+fn what_changed_comes_home_whenever_it_became_visible() {
+    let scene = Scene::new(Company::sized(3, 1_200, 60), PASSWORD);
+    run(&scene, &[]);
+    let amount = |company: &mut Company, id: i64, at: i64, amount: f64| {
+        company.begin(at);
+        company.edit("account.move", id, |entry| {
+            entry.insert("amount_residual", Value::Float(amount));
+        });
+    };
+    let now = START + HOUR;
+    type Change<'a> = Box<dyn Fn(&mut Company) + 'a>;
+    // What happens, and how many pages of invoices it takes: one of what was written since; another of
+    // what only the list of times shows.
+    let changes: Vec<(&str, usize, Change)> = vec![
+        ("written now", 1, Box::new(|company| amount(company, 5, now, 0.1 + 0.2))),
+        ("and again within the second", 1, Box::new(|company| amount(company, 5, now + 900, 7.0))),
+        ("begun before, visible now", 1, Box::new(|company| amount(company, 6, now - 59 * MINUTE, 8.0))),
+        ("begun long before, visible now", 2, Box::new(|company| amount(company, 7, now - 30 * HOUR, 9.0))),
+        (
+            "new, begun long before",
+            2,
+            Box::new(|company| {
+                company.begin(now - 30 * HOUR);
+                let entry = company.record("account.move", 9).unwrap();
+                company.insert("account.move", 90_001, entry);
+            }),
+        ),
+        (
+            "back to draft",
+            1,
+            Box::new(|company| {
+                company.begin(now + MINUTE);
+                company.edit("account.move", 700, |entry| {
+                    entry.insert("state", Value::text("draft"));
+                    entry.insert("name", EMPTY);
+                });
+            }),
+        ),
+        ("deleted, with its lines", 1, Box::new(|company| company.remove("account.move", 8))),
+        ("the last one deleted", 1, Box::new(|company| company.remove("account.move", 90_001))),
+        (
+            "a line deleted",
+            1,
+            Box::new(|company| {
+                company.begin(now + 2 * MINUTE);
+                let line = company.ids("account.move.line")[40];
+                company.remove("account.move.line", line);
+            }),
+        ),
+        (
+            "archived",
+            1,
+            Box::new(|company| {
+                company.edit("res.partner", 21, |partner| {
+                    partner.insert("active", Value::Bool(false));
+                });
+                company.edit("product.product", 3, |product| {
+                    product.insert("active", Value::Bool(false));
+                });
+            }),
+        ),
+        (
+            "a product, a currency and a tax, of which no time tells",
+            1,
+            Box::new(|company| {
+                for (model, id) in [("product.product", 4), ("res.currency", 1)] {
+                    company.edit_undated(model, id, |record| {
+                        record.insert("name", Value::text("Ünübersehbar"));
+                    });
+                }
+                let tax = company.ids("account.tax")[0];
+                company.edit_undated("account.tax", tax, |tax| {
+                    tax.insert("amount", Value::Float(19.0));
+                });
+            }),
+        ),
+    ];
+    for (what, pages, change) in changes {
+        scene.odoo.edit(|company| change(company));
+        let asked = run(&scene, &[]);
+        scene.assert_same("books.db");
+        assert_eq!(count(&asked, "account.move 20"), pages, "{what}: {asked:?}");
+    }
+}
+
+#[test]
+fn what_no_time_tells_is_healed_by_a_full_run_and_once_a_day() {
+    let scene = Scene::new(Company::sized(3, 300, 60), PASSWORD);
+    let clock = &scene.vault.clock;
+    let rename = |name: &str| {
+        scene.odoo.edit(|company| {
+            company.edit_undated("account.move", 7, |entry| {
+                entry.insert("ref", Value::text(name));
+            });
+        });
+    };
+    let here = || {
+        let sql = "SELECT ref FROM account_move WHERE id = 7";
+        text(&scene.sink("books.db"), sql)
+    };
+    scene.run_here(clock, &mut |_, _| {}).unwrap();
+    rename("first");
+    clock.advance(Duration::from_secs(24 * 3_600 - 1));
+    scene.run_here(clock, &mut |_, _| {}).unwrap();
+    assert_ne!(here(), "first");
+    clock.advance(Duration::from_secs(1));
+    scene.run_here(clock, &mut |_, _| {}).unwrap();
+    assert_eq!(here(), "first");
+    rename("second");
+    run(&scene, &["--full"]);
+    assert_eq!(here(), "second");
+    scene.assert_same("books.db");
+}
+
+#[test]
+fn a_run_that_fails_moves_no_watermark() {
+    let scene = Scene::new(Company::sized(3, 1_200, 60), PASSWORD);
+    run(&scene, &[]);
+    let first = watermark(&scene, "account.move");
+    let edit = |at: i64| {
+        scene.odoo.edit(|company| {
+            company.begin(at);
+            for id in [3, 900] {
+                company.edit("account.move", id, |entry| {
+                    entry.insert("amount_residual", Value::Float(1.5));
+                });
+            }
+        });
+    };
+    edit(START + HOUR);
+    // Login, newest, what was written since, the list: each may break off.
+    for request in 1..=4 {
+        for n in 0..3 {
+            scene.odoo.answer_raw(request + n, "");
+        }
+        let output = scene.run("books.db");
+        assert_eq!(code(&output), 1, "{request}: {}", errors(&output));
+        assert_eq!(watermark(&scene, "account.move"), first, "{request}");
+    }
+    edit(START + 2 * HOUR);
+    run(&scene, &[]);
+    assert_eq!(watermark(&scene, "account.move"), "2025-11-01 14:00:00");
+    scene.assert_same("books.db");
+}
+
+#[test]
+fn the_next_page_is_on_its_way_while_one_is_written() {
+    let scene = Scene::new(Company::sized(3, 2_300, 40), PASSWORD);
+    run(&scene, &[]);
+    let rows = "SELECT count(*) FROM account_move";
+    scene.odoo.edit(|company| company.remove("account.move", 1));
+    // Login, newest, and the first page of a whole sweep, which is held back until nobody can write.
+    scene.odoo.hold(3);
+    let before = scene.asked().len();
+    let mut worker = scene.command("books.db", &["--full"]).spawn().unwrap();
+    assert!(scene.odoo.wait_until_held());
+    let mut other = SqliteConnection::establish(scene.sink("books.db").to_str().unwrap()).unwrap();
+    other.batch_execute("BEGIN IMMEDIATE").unwrap();
+    scene.odoo.release();
+    let patience = Instant::now() + Duration::from_secs(60);
+    while scene.asked().len() < before + 4 {
+        assert!(Instant::now() < patience, "the second page was not asked for");
+        std::thread::yield_now();
+    }
+    assert_eq!(number(&scene.sink("books.db"), rows), 2_300, "the first page is not written yet");
+    other.batch_execute("ROLLBACK").unwrap();
+    let mut said = String::new();
+    worker.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(worker.wait().unwrap().success(), "{said}");
+    scene.assert_same("books.db");
+}
+
+fn answer(records: &[(i64, &str)]) -> Vec<u8> {
+    let record = |(id, written): &(i64, &str)| {
+        format!(
+            "<value><struct>\n<member>\n<name>id</name>\n<value><int>{id}</int></value>\n</member>\n<member>\n\
+             <name>write_date</name>\n<value><string>{written}</string></value>\n</member>\n</struct></value>\n"
+        )
+    };
+    let records: String = records.iter().map(record).collect();
+    let body = format!(
+        "<?xml version='1.0'?>\n<methodResponse>\n<params>\n<param>\n<value><array><data>\n{records}</data></array>\
+         </value>\n</param>\n</params>\n</methodResponse>\n"
+    );
+    let mut answer = Vec::new();
+    write!(
+        answer,
+        "HTTP/1.0 200 OK\r\nContent-Type: text/xml; charset=utf-8\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    answer
+}
+
+#[test]
+fn a_server_that_lies_about_time_or_order_loses_nothing() {
+    let scene = Scene::new(Company::sized(3, 300, 60), PASSWORD);
+    run(&scene, &[]);
+    let mark = watermark(&scene, "account.move");
+    let many: Vec<(i64, &str)> = (1..=5_001).map(|id| (id, "2025-03-01 10:00:00")).collect();
+    // The answer to which request: 2 asks for the newest time, 4 for the list.
+    for (what, request, records) in [
+        ("a time beyond every other", 2, vec![(1, "9999-12-31 23:59:59")]),
+        ("no time", 2, vec![(1, "yesterday")]),
+        ("two of them", 2, vec![(2, "2025-03-01 10:00:00"), (1, "2025-03-01 10:00:00")]),
+        ("one record twice", 4, vec![(5, "2025-03-01 10:00:00"), (5, "2025-03-01 10:00:00")]),
+        ("falling ids", 4, vec![(6, "2025-03-01 10:00:00"), (5, "2025-03-01 10:00:00")]),
+        ("more than was asked for", 4, many),
+    ] {
+        scene.odoo.answer_raw(request, answer(&records));
+        let output = scene.run("books.db");
+        assert_eq!(code(&output), 1, "{what}: {}", errors(&output));
+        assert!(errors(&output).contains("not what was asked for"), "{what}: {}", errors(&output));
+        assert_eq!(watermark(&scene, "account.move"), mark, "{what}");
+        scene.assert_same("books.db");
+    }
+    // A list of times that are none: what is here differs from it, and is read again.
+    let nonsense: Vec<(i64, &str)> = (1..=300).map(|id| (id, "soon")).collect();
+    scene.odoo.answer_raw(4, answer(&nonsense));
+    run(&scene, &[]);
+    scene.assert_same("books.db");
+}
