@@ -46,7 +46,7 @@ fn a_run_with_nothing_to_do_asks_little_and_changes_nothing() {
     let lines = scene.odoo.company().ids("account.move.line").len();
     for (model, fields, pages, lists) in [
         ("account.move", 20, 1, 1),
-        ("account.move.line", 20, 1, lines / 5_000 + 1),
+        ("account.move.line", 21, 1, lines / 5_000 + 1),
         ("res.partner", 17, 1, 1),
         ("product.product", 13, 1, 0),
         ("res.currency", 7, 1, 0),
@@ -190,19 +190,25 @@ fn a_run_that_fails_moves_no_watermark() {
             }
         });
     };
-    edit(START + HOUR);
-    // Login, newest, what was written since, the list: each may break off.
-    for request in 1..=4 {
-        for n in 0..3 {
-            scene.odoo.answer_raw(request + n, "");
-        }
+    let fails_at = |request: usize| {
+        scene.odoo.answer_raw(request, "HTTP/1.0 404 NOT FOUND\r\nConnection: close\r\n\r\n");
         let output = scene.run("books.db");
         assert_eq!(code(&output), 1, "{request}: {}", errors(&output));
+    };
+    edit(START + HOUR);
+    // The login, the newest time, what was written since; and below, the list.
+    for request in 1..=3 {
+        fails_at(request);
         assert_eq!(watermark(&scene, "account.move"), first, "{request}");
     }
     edit(START + 2 * HOUR);
     run(&scene, &[]);
     assert_eq!(watermark(&scene, "account.move"), "2025-11-01 14:00:00");
+    edit(START + 3 * HOUR);
+    fails_at(4);
+    assert_eq!(watermark(&scene, "account.move"), "2025-11-01 14:00:00");
+    run(&scene, &[]);
+    assert_eq!(watermark(&scene, "account.move"), "2025-11-01 15:00:00");
     scene.assert_same("books.db");
 }
 
@@ -277,6 +283,7 @@ fn a_server_that_lies_about_time_or_order_loses_nothing() {
         assert!(errors(&output).contains("not what was asked for"), "{what}: {}", errors(&output));
         assert_eq!(watermark(&scene, "account.move"), mark, "{what}");
         scene.assert_same("books.db");
+        run(&scene, &[]);
     }
     // A list of times that are none: what is here differs from it, and is read again.
     let nonsense: Vec<(i64, &str)> = (1..=300).map(|id| (id, "soon")).collect();

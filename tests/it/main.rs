@@ -3,11 +3,13 @@
 #![allow(missing_docs)]
 
 mod api;
+mod changes;
 mod demo;
 mod durability;
 mod egress;
 mod harness;
 mod json_lines;
+mod kills;
 mod lease_kept;
 mod leases;
 mod odoo_client;

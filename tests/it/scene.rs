@@ -1,6 +1,6 @@
 //! A vault, a stand-in for Odoo and a worker between them, and what the worker's sink holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -191,10 +191,13 @@ pub fn columns(model: &str) -> Vec<(String, Kind)> {
 
 /// What a sink of these records should hold.
 pub fn expected(model: &str, company: &Company) -> BTreeMap<i64, Vec<Json>> {
-    let records = company.model(model).unwrap();
-    let wanted = |record: &Record| match record.get("move_type") {
-        Some(kind) => kind.as_text() != Some("entry"),
-        None => true,
+    let records = company.records(model);
+    let is_entry = |record: &Record| record["move_type"].as_text() == Some("entry");
+    let entries = company.records("account.move").into_iter().filter(|(_, record)| is_entry(record));
+    let entries: BTreeSet<i64> = entries.map(|(id, _)| id).collect();
+    let wanted = |id: i64, record: &Record| match record.get("move_id").and_then(Value::as_list) {
+        Some(of) => !entries.contains(&of[0].as_int().unwrap()),
+        None => model != "account.move" || !entries.contains(&id),
     };
     let row = |record: &Record| {
         let cells =
@@ -216,7 +219,11 @@ pub fn expected(model: &str, company: &Company) -> BTreeMap<i64, Vec<Json>> {
             });
         cells.collect()
     };
-    records.iter().filter(|(_, record)| wanted(record)).map(|(id, record)| (*id, row(record))).collect()
+    records
+        .iter()
+        .filter(|(id, record)| wanted(**id, record))
+        .map(|(id, record)| (*id, row(record)))
+        .collect()
 }
 
 #[derive(QueryableByName)]
@@ -241,6 +248,17 @@ pub fn stored(sink: &std::path::Path, model: &str) -> BTreeMap<i64, Vec<Json>> {
     let mut db = SqliteConnection::establish(sink.to_str().unwrap()).unwrap();
     let rows: Vec<Stored> = diesel::sql_query(sql).load(&mut db).unwrap();
     rows.into_iter().map(|row| (row.id, serde_json::from_str(&row.cells).unwrap())).collect()
+}
+
+pub fn text(sink: &std::path::Path, sql: &str) -> String {
+    #[derive(QueryableByName)]
+    struct OneText {
+        #[diesel(sql_type = Text)]
+        t: String,
+    }
+    let mut db = SqliteConnection::establish(sink.to_str().unwrap()).unwrap();
+    let row: OneText = diesel::sql_query(format!("SELECT ({sql}) AS t")).get_result(&mut db).unwrap();
+    row.t
 }
 
 pub fn number(sink: &std::path::Path, sql: &str) -> i64 {

@@ -1,7 +1,9 @@
 //! `pawl-sync` as a process, between a real vault and a stand-in for Odoo: what it brings home, and
 //! how it ends when something is wrong.
 
+use std::collections::BTreeMap;
 use std::io::Read;
+use std::process::Output;
 use std::time::Duration;
 
 use pawl::clock::Clock;
@@ -13,47 +15,70 @@ use crate::harness::{everything_under, holds, program};
 use crate::scene::{Scene, code, columns, deposit, errors, number};
 use crate::standin::company::Company;
 use crate::standin::wire::{EMPTY, Value};
-use crate::standin::{API_KEY, DATABASE, LOGIN, PASSWORD, Seen, StandIn};
+use crate::standin::{API_KEY, DATABASE, LOGIN, PASSWORD, StandIn};
+
+/// The lines of the closing table, by model.
+fn table(output: &Output) -> BTreeMap<String, [usize; 3]> {
+    let said = String::from_utf8(output.stdout.clone()).unwrap();
+    let cells = said.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    cells.map(|cells| (cells[0].into(), [1, 2, 3].map(|n: usize| cells[n].parse().unwrap()))).collect()
+}
 
 #[test]
 fn what_odoo_holds_is_what_comes_home_and_again_after_changes() {
     let mut company = Company::sized(7, 2_300, 1_100);
-    let mut entry = company.moves[&1].clone();
+    let mut entry = company.record("account.move", 1).unwrap();
     entry.insert("move_type", Value::text("entry"));
-    company.moves.insert(9_000, entry);
+    company.insert("account.move", 9_000, entry);
     let scene = Scene::new(company, PASSWORD);
+    let lines = scene.odoo.company().ids("account.move.line").len();
 
     let first = scene.run("books.db");
     assert_eq!(code(&first), 0, "{}", errors(&first));
     scene.assert_same("books.db");
-    let table = String::from_utf8(first.stdout).unwrap();
-    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(rows[1], ["account.move", "2300", "2300", "0"], "{table}");
-    assert_eq!(rows[2], ["res.partner", "1100", "1100", "0"], "{table}");
-    let moves = Seen { method: "search_read".into(), model: "account.move".into(), fields: 20 };
-    let partners = Seen { method: "search_read".into(), model: "res.partner".into(), fields: 17 };
-    let login = Seen { method: "authenticate".into(), model: String::new(), fields: 0 };
-    assert_eq!(scene.odoo.seen(), [login, moves.clone(), moves.clone(), moves, partners.clone(), partners]);
+    let done = table(&first);
+    assert_eq!(done["account.move"], [2_300, 2_300, 0]);
+    assert_eq!(done["account.move.line"], [lines, lines, 0]);
+    assert_eq!(done["res.partner"], [1_100, 1_100, 0]);
+    // Each model's newest time, and then its pages.
+    let mut asked = vec!["login".to_owned()];
+    for (model, fields, pages) in [
+        ("account.move", 20, 3),
+        ("account.move.line", 21, lines / 1_000 + 1),
+        ("res.partner", 17, 2),
+        ("product.product", 13, 1),
+        ("res.currency", 7, 1),
+        ("account.tax", 10, 1),
+    ] {
+        asked.push(format!("{model} 1"));
+        asked.extend(std::iter::repeat_n(format!("{model} {fields}"), pages));
+    }
+    assert_eq!(scene.asked(), asked);
 
     scene.odoo.edit(|company| {
-        let back_to_draft = company.moves.get_mut(&1_500).unwrap();
-        back_to_draft.insert("state", Value::text("draft"));
-        back_to_draft.insert("name", EMPTY);
-        company.moves.get_mut(&7).unwrap().insert("amount_residual", Value::Float(0.1 + 0.2));
-        company.moves.remove(&8);
-        company.moves.remove(&2_300);
-        let new = company.moves[&9].clone();
-        company.moves.insert(9_001, new);
-        company.partners.remove(&20);
-        company.partners.get_mut(&21).unwrap().insert("active", Value::Bool(false));
+        company.edit("account.move", 1_500, |back_to_draft| {
+            back_to_draft.insert("state", Value::text("draft"));
+            back_to_draft.insert("name", EMPTY);
+        });
+        company.edit("account.move", 7, |paid| {
+            paid.insert("amount_residual", Value::Float(0.1 + 0.2));
+        });
+        company.remove("account.move", 8);
+        company.remove("account.move", 2_300);
+        let new = company.record("account.move", 9).unwrap();
+        company.insert("account.move", 9_001, new);
+        company.remove("res.partner", 20);
+        company.edit("res.partner", 21, |archived| {
+            archived.insert("active", Value::Bool(false));
+        });
     });
     let second = scene.run("books.db");
     assert_eq!(code(&second), 0, "{}", errors(&second));
     scene.assert_same("books.db");
-    let table = String::from_utf8(second.stdout).unwrap();
-    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(rows[1], ["account.move", "2299", "3", "2"], "{table}");
-    assert_eq!(rows[2], ["res.partner", "1099", "1", "1"], "{table}");
+    let (done, left) = (table(&second), scene.odoo.company().ids("account.move.line").len());
+    assert_eq!(done["account.move"], [2_299, 3, 2]);
+    assert_eq!(done["account.move.line"], [left, 0, lines - left]);
+    assert_eq!(done["res.partner"], [1_099, 1, 1]);
 
     assert_eq!(scene.odoo.logins(), 2);
     assert_eq!(scene.trail("lease.return", "outcome"), ["done", "done"]);

@@ -2,10 +2,24 @@
 //! connection, XML-RPC with the same members on the same lines. It holds a made-up company.
 #![allow(dead_code, reason = "the demo and the tests each use a part")]
 
+#[path = "standin/books.rs"]
+mod books;
+#[path = "standin/catalog.rs"]
+mod catalog;
 #[path = "standin/company.rs"]
 pub mod company;
+#[path = "standin/dice.rs"]
+mod dice;
+#[path = "standin/domain.rs"]
+mod domain;
+#[path = "standin/entry.rs"]
+mod entry;
+#[path = "standin/models.rs"]
+mod models;
 #[path = "standin/rpc.rs"]
 mod rpc;
+#[path = "standin/time.rs"]
+pub mod time;
 #[path = "standin/wire.rs"]
 pub mod wire;
 

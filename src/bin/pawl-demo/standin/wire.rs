@@ -51,6 +51,11 @@ impl Value {
         }
     }
 
+    /// The first item of a list; of a reference, the id.
+    pub fn first(&self) -> Option<&Value> {
+        self.as_list().and_then(<[Value]>::first)
+    }
+
     /// The names of a struct's members.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let members: &[(String, Value)] = match self {
