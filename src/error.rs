@@ -60,6 +60,12 @@ pub enum Error {
     /// The caller may not borrow this kind of credential.
     #[error("no role of this token may borrow this kind of credential")]
     KindNotAllowed,
+    /// The credential was replaced since it was lent.
+    #[error("the credential was replaced since it was lent: borrow again")]
+    CredentialReplaced,
+    /// The Idempotency-Key was used for another request.
+    #[error("this Idempotency-Key was used for another request: take a new one for each")]
+    KeyReused,
     /// The stored value was not sealed for the place where it lies.
     #[error("the stored credential does not open where it lies")]
     DoesNotOpen,
@@ -107,6 +113,10 @@ impl Error {
             LendRefused::KindNotAllowed => Self::KindNotAllowed,
             LendRefused::UnknownKey(_) | LendRefused::RetiredKey(_) => Self::KeyNotHeld,
             LendRefused::DoesNotOpen => Self::DoesNotOpen,
+            LendRefused::LeaseEnded => Self::LeaseEnded,
+            LendRefused::NotHolder => Self::NotHolder,
+            LendRefused::CredentialReplaced => Self::CredentialReplaced,
+            LendRefused::KeyReused => Self::KeyReused,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::clock::{Moment, NoRandomness, new_id};
 
@@ -18,6 +18,9 @@ pub enum IdRefused {
     /// A control character.
     #[error("must not contain control characters")]
     Control,
+    /// A character that is not visible ASCII.
+    #[error("must be visible ASCII characters alone")]
+    NotVisible,
     /// Not the prefix and 26 letters that this identifier has.
     #[error("must be the prefix and 26 letters or digits, as this service gave it out")]
     Malformed,
@@ -30,6 +33,7 @@ impl IdRefused {
             Self::Empty => "not_empty",
             Self::TooLong => "max_bytes",
             Self::Control => "no_control_characters",
+            Self::NotVisible => "visible_ascii",
             Self::Malformed => "id_format",
         }
     }
@@ -109,6 +113,13 @@ macro_rules! text_of {
                 serializer.serialize_str(&self.0)
             }
         }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                Self::parse(&text).map_err(serde::de::Error::custom)
+            }
+        }
     };
 }
 
@@ -153,13 +164,38 @@ made_id!(
     IssuerKeyId, "iss"
 );
 
+/// A client's name for one request, by which it may send it again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    /// Takes 1 to 128 visible ASCII characters.
+    pub fn parse(text: &str) -> Result<Self, IdRefused> {
+        match text.len() {
+            0 => Err(IdRefused::Empty),
+            1..=MAX_TEXT_BYTES if text.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                Ok(Self(text.to_owned()))
+            }
+            1..=MAX_TEXT_BYTES => Err(IdRefused::NotVisible),
+            _ => Err(IdRefused::TooLong),
+        }
+    }
+}
+
+text_of!(IdempotencyKey);
+
 /// How often a credential has been replaced, from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revision(i64);
 
 impl Revision {
     /// The revision that a deposit makes.
     pub const FIRST: Self = Self(1);
+
+    /// The one after this.
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
 
     /// As the database keeps it.
     pub fn from_number(number: i64) -> Self {
@@ -186,5 +222,7 @@ mod tests {
         assert_eq!(OrgId::parse(""), Err(IdRefused::Empty));
         assert_eq!(OrgId::parse(&"é".repeat(65)), Err(IdRefused::TooLong));
         assert_eq!(OrgId::parse("a\u{7}"), Err(IdRefused::Control));
+        assert!(IdempotencyKey::parse(&"~".repeat(128)).is_ok());
+        assert_eq!(IdempotencyKey::parse("a b"), Err(IdRefused::NotVisible));
     }
 }

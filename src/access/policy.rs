@@ -33,12 +33,22 @@ actions! {
     ListConnections = "connection.list",
     /// Show one connection, without its secret.
     ShowConnection = "connection.show",
+    /// Change a connection's label and sync interval.
+    UpdateConnection = "connection.update",
+    /// Change which environment a connection is.
+    ChangeEnvironment = "connection.environment",
+    /// Replace a connection's credential.
+    Replace = "connection.replace",
     /// Forget a connection and its credential.
     Forget = "connection.forget",
     /// Borrow a credential, opened.
     Lend = "lease.lend",
     /// List open leases.
     ListLeases = "lease.list",
+    /// Show one lease, open or ended.
+    ShowLease = "lease.show",
+    /// Have a lease last longer.
+    RenewLease = "lease.renew",
     /// Hand a lease back.
     ReturnLease = "lease.return",
     /// Read the org's trail.
@@ -165,6 +175,7 @@ mod tests {
         assert_eq!(policy.reach(&roles("backend"), Action::Lend), None);
         assert_eq!(policy.reach(&roles("owner"), Action::Lend), None);
         assert_eq!(policy.reach(&roles("owner"), Action::Forget), Some(Reach::OwnOrg));
+        assert_eq!(policy.reach(&roles("backend"), Action::ChangeEnvironment), None);
         assert!(Action::ALL.iter().all(|a| policy.reach(&roles("operator"), *a).is_none()));
         assert!(policy.role("root").is_none());
     }

@@ -47,6 +47,17 @@ impl Scope {
     pub fn user(&self) -> Option<&UserId> {
         self.user.as_ref()
     }
+
+    /// What both of two scopes of one caller reach.
+    pub fn narrower(self, other: Self) -> Self {
+        if other.user.is_some() { other } else { self }
+    }
+
+    /// The part of this scope that is `user`'s; `None` if it does not reach them.
+    pub fn of_user(&self, user: &UserId) -> Option<UserScope> {
+        let covers = self.user.as_ref().is_none_or(|only| only == user);
+        covers.then(|| UserScope { org: self.org.clone(), user: user.clone() })
+    }
 }
 
 impl From<UserScope> for Scope {

@@ -1,15 +1,16 @@
-//! `/v1/connections`: deposit, list, show, forget.
+//! `/v1/connections`: deposit, list, show, change, replace the credential, forget.
 
 use actix_web::{HttpResponse, web};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::State;
-use crate::http::extract::{By, Id, Json, Paged};
+use crate::http::extract::{By, Id, Json, Once, Paged};
+use crate::http::object::Object;
 use crate::http::problem::{Problem, ProblemView};
 use crate::ids::ConnectionId;
 use crate::secret::Secret;
-use crate::vault::{Deposit, StoredConnection};
+use crate::vault::{Deposit, Replace, StoredConnection, Update};
 
 /// A connection to be kept.
 #[derive(Deserialize, ToSchema)]
@@ -27,7 +28,8 @@ pub struct DepositBody {
     label: Option<String>,
     /// `production` (the default), `staging` or `development`.
     environment: Option<String>,
-    credential: CredentialBody,
+    #[schema(value_type = CredentialBody)]
+    credential: Object<CredentialBody>,
 }
 
 /// What opens that Odoo.
@@ -37,6 +39,42 @@ pub struct DepositBody {
 pub struct CredentialBody {
     /// `password` or `api_key`.
     kind: String,
+    /// The password or API key: 1 to 4096 bytes, no control characters.
+    #[schema(value_type = String, format = Password, write_only)]
+    secret: Secret,
+    /// When it ends by itself, RFC 3339.
+    expires_at: Option<String>,
+}
+
+/// What is to change of a connection; what is not named stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Update)]
+pub struct UpdateBody {
+    /// What people call it, at most 128 bytes; null to clear.
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = Option<String>)]
+    label: Option<Option<String>>,
+    /// How often it is to be synced; null to clear.
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = Option<i64>, minimum = 60, maximum = 604800)]
+    sync_interval_seconds: Option<Option<i64>>,
+    /// `production`, `staging` or `development`; an owner's to change.
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = String, required = false)]
+    environment: Option<String>,
+}
+
+/// A member that is there is named, also when it is null.
+fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// What takes the place of a credential, of the same kind.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Replace)]
+pub struct ReplaceBody {
     /// The password or API key: 1 to 4096 bytes, no control characters.
     #[schema(value_type = String, format = Password, write_only)]
     secret: Secret,
@@ -60,6 +98,8 @@ pub struct ConnectionView {
     /// `active`, or `auth_failed` after Odoo refused the credential.
     state: String,
     credential: CredentialView,
+    /// How often it is to be synced.
+    sync_interval_seconds: Option<i64>,
     /// RFC 3339, UTC, microseconds; as all times.
     created_at: String,
     updated_at: String,
@@ -96,6 +136,7 @@ impl From<StoredConnection> for ConnectionView {
                 key_id: stored.key_id.to_string(),
                 expires_at: stored.credential_expires_at.map(|at| at.to_string()),
             },
+            sync_interval_seconds: stored.sync_interval_seconds,
             created_at: stored.created_at.to_string(),
             updated_at: stored.updated_at.to_string(),
             last_lent_at: stored.last_lent_at.map(|at| at.to_string()),
@@ -112,25 +153,27 @@ pub struct ConnectionList {
 }
 
 /// Deposit a credential: it is sealed and kept, and never shown again. Nothing is called.
-#[utoipa::path(post, path = "/v1/connections", request_body = DepositBody, responses(
-    (status = 201, body = ConnectionView, headers(("Location" = String, description = "its path"))),
+#[utoipa::path(post, path = "/v1/connections", request_body = DepositBody,
+    params(("Idempotency-Key" = Option<String>, Header, description = "names this request for 24 hours")),
+    responses((status = 201, body = ConnectionView, headers(("Location" = String, description = "its path"))),
     (status = "4XX", body = ProblemView), (status = "5XX", body = ProblemView)))]
 pub(super) async fn deposit(
     state: web::Data<State>,
     By(actor): By,
-    Json(body): Json<DepositBody>,
+    Once(body, repeat): Once<DepositBody>,
 ) -> Result<HttpResponse, Problem> {
+    let Object(credential) = body.credential;
     let deposit = Deposit {
         url: body.url,
         database: body.database,
         username: body.username,
         label: body.label,
         environment: body.environment,
-        kind: body.credential.kind,
-        secret: body.credential.secret,
-        expires_at: body.credential.expires_at,
+        kind: credential.kind,
+        secret: credential.secret,
+        expires_at: credential.expires_at,
     };
-    let view = ConnectionView::from(state.vault.deposit(&actor, deposit).await?);
+    let view = ConnectionView::from(state.vault.deposit(&actor, deposit, repeat).await?);
     Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/connections/{}", view.id))).json(view))
 }
 
@@ -161,6 +204,44 @@ pub(super) async fn show(
     Id(id): Id<ConnectionId>,
 ) -> Result<HttpResponse, Problem> {
     let stored = state.vault.show(&actor, id).await?;
+    Ok(HttpResponse::Ok().json(ConnectionView::from(stored)))
+}
+
+/// Change a connection's label, sync interval or environment; what is not named stays.
+#[utoipa::path(patch, path = "/v1/connections/{id}", params(("id" = String, Path)),
+    request_body = UpdateBody,
+    responses((status = 200, body = ConnectionView), (status = "4XX", body = ProblemView),
+              (status = "5XX", body = ProblemView)))]
+pub(super) async fn update(
+    state: web::Data<State>,
+    By(actor): By,
+    Id(id): Id<ConnectionId>,
+    Json(body): Json<UpdateBody>,
+) -> Result<HttpResponse, Problem> {
+    let update = Update {
+        label: body.label,
+        sync_interval_seconds: body.sync_interval_seconds,
+        environment: body.environment,
+    };
+    let stored = state.vault.update(&actor, id, update).await?;
+    Ok(HttpResponse::Ok().json(ConnectionView::from(stored)))
+}
+
+/// Replace a connection's credential with another of its kind: the next revision. Nothing is left of the
+/// old one.
+#[utoipa::path(put, path = "/v1/connections/{id}/credential", request_body = ReplaceBody,
+    params(("id" = String, Path),
+           ("Idempotency-Key" = Option<String>, Header, description = "names this request for 24 hours")),
+    responses((status = 200, body = ConnectionView), (status = "4XX", body = ProblemView),
+              (status = "5XX", body = ProblemView)))]
+pub(super) async fn replace(
+    state: web::Data<State>,
+    By(actor): By,
+    Id(id): Id<ConnectionId>,
+    Once(body, repeat): Once<ReplaceBody>,
+) -> Result<HttpResponse, Problem> {
+    let new = Replace { secret: body.secret, expires_at: body.expires_at };
+    let stored = state.vault.replace(&actor, id, new, repeat).await?;
     Ok(HttpResponse::Ok().json(ConnectionView::from(stored)))
 }
 

@@ -15,9 +15,10 @@ use crate::access::TokenRefused;
 use crate::audit::Actor;
 use crate::error::FieldError;
 use crate::http::State;
+use crate::http::object::Object;
 use crate::http::problem::{Kind, Problem};
-use crate::ids::{ConnectionId, IdRefused, LeaseId, RequestId};
-use crate::vault::Page;
+use crate::ids::{ConnectionId, IdRefused, IdempotencyKey, LeaseId, RequestId};
+use crate::vault::{Page, Repeat};
 
 /// Who acts, by a verified bearer token.
 pub(super) struct By(pub Actor);
@@ -139,34 +140,75 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
     type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let is_json = request
-            .headers()
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split(';').next())
-            .is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"));
-        let mut payload = payload.take();
+        let (is_json, payload) = (is_json(request), payload.take());
+        Box::pin(async move { parse(&read(is_json, payload).await?).map(Self) })
+    }
+}
+
+/// A JSON body that changes something, and by which `Idempotency-Key` it may come again.
+pub(super) struct Once<T>(pub T, pub Option<Repeat>);
+
+impl<T: DeserializeOwned + 'static> FromRequest for Once<T> {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            if !is_json {
-                return Err(Problem::new(Kind::UnsupportedMediaType, "send application/json"));
-            }
-            // Room for the largest from the start: a buffer that grows leaves copies behind.
-            let mut body = Zeroizing::new(Vec::with_capacity(MAX_BODY_BYTES));
-            while let Some(chunk) = payload.next().await {
-                let chunk = chunk.map_err(|_| Problem::new(Kind::Malformed, "the body broke off"))?;
-                if body.len() + chunk.len() > MAX_BODY_BYTES {
-                    return Err(Problem::new(Kind::TooLarge, "send at most 65536 bytes"));
-                }
-                body.extend_from_slice(&chunk);
-            }
-            parse(&body).map(Self)
+            let named = match idempotency_key(&request)? {
+                Some(key) => Some((actor(&request)?.caller, key)),
+                None => None,
+            };
+            let body = read(is_json(&request), payload).await?;
+            let value = parse(&body)?;
+            let Some((caller, key)) = named else { return Ok(Self(value, None)) };
+            let sent = (request.method().as_str(), request.path(), body.as_slice());
+            Ok(Self(value, Some(state(&request)?.vault.recognize(&caller, key, sent))))
         })
     }
 }
 
+const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+
+fn idempotency_key(request: &HttpRequest) -> Result<Option<IdempotencyKey>, Problem> {
+    let mut headers = request.headers().get_all(IDEMPOTENCY_KEY);
+    let Some(header) = headers.next() else { return Ok(None) };
+    let key = match header.to_str() {
+        _ if headers.next().is_some() => Err(FieldError::new(IDEMPOTENCY_KEY, "once", "must be given once")),
+        Ok(text) => {
+            IdempotencyKey::parse(text).map_err(|refused| FieldError::of_id(IDEMPOTENCY_KEY, refused))
+        }
+        Err(_) => Err(FieldError::of_id(IDEMPOTENCY_KEY, IdRefused::NotVisible)),
+    };
+    key.map(Some).map_err(|wrong| Problem::invalid(vec![wrong]))
+}
+
+fn is_json(request: &HttpRequest) -> bool {
+    let header = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    header
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"))
+}
+
+async fn read(is_json: bool, mut payload: Payload) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    if !is_json {
+        return Err(Problem::new(Kind::UnsupportedMediaType, "send application/json"));
+    }
+    // Room for the largest from the start: a buffer that grows leaves copies behind.
+    let mut body = Zeroizing::new(Vec::with_capacity(MAX_BODY_BYTES));
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| Problem::new(Kind::Malformed, "the body broke off"))?;
+        if body.len() + chunk.len() > MAX_BODY_BYTES {
+            return Err(Problem::new(Kind::TooLarge, "send at most 65536 bytes"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+    let Object(value) = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
         of_serde(path, error.inner())
     })?;

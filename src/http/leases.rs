@@ -1,4 +1,4 @@
-//! `/v1/connections/{id}/leases` and `/v1/leases`: lend, list, hand back.
+//! `/v1/connections/{id}/leases` and `/v1/leases`: lend, list, show, renew, hand back.
 
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
@@ -6,12 +6,12 @@ use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use crate::http::State;
-use crate::http::extract::{By, Id, Json, Paged};
+use crate::http::extract::{By, Id, Once, Paged};
 use crate::http::problem::{Kind, Problem, ProblemView};
 use crate::http::wiped::WipedBody;
 use crate::ids::{ConnectionId, LeaseId};
 use crate::odoo::Method;
-use crate::vault::{GiveBack, Lend, Loan, StoredLease};
+use crate::vault::{GiveBack, Lend, Loan, Renew, StoredLease};
 
 /// A wish to borrow.
 #[derive(Deserialize, ToSchema)]
@@ -25,6 +25,16 @@ pub struct LendBody {
     ttl_seconds: Option<u64>,
     /// The run it is for: the same client asking again with it gets the same lease back.
     run_id: Option<String>,
+}
+
+/// A wish to keep a lease for longer.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Renew)]
+pub struct RenewBody {
+    /// From now: 60 to 900, 300 when absent. A lease never gets shorter.
+    #[schema(minimum = 60, maximum = 900)]
+    ttl_seconds: Option<u64>,
 }
 
 /// How a loan went.
@@ -92,6 +102,12 @@ pub struct LeaseView {
     fence: i64,
     lent_at: String,
     expires_at: String,
+    /// `open`, or `ended` when it was handed back, its connection forgotten, or its time is over.
+    state: &'static str,
+    /// When it was ended before its time.
+    ended_at: Option<String>,
+    /// How it was ended: `ok`, `failed`, `auth_failed` or `forgotten`.
+    outcome: Option<String>,
 }
 
 /// One page of open leases, oldest first.
@@ -114,12 +130,17 @@ impl From<StoredLease> for LeaseView {
             fence: stored.fence,
             lent_at: stored.lent_at.to_string(),
             expires_at: stored.expires_at.to_string(),
+            state: if stored.is_open { "open" } else { "ended" },
+            ended_at: stored.ended_at.map(|at| at.to_string()),
+            outcome: stored.outcome,
         }
     }
 }
 
 /// Borrow a credential, opened, for minutes. It is on record before it is sent.
-#[utoipa::path(post, path = "/v1/connections/{id}/leases", params(("id" = String, Path)),
+#[utoipa::path(post, path = "/v1/connections/{id}/leases",
+    params(("id" = String, Path),
+           ("Idempotency-Key" = Option<String>, Header, description = "names this request for 24 hours")),
     request_body = LendBody,
     responses((status = 201, body = LoanView), (status = "4XX", body = ProblemView),
               (status = "5XX", body = ProblemView)))]
@@ -127,10 +148,10 @@ pub(super) async fn lend(
     state: web::Data<State>,
     By(actor): By,
     Id(id): Id<ConnectionId>,
-    Json(body): Json<LendBody>,
+    Once(body, repeat): Once<LendBody>,
 ) -> Result<HttpResponse<WipedBody>, Problem> {
     let lend = Lend { purpose: body.purpose, ttl_seconds: body.ttl_seconds, run_id: body.run_id };
-    let loan = state.vault.lend(&actor, id, lend).await?;
+    let loan = state.vault.lend(&actor, id, lend, repeat).await?;
     let bytes = write(&loan)?;
     let mut response =
         HttpResponse::with_body(actix_web::http::StatusCode::CREATED, WipedBody::new(bytes, loan.passage));
@@ -185,17 +206,50 @@ pub(super) async fn list(
     Ok(HttpResponse::Ok().json(LeaseList { items, next_cursor }))
 }
 
+/// Show one lease, open or ended.
+#[utoipa::path(get, path = "/v1/leases/{id}", params(("id" = String, Path)),
+    responses((status = 200, body = LeaseView), (status = "4XX", body = ProblemView),
+              (status = "5XX", body = ProblemView)))]
+pub(super) async fn show(
+    state: web::Data<State>,
+    By(actor): By,
+    Id(id): Id<LeaseId>,
+) -> Result<HttpResponse, Problem> {
+    let stored = state.vault.show_lease(&actor, id).await?;
+    Ok(HttpResponse::Ok().json(LeaseView::from(stored)))
+}
+
+/// Keep a lease for longer; only its holder can, and only while it might be lent as it is.
+#[utoipa::path(post, path = "/v1/leases/{id}/renew",
+    params(("id" = String, Path),
+           ("Idempotency-Key" = Option<String>, Header, description = "names this request for 24 hours")),
+    request_body = RenewBody,
+    responses((status = 200, body = LeaseView), (status = "4XX", body = ProblemView),
+              (status = "5XX", body = ProblemView)))]
+pub(super) async fn renew(
+    state: web::Data<State>,
+    By(actor): By,
+    Id(id): Id<LeaseId>,
+    Once(body, repeat): Once<RenewBody>,
+) -> Result<HttpResponse, Problem> {
+    let renew = Renew { ttl_seconds: body.ttl_seconds };
+    let stored = state.vault.renew(&actor, id, renew, repeat).await?;
+    Ok(HttpResponse::Ok().json(LeaseView::from(stored)))
+}
+
 /// Hand a lease back; only its holder can.
-#[utoipa::path(post, path = "/v1/leases/{id}/return", params(("id" = String, Path)),
+#[utoipa::path(post, path = "/v1/leases/{id}/return",
+    params(("id" = String, Path),
+           ("Idempotency-Key" = Option<String>, Header, description = "names this request for 24 hours")),
     request_body = GiveBackBody,
     responses((status = 204), (status = "4XX", body = ProblemView), (status = "5XX", body = ProblemView)))]
 pub(super) async fn give_back(
     state: web::Data<State>,
     By(actor): By,
     Id(id): Id<LeaseId>,
-    Json(body): Json<GiveBackBody>,
+    Once(body, repeat): Once<GiveBackBody>,
 ) -> Result<HttpResponse, Problem> {
     let given = GiveBack { outcome: body.outcome, records: body.records };
-    state.vault.give_back(&actor, id, given).await?;
+    state.vault.give_back(&actor, id, given, repeat).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -5,6 +5,7 @@ mod audit;
 mod connections;
 mod extract;
 mod leases;
+mod object;
 mod openapi;
 mod ops;
 mod problem;

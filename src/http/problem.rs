@@ -63,6 +63,10 @@ kinds! {
     LeaseEnded = "lease-ended", 409, "The lease has ended";
     /// Lent to another client.
     NotHolder = "not-holder", 403, "The lease was lent to another client";
+    /// The credential is another one now.
+    CredentialReplaced = "credential-replaced", 409, "The credential was replaced since it was lent";
+    /// The key names another request.
+    KeyReused = "idempotency-key-reused", 422, "The Idempotency-Key was used for another request";
     /// This caller may not borrow this kind.
     KindNotAllowed = "kind-not-allowed", 403, "This token may not borrow that kind of credential";
     /// The body is too big.
@@ -147,6 +151,8 @@ impl From<Error> for Problem {
             }
             Error::LeaseEnded => Self::new(Kind::LeaseEnded, detail),
             Error::NotHolder => Self::new(Kind::NotHolder, detail),
+            Error::CredentialReplaced => Self::new(Kind::CredentialReplaced, detail),
+            Error::KeyReused => Self::new(Kind::KeyReused, detail),
             Error::KindNotAllowed => Self::new(Kind::KindNotAllowed, detail),
             Error::DoesNotOpen => Self::new(Kind::DoesNotOpen, detail),
             Error::KeyNotHeld => Self::new(Kind::KeyNotHeld, detail),

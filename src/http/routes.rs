@@ -1,6 +1,6 @@
 //! Every route of the service, on one page.
 
-use actix_web::web::{self, ServiceConfig, delete, get, post, resource};
+use actix_web::web::{self, ServiceConfig, delete, get, patch, post, put, resource};
 
 use crate::http::{audit, connections, leases, ops};
 
@@ -16,7 +16,13 @@ pub fn routes(service: &mut ServiceConfig) {
         .service(
             resource("/v1/connections/{id}")
                 .route(get().to(connections::show))
+                .route(patch().to(connections::update))
                 .route(delete().to(connections::forget))
+                .default_service(web::to(ops::wrong_method)),
+        )
+        .service(
+            resource("/v1/connections/{id}/credential")
+                .route(put().to(connections::replace))
                 .default_service(web::to(ops::wrong_method)),
         )
         .service(
@@ -26,6 +32,16 @@ pub fn routes(service: &mut ServiceConfig) {
         )
         .service(
             resource("/v1/leases").route(get().to(leases::list)).default_service(web::to(ops::wrong_method)),
+        )
+        .service(
+            resource("/v1/leases/{id}")
+                .route(get().to(leases::show))
+                .default_service(web::to(ops::wrong_method)),
+        )
+        .service(
+            resource("/v1/leases/{id}/renew")
+                .route(post().to(leases::renew))
+                .default_service(web::to(ops::wrong_method)),
         )
         .service(
             resource("/v1/leases/{id}/return")

@@ -61,7 +61,7 @@ impl MasterKey {
         Fingerprint(okm.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
     }
 
-    fn derive(&self, info: &[u8]) -> Zeroizing<[u8; 32]> {
+    pub(super) fn derive(&self, info: &[u8]) -> Zeroizing<[u8; 32]> {
         let mut okm = Zeroizing::new([0; 32]);
         let derived = Hkdf::<Sha256>::new(None, self.0.as_ref()).expand(info, okm.as_mut());
         // RFC 5869 allows 255 × 32 bytes; 32 always fit.
@@ -137,6 +137,11 @@ impl Keyring {
     /// The key that seals.
     pub fn current(&self) -> &KeyId {
         &self.current
+    }
+
+    /// Every key, with its id.
+    pub(super) fn held(&self) -> impl Iterator<Item = (KeyId, &MasterKey)> {
+        self.keys.iter().filter_map(|(id, key)| Some((KeyId::parse(id).ok()?, key)))
     }
 
     /// Seals `secret` for the place that `binding` names.

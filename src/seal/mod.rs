@@ -4,7 +4,9 @@
 mod binding;
 mod key_file;
 mod keyring;
+mod mark;
 
 pub use binding::Binding;
 pub use key_file::{KeyFile, KeyFileRefused};
 pub use keyring::{Fingerprint, Keyring, MasterKey, NotAKey, OpenRefused, SealFailed, Sealed};
+pub use mark::Mark;

@@ -3,12 +3,15 @@
 
 use diesel::dsl::max;
 use diesel::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::access::UserScope;
 use crate::clock::Moment;
 use crate::ids::{ConnectionId, IdRefused, KeyId, OrgId, Revision, UserId};
 use crate::seal::Sealed;
+use crate::store::db::Db;
 use crate::store::error::StoreError;
+use crate::store::repeats;
 use crate::store::schema::{connections, keys, leases};
 use crate::store::tx::Tx;
 
@@ -34,7 +37,20 @@ pub struct NewConnection {
     pub at: Moment,
 }
 
+/// A credential that takes another's place.
+pub struct NewCredential {
+    /// The sealed credential.
+    pub sealed: Sealed,
+    /// Its revision, for which it is sealed.
+    pub revision: Revision,
+    /// When it ends by itself.
+    pub expires_at: Option<Moment>,
+    /// Now.
+    pub at: Moment,
+}
+
 /// A connection as it is stored, without its sealed credential.
+#[derive(Serialize, Deserialize)]
 pub struct StoredConnection {
     /// Its id.
     pub id: ConnectionId,
@@ -62,6 +78,8 @@ pub struct StoredConnection {
     pub credential_expires_at: Option<Moment>,
     /// `active` or `auth_failed`.
     pub state: String,
+    /// How often it is to be synced: 60 to 604800.
+    pub sync_interval_seconds: Option<i64>,
     /// When it was deposited.
     pub created_at: Moment,
     /// When it last changed.
@@ -88,6 +106,7 @@ struct Columns {
     state: String,
     created_at: i64,
     updated_at: i64,
+    sync_interval_seconds: Option<i64>,
 }
 
 impl Columns {
@@ -106,6 +125,7 @@ impl Columns {
             revision: Revision::from_number(self.revision),
             credential_expires_at: self.credential_expires_at.map(Moment::from_micros),
             state: self.state,
+            sync_interval_seconds: self.sync_interval_seconds,
             created_at: Moment::from_micros(self.created_at),
             updated_at: Moment::from_micros(self.updated_at),
             last_lent_at: None,
@@ -131,11 +151,7 @@ impl Tx<'_> {
     /// the same url, database and username.
     pub fn insert_connection(&mut self, new: &NewConnection) -> Result<(), StoreError> {
         let key = &new.sealed.key_id;
-        let state: Option<String> =
-            keys::table.find(key.as_str()).select(keys::state).first(self.db).optional()?;
-        if state.as_deref() != Some("sealing") {
-            return Err(StoreError::KeyMayNotSeal(key.clone()));
-        }
+        must_seal(self.db, key)?;
         let (url, database, username) = &new.address;
         diesel::insert_into(connections::table)
             .values((
@@ -202,7 +218,54 @@ impl Tx<'_> {
         self.with_last_lent(rows.map_err(damaged)?)
     }
 
-    /// Removes the row with its ciphertext and ends its open leases. `false` if the scope has none
+    /// Writes the label, the sync interval and the environment of `changed`, which was found in this
+    /// transaction, as they are in it now.
+    pub fn update_connection(&mut self, changed: &StoredConnection) -> Result<(), StoreError> {
+        diesel::update(
+            connections::table
+                .filter(connections::org_id.eq(changed.org.as_str()))
+                .filter(connections::user_id.eq(changed.user.as_str()))
+                .filter(connections::id.eq(changed.id.as_str())),
+        )
+        .set((
+            connections::label.eq(changed.label.as_deref()),
+            connections::sync_interval_seconds.eq(changed.sync_interval_seconds),
+            connections::environment.eq(&changed.environment),
+            connections::updated_at.eq(changed.updated_at.micros()),
+        ))
+        .execute(self.db)?;
+        Ok(())
+    }
+
+    /// Puts `new` in the place of the credential of `connection`, which was found in this transaction;
+    /// nothing is left of the old one. Its key must be one that may still seal.
+    pub fn replace_credential(
+        &mut self,
+        connection: &StoredConnection,
+        new: &NewCredential,
+    ) -> Result<(), StoreError> {
+        must_seal(self.db, &new.sealed.key_id)?;
+        let replaced = diesel::update(
+            connections::table
+                .filter(connections::org_id.eq(connection.org.as_str()))
+                .filter(connections::user_id.eq(connection.user.as_str()))
+                .filter(connections::id.eq(connection.id.as_str()))
+                .filter(connections::revision.eq(connection.revision.number())),
+        )
+        .set((
+            connections::sealed.eq(&new.sealed.token),
+            connections::key_id.eq(new.sealed.key_id.as_str()),
+            connections::revision.eq(new.revision.number()),
+            connections::credential_expires_at.eq(new.expires_at.map(Moment::micros)),
+            connections::state.eq("active"),
+            connections::updated_at.eq(new.at.micros()),
+        ))
+        .execute(self.db)?;
+        if replaced == 1 { Ok(()) } else { Err(StoreError::Unavailable("the row changed meanwhile")) }
+    }
+
+    /// Removes the row with its ciphertext, ends its open leases and blanks what is kept of answers about
+    /// it. `false` if the scope has none
     /// such.
     pub fn end_connection(&mut self, id: &ConnectionId, at: Moment) -> Result<bool, StoreError> {
         // diesel deletes only from a table, not from a boxed query: the scope is asked first, in the
@@ -226,6 +289,7 @@ impl Tx<'_> {
         )
         .set((leases::ended_at.eq(Some(at.micros())), leases::outcome.eq(Some("forgotten"))))
         .execute(self.db)?;
+        repeats::blank(self.db, self.scope.org(), id)?;
         Ok(true)
     }
 
@@ -245,6 +309,14 @@ impl Tx<'_> {
             row.last_lent_at = last.map(Moment::from_micros);
         }
         Ok(rows)
+    }
+}
+
+fn must_seal(db: &mut Db, key: &KeyId) -> Result<(), StoreError> {
+    let state: Option<String> = keys::table.find(key.as_str()).select(keys::state).first(db).optional()?;
+    match state.as_deref() {
+        Some("sealing") => Ok(()),
+        _ => Err(StoreError::KeyMayNotSeal(key.clone())),
     }
 }
 

@@ -9,12 +9,14 @@ use diesel::prelude::*;
 use crate::access::{Action, UserScope};
 use crate::audit::{Actor, AuditEvent, Outcome, Subject};
 use crate::clock::Moment;
-use crate::ids::{ClientId, ConnectionId, KeyId, LeaseId, Revision, RunId};
-use crate::seal::{OpenRefused, Sealed};
+use crate::ids::{ClientId, ConnectionId, KeyId, LeaseId, RunId};
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::events::append;
-use crate::store::schema::{connections, keys, leases};
+use crate::store::leases::is_succeeded;
+use crate::store::repeats::{self, Earlier, First, Kept, Repeat};
+use crate::store::schema::leases;
+use crate::store::sealed::{Proof, SealedCredential, find_sealed};
 use crate::store::tx::Store;
 
 /// One wish to borrow.
@@ -37,14 +39,13 @@ pub struct LendAsk {
     pub lease: LeaseId,
     /// Now.
     pub at: Moment,
-    /// Whether the sealed credential opens where it lies. Tells yes or why not, never what is in it.
+    /// Whether the sealed credential opens where it lies.
     pub proof: Proof,
+    /// Under which name it may come again.
+    pub repeat: Option<Repeat>,
 }
 
-/// See [`LendAsk::proof`].
-pub type Proof = Box<dyn Fn(&SealedRow) -> Result<(), OpenRefused> + Send>;
-
-/// What was granted: a sealed credential, and where it may be sent.
+/// What was granted.
 pub struct SealedRow {
     /// The lease.
     pub lease: LeaseId,
@@ -52,14 +53,8 @@ pub struct SealedRow {
     pub fence: i64,
     /// When it ends.
     pub expires_at: Moment,
-    /// `password` or `api_key`.
-    pub kind: String,
-    /// Url, database, username.
-    pub address: (String, String, String),
-    /// The credential's revision.
-    pub revision: Revision,
-    /// The sealed credential.
-    pub sealed: Sealed,
+    /// The sealed credential, and where it may be sent.
+    pub credential: SealedCredential,
 }
 
 /// Somebody else holds it.
@@ -84,6 +79,14 @@ pub enum LendRefused {
     RetiredKey(KeyId),
     /// It was not sealed for the place where it lies.
     DoesNotOpen,
+    /// The lease was ended or its time is over.
+    LeaseEnded,
+    /// The lease was lent to another client.
+    NotHolder,
+    /// The credential was replaced since it was lent.
+    CredentialReplaced,
+    /// The caller used the Idempotency-Key for another request.
+    KeyReused,
 }
 
 impl LendRefused {
@@ -96,6 +99,10 @@ impl LendRefused {
             Self::UnknownKey(_) => "key-not-held",
             Self::RetiredKey(_) => "key-retired",
             Self::DoesNotOpen => "does-not-open",
+            Self::LeaseEnded => "lease-ended",
+            Self::NotHolder => "not-holder",
+            Self::CredentialReplaced => "credential-replaced",
+            Self::KeyReused => "idempotency-key-reused",
         }
     }
 }
@@ -134,61 +141,35 @@ impl LendAsk {
 }
 
 #[derive(Queryable, Selectable)]
-#[diesel(table_name = connections)]
-struct SealedColumns {
-    kind: String,
-    url: String,
-    database: String,
-    username: String,
-    sealed: String,
-    key_id: String,
-    revision: i64,
-}
-
-#[derive(Queryable, Selectable)]
 #[diesel(table_name = leases)]
 struct OpenLease {
     id: String,
     client_id: String,
     run_id: Option<String>,
+    revision: i64,
     fence: i64,
     expires_at: i64,
 }
 
 fn grant(db: &mut Db, ask: &LendAsk) -> Result<Result<SealedRow, LendRefused>, StoreError> {
-    let found: Option<SealedColumns> = connections::table
-        .filter(connections::org_id.eq(ask.scope.org().as_str()))
-        .filter(connections::user_id.eq(ask.scope.user().as_str()))
-        .filter(connections::id.eq(ask.connection.as_str()))
-        .select(SealedColumns::as_select())
-        .first(db)
-        .optional()?;
-    let Some(row) = found else { return Ok(Err(LendRefused::NotFound)) };
-
-    let key_id = KeyId::parse(&row.key_id).map_err(|_| StoreError::Damaged("connections"))?;
-    let key: Option<String> = keys::table.find(key_id.as_str()).select(keys::state).first(db).optional()?;
-    match key.as_deref() {
-        None => return Ok(Err(LendRefused::UnknownKey(key_id))),
-        Some("retired") => return Ok(Err(LendRefused::RetiredKey(key_id))),
-        Some(_) => {}
+    let earlier = match &ask.repeat {
+        Some(repeat) => repeats::find(db, &ask.actor.caller, repeat, ask.at)?,
+        None => None,
+    };
+    if matches!(earlier, Some(Earlier::Other)) {
+        return Ok(Err(LendRefused::KeyReused));
     }
-    if !ask.kinds.contains(&row.kind) {
+    let credential = match find_sealed(db, &ask.scope, &ask.connection, &ask.proof)? {
+        Ok(credential) => credential,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    if !ask.kinds.contains(&credential.kind) {
         return Ok(Err(LendRefused::KindNotAllowed));
     }
-
-    let mut granted = SealedRow {
-        lease: ask.lease.clone(),
-        fence: 0,
-        expires_at: ask.at.after(ask.ttl),
-        kind: row.kind,
-        address: (row.url, row.database, row.username),
-        revision: Revision::from_number(row.revision),
-        sealed: Sealed { token: row.sealed, key_id },
-    };
-    match (ask.proof)(&granted) {
-        Ok(()) => {}
-        Err(OpenRefused::UnknownKey) => return Ok(Err(LendRefused::UnknownKey(granted.sealed.key_id))),
-        Err(OpenRefused::DoesNotOpen) => return Ok(Err(LendRefused::DoesNotOpen)),
+    let mut granted =
+        SealedRow { lease: ask.lease.clone(), fence: 0, expires_at: ask.at.after(ask.ttl), credential };
+    if let Some(Earlier::Same(kept)) = earlier {
+        return again(db, ask, &kept, granted);
     }
     match held(db, ask)? {
         Some(open) if is_own(&open, ask.actor.caller.client(), ask.run.as_ref()) => {
@@ -199,6 +180,42 @@ fn grant(db: &mut Db, ask: &LendAsk) -> Result<Result<SealedRow, LendRefused>, S
         }
         None => insert(db, ask, &mut granted)?,
     }
+    if let Some(repeat) = &ask.repeat {
+        let (connection, user, lease) = (&ask.connection, ask.scope.user(), Some(&granted.lease));
+        let first = First { connection, user, lease, answer: None, at: ask.at };
+        repeats::keep(db, &ask.actor.caller, repeat, &first)?;
+    }
+    Ok(Ok(granted))
+}
+
+/// A lend that comes again gets the lease that it got, if that is still open and lent what is there now.
+fn again(
+    db: &mut Db,
+    ask: &LendAsk,
+    kept: &Kept,
+    mut granted: SealedRow,
+) -> Result<Result<SealedRow, LendRefused>, StoreError> {
+    let lease = kept.lease.clone().ok_or(StoreError::Damaged("idempotency_keys"))?;
+    let found: Option<OpenLease> = leases::table
+        .filter(leases::org_id.eq(ask.scope.org().as_str()))
+        .filter(leases::user_id.eq(ask.scope.user().as_str()))
+        .filter(leases::id.eq(lease.as_str()))
+        .filter(leases::ended_at.is_null())
+        .filter(leases::expires_at.gt(ask.at.micros()))
+        .select(OpenLease::as_select())
+        .first(db)
+        .optional()?;
+    let Some(open) = found else { return Ok(Err(LendRefused::LeaseEnded)) };
+    let exclusive = ask.purpose == "sync";
+    if exclusive && is_succeeded(db, ask.scope.org(), &ask.connection, open.fence)? {
+        return Ok(Err(LendRefused::LeaseEnded));
+    }
+    if open.revision != granted.credential.revision.number() {
+        return Ok(Err(LendRefused::CredentialReplaced));
+    }
+    granted.lease = lease;
+    granted.fence = open.fence;
+    granted.expires_at = Moment::from_micros(open.expires_at);
     Ok(Ok(granted))
 }
 
@@ -214,6 +231,8 @@ fn held(db: &mut Db, ask: &LendAsk) -> Result<Option<OpenLease>, StoreError> {
         .filter(leases::purpose.eq("sync"))
         .filter(leases::ended_at.is_null())
         .filter(leases::expires_at.gt(ask.at.micros()))
+        // Clocks of two machines may differ: the later one holds.
+        .order(leases::fence.desc())
         .select(OpenLease::as_select())
         .first(db)
         .optional()?)
@@ -233,7 +252,10 @@ fn extend(db: &mut Db, ask: &LendAsk, open: &OpenLease, granted: &mut SealedRow)
             .filter(leases::org_id.eq(ask.scope.org().as_str()))
             .filter(leases::id.eq(granted.lease.as_str())),
     )
-    .set((leases::expires_at.eq(granted.expires_at.micros()), leases::revision.eq(granted.revision.number())))
+    .set((
+        leases::expires_at.eq(granted.expires_at.micros()),
+        leases::revision.eq(granted.credential.revision.number()),
+    ))
     .execute(db)?;
     Ok(())
 }
@@ -253,7 +275,7 @@ fn insert(db: &mut Db, ask: &LendAsk, granted: &mut SealedRow) -> Result<(), Sto
             leases::client_id.eq(ask.actor.caller.client().as_str()),
             leases::purpose.eq(ask.purpose),
             leases::run_id.eq(ask.run.as_ref().map(RunId::as_str)),
-            leases::revision.eq(granted.revision.number()),
+            leases::revision.eq(granted.credential.revision.number()),
             leases::fence.eq(granted.fence),
             leases::lent_at.eq(ask.at.micros()),
             leases::expires_at.eq(granted.expires_at.micros()),

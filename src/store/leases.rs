@@ -4,7 +4,8 @@
 use diesel::prelude::*;
 
 use crate::clock::Moment;
-use crate::ids::{ClientId, ConnectionId, IdRefused, LeaseId, Revision, RunId};
+use crate::ids::{ClientId, ConnectionId, IdRefused, LeaseId, OrgId, Revision, RunId, UserId};
+use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::schema::{connections, leases};
 use crate::store::tx::Tx;
@@ -13,6 +14,8 @@ use crate::store::tx::Tx;
 pub struct StoredLease {
     /// Its id.
     pub id: LeaseId,
+    /// Whose connection.
+    pub user: UserId,
     /// What was lent.
     pub connection: ConnectionId,
     /// To whom.
@@ -31,13 +34,10 @@ pub struct StoredLease {
     pub expires_at: Moment,
     /// When it was ended before its time.
     pub ended_at: Option<Moment>,
-}
-
-impl StoredLease {
-    /// Whether it is still out at `now`.
-    pub fn is_open(&self, now: Moment) -> bool {
-        self.ended_at.is_none() && now < self.expires_at
-    }
+    /// How it was ended: `ok`, `failed`, `auth_failed` or `forgotten`.
+    pub outcome: Option<String>,
+    /// Whether it was out when it was looked at.
+    pub is_open: bool,
 }
 
 /// How a lease ends.
@@ -54,6 +54,7 @@ pub struct EndLease {
 #[diesel(table_name = leases)]
 struct Columns {
     id: String,
+    user_id: String,
     connection_id: String,
     client_id: String,
     purpose: String,
@@ -63,12 +64,14 @@ struct Columns {
     lent_at: i64,
     expires_at: i64,
     ended_at: Option<i64>,
+    outcome: Option<String>,
 }
 
 impl Columns {
-    fn parse(self) -> Result<StoredLease, IdRefused> {
+    fn parse(self, now: Moment) -> Result<StoredLease, IdRefused> {
         Ok(StoredLease {
             id: LeaseId::parse(&self.id)?,
+            user: UserId::parse(&self.user_id)?,
             connection: ConnectionId::parse(&self.connection_id)?,
             client: ClientId::parse(&self.client_id)?,
             purpose: self.purpose,
@@ -78,6 +81,8 @@ impl Columns {
             lent_at: Moment::from_micros(self.lent_at),
             expires_at: Moment::from_micros(self.expires_at),
             ended_at: self.ended_at.map(Moment::from_micros),
+            outcome: self.outcome,
+            is_open: self.ended_at.is_none() && now.micros() < self.expires_at,
         })
     }
 }
@@ -94,14 +99,21 @@ macro_rules! mine {
 }
 
 impl Tx<'_> {
-    /// One lease of the scope.
-    pub fn find_lease(&mut self, id: &LeaseId) -> Result<Option<StoredLease>, StoreError> {
+    /// One lease of the scope, as it is at `now`.
+    pub fn find_lease(&mut self, id: &LeaseId, now: Moment) -> Result<Option<StoredLease>, StoreError> {
         let found: Option<Columns> = mine!(self)
             .filter(leases::id.eq(id.as_str()))
             .select(Columns::as_select())
             .first(self.db)
             .optional()?;
-        found.map(Columns::parse).transpose().map_err(damaged)
+        found.map(|row| row.parse(now)).transpose().map_err(damaged)
+    }
+
+    /// Whether `lease`, an exclusive one, was followed by another: then it is over, whatever the clock of
+    /// this machine says.
+    pub fn is_succeeded(&mut self, lease: &StoredLease) -> Result<bool, StoreError> {
+        let Self { db, scope } = self;
+        Ok(lease.purpose == "sync" && is_succeeded(db, scope.org(), &lease.connection, lease.fence)?)
     }
 
     /// The scope's leases that are out at `now`, after `after` in id order, at most `limit`.
@@ -119,7 +131,19 @@ impl Tx<'_> {
             .limit(limit)
             .select(Columns::as_select())
             .load(self.db)?;
-        rows.into_iter().map(Columns::parse).collect::<Result<_, _>>().map_err(damaged)
+        rows.into_iter().map(|row| row.parse(now)).collect::<Result<_, _>>().map_err(damaged)
+    }
+
+    /// Lets `lease`, found in this transaction, last until its `expires_at`.
+    pub fn extend_lease(&mut self, lease: &StoredLease) -> Result<(), StoreError> {
+        diesel::update(
+            leases::table
+                .filter(leases::org_id.eq(self.scope.org().as_str()))
+                .filter(leases::id.eq(lease.id.as_str())),
+        )
+        .set(leases::expires_at.eq(lease.expires_at.micros()))
+        .execute(self.db)?;
+        Ok(())
     }
 
     /// Ends `lease`, found in this transaction. What the loan showed of its credential goes to the
@@ -152,6 +176,22 @@ impl Tx<'_> {
         .execute(self.db)?;
         Ok(())
     }
+}
+
+pub(super) fn is_succeeded(
+    db: &mut Db,
+    org: &OrgId,
+    connection: &ConnectionId,
+    fence: i64,
+) -> Result<bool, StoreError> {
+    let later: i64 = leases::table
+        .filter(leases::org_id.eq(org.as_str()))
+        .filter(leases::connection_id.eq(connection.as_str()))
+        .filter(leases::purpose.eq("sync"))
+        .filter(leases::fence.gt(fence))
+        .count()
+        .get_result(db)?;
+    Ok(later > 0)
 }
 
 fn damaged(_: IdRefused) -> StoreError {

@@ -37,6 +37,7 @@ diesel::table! {
         state -> Text,
         created_at -> BigInt,
         updated_at -> BigInt,
+        sync_interval_seconds -> Nullable<BigInt>,
     }
 }
 
@@ -69,4 +70,27 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(keys, issuer_keys, connections, leases, audit_events);
+diesel::table! {
+    idempotency_keys (org_id, caller_id, client_id, idempotency_key) {
+        org_id -> Text,
+        caller_id -> Text,
+        client_id -> Text,
+        idempotency_key -> Text,
+        key_id -> Text,
+        mark -> Binary,
+        user_id -> Text,
+        connection_id -> Text,
+        lease_id -> Nullable<Text>,
+        answer -> Nullable<Text>,
+        kept_until -> BigInt,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(
+    keys,
+    issuer_keys,
+    connections,
+    leases,
+    audit_events,
+    idempotency_keys
+);

@@ -1,4 +1,4 @@
-//! Look at connections and open leases: what is stored, never a secret.
+//! Look at connections and leases: what is stored, never a secret.
 
 use crate::access::Action;
 use crate::audit::Actor;
@@ -49,6 +49,15 @@ impl Vault {
             .view("list", scope, DEADLINE, move |tx| {
                 Ok(page.cut(tx.find_connections(page.after.as_ref(), page.probe())?))
             })
+            .await
+    }
+
+    /// One lease of the caller's, open or ended.
+    pub async fn show_lease(&self, actor: &Actor, id: LeaseId) -> Result<StoredLease, Error> {
+        let scope = self.allow(actor, Action::ShowLease).await?;
+        let now = self.clock.now();
+        self.store
+            .view("show lease", scope, DEADLINE, move |tx| tx.find_lease(&id, now)?.ok_or(Error::NotFound))
             .await
     }
 

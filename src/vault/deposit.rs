@@ -8,8 +8,8 @@ use crate::error::{Error, FieldError};
 use crate::ids::{ConnectionId, Revision};
 use crate::seal::Binding;
 use crate::secret::Secret;
-use crate::store::{NewConnection, StoredConnection};
-use crate::vault::{DEADLINE, Vault};
+use crate::store::{NewConnection, Repeat, StoredConnection};
+use crate::vault::{DEADLINE, Vault, repeat};
 
 /// What is deposited, as it was sent.
 pub struct Deposit {
@@ -32,10 +32,10 @@ pub struct Deposit {
 }
 
 const KINDS: &[&str] = &["password", "api_key"];
-const ENVIRONMENTS: &[&str] = &["production", "staging", "development"];
-const MAX_SECRET_BYTES: usize = 4096;
+pub(super) const ENVIRONMENTS: &[&str] = &["production", "staging", "development"];
+pub(super) const MAX_SECRET_BYTES: usize = 4096;
 const MAX_NAME_BYTES: usize = 256;
-const MAX_LABEL_BYTES: usize = 128;
+pub(super) const MAX_LABEL_BYTES: usize = 128;
 
 /// A deposit that broke no rule.
 struct Checked {
@@ -47,10 +47,15 @@ struct Checked {
 
 impl Vault {
     /// Seals the credential for its place and keeps it as a new connection of the caller's own.
-    pub async fn deposit(&self, actor: &Actor, deposit: Deposit) -> Result<StoredConnection, Error> {
+    pub async fn deposit(
+        &self,
+        actor: &Actor,
+        deposit: Deposit,
+        again: Option<Repeat>,
+    ) -> Result<StoredConnection, Error> {
         let scope = self.allow_user(actor, Action::Deposit).await?;
         let at = self.clock.now();
-        let checked = self.check(&deposit, scope.org().as_str(), at)?;
+        let checked = self.check(&deposit, scope.org().as_str())?;
         let id = ConnectionId::new(at)?;
         let address = (checked.url.as_str().to_owned(), deposit.database, deposit.username);
         let binding = Binding::credential(
@@ -79,21 +84,28 @@ impl Vault {
             credential_expires_at: checked.expires_at,
             at,
         };
+        let actor = actor.clone();
         self.store
             .run("deposit", scope.into(), DEADLINE, move |tx| {
+                if let Some(kept) = repeat::find(tx, &actor, again.as_ref(), at)? {
+                    return repeat::connection(kept);
+                }
+                lies_ahead("credential.expires_at", new.credential_expires_at, at)?;
                 let (url, database, username) = &new.address;
                 if let Some(first) = tx.find_connection_at((url, database, username))? {
                     return Err(Error::Duplicate(first));
                 }
                 tx.insert_connection(&new)?;
                 tx.append(&event)?;
-                tx.find_connection(&new.id)?.ok_or(Error::NotFound)
+                let stored = tx.find_connection(&new.id)?.ok_or(Error::NotFound)?;
+                repeat::keep_connection(tx, &actor, again.as_ref(), &stored, at)?;
+                Ok(stored)
             })
             .await
     }
 
     /// Holds every member against its rules and names each that breaks one.
-    fn check(&self, deposit: &Deposit, org: &str, now: Moment) -> Result<Checked, Error> {
+    fn check(&self, deposit: &Deposit, org: &str) -> Result<Checked, Error> {
         let mut wrong = Vec::new();
         let url = OdooUrl::parse(&deposit.url, &self.exceptions, Some(org))
             .map_err(|refused| wrong.push(FieldError::new("url", refused.rule(), refused.to_string())))
@@ -107,21 +119,7 @@ impl Vault {
         let environment = one_of("environment", environment, ENVIRONMENTS, &mut wrong);
         let kind = one_of("credential.kind", &deposit.kind, KINDS, &mut wrong);
         check_text("credential.secret", deposit.secret.expose(), MAX_SECRET_BYTES, &mut wrong);
-        let expires_at = deposit.expires_at.as_deref().and_then(|text| {
-            let field = "credential.expires_at";
-            match Moment::parse(text) {
-                None => wrong.push(FieldError::new(
-                    field,
-                    "rfc3339",
-                    "must be RFC 3339, such as 2027-01-31T00:00:00Z",
-                )),
-                Some(at) if at <= now => {
-                    wrong.push(FieldError::new(field, "in_future", "must lie ahead"));
-                }
-                Some(at) => return Some(at),
-            }
-            None
-        });
+        let expires_at = moment("credential.expires_at", deposit.expires_at.as_deref(), &mut wrong);
         match (url, environment, kind) {
             (Some(url), Some(environment), Some(kind)) if wrong.is_empty() => {
                 Ok(Checked { url, environment, kind, expires_at })
@@ -131,7 +129,24 @@ impl Vault {
     }
 }
 
-fn check_text(field: &str, text: &str, max_bytes: usize, wrong: &mut Vec<FieldError>) {
+pub(super) fn moment(field: &str, text: Option<&str>, wrong: &mut Vec<FieldError>) -> Option<Moment> {
+    let read = text.map(Moment::parse)?;
+    if read.is_none() {
+        let rule = "must be RFC 3339, such as 2027-01-31T00:00:00Z";
+        wrong.push(FieldError::new(field, "rfc3339", rule));
+    }
+    read
+}
+
+/// Asked only once it is known that the request is no repeat: the first one may have been in time.
+pub(super) fn lies_ahead(field: &str, expires_at: Option<Moment>, now: Moment) -> Result<(), FieldError> {
+    match expires_at {
+        Some(at) if at <= now => Err(FieldError::new(field, "in_future", "must lie ahead")),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn check_text(field: &str, text: &str, max_bytes: usize, wrong: &mut Vec<FieldError>) {
     if text.is_empty() {
         wrong.push(FieldError::new(field, "not_empty", "must not be empty"));
     } else if text.len() > max_bytes {

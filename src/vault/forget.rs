@@ -23,11 +23,17 @@ impl Vault {
                 Ok(tx.append(&event)?)
             })
             .await?;
-        self.gates.close_behind(&id).await;
+        self.bury(&id).await;
+        Ok(())
+    }
+
+    /// Waits until every loan of a credential that is gone now has been answered, and takes its
+    /// ciphertext out of the log too.
+    pub(super) async fn bury(&self, id: &ConnectionId) {
+        self.gates.close_behind(id).await;
         // The row is gone either way; what stays in the log until the next checkpoint is sealed.
         if let Err(error) = self.store.scrub(DEADLINE).await {
             tracing::warn!(%error, "deleted bytes stay in the write-ahead log until the next checkpoint");
         }
-        Ok(())
     }
 }

@@ -1,5 +1,5 @@
-//! A loan that is on its way out holds its connection's gate open; a forget answers only when it
-//! could close it. So no loan is answered after the forget was.
+//! A loan that is on its way out holds its connection's gate open; a forget or a replace answers only
+//! when it could close it. So no loan of what is gone is answered after that.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ impl Gates {
         Self { gates: (0..GATES).map(|_| Arc::default()).collect(), hashing: RandomState::new() }
     }
 
-    /// Waits while a forget of this connection is closing, then passes.
+    /// Waits while the gate of this connection is being closed, then passes.
     pub(super) async fn pass(&self, id: &ConnectionId) -> Passage {
         Passage { _open: self.gate(id).read_owned().await }
     }

@@ -4,9 +4,9 @@ use crate::access::Action;
 use crate::audit::{Actor, AuditEvent, Outcome, Subject};
 use crate::error::{Error, FieldError};
 use crate::ids::LeaseId;
-use crate::store::EndLease;
+use crate::store::{EndLease, Repeat};
 use crate::vault::deposit::one_of;
-use crate::vault::{DEADLINE, Vault};
+use crate::vault::{DEADLINE, Vault, repeat};
 
 /// How the loan went, as it was sent.
 pub struct GiveBack {
@@ -20,7 +20,13 @@ const OUTCOMES: &[&str] = &["ok", "failed", "auth_failed"];
 
 impl Vault {
     /// Ends the lease. Its connection shows `auth_failed` when Odoo refused the credential.
-    pub async fn give_back(&self, actor: &Actor, id: LeaseId, given: GiveBack) -> Result<(), Error> {
+    pub async fn give_back(
+        &self,
+        actor: &Actor,
+        id: LeaseId,
+        given: GiveBack,
+        again: Option<Repeat>,
+    ) -> Result<(), Error> {
         let scope = self.allow(actor, Action::ReturnLease).await?;
         let mut wrong = Vec::new();
         let outcome = one_of("outcome", &given.outcome, OUTCOMES, &mut wrong);
@@ -35,11 +41,14 @@ impl Vault {
         let actor = actor.clone();
         self.store
             .run("give back", scope, DEADLINE, move |tx| {
-                let lease = tx.find_lease(&id)?.ok_or(Error::NotFound)?;
+                if repeat::find(tx, &actor, again.as_ref(), at)?.is_some() {
+                    return Ok(());
+                }
+                let lease = tx.find_lease(&id, at)?.ok_or(Error::NotFound)?;
                 if &lease.client != actor.caller.client() {
                     return Err(Error::NotHolder);
                 }
-                if !lease.is_open(at) {
+                if !lease.is_open {
                     return Err(Error::LeaseEnded);
                 }
                 tx.end_lease(&lease, &EndLease { outcome, records, at })?;
@@ -49,7 +58,8 @@ impl Vault {
                     "auth_failed" => Outcome::DoneWith("auth_failed"),
                     _ => Outcome::DoneWith("failed"),
                 };
-                Ok(tx.append(&AuditEvent::of(&actor, Action::ReturnLease, subject, how, at)?)?)
+                tx.append(&AuditEvent::of(&actor, Action::ReturnLease, subject, how, at)?)?;
+                repeat::keep_lease(tx, &actor, again.as_ref(), &lease, at)
             })
             .await
     }

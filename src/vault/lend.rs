@@ -1,16 +1,17 @@
 //! Lend a credential: ask the store, whose answer is on record before it comes back; then open what
 //! was granted, for this request alone.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::access::Action;
+use crate::access::{Action, UserScope};
 use crate::audit::Actor;
 use crate::clock::Moment;
 use crate::error::{Error, FieldError};
 use crate::ids::{ConnectionId, LeaseId, Revision, RunId};
-use crate::seal::Binding;
+use crate::seal::{Binding, Keyring};
 use crate::secret::Secret;
-use crate::store::{LendAsk, Proof};
+use crate::store::{LendAsk, Proof, Repeat, SealedCredential};
 use crate::vault::deposit::one_of;
 use crate::vault::gate::Passage;
 use crate::vault::{LEND_DEADLINE, Vault};
@@ -55,20 +56,16 @@ pub struct Loan {
 
 impl Vault {
     /// Lends the caller's own connection `id`. The loan is on record when this answers.
-    pub async fn lend(&self, actor: &Actor, id: ConnectionId, lend: Lend) -> Result<Loan, Error> {
+    pub async fn lend(
+        &self,
+        actor: &Actor,
+        id: ConnectionId,
+        lend: Lend,
+        repeat: Option<Repeat>,
+    ) -> Result<Loan, Error> {
         let scope = self.allow_user(actor, Action::Lend).await?;
         let (purpose, ttl, run) = check(&lend)?;
         let at = self.clock.now();
-        let proof = {
-            let (keyring, scope, id) = (self.keyring.clone(), scope.clone(), id.clone());
-            let proof: Proof = Box::new(move |row| {
-                let (url, database, username) = &row.address;
-                let address = (url.as_str(), database.as_str(), username.as_str());
-                let binding = Binding::credential(&scope, &id, row.revision, &row.kind, address);
-                keyring.prove(&binding, &row.sealed)
-            });
-            proof
-        };
         let ask = LendAsk {
             actor: actor.clone(),
             scope: scope.clone(),
@@ -79,7 +76,8 @@ impl Vault {
             kinds: actor.caller.lends(),
             lease: LeaseId::new(at)?,
             at,
-            proof,
+            proof: proof(&self.keyring, &scope, &id),
+            repeat,
         };
         let granting = async {
             let passage = self.gates.pass(&id).await;
@@ -93,18 +91,18 @@ impl Vault {
             .ok_or_else(|| Error::Unavailable("an ask was not answered".into()))?
             .map_err(|refused| Error::of_lend(refused, at))?;
 
-        let (url, database, username) = &row.address;
-        let binding = Binding::credential(&scope, &id, row.revision, &row.kind, (url, database, username));
+        let credential = row.credential;
+        let binding = binding(&scope, &id, &credential);
         // The store proved that it opens; if it does not now, nothing is sent all the same.
-        let secret = self.keyring.open(&binding, &row.sealed).map_err(|_| Error::DoesNotOpen)?;
+        let secret = self.keyring.open(&binding, &credential.sealed).map_err(|_| Error::DoesNotOpen)?;
         Ok(Loan {
             lease: row.lease,
             expires_at: row.expires_at,
             fence: row.fence,
             connection: id,
-            address: row.address,
-            kind: row.kind,
-            revision: row.revision,
+            address: credential.address,
+            kind: credential.kind,
+            revision: credential.revision,
             secret,
             models: self.models.clone(),
             passage,
@@ -115,14 +113,30 @@ impl Vault {
 fn check(lend: &Lend) -> Result<(&'static str, Duration, Option<RunId>), Error> {
     let mut wrong = Vec::new();
     let purpose = one_of("purpose", &lend.purpose, PURPOSES, &mut wrong);
-    let ttl = lend.ttl_seconds.unwrap_or(DEFAULT_TTL_SECONDS);
-    if !TTL_SECONDS.contains(&ttl) {
-        wrong.push(FieldError::new("ttl_seconds", "range", "must be from 60 to 900"));
-    }
+    let ttl = check_ttl(lend.ttl_seconds, &mut wrong);
     let run = lend.run_id.as_deref().map(RunId::parse).transpose();
     let run = run.map_err(|refused| wrong.push(FieldError::of_id("run_id", refused))).ok().flatten();
     match purpose {
-        Some(purpose) if wrong.is_empty() => Ok((purpose, Duration::from_secs(ttl), run)),
+        Some(purpose) if wrong.is_empty() => Ok((purpose, ttl, run)),
         _ => Err(Error::Invalid(wrong)),
     }
+}
+
+pub(super) fn check_ttl(seconds: Option<u64>, wrong: &mut Vec<FieldError>) -> Duration {
+    let seconds = seconds.unwrap_or(DEFAULT_TTL_SECONDS);
+    if !TTL_SECONDS.contains(&seconds) {
+        wrong.push(FieldError::new("ttl_seconds", "range", "must be from 60 to 900"));
+    }
+    Duration::from_secs(seconds)
+}
+
+/// Whether a credential of `owner`'s connection `id` opens where it lies.
+pub(super) fn proof(keyring: &Arc<Keyring>, owner: &UserScope, id: &ConnectionId) -> Proof {
+    let (keyring, owner, id) = (keyring.clone(), owner.clone(), id.clone());
+    Box::new(move |credential| keyring.prove(&binding(&owner, &id, credential), &credential.sealed))
+}
+
+fn binding<'a>(owner: &'a UserScope, id: &'a ConnectionId, lies: &'a SealedCredential) -> Binding<'a> {
+    let (url, database, username) = &lies.address;
+    Binding::credential(owner, id, lies.revision, &lies.kind, (url, database, username))
 }

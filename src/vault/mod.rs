@@ -6,7 +6,11 @@ mod forget;
 mod gate;
 mod give_back;
 mod lend;
+mod renew;
+mod repeat;
+mod replace;
 mod trail;
+mod update;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,12 +23,15 @@ use crate::error::Error;
 use crate::seal::Keyring;
 use crate::store::Store;
 
-pub use crate::store::{StoredConnection, StoredEvent, StoredLease};
+pub use crate::store::{Repeat, StoredConnection, StoredEvent, StoredLease};
 pub use browse::Page;
 pub use deposit::Deposit;
 pub use gate::Passage;
 pub use give_back::GiveBack;
 pub use lend::{Lend, Loan};
+pub use renew::Renew;
+pub use replace::Replace;
+pub use update::Update;
 
 /// Within this a lend is answered, with a secret, a refusal or a 503: of the 250 ms that are promised,
 /// what is left for reading and writing.

@@ -20,6 +20,7 @@ fn a_connection_is_deposited_shown_listed_and_forgotten() {
         "state": "active",
         "credential": {"kind": "api_key", "revision": 1, "key_id": "k1",
                        "expires_at": "2027-01-31T00:00:00.000000Z"},
+        "sync_interval_seconds": null,
         "created_at": "2026-11-24T12:00:00.000000Z", "updated_at": "2026-11-24T12:00:00.000000Z",
         "last_lent_at": null});
     assert_eq!(made.json, expected);
@@ -124,6 +125,7 @@ fn bad_input_names_the_field_and_the_rule_and_never_the_value() {
         (with("/credential/expires_at", json!("tomorrow")), "credential.expires_at rfc3339"),
         (with("/credential/expires_at", json!("2026-11-24T12:00:00Z")), "credential.expires_at in_future"),
         (with("/credential", json!(planted)), "credential type"),
+        (with("/credential", json!(["password", planted, null])), "credential type"),
         (without("url"), "url required"),
         (without("credential"), "credential required"),
         (json!([planted]), "body type"),
@@ -180,8 +182,11 @@ fn malformed_ids_are_named_and_foreign_ones_are_like_none() {
     let backend = vault.token("acme", "ada", "backend");
     let worker = vault.token("acme", "ada", "worker");
     let sync = json!({"purpose": "sync"});
-    let calls: [(&str, &str, &str, Option<&Value>); 3] = [
+    let (label, new) = (json!({"label": "x"}), json!({"secret": "x"}));
+    let calls: [(&str, &str, &str, Option<&Value>); 5] = [
         ("GET", "", &backend, None),
+        ("PATCH", "", &backend, Some(&label)),
+        ("PUT", "/credential", &backend, Some(&new)),
         ("DELETE", "", &backend, None),
         ("POST", "/leases", &worker, Some(&sync)),
     ];
@@ -201,9 +206,13 @@ fn malformed_ids_are_named_and_foreign_ones_are_like_none() {
             assert_eq!((answer.status, answer.errors()), (422, vec!["id id_format".into()]), "{wrong}");
         }
     }
-    let return_it = json!({"outcome": "ok"});
-    let answer = vault.call("POST", "/v1/leases/nope/return", &worker, Some(&return_it));
-    assert_eq!(answer.errors(), ["id id_format"]);
+    let (back, renew) = (json!({"outcome": "ok"}), json!({}));
+    for (method, end, body) in
+        [("POST", "/return", Some(&back)), ("POST", "/renew", Some(&renew)), ("GET", "", None)]
+    {
+        let answer = vault.call(method, &format!("/v1/leases/nope{end}"), &worker, body);
+        assert_eq!((answer.status, answer.errors()), (422, vec!["id id_format".into()]), "{method}{end}");
+    }
     assert_eq!(
         vault
             .call("GET", &format!("/v1/connections/{theirs}"), &vault.token("other", "eve", "backend"), None)
@@ -255,15 +264,24 @@ fn each_role_does_what_the_policy_grants_and_a_refusal_is_on_record() {
     let lend = format!("/v1/connections/{id}/leases");
     let show = format!("/v1/connections/{id}");
     let give_back = format!("/v1/leases/{lease}/return");
+    let (credential, show_lease) = (format!("{show}/credential"), format!("/v1/leases/{lease}"));
+    let renew = format!("{show_lease}/renew");
+    let (label, environment, new) =
+        (json!({"label": "x"}), json!({"environment": "staging"}), json!({"secret": "s2"}));
+    let for_longer = json!({});
     // method, path, body, the roles that may (of ada of acme), and its name in the trail
     type Row<'a> = (&'a str, &'a str, Option<&'a Value>, &'a [&'a str], &'a str);
     let table: Vec<Row> = vec![
         ("GET", "/v1/connections", None, &["backend", "owner"], "connection.list"),
         ("GET", &show, None, &["backend", "owner"], "connection.show"),
         ("POST", "/v1/connections", Some(&extra), &["backend", "owner"], "connection.deposit"),
+        ("PATCH", &show, Some(&label), &["backend", "owner"], "connection.update"),
         ("POST", &lend, Some(&other), &["worker"], "lease.lend"),
         ("GET", "/v1/leases", None, &["worker", "owner"], "lease.list"),
+        ("GET", &show_lease, None, &["worker", "owner"], "lease.show"),
+        ("POST", &renew, Some(&for_longer), &["worker"], "lease.renew"),
         ("POST", &give_back, Some(&back), &["worker"], "lease.return"),
+        ("PUT", &credential, Some(&new), &["backend", "owner"], "connection.replace"),
         ("GET", "/v1/audit/events", None, &["owner", "auditor"], "audit.read"),
         ("DELETE", &show, None, &["backend", "owner"], "connection.forget"),
     ];
@@ -282,6 +300,13 @@ fn each_role_does_what_the_policy_grants_and_a_refusal_is_on_record() {
             assert_eq!(refusals[0]["event"]["request_id"], answer.json["request_id"]);
         }
     }
+    // a backend may update, but not this
+    let refused = vault.call("PATCH", &show, &vault.token("acme", "ada", "backend"), Some(&environment));
+    assert_eq!((refused.status, refused.problem().as_str()), (403, "forbidden"));
+    let trail = vault.trail("acme");
+    let last = trail.iter().rev().find(|e| e["event"]["action"] != "token.issue").unwrap();
+    assert_eq!(last["event"]["action"], "connection.environment");
+    assert_eq!(last["event"]["outcome"], "refused");
     for (method, path, body, may, action) in &table {
         let answer = vault.call(method, path, &vault.token("acme", "ada", may[0]), *body);
         assert!((200..300).contains(&answer.status), "{action} {}", answer.body);

@@ -28,7 +28,8 @@ fn a_loan_carries_the_secret_once_and_for_minutes() {
         open.json,
         json!({"items": [{"id": lease, "connection_id": id, "client_id": "svc", "purpose": "sync",
             "run_id": null, "revision": 1, "fence": 1, "lent_at": "2026-11-24T12:00:00.000000Z",
-            "expires_at": "2026-11-24T12:01:00.000000Z"}], "next_cursor": null})
+            "expires_at": "2026-11-24T12:01:00.000000Z", "state": "open", "ended_at": null,
+            "outcome": null}], "next_cursor": null})
     );
     vault.clock.advance(Duration::from_secs(60));
     assert_eq!(vault.call("GET", "/v1/leases", &worker, None).json["items"], json!([]));
@@ -48,6 +49,7 @@ fn a_wish_out_of_range_names_its_rule() {
         (json!({"purpose": "sync", "ttl_seconds": "60"}), "ttl_seconds type"),
         (json!({"purpose": "theft"}), "purpose one_of"),
         (json!({}), "purpose required"),
+        (json!(["sync", 60, null]), "body type"),
         (json!({"purpose": "sync", "run_id": ""}), "run_id not_empty"),
         (json!({"purpose": "sync", "run_id": "x".repeat(129)}), "run_id max_bytes"),
         (json!({"purpose": "sync", "user": "eve"}), "user unknown_field"),

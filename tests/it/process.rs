@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::harness::{Process, call, deposit, everything_under, pawl, sql_on};
+use crate::harness::{Process, call, deposit, everything_under, pawl, raw, sql_on};
 
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -68,6 +68,45 @@ fn what_was_acknowledged_outlives_a_kill() {
             0 => assert_eq!(loan.status, 404),
             _ => assert_eq!(loan.json["credential"]["secret"], format!("secret {n}")),
         }
+    }
+}
+
+/// Killed while a credential is being replaced, and asked again with the same key: done once, whichever
+/// side of the commit the kill fell on.
+#[test]
+fn a_change_that_a_kill_cut_off_is_done_once_by_its_repeat() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut process = Process::serve(dir.path(), &[]);
+    let token = |role: &str| {
+        let args = ["token", "issue", "--org", "o", "--user", "u", "--role", role, "--ttl", "5m"];
+        run(dir.path(), &[], &args).1.trim().to_owned()
+    };
+    let (backend, worker) = (token("backend"), token("worker"));
+    let id =
+        call(&process.url, "POST", "/v1/connections", &backend, Some(&deposit("bot", "secret 1"))).text("id");
+    let path = format!("/v1/connections/{id}/credential");
+    for revision in 2..8 {
+        let body = json!({"secret": format!("secret {revision}")}).to_string();
+        let head = format!(
+            "Authorization: Bearer {backend}\r\nContent-Type: application/json\r\nIdempotency-Key: {revision}\r\n"
+        );
+        let mut stream = TcpStream::connect(process.url.strip_prefix("http://").unwrap()).unwrap();
+        let length = body.len();
+        let request =
+            format!("PUT {path} HTTP/1.1\r\nHost: p\r\nContent-Length: {length}\r\n{head}\r\n{body}");
+        stream.write_all(request.as_bytes()).unwrap();
+        if revision % 2 == 0 {
+            // it has begun to answer: the change is durable
+            assert_eq!(stream.peek(&mut [0]).unwrap(), 1);
+        }
+        drop(process);
+        process = Process::serve(dir.path(), &[]);
+        let again = raw(&process.url, "PUT", &path, &head, body.as_bytes());
+        assert_eq!(again.status, 200, "{}", again.body);
+        assert_eq!(again.json["credential"]["revision"], revision);
+        let lend = format!("/v1/connections/{id}/leases");
+        let loan = call(&process.url, "POST", &lend, &worker, Some(&json!({"purpose": "other"})));
+        assert_eq!(loan.json["credential"]["secret"], format!("secret {revision}"));
     }
 }
 

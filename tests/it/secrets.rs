@@ -7,6 +7,7 @@ use crate::harness::{Process, call, deposit, everything_under, holds, pawl, raw,
 
 const PASSWORD: &str = "planted-PASSWORD-5hT9";
 const API_KEY: &str = "planted0APIKEY0deadbeef0deadbeef";
+const NEXT: &str = "planted-NEXT-3vB6";
 const REFUSED: &str = "planted-REFUSED-8wQ2";
 
 fn token(dir: &std::path::Path, role: &str) -> String {
@@ -60,7 +61,7 @@ fn nothing_secret_is_written_said_or_kept() {
         said.borrow_mut().push(format!("{}\n{}", answer.head, answer.body));
     }
 
-    // the only two answers that may hold one
+    // the only answers that may hold one
     let lend = |id: &str| {
         let path = format!("/v1/connections/{id}/leases");
         call(&url, "POST", &path, &worker, Some(&json!({"purpose": "sync", "run_id": "r"})))
@@ -73,7 +74,24 @@ fn nothing_secret_is_written_said_or_kept() {
     let back = format!("/v1/leases/{}/return", loan.text("id"));
     say("POST", &back, &worker, Some(json!({"outcome": REFUSED})));
     say("POST", &back, &worker, Some(json!({"outcome": "ok"})));
+    let old = sealed_of(dir.path(), &id);
+    let put = format!("/v1/connections/{id}/credential");
+    let keyed = format!("{head}Idempotency-Key: k\r\n");
+    for body in [json!({"secret": NEXT}), json!({"secret": NEXT}), json!({"secret": REFUSED})] {
+        let answer = raw(&url, "PUT", &put, &keyed, body.to_string().as_bytes());
+        said.borrow_mut().push(format!("{}\n{}", answer.head, answer.body));
+    }
+    say("PUT", &put, &backend, Some(json!({"secret": [REFUSED]})));
+    say("PUT", &put, &backend, Some(json!({"secret": "", "expires_at": REFUSED})));
+    say("PATCH", &format!("/v1/connections/{id}"), &backend, Some(json!({"environment": REFUSED})));
     let sealed = sealed_of(dir.path(), &id);
+    assert_ne!(old, sealed);
+    // replaced, the old ciphertext is overwritten, in the file and in the write-ahead log
+    for (path, bytes) in everything_under(&dir.path().join("pawl-data")) {
+        assert!(!holds(&bytes, &old), "replaced, and in {}", path.display());
+    }
+    let next = lend(&id);
+    assert_eq!(next.json["credential"]["secret"], NEXT);
 
     // a row that does not open, and one that is damaged
     let database = dir.path().join("pawl-data/pawl.db");
@@ -88,7 +106,7 @@ fn nothing_secret_is_written_said_or_kept() {
     let master = master["keys"]["k1"].as_str().unwrap().to_owned();
     let log = std::fs::read(dir.path().join("log")).unwrap();
     assert!(holds(&log, "does-not-open"), "the log was written to where it is searched");
-    for secret in [PASSWORD, API_KEY, REFUSED, &master, &backend, &worker, &owner] {
+    for secret in [PASSWORD, API_KEY, NEXT, REFUSED, &master, &backend, &worker, &owner] {
         assert!(!holds(&log, secret), "{secret} in the log");
         assert!(said.borrow().iter().all(|answer| !answer.contains(secret)), "{secret} in an answer");
     }
@@ -102,17 +120,17 @@ fn nothing_secret_is_written_said_or_kept() {
             }
         }
     };
-    kept("while kept", &[PASSWORD, API_KEY, REFUSED, &master, &backend, &worker, &owner]);
+    kept("while kept", &[PASSWORD, API_KEY, NEXT, REFUSED, &master, &backend, &worker, &owner]);
 
     for id in [&id, &second] {
         assert_eq!(say("DELETE", &format!("/v1/connections/{id}"), &backend, None).status, 204);
     }
     // forgotten, the ciphertext is overwritten too, in the file and in the write-ahead log
-    kept("forgotten", &[PASSWORD, API_KEY, REFUSED, &master, &sealed]);
+    kept("forgotten", &[PASSWORD, API_KEY, NEXT, REFUSED, &master, &sealed]);
     process.signal(rustix::process::Signal::TERM);
     let rest = process.rest();
     assert_eq!(rest, "");
-    kept("stopped", &[PASSWORD, API_KEY, REFUSED, &master, &sealed]);
+    kept("stopped", &[PASSWORD, API_KEY, NEXT, REFUSED, &master, &sealed]);
 }
 
 fn sealed_of(dir: &std::path::Path, id: &str) -> String {

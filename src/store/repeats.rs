@@ -1,0 +1,144 @@
+//! What a caller's Idempotency-Key was used for: written with the change that it named, found by the
+//! request that comes again, blanked when the connection is forgotten. Nothing in it is secret.
+
+use std::time::Duration;
+
+use diesel::prelude::*;
+
+use crate::access::Caller;
+use crate::clock::Moment;
+use crate::ids::{ConnectionId, IdempotencyKey, LeaseId, OrgId, UserId};
+use crate::seal::Mark;
+use crate::store::db::Db;
+use crate::store::error::StoreError;
+use crate::store::schema::idempotency_keys;
+use crate::store::tx::Tx;
+
+/// How long a key is kept.
+const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A request that may come again: the name that its client gave it, and what tells it from others.
+pub struct Repeat {
+    /// The client's name for it.
+    pub key: IdempotencyKey,
+    /// Its marks under the keys held, the one that seals first.
+    pub marks: Vec<Mark>,
+}
+
+/// What a key was used for before.
+pub enum Earlier {
+    /// For this same request.
+    Same(Kept),
+    /// For another.
+    Other,
+}
+
+/// What is kept of the first answer.
+pub struct Kept {
+    /// The lease that it was about.
+    pub lease: Option<LeaseId>,
+    /// The answer itself, without any secret.
+    pub answer: Option<String>,
+}
+
+/// What a change was about, and what a repeat of it is to be answered.
+pub struct First<'a> {
+    /// The connection.
+    pub connection: &'a ConnectionId,
+    /// Whose it is.
+    pub user: &'a UserId,
+    /// The lease.
+    pub lease: Option<&'a LeaseId>,
+    /// The answer, without any secret.
+    pub answer: Option<String>,
+    /// Now.
+    pub at: Moment,
+}
+
+impl Tx<'_> {
+    /// What `caller` used the key for within the last 24 hours.
+    pub fn find_earlier(
+        &mut self,
+        caller: &Caller,
+        repeat: &Repeat,
+        at: Moment,
+    ) -> Result<Option<Earlier>, StoreError> {
+        find(self.db, caller, repeat, at)
+    }
+
+    /// Keeps what `caller` used the key for, and throws away what the org's keys were used for more than
+    /// 24 hours ago.
+    pub fn keep(&mut self, caller: &Caller, repeat: &Repeat, first: &First) -> Result<(), StoreError> {
+        keep(self.db, caller, repeat, first)
+    }
+}
+
+type KeptColumns = (String, Vec<u8>, Option<String>, Option<String>);
+
+pub(super) fn find(
+    db: &mut Db,
+    caller: &Caller,
+    repeat: &Repeat,
+    at: Moment,
+) -> Result<Option<Earlier>, StoreError> {
+    let found: Option<KeptColumns> = idempotency_keys::table
+        .filter(idempotency_keys::org_id.eq(caller.org().as_str()))
+        .filter(idempotency_keys::caller_id.eq(caller.user().as_str()))
+        .filter(idempotency_keys::client_id.eq(caller.client().as_str()))
+        .filter(idempotency_keys::idempotency_key.eq(repeat.key.as_str()))
+        .filter(idempotency_keys::kept_until.gt(at.micros()))
+        .select((
+            idempotency_keys::key_id,
+            idempotency_keys::mark,
+            idempotency_keys::lease_id,
+            idempotency_keys::answer,
+        ))
+        .first(db)
+        .optional()?;
+    let Some((key_id, kept, lease, answer)) = found else { return Ok(None) };
+    if !repeat.marks.iter().any(|mark| mark.is(&key_id, &kept)) {
+        return Ok(Some(Earlier::Other));
+    }
+    let lease = lease.map(|lease| LeaseId::parse(&lease)).transpose();
+    let lease = lease.map_err(|_| StoreError::Damaged("idempotency_keys"))?;
+    Ok(Some(Earlier::Same(Kept { lease, answer })))
+}
+
+pub(super) fn keep(db: &mut Db, caller: &Caller, repeat: &Repeat, first: &First) -> Result<(), StoreError> {
+    let org = caller.org().as_str();
+    let mark = repeat.marks.first().ok_or(StoreError::Unavailable("no key marks the request"))?;
+    diesel::delete(
+        idempotency_keys::table
+            .filter(idempotency_keys::org_id.eq(org))
+            .filter(idempotency_keys::kept_until.le(first.at.micros())),
+    )
+    .execute(db)?;
+    diesel::insert_into(idempotency_keys::table)
+        .values((
+            idempotency_keys::org_id.eq(org),
+            idempotency_keys::caller_id.eq(caller.user().as_str()),
+            idempotency_keys::client_id.eq(caller.client().as_str()),
+            idempotency_keys::idempotency_key.eq(repeat.key.as_str()),
+            idempotency_keys::key_id.eq(mark.key_id().as_str()),
+            idempotency_keys::mark.eq(mark.to_bytes()),
+            idempotency_keys::user_id.eq(first.user.as_str()),
+            idempotency_keys::connection_id.eq(first.connection.as_str()),
+            idempotency_keys::lease_id.eq(first.lease.map(LeaseId::as_str)),
+            idempotency_keys::answer.eq(first.answer.as_deref()),
+            idempotency_keys::kept_until.eq(first.at.after(KEPT).micros()),
+        ))
+        .execute(db)?;
+    Ok(())
+}
+
+/// Leaves nothing of a forgotten connection but that the keys were used.
+pub(super) fn blank(db: &mut Db, org: &OrgId, connection: &ConnectionId) -> Result<(), StoreError> {
+    diesel::update(
+        idempotency_keys::table
+            .filter(idempotency_keys::org_id.eq(org.as_str()))
+            .filter(idempotency_keys::connection_id.eq(connection.as_str())),
+    )
+    .set(idempotency_keys::answer.eq(None::<String>))
+    .execute(db)?;
+    Ok(())
+}

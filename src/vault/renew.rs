@@ -1,0 +1,91 @@
+//! Let a lease last longer. Everything that was true when it was lent has to be true now.
+
+use std::sync::Arc;
+
+use crate::access::{Action, UserScope};
+use crate::audit::{Actor, AuditEvent, Outcome, Subject};
+use crate::error::Error;
+use crate::ids::LeaseId;
+use crate::seal::Keyring;
+use crate::store::{LendRefused, Repeat, StoreError, StoredLease, Tx};
+use crate::vault::lend::{check_ttl, proof};
+use crate::vault::{DEADLINE, Vault, repeat};
+
+/// For how long from now, as it was sent.
+pub struct Renew {
+    /// 60 to 900 seconds, 300 when absent.
+    pub ttl_seconds: Option<u64>,
+}
+
+impl Vault {
+    /// Lets the lease end no earlier than the time asked for from now; never earlier than it would have.
+    /// Its holder alone can, while it is open and its credential is the one that was lent.
+    pub async fn renew(
+        &self,
+        actor: &Actor,
+        id: LeaseId,
+        renew: Renew,
+        again: Option<Repeat>,
+    ) -> Result<StoredLease, Error> {
+        let scope = self.allow_user(actor, Action::RenewLease).await?;
+        let mut wrong = Vec::new();
+        let ttl = check_ttl(renew.ttl_seconds, &mut wrong);
+        if !wrong.is_empty() {
+            return Err(Error::Invalid(wrong));
+        }
+        let at = self.clock.now();
+        let (keyring, actor, owner) = (self.keyring.clone(), actor.clone(), scope.clone());
+        let renew = move |tx: &mut Tx| {
+            let came_before = repeat::find(tx, &actor, again.as_ref(), at)?.is_some();
+            let lease = tx.find_lease(&id, at)?;
+            let connection = lease.as_ref().map(|lease| lease.connection.clone());
+            let answer = match lease {
+                None => Err(LendRefused::NotFound),
+                Some(lease) => hold_against(tx, &actor, &owner, &keyring, lease)?,
+            };
+            let outcome = match &answer {
+                Ok(_) => Outcome::Done,
+                Err(refused) => Outcome::Refused(refused.cause()),
+            };
+            let subject = Subject { connection: connection.as_ref(), lease: Some(&id) };
+            tx.append(&AuditEvent::of(&actor, Action::RenewLease, subject, outcome, at)?)?;
+            let Ok(mut lease) = answer else { return Ok(answer) };
+            if !came_before {
+                lease.expires_at = lease.expires_at.max(at.after(ttl));
+                tx.extend_lease(&lease)?;
+                repeat::keep_lease(tx, &actor, again.as_ref(), &lease, at)?;
+            }
+            Ok::<_, Error>(Ok(lease))
+        };
+        let renewed = self.store.run("renew", scope.into(), DEADLINE, renew).await?;
+        renewed.map_err(|refused| Error::of_lend(refused, at))
+    }
+}
+
+/// The lease, if it might be lent as it is today.
+fn hold_against(
+    tx: &mut Tx,
+    actor: &Actor,
+    owner: &UserScope,
+    keyring: &Arc<Keyring>,
+    lease: StoredLease,
+) -> Result<Result<StoredLease, LendRefused>, StoreError> {
+    if &lease.client != actor.caller.client() {
+        return Ok(Err(LendRefused::NotHolder));
+    }
+    if !lease.is_open || tx.is_succeeded(&lease)? {
+        return Ok(Err(LendRefused::LeaseEnded));
+    }
+    let opens = proof(keyring, owner, &lease.connection);
+    let credential = match tx.find_sealed(owner, &lease.connection, &opens)? {
+        Ok(credential) => credential,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    if !actor.caller.lends().contains(&credential.kind) {
+        return Ok(Err(LendRefused::KindNotAllowed));
+    }
+    if credential.revision != lease.revision {
+        return Ok(Err(LendRefused::CredentialReplaced));
+    }
+    Ok(Ok(lease))
+}

@@ -1,0 +1,75 @@
+//! A request that comes again under the same Idempotency-Key gets the first one's result and changes
+//! nothing. What is kept for it is written in the transaction of the change itself, so there is no
+//! moment at which one is durable and the other is not.
+
+use crate::access::Caller;
+use crate::audit::Actor;
+use crate::clock::Moment;
+use crate::error::Error;
+use crate::ids::IdempotencyKey;
+use crate::store::{Earlier, First, Kept, Repeat, StoredConnection, StoredLease, Tx};
+use crate::vault::Vault;
+
+impl Vault {
+    /// The request of `caller` that they named `key`: method, path and body, by which it is recognized.
+    pub fn recognize(
+        &self,
+        caller: &Caller,
+        key: IdempotencyKey,
+        (method, path, body): (&str, &str, &[u8]),
+    ) -> Repeat {
+        let who = [caller.org().as_str(), caller.user().as_str(), caller.client().as_str(), key.as_str()];
+        let [org, user, client, name] = who.map(str::as_bytes);
+        let marks = self.keyring.marks(&[org, user, client, name, method.as_bytes(), path.as_bytes(), body]);
+        Repeat { key, marks }
+    }
+}
+
+/// What is kept of the first answer, if this request came before.
+pub(super) fn find(
+    tx: &mut Tx,
+    actor: &Actor,
+    repeat: Option<&Repeat>,
+    at: Moment,
+) -> Result<Option<Kept>, Error> {
+    let Some(repeat) = repeat else { return Ok(None) };
+    match tx.find_earlier(&actor.caller, repeat, at)? {
+        None => Ok(None),
+        Some(Earlier::Same(kept)) => Ok(Some(kept)),
+        Some(Earlier::Other) => Err(Error::KeyReused),
+    }
+}
+
+/// Keeps the connection as it is now: what a repeat is answered.
+pub(super) fn keep_connection(
+    tx: &mut Tx,
+    actor: &Actor,
+    repeat: Option<&Repeat>,
+    stored: &StoredConnection,
+    at: Moment,
+) -> Result<(), Error> {
+    let Some(repeat) = repeat else { return Ok(()) };
+    let answer = serde_json::to_string(stored).map_err(|_| Error::Damaged("connections"))?;
+    let first = First { connection: &stored.id, user: &stored.user, lease: None, answer: Some(answer), at };
+    Ok(tx.keep(&actor.caller, repeat, &first)?)
+}
+
+/// Keeps that something was done to the lease.
+pub(super) fn keep_lease(
+    tx: &mut Tx,
+    actor: &Actor,
+    repeat: Option<&Repeat>,
+    lease: &StoredLease,
+    at: Moment,
+) -> Result<(), Error> {
+    let Some(repeat) = repeat else { return Ok(()) };
+    let first =
+        First { connection: &lease.connection, user: &lease.user, lease: Some(&lease.id), answer: None, at };
+    Ok(tx.keep(&actor.caller, repeat, &first)?)
+}
+
+/// The connection as it was answered first; not found when it was forgotten since.
+pub(super) fn connection(kept: Kept) -> Result<StoredConnection, Error> {
+    let answer = kept.answer.ok_or(Error::NotFound)?;
+    serde_json::from_str(&answer).map_err(|_| Error::Damaged("idempotency_keys"))
+}

@@ -1,0 +1,90 @@
+//! Change what people call a connection, how often it is synced, and which environment it is. Where its
+//! credential may be sent never changes: another address is another deposit.
+
+use crate::access::Action;
+use crate::audit::{Actor, AuditEvent, Outcome, Subject};
+use crate::error::{Error, FieldError};
+use crate::ids::ConnectionId;
+use crate::store::StoredConnection;
+use crate::vault::deposit::{ENVIRONMENTS, MAX_LABEL_BYTES, check_text, one_of};
+use crate::vault::{DEADLINE, Vault};
+
+/// What is to change, as it was sent; what is not named stays.
+pub struct Update {
+    /// What people call it, or nothing any more.
+    pub label: Option<Option<String>>,
+    /// 60 to 604800, or nothing any more.
+    pub sync_interval_seconds: Option<Option<i64>>,
+    /// `production`, `staging` or `development`.
+    pub environment: Option<String>,
+}
+
+const SYNC_INTERVAL_SECONDS: std::ops::RangeInclusive<i64> = 60..=604_800;
+
+impl Vault {
+    /// Changes the connection. Its environment is for those to change who may do that too.
+    pub async fn update(
+        &self,
+        actor: &Actor,
+        id: ConnectionId,
+        update: Update,
+    ) -> Result<StoredConnection, Error> {
+        let mut scope = self.allow(actor, Action::UpdateConnection).await?;
+        if update.environment.is_some() {
+            scope = scope.narrower(self.allow(actor, Action::ChangeEnvironment).await?);
+        }
+        let environment = check(&update)?;
+        let at = self.clock.now();
+        let subject = Subject { connection: Some(&id), lease: None };
+        let mut events = Vec::new();
+        if update.label.is_some() || update.sync_interval_seconds.is_some() {
+            events.push(AuditEvent::of(actor, Action::UpdateConnection, subject, Outcome::Done, at)?);
+        }
+        if let Some(now) = environment {
+            let outcome = Outcome::DoneWith(now);
+            events.push(AuditEvent::of(actor, Action::ChangeEnvironment, subject, outcome, at)?);
+        }
+        self.store
+            .run("update", scope, DEADLINE, move |tx| {
+                let mut connection = tx.find_connection(&id)?.ok_or(Error::NotFound)?;
+                if let Some(label) = update.label {
+                    connection.label = label;
+                }
+                if let Some(interval) = update.sync_interval_seconds {
+                    connection.sync_interval_seconds = interval;
+                }
+                if let Some(environment) = environment {
+                    connection.environment = environment.to_owned();
+                }
+                connection.updated_at = at;
+                tx.update_connection(&connection)?;
+                for event in &events {
+                    tx.append(event)?;
+                }
+                Ok(connection)
+            })
+            .await
+    }
+}
+
+fn check(update: &Update) -> Result<Option<&'static str>, Error> {
+    let mut wrong = Vec::new();
+    if let Some(Some(label)) = &update.label {
+        check_text("label", label, MAX_LABEL_BYTES, &mut wrong);
+    }
+    if let Some(Some(seconds)) = update.sync_interval_seconds
+        && !SYNC_INTERVAL_SECONDS.contains(&seconds)
+    {
+        wrong.push(FieldError::new("sync_interval_seconds", "range", "must be from 60 to 604800"));
+    }
+    let environment = update.environment.as_deref();
+    let environment = environment.and_then(|text| one_of("environment", text, ENVIRONMENTS, &mut wrong));
+    if update.label.is_none() && update.sync_interval_seconds.is_none() && update.environment.is_none() {
+        wrong.push(FieldError::new(
+            "body",
+            "not_empty",
+            "must name label, sync_interval_seconds or environment",
+        ));
+    }
+    if wrong.is_empty() { Ok(environment) } else { Err(Error::Invalid(wrong)) }
+}
