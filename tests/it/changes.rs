@@ -35,7 +35,7 @@ fn watermark(scene: &Scene, model: &str) -> String {
 
 #[test]
 fn a_run_with_nothing_to_do_asks_little_and_changes_nothing() {
-    let scene = Scene::new(Company::sized(3, 1_200, 60), PASSWORD);
+    let scene = Scene::new(Company::sized(3, 1_100, 60), PASSWORD);
     run(&scene, &[]);
     scene.assert_same("books.db");
     let bytes = std::fs::read(scene.sink("books.db")).unwrap();
@@ -62,7 +62,7 @@ fn a_run_with_nothing_to_do_asks_little_and_changes_nothing() {
 
 #[test]
 fn what_changed_comes_home_whenever_it_became_visible() {
-    let scene = Scene::new(Company::sized(3, 1_200, 60), PASSWORD);
+    let scene = Scene::new(Company::sized(3, 1_100, 60), PASSWORD);
     run(&scene, &[]);
     let amount = |company: &mut Company, id: i64, at: i64, amount: f64| {
         company.begin(at);
@@ -177,7 +177,7 @@ fn what_no_time_tells_is_healed_by_a_full_run_and_once_a_day() {
 
 #[test]
 fn a_run_that_fails_moves_no_watermark() {
-    let scene = Scene::new(Company::sized(3, 1_200, 60), PASSWORD);
+    let scene = Scene::new(Company::sized(3, 1_100, 60), PASSWORD);
     run(&scene, &[]);
     let first = watermark(&scene, "account.move");
     let edit = |at: i64| {
@@ -214,7 +214,7 @@ fn a_run_that_fails_moves_no_watermark() {
 
 #[test]
 fn the_next_page_is_on_its_way_while_one_is_written() {
-    let scene = Scene::new(Company::sized(3, 2_300, 40), PASSWORD);
+    let scene = Scene::new(Company::sized(3, 1_100, 40), PASSWORD);
     run(&scene, &[]);
     let rows = "SELECT count(*) FROM account_move";
     scene.odoo.edit(|company| company.remove("account.move", 1));
@@ -231,7 +231,7 @@ fn the_next_page_is_on_its_way_while_one_is_written() {
         assert!(Instant::now() < patience, "the second page was not asked for");
         std::thread::yield_now();
     }
-    assert_eq!(number(&scene.sink("books.db"), rows), 2_300, "the first page is not written yet");
+    assert_eq!(number(&scene.sink("books.db"), rows), 1_100, "the first page is not written yet");
     other.batch_execute("ROLLBACK").unwrap();
     let mut said = String::new();
     worker.stderr.take().unwrap().read_to_string(&mut said).unwrap();

@@ -12,11 +12,12 @@ use crate::standin::PASSWORD;
 use crate::standin::company::Company;
 
 /// What a line should say, from what a row should hold.
-fn line(model: &str, id: i64, row: &[Json]) -> Json {
+fn line(model: &str, columns: &[(String, Kind)], id: i64, row: &[Json]) -> Json {
     let mut cells = row.iter();
     let mut next = || cells.next().unwrap().clone();
-    let fields: BTreeMap<String, Json> = columns(model)
-        .into_iter()
+    let fields: BTreeMap<String, Json> = columns
+        .iter()
+        .cloned()
         .map(|(name, kind)| {
             let (value, sort) = (next(), next());
             let value = match kind {
@@ -41,8 +42,8 @@ fn every_record_comes_out_once_and_every_time() {
     let company = scene.odoo.company();
     let mut wanted = Vec::new();
     for model in Readable::embedded().unwrap().model_names() {
-        let rows = expected(&model, &company);
-        wanted.extend(rows.iter().map(|(id, row)| line(&model, *id, row)));
+        let (rows, columns) = (expected(&model, &company), columns(&model));
+        wanted.extend(rows.iter().map(|(id, row)| line(&model, &columns, *id, row)));
     }
     for _ in 0..2 {
         let output = scene.command_to("jsonl:-", &[]).output().unwrap();

@@ -79,7 +79,7 @@ fn work(company: &mut Company, dice: &mut Dice, now: &mut i64) {
 
 /// `kills` of them, with a run to the end and a look after every few.
 fn rounds(seed: u64, kills: usize) {
-    let scene = Scene::new(Company::sized(seed, 1_400, 60), PASSWORD);
+    let scene = Scene::new(Company::sized(seed, 1_100, 60), PASSWORD);
     let (mut dice, mut now) = (Dice(0x9e37_79b9_7f4a_7c15 ^ seed), START);
     for kill in 1..=kills {
         let mut worker = scene.spawn("books.db");

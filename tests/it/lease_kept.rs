@@ -40,7 +40,7 @@ fn until(what: &str, mut is_true: impl FnMut() -> bool) {
 /// The worker's clock is a day ahead, so that its token tells it nothing.
 #[test]
 fn a_long_run_renews_its_lease() {
-    let scene = Scene::new(Company::sized(3, 2_300, 40), PASSWORD);
+    let scene = Scene::new(Company::sized(3, 1_100, 40), PASSWORD);
     let ahead = Clock::held(scene.vault.clock.now().after(Duration::from_secs(86_400)));
     let done = meanwhile(&scene, &ahead, |_| {
         let ends = || leases(&scene)[0]["expires_at"].as_str().unwrap().to_owned();
@@ -61,7 +61,7 @@ fn a_long_run_renews_its_lease() {
 #[test]
 fn a_run_stops_when_its_lease_is_over_and_writes_no_page_after() {
     for (what, verdict) in [("forgotten", Verdict::Failed), ("returned", Verdict::Later)] {
-        let scene = Scene::new(Company::sized(3, 2_300, 40), PASSWORD);
+        let scene = Scene::new(Company::sized(3, 1_100, 40), PASSWORD);
         let backend = scene.vault.token("acme", "ada", "backend");
         let connection = format!("/v1/connections/{}", scene.connection);
         let ended = meanwhile(&scene, &scene.vault.clock, |lease| {

@@ -199,24 +199,24 @@ pub fn expected(model: &str, company: &Company) -> BTreeMap<i64, Vec<Json>> {
         Some(of) => !entries.contains(&of[0].as_int().unwrap()),
         None => model != "account.move" || !entries.contains(&id),
     };
+    let columns = columns(model);
     let row = |record: &Record| {
-        let cells =
-            columns(model).into_iter().flat_map(|(name, kind)| match (kind, &record[name.as_str()]) {
-                (Kind::Boolean, Value::Bool(yes)) => vec![json!(i64::from(*yes)), json!("integer")],
-                (Kind::Many2one, Value::List(pair)) => {
-                    vec![json!(pair[0].as_int()), json!("integer"), json!(pair[1].as_text())]
-                }
-                (Kind::Many2one, _) => vec![Json::Null, json!("null"), Json::Null],
-                (Kind::X2many, Value::List(ids)) => {
-                    let ids: Vec<i64> = ids.iter().filter_map(Value::as_int).collect();
-                    vec![json!(json!(ids).to_string()), json!("text")]
-                }
-                (_, Value::Bool(false)) => vec![Json::Null, json!("null")],
-                (_, Value::Text(text)) => vec![json!(text), json!("text")],
-                (_, Value::Float(float)) => vec![json!(float), json!("real")],
-                (_, Value::Int(int)) => vec![json!(int), json!("integer")],
-                (kind, other) => panic!("{name}: {kind:?} {other:?}"),
-            });
+        let cells = columns.iter().flat_map(|(name, kind)| match (kind, &record[name.as_str()]) {
+            (Kind::Boolean, Value::Bool(yes)) => vec![json!(i64::from(*yes)), json!("integer")],
+            (Kind::Many2one, Value::List(pair)) => {
+                vec![json!(pair[0].as_int()), json!("integer"), json!(pair[1].as_text())]
+            }
+            (Kind::Many2one, _) => vec![Json::Null, json!("null"), Json::Null],
+            (Kind::X2many, Value::List(ids)) => {
+                let ids: Vec<i64> = ids.iter().filter_map(Value::as_int).collect();
+                vec![json!(json!(ids).to_string()), json!("text")]
+            }
+            (_, Value::Bool(false)) => vec![Json::Null, json!("null")],
+            (_, Value::Text(text)) => vec![json!(text), json!("text")],
+            (_, Value::Float(float)) => vec![json!(float), json!("real")],
+            (_, Value::Int(int)) => vec![json!(int), json!("integer")],
+            (kind, other) => panic!("{name}: {kind:?} {other:?}"),
+        });
         cells.collect()
     };
     records
