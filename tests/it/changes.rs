@@ -10,11 +10,10 @@ use diesel::prelude::*;
 use crate::scene::{Scene, code, errors, number, text};
 use crate::standin::PASSWORD;
 use crate::standin::company::Company;
-use crate::standin::time::{SECOND, START};
 use crate::standin::wire::{EMPTY, Value};
 
-const MINUTE: i64 = 60 * SECOND;
-const HOUR: i64 = 60 * MINUTE;
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Runs, and answers what was asked of Odoo.
 fn run(scene: &Scene, more: &[&str]) -> Vec<String> {
@@ -60,89 +59,90 @@ fn a_run_with_nothing_to_do_asks_little_and_changes_nothing() {
     assert!(!bytes.is_empty());
 }
 
+fn set_amount(company: &mut Company, id: i64, amount: f64) {
+    company.edit("account.move", id, |entry| {
+        entry.insert("amount_residual", Value::Float(amount));
+    });
+}
+
 #[test]
-fn what_changed_comes_home_whenever_it_became_visible() {
+fn what_changed_comes_home() {
     let scene = Scene::new(Company::sized(3, 1_100, 60), PASSWORD);
     run(&scene, &[]);
-    let amount = |company: &mut Company, id: i64, at: i64, amount: f64| {
-        company.begin(at);
-        company.edit("account.move", id, |entry| {
-            entry.insert("amount_residual", Value::Float(amount));
-        });
-    };
-    let now = START + HOUR;
-    type Change<'a> = Box<dyn Fn(&mut Company) + 'a>;
-    // What happens, and how many pages of invoices it takes: one of what was written since; another of
-    // what only the list of times shows.
-    let changes: Vec<(&str, usize, Change)> = vec![
-        ("written now", 1, Box::new(|company| amount(company, 5, now, 0.1 + 0.2))),
-        ("and again within the second", 1, Box::new(|company| amount(company, 5, now + 900, 7.0))),
-        ("begun before, visible now", 1, Box::new(|company| amount(company, 6, now - 59 * MINUTE, 8.0))),
-        ("begun long before, visible now", 2, Box::new(|company| amount(company, 7, now - 30 * HOUR, 9.0))),
-        (
-            "new, begun long before",
-            2,
-            Box::new(|company| {
-                company.begin(now - 30 * HOUR);
-                let entry = company.record("account.move", 9).unwrap();
-                company.insert("account.move", 90_001, entry);
-            }),
-        ),
-        (
-            "back to draft",
-            1,
-            Box::new(|company| {
-                company.begin(now + MINUTE);
-                company.edit("account.move", 700, |entry| {
-                    entry.insert("state", Value::text("draft"));
-                    entry.insert("name", EMPTY);
+    scene.odoo.advance(HOUR);
+    type Change = fn(&mut Company);
+    let changes: &[(&str, Change)] = &[
+        ("written now", |company| set_amount(company, 5, 0.1 + 0.2)),
+        ("and again within the second", |company| set_amount(company, 5, 7.0)),
+        ("back to draft", |company| {
+            company.edit("account.move", 700, |entry| {
+                entry.insert("state", Value::text("draft"));
+                entry.insert("name", EMPTY);
+            });
+        }),
+        ("new, with the highest id", |company| {
+            let entry = company.record("account.move", 9).unwrap();
+            company.insert("account.move", 90_001, entry);
+        }),
+        ("deleted, with its lines", |company| company.remove("account.move", 8)),
+        ("the last one deleted", |company| company.remove("account.move", 90_001)),
+        ("a line deleted", |company| {
+            let line = company.ids("account.move.line")[40];
+            company.remove("account.move.line", line);
+        }),
+        ("archived", |company| {
+            for (model, id) in [("res.partner", 21), ("product.product", 3)] {
+                company.edit(model, id, |record| {
+                    record.insert("active", Value::Bool(false));
                 });
-            }),
-        ),
-        ("deleted, with its lines", 1, Box::new(|company| company.remove("account.move", 8))),
-        ("the last one deleted", 1, Box::new(|company| company.remove("account.move", 90_001))),
-        (
-            "a line deleted",
-            1,
-            Box::new(|company| {
-                company.begin(now + 2 * MINUTE);
-                let line = company.ids("account.move.line")[40];
-                company.remove("account.move.line", line);
-            }),
-        ),
-        (
-            "archived",
-            1,
-            Box::new(|company| {
-                company.edit("res.partner", 21, |partner| {
-                    partner.insert("active", Value::Bool(false));
+            }
+        }),
+        ("a product, a currency and a tax, of which no time tells", |company| {
+            for (model, id) in [("product.product", 4), ("res.currency", 1)] {
+                company.edit_undated(model, id, |record| {
+                    record.insert("name", Value::text("Ünübersehbar"));
                 });
-                company.edit("product.product", 3, |product| {
-                    product.insert("active", Value::Bool(false));
-                });
-            }),
-        ),
-        (
-            "a product, a currency and a tax, of which no time tells",
-            1,
-            Box::new(|company| {
-                for (model, id) in [("product.product", 4), ("res.currency", 1)] {
-                    company.edit_undated(model, id, |record| {
-                        record.insert("name", Value::text("Ünübersehbar"));
-                    });
-                }
-                let tax = company.ids("account.tax")[0];
-                company.edit_undated("account.tax", tax, |tax| {
-                    tax.insert("amount", Value::Float(19.0));
-                });
-            }),
-        ),
+            }
+            let tax = company.ids("account.tax")[0];
+            company.edit_undated("account.tax", tax, |tax| {
+                tax.insert("amount", Value::Float(19.0));
+            });
+        }),
     ];
-    for (what, pages, change) in changes {
-        scene.odoo.edit(|company| change(company));
+    for (what, change) in changes {
+        scene.odoo.edit(change);
         let asked = run(&scene, &[]);
         scene.assert_same("books.db");
-        assert_eq!(count(&asked, "account.move 20"), pages, "{what}: {asked:?}");
+        assert_eq!(count(&asked, "account.move 20"), 1, "{what}: {asked:?}");
+    }
+}
+
+/// A transaction that was begun before the last run, and is committed after it, is dated before what
+/// that run saw.
+#[test]
+fn what_became_visible_late_comes_home_whatever_its_age() {
+    let scene = Scene::new(Company::sized(3, 1_100, 60), PASSWORD);
+    run(&scene, &[]);
+    // How long it took; and how many pages of invoices that takes: one of what was written since, and
+    // another when only the list of times shows it.
+    for (n, (took, pages)) in
+        [(MINUTE, 1), (MINUTE * 59, 1), (MINUTE * 61, 2), (HOUR * 30, 2)].iter().enumerate()
+    {
+        let n = n as i64;
+        let mut late = scene.odoo.begin();
+        late.edit(move |company| set_amount(company, 5 + n, 7.5));
+        late.edit(move |company| {
+            let entry = company.record("account.move", 9).unwrap();
+            company.insert("account.move", 90_001 + n, entry);
+        });
+        scene.odoo.advance(*took);
+        scene.odoo.edit(|company| set_amount(company, 500, n as f64));
+        run(&scene, &[]);
+        scene.assert_same("books.db");
+        late.commit();
+        let asked = run(&scene, &[]);
+        scene.assert_same("books.db");
+        assert_eq!(count(&asked, "account.move 20"), *pages, "{took:?}: {asked:?}");
     }
 }
 
@@ -180,31 +180,25 @@ fn a_run_that_fails_moves_no_watermark() {
     let scene = Scene::new(Company::sized(3, 1_100, 60), PASSWORD);
     run(&scene, &[]);
     let first = watermark(&scene, "account.move");
-    let edit = |at: i64| {
-        scene.odoo.edit(|company| {
-            company.begin(at);
-            for id in [3, 900] {
-                company.edit("account.move", id, |entry| {
-                    entry.insert("amount_residual", Value::Float(1.5));
-                });
-            }
-        });
+    let an_hour_later = || {
+        scene.odoo.advance(HOUR);
+        scene.odoo.edit(|company| [3, 900].into_iter().for_each(|id| set_amount(company, id, 1.5)));
     };
     let fails_at = |request: usize| {
         scene.odoo.answer_raw(request, "HTTP/1.0 404 NOT FOUND\r\nConnection: close\r\n\r\n");
         let output = scene.run("books.db");
         assert_eq!(code(&output), 1, "{request}: {}", errors(&output));
     };
-    edit(START + HOUR);
+    an_hour_later();
     // The login, the newest time, what was written since; and below, the list.
     for request in 1..=3 {
         fails_at(request);
         assert_eq!(watermark(&scene, "account.move"), first, "{request}");
     }
-    edit(START + 2 * HOUR);
+    an_hour_later();
     run(&scene, &[]);
     assert_eq!(watermark(&scene, "account.move"), "2025-11-01 14:00:00");
-    edit(START + 3 * HOUR);
+    an_hour_later();
     fails_at(4);
     assert_eq!(watermark(&scene, "account.move"), "2025-11-01 14:00:00");
     run(&scene, &[]);

@@ -1,13 +1,14 @@
 //! kill -9 at any point, while people go on working in Odoo; then again, until a run comes to its end:
 //! the sink holds what Odoo holds, field by field.
 
+use std::time::Duration;
+
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::scene::{Scene, code, errors};
-use crate::standin::PASSWORD;
 use crate::standin::company::Company;
-use crate::standin::time::{SECOND, START};
-use crate::standin::wire::{EMPTY, Value};
+use crate::standin::wire::Value;
+use crate::standin::{PASSWORD, StandIn, Transaction};
 
 /// xorshift64*, Vigna 2016.
 struct Dice(u64);
@@ -26,61 +27,54 @@ impl Dice {
     }
 }
 
-/// What people do meanwhile.
-fn work(company: &mut Company, dice: &mut Dice, now: &mut i64) {
+/// What people do meanwhile. Some transactions take hours, and some never come to their end.
+fn work(odoo: &StandIn, dice: &mut Dice, begun: &mut Vec<Transaction>) {
     for _ in 0..dice.below(6) {
-        *now += dice.below(40) as i64 * SECOND + dice.below(1_000_000) as i64;
-        // Some transactions take long: what they write is dated when they began.
-        let took = [0, 0, 0, 1, 30, 300][dice.below(6)] * 60 * SECOND;
-        company.begin(*now - took);
-        let amount = Value::Float(dice.below(1_000_000) as f64 / 100.0);
-        match dice.below(8) {
-            0 | 1 => {
-                let id = dice.one_of(company, "account.move");
-                company.edit("account.move", id, |entry| {
-                    entry.insert("amount_residual", amount);
-                });
+        let took = [1, 40, 40, 4_000][dice.below(4)];
+        odoo.advance(Duration::from_secs(dice.below(took) as u64));
+        let mut own = Dice(dice.0);
+        match dice.below(6) {
+            0 => {
+                let mut later = odoo.begin();
+                later.edit(move |company| change(company, &mut own));
+                begun.push(later);
             }
-            2 => {
-                let id = dice.one_of(company, "account.move.line");
-                company.edit("account.move.line", id, |line| {
-                    line.insert("price_unit", amount);
-                });
-            }
-            3 => {
-                let id = dice.one_of(company, "account.move");
-                company.remove("account.move", id);
-            }
-            4 => {
-                let id = dice.one_of(company, "account.move.line");
-                company.remove("account.move.line", id);
-            }
-            5 => {
-                let like = dice.one_of(company, "account.move");
-                let entry = company.record("account.move", like).unwrap();
-                company.insert("account.move", 50_000 + *now % 40_000, entry);
-            }
-            6 => {
-                let id = dice.one_of(company, "res.partner");
-                company.edit("res.partner", id, |partner| {
-                    partner.insert("active", Value::Bool(false));
-                    partner.insert("email", EMPTY);
-                });
-            }
-            _ => {
-                let id = dice.one_of(company, "product.product");
-                company.edit_undated("product.product", id, |product| {
-                    product.insert("list_price", amount);
-                });
-            }
+            1 if !begun.is_empty() => begun.swap_remove(dice.below(begun.len())).commit(),
+            2 if begun.len() > 3 => drop(begun.swap_remove(dice.below(begun.len()))),
+            _ => odoo.edit(|company| change(company, &mut own)),
         }
     }
+}
+
+fn change(company: &mut Company, dice: &mut Dice) {
+    let amount = Value::Float(dice.below(1_000_000) as f64 / 100.0);
+    let (model, field, value) = match dice.below(8) {
+        0 | 1 => ("account.move", "amount_residual", amount),
+        2 => ("account.move.line", "price_unit", amount),
+        3 => ("res.partner", "active", Value::Bool(false)),
+        4 => ("account.move", "state", Value::text("draft")),
+        5 => {
+            let entry = company.record("account.move", dice.one_of(company, "account.move")).unwrap();
+            let id = company.ids("account.move").last().unwrap() + 1;
+            return company.insert("account.move", id, entry);
+        }
+        _ => {
+            let model = ["account.move", "account.move.line"][dice.below(2)];
+            return company.remove(model, dice.one_of(company, model));
+        }
+    };
+    company.edit(model, dice.one_of(company, model), |record| {
+        record.insert(field, value);
+    });
+    company.edit_undated("product.product", dice.one_of(company, "product.product"), |product| {
+        product.insert("list_price", Value::Float(dice.below(1_000) as f64));
+    });
 }
 
 /// `kills` of them, with a run to the end and a look after every few.
 fn rounds(seed: u64, kills: usize) {
     let scene = Scene::new(Company::sized(seed, 1_100, 60), PASSWORD);
-    let (mut dice, mut now) = (Dice(0x9e37_79b9_7f4a_7c15 ^ seed), START);
+    let (mut dice, mut begun) = (Dice(0x9e37_79b9_7f4a_7c15 ^ seed), Vec::new());
     for kill in 1..=kills {
         let mut worker = scene.spawn("books.db");
         let until = scene.odoo.seen().len() + dice.below(24);
@@ -93,7 +87,7 @@ fn rounds(seed: u64, kills: usize) {
             kill_process(Pid::from_raw(worker.child.id() as i32).unwrap(), Signal::KILL).unwrap();
         }
         worker.child.wait().unwrap();
-        scene.odoo.edit(|company| work(company, &mut dice, &mut now));
+        work(&scene.odoo, &mut dice, &mut begun);
         if kill % 4 == 0 || kill == kills {
             let output = scene.run("books.db");
             assert_eq!(code(&output), 0, "seed {seed}, kill {kill}: {}", errors(&output));

@@ -24,6 +24,7 @@ mod sealing;
 mod secrets;
 #[path = "../../src/bin/pawl-demo/standin.rs"]
 mod standin;
+mod standin_time;
 mod standin_wire;
 mod sync;
 mod tokens;

@@ -4,8 +4,10 @@
 use std::ops::RangeInclusive;
 
 use super::catalog::{CURRENCIES, Currency, FIRST_PARTNER, FOUNDED, PRODUCTS, Partner, Product, TAXES, Tax};
-use super::entry::{Entry, LINE_IDS, Line};
+use super::entry::Entry;
+use super::line::{LINE_IDS, Line};
 use super::models::Model;
+use super::user::{self, UID};
 use super::wire::{EMPTY, Value};
 
 /// How much there is, and out of which seed.
@@ -24,6 +26,7 @@ pub enum Made {
     Product(Product),
     Currency(&'static Currency),
     Tax(&'static Tax),
+    User,
 }
 
 impl Books {
@@ -36,6 +39,7 @@ impl Books {
             Model::Product => 1..=PRODUCTS,
             Model::Currency => 1..=CURRENCIES.last().map_or(0, |last| last.id),
             Model::Tax => 1..=TAXES.last().map_or(0, |last| last.id),
+            Model::User => UID..=UID,
         }
     }
 
@@ -50,6 +54,7 @@ impl Books {
             Model::Product => Some(Made::Product(Product::of(self.seed, id))),
             Model::Currency => Currency::of(id).map(Made::Currency),
             Model::Tax => Tax::of(id).map(Made::Tax),
+            Model::User => Some(Made::User),
         }
     }
 }
@@ -63,6 +68,7 @@ impl Made {
             Self::Product(product) => product.field(name),
             Self::Currency(currency) => currency.field(name),
             Self::Tax(tax) => tax.field(name),
+            Self::User => user::field(name),
         }
     }
 
@@ -73,7 +79,7 @@ impl Made {
             Self::Line(line) => line.written(),
             Self::Partner(partner) => partner.written,
             Self::Product(product) => product.written,
-            Self::Currency(_) | Self::Tax(_) => FOUNDED,
+            Self::Currency(_) | Self::Tax(_) | Self::User => FOUNDED,
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use super::books::{Books, Made};
-use super::entry::Line;
+use super::line::Line;
 use super::models::Model;
 use super::time::{START, shown};
 use super::wire::{EMPTY, Value};

@@ -1,13 +1,69 @@
-//! Which records a search finds, in which order: conditions that must all hold, decided where they can
-//! be without making the record.
+//! Which records a search finds: terms that must all hold, decided where they can be without making
+//! the record.
 
 use std::cmp::Ordering;
 use std::ops::RangeInclusive;
 
 use super::company::{Company, Found};
 use super::models::Model;
+use super::refusal::Refusal;
 use super::time::{SECOND, second};
-use super::wire::{EMPTY, Value};
+use super::wire::Value;
+
+/// What must be true of a record.
+pub enum Term {
+    Is(Condition),
+    Not(Box<Term>),
+    Both(Box<Term>, Box<Term>),
+    Either(Box<Term>, Box<Term>),
+}
+
+impl Term {
+    /// Every term of a domain, in Odoo's prefix notation, which is read from its end; all must hold.
+    pub fn parse_all(domain: &[Value], model: Model) -> Result<Vec<Self>, Refusal> {
+        let mut terms: Vec<Self> = Vec::new();
+        for item in domain.iter().rev() {
+            let mut next = || {
+                let missing = || Refusal::unforeseen("ValueError", "Domain() missing terms");
+                terms.pop().map(Box::new).ok_or_else(missing)
+            };
+            let term = match item.as_text() {
+                Some("!") => Self::Not(next()?),
+                Some("&") => Self::Both(next()?, next()?),
+                Some("|") => Self::Either(next()?, next()?),
+                _ => Self::Is(Condition::parse(item, model)?),
+            };
+            terms.push(term);
+        }
+        Ok(terms)
+    }
+
+    /// Whether it says anything about being put away.
+    pub fn is_about_active(&self) -> bool {
+        match self {
+            Self::Is(condition) => condition.field == "active",
+            Self::Not(term) => term.is_about_active(),
+            Self::Both(a, b) | Self::Either(a, b) => a.is_about_active() || b.is_about_active(),
+        }
+    }
+
+    pub fn holds(&self, id: i64, found: &Found<'_>, company: &Company) -> bool {
+        match self {
+            Self::Is(condition) => condition.holds(id, found, company),
+            Self::Not(term) => !term.holds(id, found, company),
+            Self::Both(a, b) => a.holds(id, found, company) && b.holds(id, found, company),
+            Self::Either(a, b) => a.holds(id, found, company) || b.holds(id, found, company),
+        }
+    }
+
+    /// The ids that it can be true of.
+    pub fn ids(&self) -> RangeInclusive<i64> {
+        match self {
+            Self::Is(condition) => condition.ids(),
+            _ => ALL,
+        }
+    }
+}
 
 /// One comparison.
 pub struct Condition {
@@ -18,39 +74,34 @@ pub struct Condition {
     moments: Option<RangeInclusive<i64>>,
 }
 
-/// What is wrong with a domain, as Odoo says it.
-pub type Wrong = String;
-
-const OPERATORS: &[&str] = &["=", "!=", "<", ">", "<=", ">=", "in", "not in"];
+const OPERATORS: &[&str] = &["=", "!=", "<", ">", "<=", ">=", "in", "not in", "like", "ilike"];
 /// The only way into another model that the stand-in knows.
 pub const MOVE_TYPE: &str = "move_id.move_type";
 
 impl Condition {
-    pub fn parse(from: &Value, model: Model) -> Result<Self, Wrong> {
+    fn parse(from: &Value, model: Model) -> Result<Self, Refusal> {
+        let wrong = |message: String| Err(Refusal::unforeseen("ValueError", message));
         let parts = from.as_list().unwrap_or_default();
         let [Value::Text(field), Value::Text(operator), value] = parts else {
-            return Err("ValueError: Domain() invalid item in domain".into());
+            return wrong(format!("Domain() invalid item in domain: {}", from.python()));
         };
         if !model.has(field) && !(model == Model::Line && field == MOVE_TYPE) {
-            return Err(format!("ValueError: Invalid field {}.{field} in condition", model.name()));
+            return wrong(format!("Invalid field {}.{field} in condition", model.name()));
         }
         if !OPERATORS.contains(&operator.as_str()) {
-            return Err("ValueError: Invalid operator in condition".into());
+            return wrong("Invalid operator in condition".into());
         }
         let mut moments = None;
         if let Value::Text(text) = value
             && field.ends_with("date")
         {
-            let at = second(text).ok_or_else(|| format!("ValueError: Invalid isoformat string: '{text}'"))?;
+            let Some(at) = second(text) else {
+                return wrong(format!("Invalid isoformat string: '{text}'"));
+            };
             moments = ["write_date", "create_date"].contains(&field.as_str()).then_some(at);
         }
         let moments = moments.and_then(|at| within(operator, at));
         Ok(Self { field: field.clone(), operator: operator.clone(), value: value.clone(), moments })
-    }
-
-    /// Whether it is about being put away.
-    pub fn is_about_active(&self) -> bool {
-        self.field == "active"
     }
 
     /// The ids that it can be true of.
@@ -66,7 +117,7 @@ impl Condition {
         }
     }
 
-    pub fn holds(&self, id: i64, found: &Found<'_>, company: &Company) -> bool {
+    fn holds(&self, id: i64, found: &Found<'_>, company: &Company) -> bool {
         if let (Some(moments), "write_date") = (&self.moments, self.field.as_str()) {
             return moments.contains(&found.written());
         }
@@ -79,18 +130,15 @@ impl Condition {
             return own.as_text().and_then(second).is_some_and(|at| moments.contains(&at));
         }
         // A reference is compared by its id.
-        let own = match own {
-            Value::List(parts) if matches!(parts.as_slice(), [Value::Int(_), Value::Text(_)]) => {
-                parts.into_iter().next().unwrap_or(EMPTY)
-            }
-            own => own,
-        };
+        let own = own.key();
         let listed = || self.value.as_list().unwrap_or_default().contains(&own);
         match self.operator.as_str() {
             "=" => own == self.value,
             "!=" => own != self.value,
             "in" => listed(),
             "not in" => !listed(),
+            "like" => contains(&own, &self.value, str::to_owned),
+            "ilike" => contains(&own, &self.value, str::to_lowercase),
             operator => matches!(
                 (order(&own, &self.value), operator),
                 (Some(Ordering::Less), "<" | "<=")
@@ -101,7 +149,11 @@ impl Condition {
     }
 }
 
-const ALL: RangeInclusive<i64> = 0..=i64::MAX;
+pub const ALL: RangeInclusive<i64> = 0..=i64::MAX;
+
+fn contains(own: &Value, part: &Value, fold: fn(&str) -> String) -> bool {
+    own.as_text().zip(part.as_text()).is_some_and(|(own, part)| fold(own).contains(&fold(part)))
+}
 
 /// A bound names a whole second: after it begins with the next.
 fn within(operator: &str, at: i64) -> Option<RangeInclusive<i64>> {
@@ -122,76 +174,4 @@ fn order(a: &Value, b: &Value) -> Option<Ordering> {
         (Value::Text(a), Value::Text(b)) => Some(a.cmp(b)),
         _ => None,
     }
-}
-
-/// By what a search is ordered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Order {
-    /// By `write_date`, with its hidden part, and backwards if so; and then, or else, by id.
-    written: Option<bool>,
-    backwards: bool,
-}
-
-impl Order {
-    /// `id`, `write_date`, or the second and then the first, each with `asc` or `desc`.
-    pub fn parse(text: &str, model: Model) -> Result<Self, Wrong> {
-        let malformed = || {
-            format!(
-                "Invalid \"order\" specified ({text}). A valid \"order\" specification is a \
-                 comma-separated list of valid field names (optionally followed by asc/desc for the \
-                 direction)"
-            )
-        };
-        let mut order = Self::default();
-        for (place, part) in text.split(',').map(str::trim).enumerate() {
-            let (field, direction) = part.split_once(' ').unwrap_or((part, "asc"));
-            let backwards = match direction.trim() {
-                "asc" => false,
-                "desc" => true,
-                _ => return Err(malformed()),
-            };
-            match (place, field) {
-                (_, "id") => order.backwards = backwards,
-                (0, "write_date") => order.written = Some(backwards),
-                (_, field) if !model.has(field) => {
-                    return Err(format!("ValueError: Invalid field '{field}' on model '{}'", model.name()));
-                }
-                _ => return Err(malformed()),
-            }
-        }
-        Ok(order)
-    }
-}
-
-/// The ids of what is found, after `offset` of them, at most `limit`.
-pub fn search(
-    company: &Company,
-    model: Model,
-    conditions: &[Condition],
-    archived: bool,
-    order: Order,
-    (offset, limit): (usize, usize),
-) -> Vec<i64> {
-    let bounds = conditions.iter().map(Condition::ids);
-    let range = bounds.fold(ALL, |a, b| *a.start().max(b.start())..=*a.end().min(b.end()));
-    let fits = |id: i64| {
-        let found = company.find(model, id)?;
-        let wanted = (archived || !found.is_archived())
-            && conditions.iter().all(|condition| condition.holds(id, &found, company));
-        wanted.then(|| (found.written(), id))
-    };
-    let ids = company.walk(model, range);
-    let Some(written_backwards) = order.written else {
-        let page = |ids: &mut dyn Iterator<Item = i64>| {
-            ids.filter_map(fits).skip(offset).take(limit).map(|(_, id)| id).collect()
-        };
-        return if order.backwards { page(&mut ids.rev()) } else { page(&mut { ids }) };
-    };
-    let mut found: Vec<(i64, i64)> = ids.filter_map(fits).collect();
-    found.sort_unstable_by(|a, b| {
-        let by_id = if order.backwards { b.1.cmp(&a.1) } else { a.1.cmp(&b.1) };
-        let by_time = if written_backwards { b.0.cmp(&a.0) } else { a.0.cmp(&b.0) };
-        by_time.then(by_id)
-    });
-    found.into_iter().skip(offset).take(limit).map(|(_, id)| id).collect()
 }

@@ -9,14 +9,15 @@ pub enum Model {
     Product,
     Currency,
     Tax,
+    User,
 }
 
 /// A field's name, and its type; for a relation, with the model at the other end.
 pub type Field = (&'static str, &'static str);
 
 impl Model {
-    pub const ALL: [Self; 6] =
-        [Self::Move, Self::Line, Self::Partner, Self::Product, Self::Currency, Self::Tax];
+    pub const ALL: [Self; 7] =
+        [Self::Move, Self::Line, Self::Partner, Self::Product, Self::Currency, Self::Tax, Self::User];
 
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|model| model.name() == name)
@@ -30,6 +31,7 @@ impl Model {
             Self::Product => "product.product",
             Self::Currency => "res.currency",
             Self::Tax => "account.tax",
+            Self::User => "res.users",
         }
     }
 
@@ -42,6 +44,7 @@ impl Model {
             Self::Product => ("Product Variant", "Products/Create"),
             Self::Currency => ("Currency", "Accounting/Administrator"),
             Self::Tax => ("Tax", "Accounting/Administrator"),
+            Self::User => ("User", "Access Rights"),
         }
     }
 
@@ -53,6 +56,7 @@ impl Model {
             Self::Product => PRODUCT,
             Self::Currency => CURRENCY,
             Self::Tax => TAX,
+            Self::User => USER,
         }
     }
 
@@ -206,6 +210,24 @@ const TAX: &[Field] = &[
     ("sequence", "integer"),
     ("company_id", "many2one res.company"),
     ("country_id", "many2one res.country"),
+    ("create_date", "datetime"),
+    ("write_date", "datetime"),
+];
+
+const USER: &[Field] = &[
+    ("name", "char"),
+    ("display_name", "char"),
+    ("login", "char"),
+    ("password", "char"),
+    ("lang", "selection"),
+    ("tz", "selection"),
+    ("active", "boolean"),
+    ("company_id", "many2one res.company"),
+    ("company_ids", "many2many res.company"),
+    ("group_ids", "many2many res.groups"),
+    ("all_group_ids", "many2many res.groups"),
+    ("api_key_ids", "one2many res.users.apikeys"),
+    ("login_date", "datetime"),
     ("create_date", "datetime"),
     ("write_date", "datetime"),
 ];

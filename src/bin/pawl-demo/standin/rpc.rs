@@ -1,184 +1,274 @@
 //! What Odoo's external API does with a call: logs in, searches, reads, and refuses everything else
-//! with the codes that a real one answers.
+//! with what a real one answers.
 
 use super::company::Company;
-use super::domain::{Condition, Order, search};
+use super::domain::Term;
+use super::fields;
 use super::models::Model;
-use super::wire::{EMPTY, Value, answer, fault};
+use super::refusal::Refusal;
+use super::search::{Order, search};
+use super::user::{self, UID};
+use super::wire::{EMPTY, Value};
 use super::{API_KEY, DATABASE, LOGIN};
-
-/// The bot's user id.
-const UID: i64 = 10;
 
 /// A model that is there, and that the bot may not read: its name, what people call it, who may.
 const CLOSED: (&str, &str, &str) = ("ir.model.access", "Model Access", "Access Rights");
 
-/// `authenticate(db, login, password, {})`: the user id, or false.
-pub fn authenticate(params: &[Value], password: &str) -> String {
-    let text = |n: usize| params.get(n).and_then(Value::as_text);
-    if params.len() < 4 {
-        return unforeseen(
-            "TypeError: exp_authenticate() missing 1 required positional argument: 'user_agent_env'",
-        );
-    }
-    if let Some(unknown) = text(0).filter(|db| *db != DATABASE) {
-        return no_database(unknown);
-    }
-    match (text(1), text(2)) {
-        (Some(LOGIN), Some(given)) if given == password || given == API_KEY => answer(&Value::Int(UID)),
-        _ => answer(&EMPTY),
+pub type Answer = Result<Value, Refusal>;
+
+/// A call of a service: `common` without a login, `object` with one.
+pub fn call(company: &Company, password: &str, service: &str, method: &str, args: &[Value]) -> Answer {
+    match (service, method) {
+        ("common", "version") => Ok(version()),
+        ("common", "authenticate") if args.len() < 4 => Err(Refusal::unforeseen(
+            "TypeError",
+            "exp_authenticate() missing 1 required positional argument: 'user_agent_env'",
+        )),
+        ("common", "authenticate" | "login") => log_in(args, password),
+        ("db", "list") => Ok(Value::List(vec![Value::text(DATABASE)])),
+        ("object", "execute_kw" | "execute") => {
+            check(args, password)?;
+            let text = |n: usize| args.get(n).and_then(Value::as_text).unwrap_or_default();
+            let rest = args.get(5..).unwrap_or_default();
+            let (positional, named) = match method {
+                "execute" => (rest, None),
+                _ => (rest.first().and_then(Value::as_list).unwrap_or_default(), rest.get(1)),
+            };
+            execute(company, text(3), text(4), positional, named)
+        }
+        ("common" | "object" | "db", other) => {
+            Err(Refusal::unforeseen("Exception", format!("Method not found: {other}")))
+        }
+        (other, _) => Err(Refusal::unforeseen("KeyError", format!("'{other}'"))),
     }
 }
 
-/// `execute_kw(db, uid, password, model, method, args, kwargs)`.
-pub fn execute(company: &Company, params: &[Value], password: &str) -> String {
-    let text = |n: usize| params.get(n).and_then(Value::as_text).unwrap_or_default();
-    if text(0) != DATABASE {
-        return no_database(text(0));
+pub fn version() -> Value {
+    let info = [Value::Int(19), Value::Int(0), Value::Int(0)];
+    let info = info.into_iter().chain([Value::text("final"), Value::Int(0), Value::text("")]);
+    Value::structure([
+        ("server_version", Value::text("19.0")),
+        ("server_version_info", Value::List(info.collect())),
+        ("server_serie", Value::text("19.0")),
+        ("protocol_version", Value::Int(1)),
+    ])
+}
+
+/// `authenticate(db, login, password, {})` and `login(db, login, password)`: the user id, or false.
+fn log_in(args: &[Value], password: &str) -> Answer {
+    let text = |n: usize| args.get(n).and_then(Value::as_text);
+    if let Some(unknown) = text(0).filter(|db| *db != DATABASE) {
+        return Err(Refusal::no_database(unknown));
     }
-    let uid = params.get(1).and_then(Value::as_int).unwrap_or(0);
+    match (text(1), text(2)) {
+        (Some(LOGIN), Some(given)) if given == password || given == API_KEY => Ok(Value::Int(UID)),
+        _ => Ok(EMPTY),
+    }
+}
+
+/// The browser's login, which takes no API key and refuses aloud.
+pub fn session(db: &str, login: &str, given: &str, password: &str) -> Answer {
+    if db != DATABASE {
+        return Err(Refusal::no_database(db));
+    }
+    if (login, given) != (LOGIN, password) {
+        return Err(Refusal::denied());
+    }
+    Ok(Value::structure([
+        ("uid", Value::Int(UID)),
+        ("is_system", EMPTY),
+        ("is_admin", EMPTY),
+        ("user_context", user::context()),
+        ("db", Value::text(DATABASE)),
+        ("server_version", Value::text("19.0")),
+        ("name", Value::text("Bot")),
+        ("username", Value::text(LOGIN)),
+    ]))
+}
+
+fn check(args: &[Value], password: &str) -> Result<(), Refusal> {
+    let text = |n: usize| args.get(n).and_then(Value::as_text).unwrap_or_default();
+    if text(0) != DATABASE {
+        return Err(Refusal::no_database(text(0)));
+    }
+    let uid = args.get(1).and_then(Value::as_int).unwrap_or(0);
     if uid != UID {
-        let whose = format!("(Record: res.users({uid},), User: {uid})");
-        return fault(2, &format!("Record does not exist or has been deleted.\n{whose}"));
+        return Err(Refusal::no_user(uid));
     }
     if text(2) != password && text(2) != API_KEY {
-        return fault(3, "Access Denied");
+        return Err(Refusal::denied());
     }
-    let (model, method) = (text(3), text(4));
+    Ok(())
+}
+
+fn execute(company: &Company, name: &str, method: &str, args: &[Value], named: Option<&Value>) -> Answer {
     if method.starts_with('_') {
-        let text = format!("Private methods (such as '{model}.{method}') cannot be called remotely.");
-        return fault(4, &text);
+        return Err(Refusal::access(format!(
+            "Private methods (such as '{name}.{method}') cannot be called remotely."
+        )));
     }
-    if model == CLOSED.0 {
-        return not_allowed("access", model, CLOSED.1, CLOSED.2);
+    if name == CLOSED.0 {
+        return Err(Refusal::not_allowed("access", name, CLOSED.1, CLOSED.2));
     }
-    let Some(of) = Model::named(model) else {
-        return fault(2, &format!("Object {model} doesn't exist"));
+    let Some(model) = Model::named(name) else {
+        return Err(Refusal::user(format!("Object {name} doesn't exist")));
     };
-    let call = Call {
-        company,
-        model: of,
-        args: params.get(5).and_then(Value::as_list).unwrap_or_default(),
-        named: params.get(6).cloned().unwrap_or(Value::Struct(Vec::new())),
-    };
-    let done = match method {
+    let call = Call { company, model, args, named };
+    user::check_language(call.by_name("context"))?;
+    let text = |place: usize| args.get(place).and_then(Value::as_text).unwrap_or_default();
+    let (kind, group) = model.kind();
+    let forbidden = |doing: &str| Err(Refusal::not_allowed(doing, name, kind, group));
+    match method {
         "search_read" => call.search_read(),
+        "search" => call.search(),
+        "search_count" => call.search_count(),
         "read" => call.read(),
-        "create" => Err(call.forbidden("create")),
-        "write" => Err(call.forbidden("modify")),
+        "fields_get" => Ok(fields::describe(model, call.list(0, "allfields"), call.list(1, "attributes"))),
+        "context_get" if model == Model::User => Ok(user::context()),
+        "has_group" if model == Model::User => Ok(user::has_group(text(1))),
+        "check_access_rights" if text(0) != "read" && call.by_name("raise_exception") != Some(&EMPTY) => {
+            forbidden(text(0))
+        }
+        "check_access_rights" => Ok(Value::Bool(text(0) == "read")),
+        "has_access" => Ok(Value::Bool(text(1) == "read")),
+        "create" => forbidden("create"),
+        "write" => forbidden("modify"),
         // An entry is changed before it is deleted, and that is what it stumbles over.
-        "unlink" if of == Model::Move => Err(call.forbidden("modify")),
-        "unlink" => Err(call.forbidden("delete")),
-        _ => Err(unforeseen(&format!("AttributeError: The method '{model}.{method}' does not exist"))),
-    };
-    done.map(|value| answer(&value)).unwrap_or_else(|fault| fault)
+        "unlink" if model == Model::Move => forbidden("modify"),
+        "unlink" => forbidden("delete"),
+        _ => {
+            let message = format!("The method '{name}.{method}' does not exist");
+            Err(Refusal::unforeseen("AttributeError", message))
+        }
+    }
+}
+
+/// Where the arguments of a search stand when they come without names.
+struct Places {
+    offset: usize,
+    limit: usize,
+    order: usize,
 }
 
 struct Call<'a> {
     company: &'a Company,
     model: Model,
     args: &'a [Value],
-    named: Value,
+    named: Option<&'a Value>,
 }
 
 impl Call<'_> {
     /// An argument by its place or its name.
     fn argument(&self, place: usize, name: &str) -> Option<&Value> {
-        self.args.get(place).or_else(|| self.named.member(name))
+        self.args.get(place).or_else(|| self.by_name(name))
     }
 
-    fn search_read(&self) -> Result<Value, String> {
-        const NAMED: &[&str] = &["domain", "fields", "offset", "limit", "order", "context"];
-        if let Some(name) = self.named.names().find(|name| !NAMED.contains(name)) {
-            return Err(unforeseen(&format!(
-                "TypeError: BaseModel._read_format() got an unexpected keyword argument '{name}'"
-            )));
+    fn list(&self, place: usize, name: &str) -> Option<&[Value]> {
+        self.argument(place, name).and_then(Value::as_list)
+    }
+
+    fn by_name(&self, name: &str) -> Option<&Value> {
+        self.named.and_then(|named| named.member(name))
+    }
+
+    fn search_read(&self) -> Answer {
+        const NAMED: &[&str] = &["domain", "fields", "offset", "limit", "order", "load", "context"];
+        self.only("BaseModel._read_format()", NAMED)?;
+        let fields = self.fields()?;
+        Ok(self.shown(self.found(Places { offset: 2, limit: 3, order: 4 })?, &fields))
+    }
+
+    fn search(&self) -> Answer {
+        const NAMED: &[&str] = &["domain", "offset", "limit", "order", "context"];
+        self.only("BaseModel.search()", NAMED)?;
+        let found = self.found(Places { offset: 1, limit: 2, order: 3 })?;
+        Ok(Value::List(found.into_iter().map(Value::Int).collect()))
+    }
+
+    fn search_count(&self) -> Answer {
+        self.only("BaseModel.search_count()", &["domain", "limit", "context"])?;
+        let found = self.found(Places { offset: usize::MAX, limit: 1, order: usize::MAX })?;
+        Ok(Value::Int(i64::try_from(found.len()).unwrap_or(i64::MAX)))
+    }
+
+    fn only(&self, function: &str, names: &[&str]) -> Result<(), Refusal> {
+        match self.named.into_iter().flat_map(Value::names).find(|name| !names.contains(name)) {
+            Some(name) => Err(Refusal::unforeseen(
+                "TypeError",
+                format!("{function} got an unexpected keyword argument '{name}'"),
+            )),
+            None => Ok(()),
         }
-        let conditions = self.argument(0, "domain").and_then(Value::as_list).unwrap_or_default();
-        let conditions: Vec<Condition> = conditions
-            .iter()
-            .map(|condition| Condition::parse(condition, self.model))
-            .collect::<Result<_, _>>()
-            .map_err(|wrong| unforeseen(&wrong))?;
-        let archived = self.named.member("context").and_then(|c| c.member("active_test")) == Some(&EMPTY)
-            || conditions.iter().any(Condition::is_about_active);
-        let number = |name, place| self.argument(place, name).and_then(Value::as_int).unwrap_or(0);
-        let count = |n: i64| usize::try_from(n).unwrap_or(usize::MAX);
-        let limit = Some(count(number("limit", 3))).filter(|limit| *limit > 0).unwrap_or(usize::MAX);
-        let order =
-            Order::parse(self.argument(4, "order").and_then(Value::as_text).unwrap_or("id"), self.model)
-                .map_err(
-                    |wrong| if wrong.starts_with("Invalid") { fault(2, &wrong) } else { unforeseen(&wrong) },
-                )?;
-        let fields = self.fields()?;
-        let page = (count(number("offset", 2)), limit);
-        let ids = search(self.company, self.model, &conditions, archived, order, page);
-        Ok(self.shown(ids, &fields))
     }
 
-    fn read(&self) -> Result<Value, String> {
-        let ids = self.argument(0, "ids").and_then(Value::as_list).unwrap_or_default();
+    /// The ids that the domain finds.
+    fn found(&self, places: Places) -> Result<Vec<i64>, Refusal> {
+        let terms = self.terms()?;
+        let count = |place, name| {
+            let number = self.argument(place, name).and_then(Value::as_int).unwrap_or(0);
+            usize::try_from(number).unwrap_or(usize::MAX)
+        };
+        let limit = Some(count(places.limit, "limit")).filter(|limit| *limit > 0).unwrap_or(usize::MAX);
+        let order = self.argument(places.order, "order").and_then(Value::as_text).unwrap_or("id");
+        let order = Order::parse(order, self.model)?;
+        let page = (count(places.offset, "offset"), limit);
+        Ok(search(self.company, self.model, &terms, self.archived_too(&terms), order, page))
+    }
+
+    fn terms(&self) -> Result<Vec<Term>, Refusal> {
+        Term::parse_all(self.list(0, "domain").unwrap_or_default(), self.model)
+    }
+
+    fn archived_too(&self, terms: &[Term]) -> bool {
+        self.by_name("context").and_then(|context| context.member("active_test")) == Some(&EMPTY)
+            || terms.iter().any(Term::is_about_active)
+    }
+
+    fn read(&self) -> Answer {
         let fields = self.fields()?;
+        let ids = self.list(0, "ids").unwrap_or_default();
+        let is_wrong = |id: &&Value| id.as_text().is_some_and(|id| id.parse::<i64>().is_err());
+        if let Some(wrong) = ids.iter().find(is_wrong).and_then(Value::as_text) {
+            return Err(Refusal::unforeseen(
+                "psycopg2.errors.InvalidTextRepresentation",
+                format!("invalid input syntax for type integer: \"{wrong}\"\n"),
+            ));
+        }
         Ok(self.shown(ids.iter().filter_map(Value::as_int), &fields))
     }
 
     /// Each record: the id, then the fields as they were asked for. One that does not exist is left out
     /// in silence.
-    fn shown(&self, ids: impl IntoIterator<Item = i64>, fields: &[String]) -> Value {
+    fn shown(&self, ids: impl IntoIterator<Item = i64>, fields: &[&'static str]) -> Value {
+        // Any other `load` than the default leaves the names of references out.
+        let bare = self.by_name("load").is_some_and(|load| load.as_text() != Some("_classic_read"));
         let record = |id| {
             let found = self.company.find(self.model, id)?;
-            let asked = fields.iter().filter(|field| *field != "id");
-            let mut members = vec![("id".to_owned(), Value::Int(id))];
-            members.extend(asked.map(|field| (field.clone(), found.field(field))));
+            let mut members = Vec::with_capacity(fields.len() + 1);
+            members.push(("id".into(), Value::Int(id)));
+            members.extend(fields.iter().map(|field| {
+                let value = found.field(field);
+                ((*field).into(), if bare { value.key() } else { value })
+            }));
             Some(Value::Struct(members))
         };
         Value::List(ids.into_iter().filter_map(record).collect())
     }
 
-    fn fields(&self) -> Result<Vec<String>, String> {
-        let named = self.argument(1, "fields").and_then(Value::as_list).unwrap_or_default();
-        let fields: Vec<String> = named.iter().filter_map(Value::as_text).map(str::to_owned).collect();
-        match fields.iter().find(|field| !self.model.has(field)) {
-            Some(field) => {
-                Err(unforeseen(&format!("ValueError: Invalid field '{field}' on '{}'", self.model.name())))
-            }
-            None => Ok(fields),
-        }
+    fn fields(&self) -> Result<Vec<&'static str>, Refusal> {
+        let asked = self
+            .list(1, "fields")
+            .unwrap_or_default()
+            .iter()
+            .filter_map(Value::as_text)
+            .filter(|field| *field != "id");
+        asked
+            .map(|field| {
+                self.model.field(field).ok_or_else(|| {
+                    let message = format!("Invalid field '{field}' on '{}'", self.model.name());
+                    Refusal::unforeseen("ValueError", message)
+                })
+            })
+            .collect()
     }
-
-    fn forbidden(&self, doing: &str) -> String {
-        let (kind, group) = self.model.kind();
-        not_allowed(doing, self.model.name(), kind, group)
-    }
-}
-
-fn not_allowed(doing: &str, model: &str, kind: &str, group: &str) -> String {
-    fault(
-        4,
-        &format!(
-            "You are not allowed to {doing} '{kind}' ({model}) records.\n\nThis operation is allowed for the \
-             following groups:\n\t- {group}\n\nContact your administrator to request access if necessary."
-        ),
-    )
-}
-
-/// Fault 1: a traceback, whose last line says what it was.
-pub fn unforeseen(what: &str) -> String {
-    fault(
-        1,
-        &format!(
-            "Traceback (most recent call last):\n  \
-             File \"/usr/lib/odoo/19.0/addons/rpc/controllers/xmlrpc.py\", line 162, in xmlrpc_2\n  \
-             File \"/usr/lib/odoo/19.0/addons/rpc/controllers/xmlrpc.py\", line 134, in _xmlrpc\n  \
-             File \"/usr/lib/odoo/19.0/odoo/http.py\", line 439, in dispatch_rpc\n  \
-             File \"/usr/lib/odoo/19.0/odoo/service/model.py\", line 129, in dispatch\n{what}\n"
-        ),
-    )
-}
-
-fn no_database(name: &str) -> String {
-    unforeseen(&format!(
-        "psycopg2.OperationalError: connection to server at \"127.0.0.1\", port 5432 failed: FATAL:  \
-         database \"{name}\" does not exist\n"
-    ))
 }
