@@ -22,7 +22,7 @@ mod vault_url;
 pub use borrow::Outcome;
 pub use error::{SyncError, Verdict};
 pub use refusal::{BorrowError, Refusal};
-pub use run::{Job, Summary, Target, Worker};
+pub use run::{Job, Patience, Summary, Target, Worker};
 pub use settings::{Settings, SettingsRefused};
 pub use sink::SinkError;
 pub use step::Step;

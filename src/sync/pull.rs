@@ -18,8 +18,6 @@ use crate::sync::sweep::{Count, Pass, Place, Sweep, Swept};
 
 /// How often a call is made before it is given up, and how long to wait in between.
 const PAUSES: &[Duration] = &[Duration::from_millis(500), Duration::from_secs(2)];
-/// A server that a stranger chose could go on for ever.
-const MOST_PAGES: u32 = 20_000;
 /// How far a server's clock may be ahead of ours. A `write_date` beyond that is no watermark: nothing
 /// would be newer.
 const AHEAD: Duration = Duration::from_secs(24 * 3_600);
@@ -30,6 +28,7 @@ pub(super) struct Puller<'a> {
     pub desk: &'a Desk,
     pub hold: &'a Hold<'a>,
     pub clock: &'a Clock,
+    pub most_pages: u32,
     pub say: RefCell<&'a mut dyn FnMut(Step)>,
 }
 
@@ -88,7 +87,7 @@ impl Puller<'_> {
     async fn sweep(&self, part: &Part, mut sweep: Sweep) -> Result<Swept, SyncError> {
         self.say(Step::Pulling { model: part.model(), records: sweep.count.read });
         let mut page = self.page(part, sweep.place).await?;
-        for _ in 0..MOST_PAGES {
+        for _ in 0..self.most_pages {
             let next = page.next;
             sweep = match next {
                 Some(next) => {

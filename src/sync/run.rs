@@ -81,8 +81,20 @@ impl fmt::Display for Summary {
     }
 }
 
-/// How often the vault is asked whether the lease is still open.
-const ASK_EVERY: Duration = Duration::from_secs(15);
+/// How much is put up with.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// How often the vault is asked whether the lease is still open.
+    pub ask_every: Duration,
+    /// How many pages of a model are read: a server that a stranger chose could go on for ever.
+    pub most_pages: u32,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { ask_every: Duration::from_secs(15), most_pages: 20_000 }
+    }
+}
 
 /// A worker of one vault.
 pub struct Worker {
@@ -90,7 +102,7 @@ pub struct Worker {
     exceptions: Exceptions,
     clock: Clock,
     plan: Vec<Part>,
-    ask_every: Duration,
+    patience: Patience,
 }
 
 impl Worker {
@@ -98,12 +110,12 @@ impl Worker {
     pub fn new(settings: Settings, clock: Clock) -> Result<Self, SyncError> {
         let plan = plan(&Readable::embedded()?)?;
         let vault = VaultClient::new(settings.vault, settings.token, clock.clone())?;
-        Ok(Self { vault, exceptions: settings.egress_allow, clock, plan, ask_every: ASK_EVERY })
+        Ok(Self { vault, exceptions: settings.egress_allow, clock, plan, patience: Patience::default() })
     }
 
-    /// The same, asking so often whether its lease is still open.
-    pub fn asking_every(self, ask_every: Duration) -> Self {
-        Self { ask_every, ..self }
+    /// The same, with so much patience.
+    pub fn with(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 
     /// Runs `job` to its end, or until `stop`. The lease is handed back in either case.
@@ -140,7 +152,7 @@ impl Worker {
         let pulled = tokio::select! {
             biased;
             () = stop.raised() => Err(SyncError::Stopped),
-            over = hold.over(self.ask_every) => Err(over),
+            over = hold.over(self.patience.ask_every) => Err(over),
             pulled = self.pull_all(job, loan, (&desk, &hold), &mut *say, &mut models) => pulled,
         };
         let is_quiet = desk.is_quiet().await;
@@ -219,7 +231,8 @@ impl Worker {
         // Once: the client takes the secret over, so there is nothing to try again with.
         let odoo = Odoo::login(egress, address, loan.secret).await;
         let odoo = odoo.map_err(|cause| SyncError::Odoo(String::new(), cause))?;
-        let puller = Puller { odoo: &odoo, desk, hold, clock: &self.clock, say: RefCell::new(say) };
+        let (clock, most_pages) = (&self.clock, self.patience.most_pages);
+        let puller = Puller { odoo: &odoo, desk, hold, clock, most_pages, say: RefCell::new(say) };
         for part in &self.plan {
             models.push((part.model().to_owned(), puller.pull(part, job.whole).await?));
         }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
+use pawl::sync::{Patience, SyncError, Verdict};
 
 use crate::scene::{Scene, code, errors, number, text};
 use crate::standin::PASSWORD;
@@ -284,4 +285,15 @@ fn a_server_that_lies_about_time_or_order_loses_nothing() {
     scene.odoo.answer_raw(4, answer(&nonsense));
     run(&scene, &[]);
     scene.assert_same("books.db");
+}
+
+#[test]
+fn a_server_without_end_is_given_up() {
+    let scene = Scene::new(Company::sized(3, 1_100, 60), PASSWORD);
+    let clock = &scene.vault.clock;
+    let ended = scene.run_patiently(Patience { most_pages: 1, ..Patience::default() }, clock, &mut |_, _| {});
+    let error = ended.err().unwrap();
+    assert!(matches!(error, SyncError::Endless(_)), "{error}");
+    assert_eq!((error.verdict(), scene.open_leases()), (Verdict::Failed, 0));
+    assert_eq!(number(&scene.sink("books.db"), "SELECT count(*) FROM account_move"), 1_000);
 }

@@ -1,13 +1,15 @@
 //! What the worker does about its lease while it reads: renews it, and stops when it is over, whatever
 //! ended it. Once it is over, no page is written any more.
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use pawl::clock::Clock;
 use pawl::sync::{SyncError, Verdict};
 use serde_json::{Value as Json, json};
 
-use crate::scene::{Scene, number};
+use crate::scene::{Scene, code, errors, number};
 use crate::standin::PASSWORD;
 use crate::standin::company::Company;
 
@@ -92,5 +94,72 @@ fn a_run_stops_when_its_lease_is_over_and_writes_no_page_after() {
             scene.run_here(&scene.vault.clock, &mut |_, _| {}).unwrap();
             scene.assert_same("books.db");
         }
+    }
+}
+
+/// Between worker and vault: the vault gets what is asked, and the first answer to it is lost on the way
+/// back.
+fn lossy(vault: &str, path: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let vault = vault.strip_prefix("http://").unwrap().to_owned();
+    std::thread::spawn(move || {
+        let mut to_lose = 1;
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let request = read_request(&mut stream);
+            let mut beyond = TcpStream::connect(&vault).unwrap();
+            beyond.write_all(request.replacen("\r\n", "\r\nConnection: close\r\n", 1).as_bytes()).unwrap();
+            let mut answer = Vec::new();
+            beyond.read_to_end(&mut answer).unwrap();
+            let line = request.lines().next().unwrap();
+            if to_lose > 0 && line.starts_with("POST ") && line.contains(path) {
+                to_lose -= 1;
+                continue;
+            }
+            let head = answer.windows(2).position(|w| w == b"\r\n").unwrap() + 2;
+            stream.write_all(&answer[..head]).unwrap();
+            stream.write_all(b"Connection: close\r\n").unwrap();
+            stream.write_all(&answer[head..]).unwrap();
+        }
+    });
+    url
+}
+
+fn read_request(stream: &mut TcpStream) -> String {
+    let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
+    loop {
+        let read = stream.read(&mut chunk).unwrap();
+        bytes.extend_from_slice(&chunk[..read]);
+        let text = String::from_utf8_lossy(&bytes);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().unwrap())
+        });
+        if body.len() >= length.unwrap_or(0) {
+            return text.into_owned();
+        }
+    }
+}
+
+#[test]
+fn a_lost_answer_is_asked_for_once_more_and_nothing_is_done_twice() {
+    for path in ["/leases ", "/return "] {
+        let scene = Scene::new(Company::sized(3, 30, 20), PASSWORD);
+        let vault = lossy(&scene.vault.url, path);
+        let output = scene.command("books.db", &["--no-wait"]).env("PAWL_URL", vault).output().unwrap();
+        assert_eq!(code(&output), 0, "{path}: {}", errors(&output));
+        scene.assert_same("books.db");
+        assert_eq!(scene.open_leases(), 0, "{path}");
+        let lent = scene.trail("lease.lend", "lease_id");
+        assert!(lent.iter().all(|lease| *lease == lent[0]), "{path}: one lease, {lent:?}");
+        assert_eq!(
+            scene.trail("lease.return", "outcome").first().map(String::as_str),
+            Some("done"),
+            "{path}"
+        );
+        let ended = "SELECT count(*) FROM pawl_run WHERE finished_at IS NOT NULL AND outcome = 'ok'";
+        assert_eq!(number(&scene.sink("books.db"), ended), 1, "{path}");
     }
 }

@@ -11,7 +11,7 @@ use diesel::sql_types::{BigInt, Text};
 use pawl::clock::Clock;
 use pawl::ids::ConnectionId;
 use pawl::odoo::{Kind, Readable};
-use pawl::sync::{Job, Settings, Step, Summary, SyncError, Target, stop_pair};
+use pawl::sync::{Job, Patience, Settings, Step, Summary, SyncError, Target, stop_pair};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
@@ -89,12 +89,22 @@ impl Scene {
     /// Runs in this process, where worker and vault can share a clock that a test moves, and tells
     /// `during` of every page.
     pub fn run_here(&self, clock: &Clock, during: &mut dyn FnMut(&str, u64)) -> Result<Summary, SyncError> {
+        let patience = Patience { ask_every: Duration::from_millis(2), ..Patience::default() };
+        self.run_patiently(patience, clock, during)
+    }
+
+    pub fn run_patiently(
+        &self,
+        patience: Patience,
+        clock: &Clock,
+        during: &mut dyn FnMut(&str, u64),
+    ) -> Result<Summary, SyncError> {
         let token = self.vault.token("acme", "ada", "worker");
         let settings =
             [("PAWL_URL", self.vault.url.clone()), ("PAWL_TOKEN", token), (LOOPBACK.0, LOOPBACK.1.into())];
         let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value.into()));
         let worker = pawl::sync::Worker::new(Settings::from(settings).unwrap(), clock.clone()).unwrap();
-        let worker = worker.asking_every(Duration::from_millis(2));
+        let worker = worker.with(patience);
         let connection = ConnectionId::parse(&self.connection).unwrap();
         let sink = Target::Sqlite(self.sink("books.db"));
         let job = Job { connection, sink, whole: false, waits: false };
