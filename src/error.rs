@@ -85,6 +85,8 @@ impl From<StoreError> for Error {
         match error {
             StoreError::Damaged(table) => Self::Damaged(table),
             error @ (StoreError::NoDatabase(_)
+            | StoreError::NotSetUp
+            | StoreError::NotSafe(_)
             | StoreError::Unavailable(_)
             | StoreError::Duplicate
             | StoreError::KeyMayNotSeal(_)) => Self::Unavailable(error.to_string()),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use pawl::app::{App, Setup, Signals};
+use pawl::app::{App, Setup, Signals, StartError};
 use pawl::clock::Clock;
 use pawl::config::{Config, Mode, VAULT_SETTINGS};
 use pawl::ids::{ClientId, OrgId, UserId};
@@ -139,7 +139,7 @@ fn serve(config: Config) -> Result<ExitCode, Failure> {
         let serving = app.serve(Signals::Heed)?;
         let mut out = std::io::stdout().lock();
         writeln!(out, "pawl listens on http://{}", serving.address())?;
-        writeln!(out, "data: {} (database {})", data_dir.display(), database.display())?;
+        writeln!(out, "data: {} (database {database})", data_dir.display())?;
         writeln!(out, "keys: {} (sealing with {key})", key_file.display())?;
         writeln!(out, "token: pawl token issue --org ORG --user USER --role backend")?;
         match mode {
@@ -160,7 +160,7 @@ fn init(config: Config) -> Result<ExitCode, Failure> {
     let (database, key_file) = (config.database.clone(), config.key_file.clone());
     let app = App::open_with(config, Clock::system(), Setup::Make)?;
     let mut out = std::io::stdout();
-    writeln!(out, "database: {}", database.display())?;
+    writeln!(out, "database: {database}")?;
     writeln!(out, "keys: {} (sealing with {})", key_file.display(), app.key())?;
     Ok(ExitCode::SUCCESS)
 }
@@ -172,7 +172,7 @@ fn issue_token(config: Config, issue: &Issue) -> Result<ExitCode, Failure> {
     let org = OrgId::parse(&issue.org).map_err(|e| format!("--org {e}"))?;
     let user = UserId::parse(&issue.user).map_err(|e| format!("--user {e}"))?;
     let client = ClientId::parse(&issue.client).map_err(|e| format!("--client {e}"))?;
-    let app = App::open_with(config, Clock::system(), Setup::Use)?;
+    let app = App::open_with(config, Clock::system(), Setup::Look)?;
     let token = app.issue_token((&org, &user, &client), &issue.role, issue.ttl)?;
     writeln!(std::io::stdout(), "{}", token.expose())?;
     Ok(ExitCode::SUCCESS)
@@ -193,20 +193,20 @@ fn doctor() -> Result<ExitCode, Failure> {
     writeln!(out, "mode      {}", config.mode)?;
     writeln!(out, "listen    {}", config.listen)?;
     writeln!(out, "data      {}", config.data_dir.display())?;
-    writeln!(out, "database  {}", config.database.display())?;
+    writeln!(out, "database  {}", config.database)?;
     writeln!(out, "keys      {}", config.key_file.display())?;
     writeln!(out, "issuer    {} (minting here: {})", config.issuer, config.may_issue_tokens())?;
     writeln!(out, "egress    {}", config.egress_allow)?;
     writeln!(out, "memory    core dumps off, not dumpable")?;
-    if !config.database.exists() {
-        let how = if config.mode == Mode::Embedded { "pawl serve" } else { "pawl init" };
-        writeln!(out, "wrong     nothing is set up yet: run `{how}`")?;
-        return Ok(ExitCode::FAILURE);
-    }
-    match App::open_with(config, Clock::system(), Setup::Use) {
+    let how = if config.mode == Mode::Embedded { "pawl serve" } else { "pawl init" };
+    match App::open_with(config, Clock::system(), Setup::Look) {
         Ok(app) => {
             writeln!(out, "ok        the database opens, {} is held and opens the issuer's key", app.key())?;
             Ok(ExitCode::SUCCESS)
+        }
+        Err(StartError::NotSetUp) => {
+            writeln!(out, "wrong     nothing is set up yet: run `{how}`")?;
+            Ok(ExitCode::FAILURE)
         }
         Err(error) => {
             writeln!(out, "wrong     {error}")?;

@@ -2,6 +2,8 @@
 //! made, and serves.
 
 mod setup;
+#[cfg(test)]
+mod tests;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -24,7 +26,7 @@ use crate::vault::Vault;
 
 pub use setup::{Setup, StartError};
 
-use setup::{make_dir, match_keys, open_issuer, open_key_file};
+use setup::{make_dir, match_keys, open_issuer, open_key_file, open_store};
 
 /// Open requests finish within this when the process is told to stop.
 const STOP_WITHIN_SECONDS: u64 = 10;
@@ -52,14 +54,12 @@ impl App {
 
     /// The same, told what may be made. A key and an issuer are made only into an empty database.
     pub fn open_with(config: Config, clock: Clock, setup: Setup) -> Result<Self, StartError> {
-        make_dir(&config.data_dir)?;
-        let is_new = !config.database.exists();
-        if is_new && setup == Setup::Use {
-            return Err(StartError::NotSetUp);
+        if setup != Setup::Look {
+            make_dir(&config.data_dir)?;
         }
         let policy = Arc::new(Policy::embedded()?);
         let models = Readable::embedded().map_err(|e| StartError::Policy(e.to_string()))?.model_names();
-        let store = Store::open(&config.database)?;
+        let store = open_store(&config, setup)?;
         let known = store.upkeep("find keys", |tx| tx.find_keys())?;
         let file = open_key_file(&config, &known, setup)?;
         let keyring = store.upkeep("note keys", |tx| match_keys(tx, &config, known, file, setup, &clock))?;

@@ -7,10 +7,10 @@ use std::path::Path;
 use crate::access::{IssuerKey, PolicyRefused};
 use crate::audit::AuditEvent;
 use crate::clock::{Clock, NoRandomness};
-use crate::config::Config;
+use crate::config::{Config, Database};
 use crate::ids::KeyId;
 use crate::seal::{Binding, Fingerprint, KeyFile, KeyFileRefused, Keyring, OpenRefused, SealFailed};
-use crate::store::{KeyRow, SealedIssuerKey, StoreError, Upkeep};
+use crate::store::{KeyRow, SealedIssuerKey, Store, StoreError, Tables, Upkeep};
 
 /// Why the vault does not start. Names keys by fingerprint, never by value.
 #[derive(Debug, thiserror::Error)]
@@ -73,8 +73,31 @@ impl From<PolicyRefused> for StartError {
 pub enum Setup {
     /// `pawl init`, and embedded mode at its first start.
     Make,
-    /// Everything else: use what is there.
+    /// Production's starts: use what is there, and bring its tables up to date where this program may.
     Use,
+    /// Beside a running vault: use what is there as it is.
+    Look,
+}
+
+/// Opens the database. An owner of PostgreSQL's tables, where one is named, brings them up to date
+/// first; SQLite's belong to whoever serves.
+pub(super) fn open_store(config: &Config, setup: Setup) -> Result<Store, StartError> {
+    let makes_file = setup == Setup::Make || config.database.file().is_some_and(Path::exists);
+    let tables = match (setup, &config.database) {
+        (Setup::Look, _) => Tables::Check,
+        (_, Database::Sqlite(_)) if makes_file => Tables::Migrate,
+        (_, Database::Sqlite(_)) => Tables::Check,
+        (_, Database::Postgres(_)) => {
+            if let Some(owner) = &config.migrate_database {
+                Store::migrate(owner)?;
+            }
+            Tables::Check
+        }
+    };
+    Store::open(&config.database, tables).map_err(|error| match error {
+        StoreError::NotSetUp => StartError::NotSetUp,
+        error => error.into(),
+    })
 }
 
 pub(super) fn make_dir(dir: &Path) -> Result<(), StartError> {
@@ -95,7 +118,7 @@ pub(super) fn open_key_file(config: &Config, known: &[KeyRow], setup: Setup) -> 
         Err(missing @ KeyFileRefused::Missing(_)) => match (known.last(), setup) {
             (Some(row), _) => Err(StartError::KeyFileGone(missing, row.fingerprint.clone())),
             (None, Setup::Make) => Ok(KeyFile::create(&config.key_file)?),
-            (None, Setup::Use) => Err(StartError::NotSetUp),
+            (None, Setup::Use | Setup::Look) => Err(StartError::NotSetUp),
         },
         read => Ok(read?),
     }
@@ -114,7 +137,7 @@ pub(super) fn match_keys(
     let now = clock.now();
     let sealing = match known.into_iter().find(|row| row.state == "sealing") {
         Some(row) => row,
-        None if setup == Setup::Use => return Err(StartError::NotSetUp),
+        None if setup != Setup::Make => return Err(StartError::NotSetUp),
         None => {
             let key = file.keys.get(file.current.as_str()).ok_or(SealFailed)?;
             let fingerprint = key.fingerprint();
@@ -146,7 +169,7 @@ pub(super) fn open_issuer(
 ) -> Result<Vec<IssuerKey>, StartError> {
     let stored = tx.find_issuer_keys()?;
     if stored.is_empty() {
-        if setup == Setup::Use {
+        if setup != Setup::Make {
             return Err(StartError::NotSetUp);
         }
         let now = clock.now();

@@ -1,6 +1,7 @@
 //! What the vault is told: embedded defaults, under `pawl.toml`, under `PAWL_*`.
 //! Every name is in one table; a name that is not is refused. Nothing here holds a secret.
 
+mod database;
 mod read;
 
 use std::fmt;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::egress::Exceptions;
 
+pub use database::{Database, DatabaseRefused, PostgresAddress};
 pub use read::environment_settings;
 use read::{Settings, file_settings};
 
@@ -18,7 +20,10 @@ pub const VAULT_SETTINGS: &[(&str, &str)] = &[
     ("mode", "embedded (default) or production"),
     ("data_dir", "where the embedded database and key file lie (./pawl-data)"),
     ("listen", "IP and port to listen on (127.0.0.1:7295)"),
-    ("database_url", "sqlite:PATH (the default is pawl.db in the data directory)"),
+    ("database_url", "sqlite:PATH (the default is pawl.db in the data directory) or postgres://…"),
+    ("database_url_file", "the file that holds the database's address"),
+    ("migrate_database_url", "the same database as the role that may change its tables (PostgreSQL)"),
+    ("migrate_database_url_file", "the file that holds that address"),
     ("key_source", "file:PATH (the default is master.json in the data directory)"),
     ("key_file_apart", "yes: the key file is on other storage than the database and its backups"),
     ("egress_allow", "comma-separated [ORG@]host|cidr[:port] that may be private or plain http"),
@@ -57,8 +62,8 @@ impl fmt::Display for Mode {
     }
 }
 
-/// What is in force. Holds paths and addresses, never a secret.
-#[derive(Clone, Debug)]
+/// What is in force. The addresses of databases may hold passwords, so it is never printed.
+#[derive(Clone)]
 pub struct Config {
     /// Embedded or production.
     pub mode: Mode,
@@ -66,8 +71,10 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where the API listens.
     pub listen: SocketAddr,
-    /// The SQLite file.
-    pub database: PathBuf,
+    /// The database, as the role that keeps rows in it.
+    pub database: Database,
+    /// The same database as the role that may change its tables; without, PostgreSQL's are only checked.
+    pub migrate_database: Option<Database>,
     /// The key file.
     pub key_file: PathBuf,
     /// The operator says that the key file does not share the database's fate.
@@ -118,13 +125,15 @@ impl Config {
         let data_dir = PathBuf::from(settings.text("data_dir").unwrap_or_else(|| "pawl-data".into()));
         let listen = settings.listen();
         let database =
-            settings.prefixed_path("database_url", "sqlite:").unwrap_or_else(|| data_dir.join("pawl.db"));
+            settings.database("database_url").unwrap_or_else(|| Database::Sqlite(data_dir.join("pawl.db")));
+        let migrate_database = settings.database("migrate_database_url");
         let key_file =
             settings.prefixed_path("key_source", "file:").unwrap_or_else(|| data_dir.join("master.json"));
         let config = Self {
             mode,
             listen,
             database,
+            migrate_database,
             key_file,
             key_file_apart: settings.choice("key_file_apart", &[("yes", true), ("no", false)], false),
             egress_allow: settings.exceptions(),
@@ -146,10 +155,18 @@ impl Config {
 
     /// What this mode does not stand for, one sentence each.
     fn refusals(&self) -> Vec<String> {
-        match self.mode {
+        let mut wrong = match self.mode {
             Mode::Embedded => self.embedded_refusals(),
             Mode::Production => self.production_refusals(),
+        };
+        let both = (&self.database, &self.migrate_database);
+        if !matches!(both, (_, None) | (Database::Postgres(_), Some(Database::Postgres(_)))) {
+            wrong.push(
+                "PAWL_MIGRATE_DATABASE_URL is for PostgreSQL, beside a PAWL_DATABASE_URL that names it too"
+                    .into(),
+            );
         }
+        wrong
     }
 
     fn embedded_refusals(&self) -> Vec<String> {
@@ -160,18 +177,36 @@ impl Config {
                 self.listen
             ));
         }
-        if !lies_in(&self.database, &self.data_dir) {
-            wrong.push(
+        match &self.database {
+            Database::Sqlite(file) if lies_in(file, &self.data_dir) => {}
+            Database::Sqlite(_) => wrong.push(
                 "PAWL_DATABASE_URL lies outside the data directory: embedded mode keeps its database there; \
                  set PAWL_MODE=production"
                     .into(),
-            );
+            ),
+            Database::Postgres(_) => wrong.push(
+                "PAWL_DATABASE_URL names PostgreSQL: embedded mode keeps its rows in SQLite; \
+                 set PAWL_MODE=production"
+                    .into(),
+            ),
         }
         wrong
     }
 
     fn production_refusals(&self) -> Vec<String> {
         let mut wrong = Vec::new();
+        let named = [("PAWL_DATABASE_URL", Some(&self.database))];
+        let named = named.into_iter().chain([("PAWL_MIGRATE_DATABASE_URL", self.migrate_database.as_ref())]);
+        for (name, database) in named {
+            if let Some(Database::Postgres(address)) = database
+                && !address.is_safe_on_its_way()
+            {
+                wrong.push(format!(
+                    "{name} reaches PostgreSQL over a network without sslmode=verify-full: what it reads and \
+                     writes could be heard or changed"
+                ));
+            }
+        }
         if lies_in(&self.key_file, &self.data_dir) {
             wrong.push(
                 "PAWL_KEY_SOURCE: the key file lies in the data directory, beside what it opens".into(),

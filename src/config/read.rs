@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{PREFIX, VAULT_SETTINGS};
+use super::{Database, PREFIX, VAULT_SETTINGS};
 use crate::egress::Exceptions;
+use crate::secret::Secret;
 
 pub(super) struct Settings {
     pub(super) given: BTreeMap<String, String>,
@@ -43,6 +44,27 @@ impl Settings {
         })
     }
 
+    /// A database's address, from the setting or from the file that `NAME_file` names.
+    pub(super) fn database(&mut self, name: &str) -> Option<Database> {
+        let text = match (self.text(name), self.text(&format!("{name}_file"))) {
+            (Some(_), Some(_)) => {
+                let name = spoken(name);
+                self.wrong.push(format!("{name} and {name}_FILE are both set: set one"));
+                return None;
+            }
+            (Some(text), None) => Secret::new(text),
+            (None, Some(path)) => match std::fs::read_to_string(path).map(Secret::new) {
+                Ok(text) => Secret::new(text.expose().trim_end().to_owned()),
+                Err(e) => {
+                    self.wrong.push(format!("{}_FILE can't be read: {e}", spoken(name)));
+                    return None;
+                }
+            },
+            (None, None) => return None,
+        };
+        Database::parse(text).map_err(|refused| self.wrong.push(format!("{} {refused}", spoken(name)))).ok()
+    }
+
     pub(super) fn prefixed_path(&mut self, name: &str, prefix: &str) -> Option<PathBuf> {
         let text = self.text(name)?;
         if let Some(path) = text.strip_prefix(prefix) {
@@ -64,19 +86,8 @@ impl Settings {
 
 /// What to say of a backend that this binary lacks.
 fn not_built(text: &str) -> Option<String> {
-    let (what, feature, built) = if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-        ("PAWL_DATABASE_URL names PostgreSQL", "postgres", cfg!(feature = "postgres"))
-    } else if text.starts_with("aws-secretsmanager:") {
-        ("PAWL_KEY_SOURCE names AWS Secrets Manager", "aws", cfg!(feature = "aws"))
-    } else {
-        return None;
-    };
-    Some(if built {
-        format!("{what}: this version of Pawl does not have it yet")
-    } else {
-        format!(
-            "{what}: this binary was built without it; rebuild with: cargo build --release --features {feature}"
-        )
+    text.starts_with("aws-secretsmanager:").then(|| {
+        "PAWL_KEY_SOURCE names AWS Secrets Manager: this version of Pawl does not have it yet".to_owned()
     })
 }
 

@@ -147,6 +147,7 @@ impl From<XmlError> for OdooError {
     fn from(error: XmlError) -> Self {
         match error {
             XmlError::Unspeakable => Self::Unspeakable,
+            XmlError::OtherModel => Self::QueryRefused,
             XmlError::Malformed(_) => Self::Malformed,
             XmlError::Limit(_) => Self::Egress(EgressError::TooLarge),
         }

@@ -85,6 +85,10 @@ impl Domain {
         Ok(self)
     }
 
+    pub(super) fn model(&self) -> &Model {
+        &self.model
+    }
+
     pub(super) fn conditions(&self) -> &[Condition] {
         &self.conditions
     }

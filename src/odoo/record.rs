@@ -1,8 +1,10 @@
 //! A record as it was read: its id, and a typed cell for each field that the call named.
 
+use std::borrow::Cow;
+
 use crate::odoo::fault::OdooError;
 use crate::odoo::readable::{Fields, Kind};
-use crate::odoo::xmlrpc::Value;
+use crate::odoo::xmlrpc::{Value, XmlError};
 
 /// One value of one field.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,22 +40,28 @@ pub struct Record {
 }
 
 impl Record {
-    /// Takes `members`, as they came, for the `fields` that were asked: each must be there, of its
+    /// Takes `members`, as they come, for the `fields` that were asked: each must be there once, of its
     /// type, and nothing beside `id`.
-    pub fn of(members: Vec<(String, Value)>, fields: &Fields) -> Result<Self, OdooError> {
+    pub fn of<'a>(
+        members: impl IntoIterator<Item = Result<(Cow<'a, str>, Value), XmlError>>,
+        fields: &Fields,
+    ) -> Result<Self, OdooError> {
         let mut id = None;
         let mut cells: Vec<Option<Cell>> = fields.iter().map(|_| None).collect();
-        for (name, value) in members {
+        for member in members {
+            let (name, value) = member?;
             if name == "id" {
-                id = match value {
-                    Value::Int(id) if id > 0 => Some(id),
+                match (id, value) {
+                    (None, Value::Int(it)) if it > 0 => id = Some(it),
                     _ => return Err(OdooError::Malformed),
-                };
+                }
                 continue;
             }
-            let at = fields.iter().position(|field| field.name() == name).ok_or(OdooError::Malformed)?;
-            let kind = fields.iter().nth(at).ok_or(OdooError::Malformed)?.kind();
-            *cells.get_mut(at).ok_or(OdooError::Malformed)? = Some(cell(kind, value)?);
+            let mut asked = fields.iter().zip(&mut cells);
+            match asked.find(|(field, _)| field.name() == name) {
+                Some((field, empty @ None)) => *empty = Some(cell(field.kind(), value)?),
+                _ => return Err(OdooError::Malformed),
+            }
         }
         let cells: Option<Vec<Cell>> = cells.into_iter().collect();
         Ok(Self { id: id.ok_or(OdooError::Malformed)?, cells: cells.ok_or(OdooError::Malformed)? })

@@ -312,8 +312,15 @@ impl Tx<'_> {
     }
 }
 
+/// Refuses a key that may not seal; one that may stays so until the transaction ends.
 fn must_seal(db: &mut Db, key: &KeyId) -> Result<(), StoreError> {
-    let state: Option<String> = keys::table.find(key.as_str()).select(keys::state).first(db).optional()?;
+    let state = keys::table.find(key.as_str()).select(keys::state);
+    let state: Option<String> = match db {
+        // The transaction holds the one write lock.
+        Db::Sqlite(db) => state.first(db).optional()?,
+        #[cfg(feature = "postgres")]
+        Db::Postgres(db) => state.for_share().first(db).optional()?,
+    };
     match state.as_deref() {
         Some("sealing") => Ok(()),
         _ => Err(StoreError::KeyMayNotSeal(key.clone())),

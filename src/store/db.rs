@@ -1,113 +1,103 @@
-//! A connection to the database, made ready: SQLite with WAL, full syncs and overwritten deletes.
-
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+//! One open database of either kind, and how a transaction on it begins and ends.
 
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
-use diesel::r2d2::ManageConnection;
-use diesel::{Connection, MultiConnection, QueryResult, SqliteConnection};
-use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use diesel::{MultiConnection, QueryResult, SqliteConnection};
 
-use crate::store::error::StoreError;
+use crate::store::scopes::Scopes;
 
-const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
-
-/// How long a statement waits for SQLite's one writer.
-pub(super) const BUSY: Duration = Duration::from_secs(2);
-
-/// One open database, of a kind that the URL names.
+/// One open database, of a kind that the address names.
 #[derive(MultiConnection)]
 pub(super) enum Db {
     Sqlite(SqliteConnection),
+    #[cfg(feature = "postgres")]
+    Postgres(diesel::PgConnection),
 }
 
+/// What a transaction is going to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    Read,
+    Write,
+}
+
+/// The same on the connection inside, whichever it is.
+macro_rules! each {
+    ($db:expr, $inner:ident => $what:expr) => {
+        match $db {
+            Db::Sqlite($inner) => $what,
+            #[cfg(feature = "postgres")]
+            Db::Postgres($inner) => $what,
+        }
+    };
+}
+pub(super) use each;
+
 impl Db {
-    /// Begins a transaction; one that `writes` takes SQLite's write lock at once, so that it can't
-    /// fail half-way for having begun as a reader.
-    pub(super) fn begin(&mut self, writes: bool) -> QueryResult<()> {
+    /// Begins a transaction on the rows of `scopes`. A reader sees everything as it was at one
+    /// moment. A writer holds what it may change from the start, so that it can't fail half-way: on
+    /// SQLite the one write lock, on PostgreSQL its orgs' chains, in one order for all.
+    pub(super) fn begin(&mut self, access: Access, scopes: &Scopes) -> QueryResult<()> {
         match self {
             Self::Sqlite(db) => {
-                let sql = if writes { "BEGIN IMMEDIATE" } else { "BEGIN" };
+                // It has no policies to tell.
+                let _ = scopes;
+                let sql = if access == Access::Write { "BEGIN IMMEDIATE" } else { "BEGIN" };
                 AnsiTransactionManager::begin_transaction_sql(db, sql)
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(db) => {
+                let sql = match access {
+                    Access::Write => "BEGIN",
+                    Access::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+                };
+                AnsiTransactionManager::begin_transaction_sql(db, sql)?;
+                let begun = super::postgres::enter(db, access, scopes);
+                if begun.is_err() {
+                    // The first error says more than this one could.
+                    let _ = AnsiTransactionManager::rollback_transaction(db);
+                }
+                begun
             }
         }
     }
 
-    pub(super) fn commit(&mut self) -> QueryResult<()> {
+    /// Lets the open transaction touch the rows of `scopes` instead of those it began with.
+    pub(super) fn change_scopes(&mut self, scopes: &Scopes) -> QueryResult<()> {
         match self {
-            Self::Sqlite(db) => AnsiTransactionManager::commit_transaction(db),
+            Self::Sqlite(_) => {
+                let _ = scopes;
+                Ok(())
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(db) => super::postgres::enter(db, Access::Write, scopes),
         }
+    }
+
+    pub(super) fn commit(&mut self) -> QueryResult<()> {
+        each!(self, db => AnsiTransactionManager::commit_transaction(db))
     }
 
     pub(super) fn rollback(&mut self) -> QueryResult<()> {
-        match self {
-            Self::Sqlite(db) => AnsiTransactionManager::rollback_transaction(db),
-        }
+        each!(self, db => AnsiTransactionManager::rollback_transaction(db))
     }
 
-    /// Takes what was deleted out of the write-ahead log too, as far as readers allow it now.
+    /// A transaction left open would hand the next caller somebody else's.
+    pub(super) fn is_broken(&mut self) -> bool {
+        !each!(self, db => {
+            matches!(AnsiTransactionManager::transaction_manager_status_mut(db).transaction_depth(), Ok(None))
+        })
+    }
+
+    /// Takes what was deleted out of SQLite's write-ahead log too, as far as readers allow it now.
     pub(super) fn checkpoint(&mut self) -> QueryResult<()> {
         match self {
             Self::Sqlite(db) => db.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)"),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => Ok(()),
         }
     }
-}
 
-impl Db {
     pub(super) fn ping(&mut self) -> QueryResult<()> {
         self.batch_execute("SELECT 1 FROM keys LIMIT 1")
-    }
-}
-
-/// Opens connections for the pool.
-pub(super) struct Opener {
-    file: PathBuf,
-}
-
-impl Opener {
-    pub(super) fn new(file: &Path) -> Self {
-        Self { file: file.into() }
-    }
-
-    /// Makes the file, for its owner alone, and brings its tables up to date.
-    pub(super) fn prepare(&self) -> Result<(), StoreError> {
-        let mut options = std::fs::OpenOptions::new();
-        options.create(true).append(true).mode(0o600);
-        options.open(&self.file).map_err(|e| StoreError::NoDatabase(e.to_string()))?;
-        let Db::Sqlite(mut db) = self.connect().map_err(|e| StoreError::NoDatabase(e.to_string()))?;
-        db.run_pending_migrations(MIGRATIONS).map_err(|e| StoreError::NoDatabase(e.to_string()))?;
-        Ok(())
-    }
-}
-
-impl ManageConnection for Opener {
-    type Connection = Db;
-    type Error = diesel::r2d2::Error;
-
-    fn connect(&self) -> Result<Db, Self::Error> {
-        let file = self.file.to_string_lossy();
-        let mut db = SqliteConnection::establish(&file).map_err(diesel::r2d2::Error::ConnectionError)?;
-        db.batch_execute(&format!(
-            "PRAGMA busy_timeout = {}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-             PRAGMA secure_delete = ON; PRAGMA foreign_keys = ON;",
-            BUSY.as_millis()
-        ))
-        .map_err(diesel::r2d2::Error::QueryError)?;
-        Ok(Db::Sqlite(db))
-    }
-
-    fn is_valid(&self, db: &mut Db) -> Result<(), Self::Error> {
-        db.batch_execute("SELECT 1").map_err(diesel::r2d2::Error::QueryError)
-    }
-
-    fn has_broken(&self, db: &mut Db) -> bool {
-        match db {
-            // A transaction left open would hand the next caller somebody else's.
-            Db::Sqlite(db) => !matches!(
-                AnsiTransactionManager::transaction_manager_status_mut(db).transaction_depth(),
-                Ok(None)
-            ),
-        }
     }
 }

@@ -3,11 +3,17 @@
 use crate::ids::KeyId;
 
 /// The database could not do it. Carries no row's content.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// It can't be opened or brought up to date.
     #[error("the database can't be opened: {0}")]
     NoDatabase(String),
+    /// It has no tables.
+    #[error("the database is not set up")]
+    NotSetUp,
+    /// It would let happen what this vault promises against.
+    #[error("the database is refused: {0}")]
+    NotSafe(String),
     /// It did not answer, not in time, or not now.
     #[error("the database did not answer ({0})")]
     Unavailable(&'static str),
@@ -30,6 +36,8 @@ impl From<diesel::result::Error> for StoreError {
             Error::DatabaseError(DatabaseErrorKind::ClosedConnection, _) => {
                 Self::Unavailable("connection lost")
             }
+            Error::DatabaseError(DatabaseErrorKind::UnableToSendCommand, _)
+            | Error::BrokenTransactionManager => Self::Unavailable("connection lost"),
             Error::DatabaseError(..) => Self::Unavailable("statement failed"),
             Error::DeserializationError(_) => Self::Damaged("a table"),
             _ => Self::Unavailable("query failed"),

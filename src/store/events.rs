@@ -51,8 +51,8 @@ impl Tx<'_> {
     }
 }
 
-/// Appends `event` at the end of its chain. The transaction holds the write lock, so the end that is
-/// read is the end that is followed.
+/// Appends `event` at the end of its chain. The transaction holds the chain (on SQLite all of them) from
+/// its beginning, so the end that is read is the end that is followed.
 pub(super) fn append(db: &mut Db, event: &AuditEvent) -> Result<(), StoreError> {
     let org = event.org().map_or("", OrgId::as_str);
     let last: Option<(i64, Vec<u8>)> = audit_events::table

@@ -1,285 +1,121 @@
-//! The way of lends: a list of asks, one transaction, an answer each, and for each answer its record,
-//! durable before anybody hears it. Never sees an opened secret.
+//! The lane: one thread with a connection of its own, which turns whatever lends have arrived into one
+//! transaction and answers them when it is durable. No timer: while one batch is written, the next
+//! gathers.
 
 use std::time::Duration;
 
-use diesel::dsl::max;
-use diesel::prelude::*;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::access::{Action, UserScope};
-use crate::audit::{Actor, AuditEvent, Outcome, Subject};
-use crate::clock::Moment;
-use crate::ids::{ClientId, ConnectionId, KeyId, LeaseId, RunId};
-use crate::store::db::Db;
+use crate::store::db::{Access, Db};
 use crate::store::error::StoreError;
-use crate::store::events::append;
-use crate::store::leases::is_succeeded;
-use crate::store::repeats::{self, Earlier, First, Kept, Repeat};
-use crate::store::schema::leases;
-use crate::store::sealed::{Proof, SealedCredential, find_sealed};
-use crate::store::tx::Store;
+use crate::store::lend::{Granted, LendAsk, answer};
+use crate::store::open::Opener;
+use crate::store::scopes::Scopes;
+use crate::store::tx::{Store, Writers, transact};
 
-/// One wish to borrow.
-pub struct LendAsk {
-    /// Who asks, for the trail.
-    pub actor: Actor,
-    /// Whose connection it must be.
-    pub scope: UserScope,
-    /// Which.
-    pub connection: ConnectionId,
-    /// `sync`, `check` or `other`; a `sync` lease is exclusive.
-    pub purpose: &'static str,
-    /// The run it is for.
-    pub run: Option<RunId>,
-    /// For how long.
-    pub ttl: Duration,
-    /// The kinds of credential that may be lent to this caller.
-    pub kinds: Vec<String>,
-    /// The id of the lease, if it is granted anew.
-    pub lease: LeaseId,
-    /// Now.
-    pub at: Moment,
-    /// Whether the sealed credential opens where it lies.
-    pub proof: Proof,
-    /// Under which name it may come again.
-    pub repeat: Option<Repeat>,
+/// How many lends one transaction takes at most.
+const BATCH: usize = 64;
+/// How many may wait. More than that many come in the time of a lend's deadline only when the database
+/// stands still.
+const WAITING: usize = 1024;
+
+/// The way in. Dropped, it waits for the thread to end.
+pub(super) struct Lane {
+    way_in: Option<mpsc::Sender<Waiting>>,
+    thread: Option<std::thread::JoinHandle<()>>,
 }
 
-/// What was granted.
-pub struct SealedRow {
-    /// The lease.
-    pub lease: LeaseId,
-    /// Its number among this connection's leases; only grows.
-    pub fence: i64,
-    /// When it ends.
-    pub expires_at: Moment,
-    /// The sealed credential, and where it may be sent.
-    pub credential: SealedCredential,
-}
-
-/// Somebody else holds it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// At the latest until then.
-    pub until: Moment,
-}
-
-/// Why nothing was granted. Each is on record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LendRefused {
-    /// The scope has no such connection.
-    NotFound,
-    /// Another run holds its exclusive lease.
-    Held(Held),
-    /// The caller may not borrow this kind of credential.
-    KindNotAllowed,
-    /// Its row names a key that is not held, or that there is no record of.
-    UnknownKey(KeyId),
-    /// Its row names a key that opens nothing any more.
-    RetiredKey(KeyId),
-    /// It was not sealed for the place where it lies.
-    DoesNotOpen,
-    /// The lease was ended or its time is over.
-    LeaseEnded,
-    /// The lease was lent to another client.
-    NotHolder,
-    /// The credential was replaced since it was lent.
-    CredentialReplaced,
-    /// The caller used the Idempotency-Key for another request.
-    KeyReused,
-}
-
-impl LendRefused {
-    /// The stable name of the cause, for the trail.
-    pub fn cause(&self) -> &'static str {
-        match self {
-            Self::NotFound => "not-found",
-            Self::Held(_) => "lease-held",
-            Self::KindNotAllowed => "kind-not-allowed",
-            Self::UnknownKey(_) => "key-not-held",
-            Self::RetiredKey(_) => "key-retired",
-            Self::DoesNotOpen => "does-not-open",
-            Self::LeaseEnded => "lease-ended",
-            Self::NotHolder => "not-holder",
-            Self::CredentialReplaced => "credential-replaced",
-            Self::KeyReused => "idempotency-key-reused",
-        }
-    }
+struct Waiting {
+    ask: LendAsk,
+    reply: oneshot::Sender<Result<Granted, StoreError>>,
 }
 
 impl Store {
-    /// Grants or refuses every ask, in one transaction, in order. When this answers, the record of
-    /// each answer is durable; when it fails, nothing was granted.
-    pub async fn lend(
-        &self,
-        asks: Vec<LendAsk>,
-        deadline: Duration,
-    ) -> Result<Vec<Result<SealedRow, LendRefused>>, StoreError> {
-        self.change("lend", deadline, move |db| {
-            asks.iter()
-                .map(|ask| {
-                    let answer = grant(db, ask)?;
-                    append(db, &ask.record(&answer)?)?;
-                    Ok(answer)
-                })
-                .collect()
-        })
-        .await
-    }
-}
-
-impl LendAsk {
-    fn record(&self, answer: &Result<SealedRow, LendRefused>) -> Result<AuditEvent, StoreError> {
-        let (lease, outcome) = match answer {
-            Ok(row) => (Some(&row.lease), Outcome::Done),
-            Err(refused) => (None, Outcome::Refused(refused.cause())),
-        };
-        let subject = Subject { connection: Some(&self.connection), lease };
-        AuditEvent::of(&self.actor, Action::Lend, subject, outcome, self.at)
-            .map_err(|_| StoreError::Unavailable("no randomness"))
-    }
-}
-
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = leases)]
-struct OpenLease {
-    id: String,
-    client_id: String,
-    run_id: Option<String>,
-    revision: i64,
-    fence: i64,
-    expires_at: i64,
-}
-
-fn grant(db: &mut Db, ask: &LendAsk) -> Result<Result<SealedRow, LendRefused>, StoreError> {
-    let earlier = match &ask.repeat {
-        Some(repeat) => repeats::find(db, &ask.actor.caller, repeat, ask.at)?,
-        None => None,
-    };
-    if matches!(earlier, Some(Earlier::Other)) {
-        return Ok(Err(LendRefused::KeyReused));
-    }
-    let credential = match find_sealed(db, &ask.scope, &ask.connection, &ask.proof)? {
-        Ok(credential) => credential,
-        Err(refused) => return Ok(Err(refused)),
-    };
-    if !ask.kinds.contains(&credential.kind) {
-        return Ok(Err(LendRefused::KindNotAllowed));
-    }
-    let mut granted =
-        SealedRow { lease: ask.lease.clone(), fence: 0, expires_at: ask.at.after(ask.ttl), credential };
-    if let Some(Earlier::Same(kept)) = earlier {
-        return again(db, ask, &kept, granted);
-    }
-    match held(db, ask)? {
-        Some(open) if is_own(&open, ask.actor.caller.client(), ask.run.as_ref()) => {
-            extend(db, ask, &open, &mut granted)?;
+    /// Grants or refuses the ask. When this answers, the record of the answer is durable; when it fails,
+    /// no secret may be sent, and whether a lease was granted is unknown.
+    pub async fn lend(&self, ask: LendAsk, deadline: Duration) -> Result<Granted, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let way_in = self.lane.way_in.as_ref().ok_or(StoreError::Unavailable("the lane is closed"))?;
+        way_in.try_send(Waiting { ask, reply }).map_err(|_| StoreError::Unavailable("too many wait"))?;
+        match tokio::time::timeout(deadline, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(StoreError::Unavailable("the lane broke off")),
+            Err(_) => Err(StoreError::Unavailable("deadline")),
         }
-        Some(open) => {
-            return Ok(Err(LendRefused::Held(Held { until: Moment::from_micros(open.expires_at) })));
+    }
+}
+
+impl Lane {
+    pub(super) fn open(opener: Opener, writers: Writers) -> Result<Self, StoreError> {
+        let failed = |e: std::io::Error| StoreError::NoDatabase(e.to_string());
+        let (way_in, arrived) = mpsc::channel(WAITING);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(failed)?;
+        let run = move || runtime.block_on(serve(opener, writers, arrived));
+        let thread = std::thread::Builder::new().name("lane".into()).spawn(run).map_err(failed)?;
+        Ok(Self { way_in: Some(way_in), thread: Some(thread) })
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        drop(self.way_in.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
         }
-        None => insert(db, ask, &mut granted)?,
     }
-    if let Some(repeat) = &ask.repeat {
-        let (connection, user, lease) = (&ask.connection, ask.scope.user(), Some(&granted.lease));
-        let first = First { connection, user, lease, answer: None, at: ask.at };
-        repeats::keep(db, &ask.actor.caller, repeat, &first)?;
-    }
-    Ok(Ok(granted))
 }
 
-/// A lend that comes again gets the lease that it got, if that is still open and lent what is there now.
-fn again(
-    db: &mut Db,
-    ask: &LendAsk,
-    kept: &Kept,
-    mut granted: SealedRow,
-) -> Result<Result<SealedRow, LendRefused>, StoreError> {
-    let lease = kept.lease.clone().ok_or(StoreError::Damaged("idempotency_keys"))?;
-    let found: Option<OpenLease> = leases::table
-        .filter(leases::org_id.eq(ask.scope.org().as_str()))
-        .filter(leases::user_id.eq(ask.scope.user().as_str()))
-        .filter(leases::id.eq(lease.as_str()))
-        .filter(leases::ended_at.is_null())
-        .filter(leases::expires_at.gt(ask.at.micros()))
-        .select(OpenLease::as_select())
-        .first(db)
-        .optional()?;
-    let Some(open) = found else { return Ok(Err(LendRefused::LeaseEnded)) };
-    let exclusive = ask.purpose == "sync";
-    if exclusive && is_succeeded(db, ask.scope.org(), &ask.connection, open.fence)? {
-        return Ok(Err(LendRefused::LeaseEnded));
+async fn serve(opener: Opener, writers: Writers, mut arrived: mpsc::Receiver<Waiting>) {
+    let mut db = None;
+    while let Some(first) = arrived.recv().await {
+        // What arrives while another writes goes into the same batch.
+        let _place = writers.place().await;
+        let mut batch = vec![first];
+        while batch.len() < BATCH {
+            let Ok(next) = arrived.try_recv() else { break };
+            batch.push(next);
+        }
+        // Nobody waits for it any more: they were told 503, so nothing is lent.
+        batch.retain(|waiting| !waiting.reply.is_closed());
+        if !batch.is_empty() {
+            write(&opener, &mut db, batch);
+        }
     }
-    if open.revision != granted.credential.revision.number() {
-        return Ok(Err(LendRefused::CredentialReplaced));
+}
+
+fn write(opener: &Opener, db: &mut Option<Db>, batch: Vec<Waiting>) {
+    let (asks, replies): (Vec<_>, Vec<_>) = batch.into_iter().map(|w| (w.ask, w.reply)).unzip();
+    let answers = match lend(opener, db, &asks) {
+        // One damaged row must not be everybody's refusal.
+        Err(StoreError::Damaged(_)) if asks.len() > 1 => {
+            asks.chunks(1).flat_map(|alone| to_each(lend(opener, db, alone), 1)).collect()
+        }
+        lent => to_each(lent, asks.len()),
+    };
+    for (reply, answer) in replies.into_iter().zip(answers) {
+        let _ = reply.send(answer);
     }
-    granted.lease = lease;
-    granted.fence = open.fence;
-    granted.expires_at = Moment::from_micros(open.expires_at);
-    Ok(Ok(granted))
 }
 
-/// The open exclusive lease that a `sync` ask meets. The transaction holds the write lock, so none
-/// can appear between this look and the insert.
-fn held(db: &mut Db, ask: &LendAsk) -> Result<Option<OpenLease>, StoreError> {
-    if ask.purpose != "sync" {
-        return Ok(None);
+/// An answer for each of `asks`; a failure is everybody's.
+fn to_each(lent: Result<Vec<Granted>, StoreError>, asks: usize) -> Vec<Result<Granted, StoreError>> {
+    match lent {
+        Ok(answers) => answers.into_iter().map(Ok).collect(),
+        Err(error) => vec![error; asks].into_iter().map(Err).collect(),
     }
-    Ok(leases::table
-        .filter(leases::org_id.eq(ask.scope.org().as_str()))
-        .filter(leases::connection_id.eq(ask.connection.as_str()))
-        .filter(leases::purpose.eq("sync"))
-        .filter(leases::ended_at.is_null())
-        .filter(leases::expires_at.gt(ask.at.micros()))
-        // Clocks of two machines may differ: the later one holds.
-        .order(leases::fence.desc())
-        .select(OpenLease::as_select())
-        .first(db)
-        .optional()?)
 }
 
-fn is_own(open: &OpenLease, client: &ClientId, run: Option<&RunId>) -> bool {
-    open.client_id == client.as_str() && run.is_some() && open.run_id.as_deref() == run.map(RunId::as_str)
-}
-
-/// A run that comes back gets its own lease again, with at least the time it asks for.
-fn extend(db: &mut Db, ask: &LendAsk, open: &OpenLease, granted: &mut SealedRow) -> Result<(), StoreError> {
-    granted.lease = LeaseId::parse(&open.id).map_err(|_| StoreError::Damaged("leases"))?;
-    granted.fence = open.fence;
-    granted.expires_at = granted.expires_at.max(Moment::from_micros(open.expires_at));
-    diesel::update(
-        leases::table
-            .filter(leases::org_id.eq(ask.scope.org().as_str()))
-            .filter(leases::id.eq(granted.lease.as_str())),
-    )
-    .set((
-        leases::expires_at.eq(granted.expires_at.micros()),
-        leases::revision.eq(granted.credential.revision.number()),
-    ))
-    .execute(db)?;
-    Ok(())
-}
-
-fn insert(db: &mut Db, ask: &LendAsk, granted: &mut SealedRow) -> Result<(), StoreError> {
-    let last: Option<i64> = leases::table
-        .filter(leases::connection_id.eq(ask.connection.as_str()))
-        .select(max(leases::fence))
-        .first(db)?;
-    granted.fence = last.unwrap_or(0) + 1;
-    diesel::insert_into(leases::table)
-        .values((
-            leases::id.eq(granted.lease.as_str()),
-            leases::org_id.eq(ask.scope.org().as_str()),
-            leases::user_id.eq(ask.scope.user().as_str()),
-            leases::connection_id.eq(ask.connection.as_str()),
-            leases::client_id.eq(ask.actor.caller.client().as_str()),
-            leases::purpose.eq(ask.purpose),
-            leases::run_id.eq(ask.run.as_ref().map(RunId::as_str)),
-            leases::revision.eq(granted.credential.revision.number()),
-            leases::fence.eq(granted.fence),
-            leases::lent_at.eq(ask.at.micros()),
-            leases::expires_at.eq(granted.expires_at.micros()),
-        ))
-        .execute(db)?;
-    Ok(())
+/// All asks in one transaction. A connection on which something failed is not used again.
+fn lend(opener: &Opener, held: &mut Option<Db>, asks: &[LendAsk]) -> Result<Vec<Granted>, StoreError> {
+    use diesel::r2d2::ManageConnection;
+    let mut db = match held.take() {
+        Some(db) => db,
+        None => opener.connect().map_err(|_| StoreError::Unavailable("no connection"))?,
+    };
+    let scopes: Scopes = asks.iter().map(|ask| &ask.scope).collect();
+    let answers = transact(&mut db, "lend", Access::Write, &scopes, |db| {
+        asks.iter().map(|ask| answer(db, ask)).collect()
+    })?;
+    *held = Some(db);
+    Ok(answers)
 }

@@ -7,7 +7,7 @@ use crate::ids::{ConnectionId, KeyId, Revision};
 use crate::seal::{OpenRefused, Sealed};
 use crate::store::db::Db;
 use crate::store::error::StoreError;
-use crate::store::lane::LendRefused;
+use crate::store::lend::LendRefused;
 use crate::store::schema::{connections, keys};
 use crate::store::tx::Tx;
 

@@ -1,25 +1,47 @@
 //! `Store::run` is the door: a named transaction with a scope and a deadline, off the async threads.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::r2d2::Pool;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::access::Scope;
-use crate::store::db::{BUSY, Db, Opener};
+use crate::config::Database;
+use crate::store::db::{Access, Db};
 use crate::store::error::StoreError;
+use crate::store::lane::Lane;
+use crate::store::open::{BUSY, Opener, Tables};
+use crate::store::scopes::Scopes;
 
 /// Connections that the pool keeps: SQLite has one writer, the rest are readers.
-const POOL: u32 = 4;
+const SQLITE_POOL: u32 = 4;
+const POSTGRES_POOL: u32 = 8;
 
 /// The database.
 #[derive(Clone)]
 pub struct Store {
     pub(super) pool: Pool<Opener>,
-    /// SQLite has one writer and wakes those who wait for it in no order; here they queue.
-    writers: Arc<Semaphore>,
+    writers: Writers,
+    pub(super) lane: Arc<Lane>,
+}
+
+/// Who may write: SQLite has one writer and wakes those who wait for it in no order; here they queue.
+/// PostgreSQL's queue by org, in the database.
+#[derive(Clone)]
+pub(super) struct Writers(Arc<Semaphore>);
+
+impl Writers {
+    fn of(opener: &Opener) -> Self {
+        let places = if opener.has_one_writer() { 1 } else { Semaphore::MAX_PERMITS };
+        Self(Arc::new(Semaphore::new(places)))
+    }
+
+    /// A place, to be held until the writing has ended.
+    pub(super) async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        // Closed by nobody.
+        self.0.clone().acquire_owned().await.ok()
+    }
 }
 
 /// An open transaction that may touch the rows of one scope.
@@ -28,26 +50,36 @@ pub struct Tx<'a> {
     pub(super) scope: &'a Scope,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Access {
-    Read,
-    Write,
-}
-
 impl Store {
-    /// Opens the SQLite file, making it if it is not there, and applies the migrations.
-    pub fn open(file: &Path) -> Result<Self, StoreError> {
-        let opener = Opener::new(file);
-        opener.prepare()?;
+    /// Opens the database, and makes its tables or only holds them against what this version expects.
+    pub fn open(database: &Database, tables: Tables) -> Result<Self, StoreError> {
+        let opener = Opener::new(database);
+        opener.prepare(tables)?;
+        let is_server = !opener.has_one_writer();
+        let writers = Writers::of(&opener);
+        let lane = Lane::open(opener.clone(), writers.clone())?;
         let pool = Pool::builder()
-            .max_size(POOL)
-            .min_idle(Some(1))
+            .max_size(if is_server { POSTGRES_POOL } else { SQLITE_POOL })
+            // None is opened ahead, in the background: one that is still shaking hands when the process
+            // ends would meet an OpenSSL that has cleaned up after itself.
+            .min_idle(Some(0))
             .connection_timeout(BUSY)
             .error_handler(Box::new(diesel::r2d2::NopErrorHandler))
-            .test_on_check_out(false)
+            // A server may have gone away and come back since.
+            .test_on_check_out(is_server)
             .build(opener)
             .map_err(|e| StoreError::NoDatabase(e.to_string()))?;
-        Ok(Self { pool, writers: Arc::new(Semaphore::new(1)) })
+        Ok(Self { pool, writers, lane: Arc::new(lane) })
+    }
+
+    /// Brings the tables of a server up to date, as the role that `owner` names, and lets the role that
+    /// keeps rows do what `policies/postgres/` says and no more.
+    pub fn migrate(owner: &Database) -> Result<(), StoreError> {
+        match owner {
+            #[cfg(feature = "postgres")]
+            Database::Postgres(address) => super::postgres::migrate(address),
+            _ => Err(StoreError::NoDatabase("only PostgreSQL's tables have an owner of their own".into())),
+        }
     }
 
     /// Changes rows of `scope`: all of `work` is durable when this answers, or none of it is.
@@ -63,7 +95,9 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.transact(name, Access::Write, deadline, move |db| work(&mut Tx { db, scope: &scope })).await
+        let scopes = Scopes::from(&scope);
+        self.transact(name, Access::Write, scopes, deadline, move |db| work(&mut Tx { db, scope: &scope }))
+            .await
     }
 
     /// Reads rows of `scope`, all as they were at one moment.
@@ -78,12 +112,14 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.transact(name, Access::Read, deadline, move |db| work(&mut Tx { db, scope: &scope })).await
+        let scopes = Scopes::from(&scope);
+        self.transact(name, Access::Read, scopes, deadline, move |db| work(&mut Tx { db, scope: &scope }))
+            .await
     }
 
     /// Whether the database answers.
     pub async fn ping(&self, deadline: Duration) -> Result<(), StoreError> {
-        self.transact("ping", Access::Read, deadline, |db| Ok(db.ping()?)).await
+        self.transact("ping", Access::Read, Scopes::default(), deadline, |db| Ok(db.ping()?)).await
     }
 
     /// Takes deleted bytes out of the write-ahead log, as far as readers allow it now.
@@ -96,23 +132,11 @@ impl Store {
         .await
     }
 
-    pub(super) async fn change<T, E>(
-        &self,
-        name: &'static str,
-        deadline: Duration,
-        work: impl FnOnce(&mut Db) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
-    {
-        self.transact(name, Access::Write, deadline, work).await
-    }
-
     async fn transact<T, E>(
         &self,
         name: &'static str,
         access: Access,
+        scopes: Scopes,
         deadline: Duration,
         work: impl FnOnce(&mut Db) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
@@ -121,7 +145,11 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         let pool = self.pool.clone();
-        self.within(deadline, access, move || transact(&pool, name, access, work)).await
+        self.within(deadline, access, move || {
+            let mut db = pool.get().map_err(|_| StoreError::Unavailable("no connection"))?;
+            transact(&mut db, name, access, &scopes, work)
+        })
+        .await
     }
 
     /// Runs `work` off the async threads. One that is still at it when the deadline passes keeps its
@@ -140,8 +168,7 @@ impl Store {
         let turn = async move {
             let place = match access {
                 Access::Read => None,
-                // Closed by nobody.
-                Access::Write => writers.acquire_owned().await.ok(),
+                Access::Write => writers.place().await,
             };
             tokio::task::spawn_blocking(move || {
                 let _place = place;
@@ -157,20 +184,21 @@ impl Store {
     }
 }
 
+/// All of `work` in one transaction, or none of it.
 pub(super) fn transact<T, E>(
-    pool: &Pool<Opener>,
+    db: &mut Db,
     name: &'static str,
     access: Access,
+    scopes: &Scopes,
     work: impl FnOnce(&mut Db) -> Result<T, E>,
 ) -> Result<T, E>
 where
     E: From<StoreError>,
 {
     let _span = tracing::debug_span!("store", name).entered();
-    let mut db = pool.get().map_err(|_| StoreError::Unavailable("no connection"))?;
     let stored = |e: diesel::result::Error| E::from(StoreError::from(e));
-    db.begin(access == Access::Write).map_err(stored)?;
-    match work(&mut db) {
+    db.begin(access, scopes).map_err(stored)?;
+    match work(db) {
         Ok(done) => db.commit().map(|()| done).map_err(|e| {
             // A commit that failed leaves the transaction open on SQLite.
             let _ = db.rollback();

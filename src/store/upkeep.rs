@@ -1,5 +1,5 @@
 //! The vault's own rows: which keys there are, who signs tokens, its own trail. No tenant's data is
-//! within reach here.
+//! within reach here but the end of their trail.
 
 use diesel::prelude::*;
 
@@ -7,11 +7,12 @@ use crate::audit::AuditEvent;
 use crate::clock::Moment;
 use crate::ids::{IssuerKeyId, KeyId};
 use crate::seal::{Fingerprint, Sealed};
-use crate::store::db::Db;
+use crate::store::db::{Access, Db};
 use crate::store::error::StoreError;
 use crate::store::events::append;
 use crate::store::schema::{issuer_keys, keys};
-use crate::store::tx::{Access, Store, transact};
+use crate::store::scopes::Scopes;
+use crate::store::tx::{Store, transact};
 
 /// A transaction on the vault's own rows.
 pub struct Upkeep<'a> {
@@ -46,7 +47,8 @@ impl Store {
     where
         E: From<StoreError>,
     {
-        transact(&self.pool, name, Access::Write, |db| work(&mut Upkeep { db }))
+        let mut db = self.pool.get().map_err(|_| StoreError::Unavailable("no connection"))?;
+        transact(&mut db, name, Access::Write, &Scopes::vault(), |db| work(&mut Upkeep { db }))
     }
 }
 
@@ -117,6 +119,9 @@ impl Upkeep<'_> {
 
     /// Appends an event of the host's doing to the chain it belongs to.
     pub fn append(&mut self, event: &AuditEvent) -> Result<(), StoreError> {
+        if let Some(org) = event.org() {
+            self.db.change_scopes(&Scopes::vault().and_org(org))?;
+        }
         append(self.db, event)
     }
 }

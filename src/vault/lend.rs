@@ -81,15 +81,12 @@ impl Vault {
         };
         let granting = async {
             let passage = self.gates.pass(&id).await;
-            let answers = self.store.lend(vec![ask], LEND_DEADLINE).await?;
-            Ok::<_, Error>((passage, answers.into_iter().next()))
+            Ok::<_, Error>((passage, self.store.lend(ask, LEND_DEADLINE).await?))
         };
         let (passage, answer) = tokio::time::timeout(LEND_DEADLINE, granting)
             .await
             .map_err(|_| Error::Unavailable("deadline".into()))??;
-        let row = answer
-            .ok_or_else(|| Error::Unavailable("an ask was not answered".into()))?
-            .map_err(|refused| Error::of_lend(refused, at))?;
+        let row = answer.map_err(|refused| Error::of_lend(refused, at))?;
 
         let credential = row.credential;
         let binding = binding(&scope, &id, &credential);

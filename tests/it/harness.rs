@@ -6,25 +6,167 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use diesel::prelude::*;
-use pawl::app::{App, Running};
+use pawl::app::{App, Running, Setup};
 use pawl::clock::{Clock, Moment};
 use pawl::config::Config;
 use pawl::ids::{ClientId, OrgId, UserId};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+#[cfg(feature = "postgres")]
+use crate::database::TestDatabase;
+use crate::database::{Sql, on_postgres};
+
 /// The hosts that tests may name; nothing is ever resolved.
 pub const ODOO: &str = "https://acme.odoo.com";
 
+/// A folder and a database, and the settings under which a vault keeps its rows there.
+pub struct Home {
+    dir: TempDir,
+    #[cfg(feature = "postgres")]
+    postgres: Option<TestDatabase>,
+}
+
+impl Home {
+    /// On the database of this run.
+    pub fn new() -> Self {
+        #[cfg(feature = "postgres")]
+        if on_postgres() {
+            return Self::on_postgres();
+        }
+        assert!(!on_postgres(), "these tests were built without PostgreSQL: --features postgres");
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            #[cfg(feature = "postgres")]
+            postgres: None,
+        }
+    }
+
+    /// On PostgreSQL, whatever this run is on.
+    #[cfg(feature = "postgres")]
+    pub fn on_postgres() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("keys")).unwrap();
+        Self { dir, postgres: Some(TestDatabase::new()) }
+    }
+
+    fn is_on_postgres(&self) -> bool {
+        #[cfg(feature = "postgres")]
+        return self.postgres.is_some();
+        #[cfg(not(feature = "postgres"))]
+        false
+    }
+
+    /// As another role than the superuser.
+    #[cfg(feature = "postgres")]
+    pub fn sql_as(&self, role: &str) -> Sql {
+        use diesel::Connection;
+        let database = self.postgres.as_ref().unwrap();
+        Sql::Postgres(diesel::PgConnection::establish(&database.address(role)).unwrap())
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.path().join("pawl-data")
+    }
+
+    pub fn key_file(&self) -> PathBuf {
+        if self.is_on_postgres() {
+            self.path().join("keys/master.json")
+        } else {
+            self.data().join("master.json")
+        }
+    }
+
+    /// On SQLite none are needed; PostgreSQL is for production, which is told everything.
+    pub fn settings(&self) -> Vec<(&'static str, String)> {
+        #[cfg(feature = "postgres")]
+        if let Some(database) = &self.postgres {
+            return vec![
+                ("PAWL_MODE", "production".into()),
+                ("PAWL_DATABASE_URL", database.address("pawl_app")),
+                ("PAWL_KEY_SOURCE", format!("file:{}", self.key_file().display())),
+                ("PAWL_KEY_FILE_APART", "yes".into()),
+                ("PAWL_TLS", "terminated-on-this-host".into()),
+                ("PAWL_OWN_ISSUER", "on".into()),
+            ];
+        }
+        Vec::new()
+    }
+
+    /// `pawl` with these settings and `more`.
+    pub fn pawl(&self, more: &[(&str, &str)]) -> Command {
+        let own = self.settings();
+        let all: Vec<(&str, &str)> =
+            own.iter().map(|(k, v)| (*k, v.as_str())).chain(more.iter().copied()).collect();
+        pawl(self.path(), &all)
+    }
+
+    /// `pawl serve` as a process, set up first where that has to be asked for.
+    pub fn serve(&self, more: &[(&str, &str)]) -> Process {
+        if self.is_on_postgres() {
+            let made = self.pawl(&[]).arg("init").output().unwrap();
+            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        }
+        let own = self.settings();
+        let all: Vec<(&str, &str)> =
+            own.iter().map(|(k, v)| (*k, v.as_str())).chain(more.iter().copied()).collect();
+        Process::serve(self.path(), &all)
+    }
+
+    /// The configuration of a vault in this process. It may be given exceptions that production would
+    /// not start with: a stand-in listens on loopback.
+    fn config(&self, settings: &[(&str, &str)]) -> Config {
+        let (egress, settings): (Vec<_>, Vec<_>) =
+            settings.iter().copied().partition(|(name, _)| *name == "PAWL_EGRESS_ALLOW");
+        let data = self.data().to_str().unwrap().to_owned();
+        let own = [("PAWL_DATA_DIR", data), ("PAWL_LISTEN", "127.0.0.1:0".into())];
+        let all = own.into_iter().chain(self.settings());
+        let all = all.chain(settings.into_iter().map(|(k, v)| (k, v.to_owned())));
+        let all: Vec<(String, std::ffi::OsString)> = all.map(|(k, v)| (k.to_owned(), v.into())).collect();
+        let mut config = Config::from("", all.into_iter()).unwrap_or_else(|e| panic!("{e}"));
+        for (_, exceptions) in egress {
+            config.egress_allow = exceptions.parse().unwrap();
+        }
+        config
+    }
+
+    /// Speaks SQL to the database beside the vault, as an attacker or an operator would.
+    pub fn sql(&self) -> Sql {
+        #[cfg(feature = "postgres")]
+        if let Some(database) = &self.postgres {
+            return database.sql();
+        }
+        Sql::sqlite(&self.data().join("pawl.db"))
+    }
+
+    /// Everything that is kept, as bytes to be searched: the files, and each row of PostgreSQL's.
+    pub fn everything_kept(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut kept = everything_under(&self.data());
+        if self.is_on_postgres() {
+            let mut sql = self.sql();
+            let tables = "FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace";
+            for table in sql.texts("relname", tables) {
+                let rows = sql.texts("t", &format!("FROM {table} AS t")).join("\n");
+                kept.push((table.into(), rows.into_bytes()));
+            }
+        }
+        kept
+    }
+}
+
 /// A vault that serves on a thread of this process.
 pub struct Vault {
-    pub data: PathBuf,
     pub clock: Clock,
     pub url: String,
     issuer: App,
     _running: Running,
-    _dir: TempDir,
+    #[cfg(feature = "postgres")]
+    replicas: Vec<Running>,
+    pub home: Home,
 }
 
 impl Vault {
@@ -33,13 +175,36 @@ impl Vault {
     }
 
     pub fn start_with(settings: &[(&str, &str)]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let data = dir.path().join("data");
+        Self::start_in(Home::new(), settings)
+    }
+
+    pub fn start_in(home: Home, settings: &[(&str, &str)]) -> Self {
         let clock = Clock::held(Moment::parse("2026-11-24T12:00:00Z").unwrap());
-        let config = config(&data, settings);
-        let running = Running::start(App::open(config.clone(), clock.clone()).unwrap()).unwrap();
-        let issuer = App::open(config, clock.clone()).unwrap();
-        Self { url: running.url(), _dir: dir, data, clock, issuer, _running: running }
+        let config = home.config(settings);
+        let open =
+            |setup| App::open_with(config.clone(), clock.clone(), setup).unwrap_or_else(|e| panic!("{e}"));
+        let running = Running::start(open(Setup::Make)).unwrap_or_else(|e| panic!("{e}"));
+        let issuer = open(Setup::Look);
+        Self {
+            url: running.url(),
+            clock,
+            issuer,
+            _running: running,
+            #[cfg(feature = "postgres")]
+            replicas: Vec::new(),
+            home,
+        }
+    }
+
+    /// Another vault on the same database and key, up until this one ends; its URL.
+    #[cfg(feature = "postgres")]
+    pub fn replica(&mut self) -> String {
+        let config = self.home.config(&[]);
+        let app = App::open_with(config, self.clock.clone(), Setup::Use).unwrap_or_else(|e| panic!("{e}"));
+        let running = Running::start(app).unwrap_or_else(|e| panic!("{e}"));
+        let url = running.url();
+        self.replicas.push(running);
+        url
     }
 
     /// A token for `user` of `org`, from the client `svc`.
@@ -91,27 +256,10 @@ impl Vault {
         }
     }
 
-    pub fn database(&self) -> PathBuf {
-        self.data.join("pawl.db")
-    }
-
     /// Speaks SQL to the database beside the vault, as an attacker or an operator would.
     pub fn sql(&self, sql: &str) {
-        sql_on(&self.database(), sql);
+        self.home.sql().run(sql);
     }
-}
-
-pub fn sql_on(database: &Path, sql: &str) {
-    use diesel::connection::SimpleConnection;
-    let mut db = SqliteConnection::establish(database.to_str().unwrap()).unwrap();
-    db.batch_execute("PRAGMA busy_timeout = 5000").unwrap();
-    db.batch_execute(sql).unwrap();
-}
-
-pub fn config(dir: &Path, settings: &[(&str, &str)]) -> Config {
-    let own = [("PAWL_DATA_DIR", dir.to_str().unwrap()), ("PAWL_LISTEN", "127.0.0.1:0")];
-    let all = own.iter().chain(settings).map(|(k, v)| ((*k).to_owned(), (*v).into()));
-    Config::from("", all).unwrap()
 }
 
 pub fn deposit(username: &str, secret: &str) -> Value {

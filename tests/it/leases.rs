@@ -120,6 +120,25 @@ fn a_run_that_comes_back_gets_its_own_lease_and_nobody_else_does() {
     }
 }
 
+/// Two machines whose clocks differ: to one of them the first lease is over, to the other it is not.
+#[test]
+fn a_run_that_was_followed_does_not_get_its_lease_back() {
+    let vault = Vault::start();
+    let id = vault.deposit("s");
+    let run = |name: &str| json!({"purpose": "sync", "ttl_seconds": 60, "run_id": name});
+    let first = vault.lend(&id, &run("one")).text("id");
+    vault.clock.advance(Duration::from_secs(60));
+    let second = vault.lend(&id, &run("two"));
+    assert_eq!((second.status, second.json["fence"].as_i64()), (201, Some(2)));
+    vault.sql(&format!("UPDATE leases SET expires_at = expires_at + 90000000 WHERE id = '{first}'"));
+    let again = vault.lend(&id, &run("one"));
+    assert_eq!(
+        (again.problem().as_str(), again.text("held_until")),
+        ("lease-held", second.text("expires_at"))
+    );
+    assert_eq!(vault.lend(&id, &run("two")).text("id"), second.text("id"));
+}
+
 #[test]
 fn a_lease_goes_back_by_its_holder_alone_and_once() {
     let vault = Vault::start();

@@ -4,18 +4,23 @@
 
 mod api;
 mod changes;
+mod database;
 mod demo;
 mod durability;
 mod egress;
 mod harness;
+mod hostile_calls;
 mod json_lines;
 mod kills;
 mod lease_kept;
 mod leases;
 mod life;
+mod odoo_calls;
 mod odoo_client;
 mod odoo_wire;
 mod papers;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod process;
 mod production;
 mod repeats;
@@ -29,3 +34,4 @@ mod standin_wire;
 mod sync;
 mod tokens;
 mod truth;
+mod xml_answers;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Vault, deposit, everything_under, holds, raw};
+use crate::harness::{Answer, Vault, deposit, holds, raw};
 
 fn head(token: &str, key: &str) -> String {
     format!("Authorization: Bearer {token}\r\nContent-Type: application/json\r\nIdempotency-Key: {key}\r\n")
@@ -215,7 +215,7 @@ fn a_late_repeat_brings_nothing_back() {
     }
     assert!(events(&vault)[before..].iter().all(|e| e["outcome"] == "refused"));
     assert_eq!(vault.call("GET", "/v1/connections", &backend, None).json["items"], json!([]));
-    for (file, bytes) in everything_under(&vault.data) {
+    for (file, bytes) in vault.home.everything_kept() {
         assert!(!holds(&bytes, "planted-LABEL-4kP"), "{}", file.display());
     }
     // with a key of its own the address is free
@@ -349,7 +349,7 @@ fn what_is_kept_is_no_oracle() {
         let hash = Sha256::digest(text);
         (hash.to_vec(), hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
     });
-    for (file, bytes) in everything_under(&vault.data) {
+    for (file, bytes) in vault.home.everything_kept() {
         for secret in [first, second] {
             assert!(!holds(&bytes, secret), "{}", file.display());
         }

@@ -4,19 +4,19 @@ use std::process::Command;
 
 use serde_json::json;
 
+use crate::database::without_foreign_keys;
 use crate::harness::{ODOO, Vault, deposit};
 
 /// Opens every stored credential with nothing but the key file, the row, and the formula as the
 /// README states it.
 const BY_THE_FORMULA: &str = r#"
-import base64, json, sqlite3, struct, sys
+import base64, json, struct, sys
 from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 ring = json.load(open(sys.argv[1]))["keys"]
-rows = sqlite3.connect(sys.argv[2])
-rows.row_factory = sqlite3.Row
+tables = json.loads(sys.argv[2])
 
 def part(text):
     data = text.encode()
@@ -28,13 +28,13 @@ def open_sealed(row, field, bound):
     row_key = HKDF(SHA256(), 32, salt=None, info=info).derive(key)
     return Fernet(base64.urlsafe_b64encode(row_key)).decrypt(row["sealed"].encode()).decode()
 
-for row in rows.execute("SELECT * FROM connections ORDER BY id"):
+for row in tables["connections"]:
     bound = [row["org_id"], row["user_id"], row["id"], str(row["revision"]), row["kind"], row["url"],
              row["database"], row["username"]]
     print(open_sealed(row, "credential", bound))
-for row in rows.execute("SELECT * FROM issuer_keys"):
+for row in tables["issuer_keys"]:
     print(len(base64.urlsafe_b64decode(open_sealed(row, "issuer_key", ["", "", row["id"], *[""] * 5]) + "=")))
-for row in rows.execute("SELECT * FROM keys"):
+for row in tables["keys"]:
     print(HKDF(SHA256(), 32, salt=None, info=b"pawl/v1/fingerprint")
           .derive(base64.urlsafe_b64decode(ring[row["id"]]))[:8].hex() == row["fingerprint"])
 "#;
@@ -50,11 +50,18 @@ fn python_opens_a_row_by_the_documented_formula_alone() {
         &json!({"url": "https://żółw.example:8443", "database": "d", "username": "b",
                "credential": {"kind": "api_key", "secret": "ключ 🔑"}}),
     );
+    let mut sql = vault.home.sql();
+    let tables = json!({
+        "connections": sql.rows("connections", &["id", "org_id", "user_id", "revision", "kind", "url", "database",
+            "username", "sealed", "key_id"]),
+        "issuer_keys": sql.rows("issuer_keys", &["id", "sealed", "key_id"]),
+        "keys": sql.rows("keys", &["id", "fingerprint"]),
+    });
     let python = std::env::var("TEST_PYTHON").unwrap_or_else(|_| "python3".into());
     let opened = Command::new(python)
         .args(["-c", BY_THE_FORMULA])
-        .arg(vault.data.join("master.json"))
-        .arg(vault.database())
+        .arg(vault.home.key_file())
+        .arg(tables.to_string())
         .output()
         .unwrap();
     let said = String::from_utf8(opened.stdout).unwrap();
@@ -88,10 +95,7 @@ impl TwoTenants {
     /// Lends every id that a row has now, as both tenants. Each answer is a loan of the tenant's own
     /// secret, or a typed error with one event and no secret. Answers how many were loans.
     fn lend_all(&self, what: &str) -> usize {
-        use diesel::prelude::*;
-        diesel::table! { connections (id) { id -> Text, } }
-        let mut db = SqliteConnection::establish(self.vault.database().to_str().unwrap()).unwrap();
-        let mut ids: Vec<String> = connections::table.select(connections::id).load(&mut db).unwrap();
+        let mut ids = self.vault.home.sql().texts("id", "FROM connections");
         ids.extend(self.ids.clone());
         ids.sort();
         ids.dedup();
@@ -149,13 +153,16 @@ fn a_redirected_row_does_not_open() {
     for (column, value) in BOUND {
         let two = TwoTenants::new();
         two.vault.sql(&format!(
-            "PRAGMA foreign_keys = OFF; UPDATE connections SET {column} = '{value}' WHERE id = '{}'",
+            "{}; UPDATE connections SET {column} = '{value}' WHERE id = '{}'",
+            without_foreign_keys(),
             two.ids[0]
         ));
         let loans = two.lend_all(&format!("{column} = {value}"));
         assert_eq!(loans, 1, "only eve's own row opens after {column} = {value}");
     }
 }
+
+const ASIDE: &str = "conn_01ARZ3NDEKTSV4RRFFQ69G5FAV";
 
 #[test]
 fn two_rows_that_swap_anything_do_not_open() {
@@ -168,12 +175,17 @@ fn two_rows_that_swap_anything_do_not_open() {
             two.vault.sql(&format!("UPDATE connections SET revision = 2 WHERE id = '{eve}'"));
             assert_eq!(two.lend_all("before the swap"), 1);
         }
+        // An id is taken while it is given away, so that no two rows have it.
+        let aside = match column {
+            "id" => format!("UPDATE connections SET id = '{ASIDE}' WHERE id = '{ada}';"),
+            _ => String::new(),
+        };
+        let first = if column == "id" { ASIDE } else { ada };
         two.vault.sql(&format!(
-            "CREATE TEMP TABLE both AS SELECT id, {column} AS value FROM connections;
-             UPDATE connections SET {column} = 'conn_01ARZ3NDEKTSV4RRFFQ69G5FAV' WHERE '{column}' = 'id' AND id = '{ada}';
-             UPDATE connections SET {column} = (SELECT value FROM both WHERE both.id = '{ada}') WHERE id = '{eve}';
-             UPDATE connections SET {column} = (SELECT value FROM both WHERE both.id = '{eve}')
-               WHERE id IN ('{ada}', 'conn_01ARZ3NDEKTSV4RRFFQ69G5FAV') AND id <> (SELECT CASE WHEN '{column}' = 'id' THEN '{ada}' ELSE '' END)"
+            "CREATE TEMP TABLE old AS SELECT id, {column} AS value FROM connections; {aside}
+             UPDATE connections SET {column} = (SELECT value FROM old WHERE old.id = '{ada}') WHERE id = '{eve}';
+             UPDATE connections SET {column} = (SELECT value FROM old WHERE old.id = '{eve}')
+               WHERE id = '{first}'"
         ));
         let opens = usize::from(column == "revision");
         // With revisions swapped back and forth, eve's row has its true one again.

@@ -3,16 +3,18 @@
 
 use serde_json::json;
 
-use crate::harness::{Process, call, deposit, everything_under, holds, pawl, raw, sql_on};
+#[cfg(feature = "postgres")]
+use crate::database::on_postgres;
+use crate::harness::{Home, call, deposit, holds, raw};
 
 const PASSWORD: &str = "planted-PASSWORD-5hT9";
 const API_KEY: &str = "planted0APIKEY0deadbeef0deadbeef";
 const NEXT: &str = "planted-NEXT-3vB6";
 const REFUSED: &str = "planted-REFUSED-8wQ2";
 
-fn token(dir: &std::path::Path, role: &str) -> String {
+fn token(home: &Home, role: &str) -> String {
     let args = ["token", "issue", "--org", "acme", "--user", "ada", "--role", role];
-    let minted = pawl(dir, &[("PAWL_LOG", "trace")]).args(args).output().unwrap();
+    let minted = home.pawl(&[("PAWL_LOG", "trace")]).args(args).output().unwrap();
     assert!(minted.status.success(), "{}", String::from_utf8_lossy(&minted.stderr));
     let log = String::from_utf8(minted.stderr).unwrap();
     let token = String::from_utf8(minted.stdout).unwrap().trim().to_owned();
@@ -22,11 +24,10 @@ fn token(dir: &std::path::Path, role: &str) -> String {
 
 #[test]
 fn nothing_secret_is_written_said_or_kept() {
-    let dir = tempfile::tempdir().unwrap();
-    let process = Process::serve(dir.path(), &[("PAWL_LOG", "trace")]);
+    let home = Home::new();
+    let process = home.serve(&[("PAWL_LOG", "trace")]);
     let url = process.url.clone();
-    let (backend, worker, owner) =
-        (token(dir.path(), "backend"), token(dir.path(), "worker"), token(dir.path(), "owner"));
+    let (backend, worker, owner) = (token(&home, "backend"), token(&home, "worker"), token(&home, "owner"));
     let said = std::cell::RefCell::new(Vec::<String>::new());
     let say = |method: &str, path: &str, token: &str, body: Option<serde_json::Value>| {
         let answer = call(&url, method, path, token, body.as_ref());
@@ -74,7 +75,7 @@ fn nothing_secret_is_written_said_or_kept() {
     let back = format!("/v1/leases/{}/return", loan.text("id"));
     say("POST", &back, &worker, Some(json!({"outcome": REFUSED})));
     say("POST", &back, &worker, Some(json!({"outcome": "ok"})));
-    let old = sealed_of(dir.path(), &id);
+    let old = sealed_of(&home, &id);
     let put = format!("/v1/connections/{id}/credential");
     let keyed = format!("{head}Idempotency-Key: k\r\n");
     for body in [json!({"secret": NEXT}), json!({"secret": NEXT}), json!({"secret": REFUSED})] {
@@ -84,34 +85,32 @@ fn nothing_secret_is_written_said_or_kept() {
     say("PUT", &put, &backend, Some(json!({"secret": [REFUSED]})));
     say("PUT", &put, &backend, Some(json!({"secret": "", "expires_at": REFUSED})));
     say("PATCH", &format!("/v1/connections/{id}"), &backend, Some(json!({"environment": REFUSED})));
-    let sealed = sealed_of(dir.path(), &id);
+    let sealed = sealed_of(&home, &id);
     assert_ne!(old, sealed);
     // replaced, the old ciphertext is overwritten, in the file and in the write-ahead log
-    for (path, bytes) in everything_under(&dir.path().join("pawl-data")) {
+    for (path, bytes) in home.everything_kept() {
         assert!(!holds(&bytes, &old), "replaced, and in {}", path.display());
     }
     let next = lend(&id);
     assert_eq!(next.json["credential"]["secret"], NEXT);
 
     // a row that does not open, and one that is damaged
-    let database = dir.path().join("pawl-data/pawl.db");
-    sql_on(&database, &format!("UPDATE connections SET username = 'x' WHERE id = '{second}'"));
+    home.sql().run(&format!("UPDATE connections SET username = 'x' WHERE id = '{second}'"));
     let refused =
         say("POST", &format!("/v1/connections/{second}/leases"), &worker, Some(json!({"purpose": "other"})));
     assert_eq!(refused.problem(), "does-not-open");
     say("GET", "/v1/audit/events?limit=200", &owner, None);
 
-    let master: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(dir.path().join("pawl-data/master.json")).unwrap()).unwrap();
+    let master: serde_json::Value = serde_json::from_slice(&std::fs::read(home.key_file()).unwrap()).unwrap();
     let master = master["keys"]["k1"].as_str().unwrap().to_owned();
-    let log = std::fs::read(dir.path().join("log")).unwrap();
+    let log = std::fs::read(home.path().join("log")).unwrap();
     assert!(holds(&log, "does-not-open"), "the log was written to where it is searched");
     for secret in [PASSWORD, API_KEY, NEXT, REFUSED, &master, &backend, &worker, &owner] {
         assert!(!holds(&log, secret), "{secret} in the log");
         assert!(said.borrow().iter().all(|answer| !answer.contains(secret)), "{secret} in an answer");
     }
     let kept = |what: &str, secrets: &[&str]| {
-        for (path, bytes) in everything_under(&dir.path().join("pawl-data")) {
+        for (path, bytes) in home.everything_kept() {
             if path.ends_with("master.json") {
                 continue;
             }
@@ -127,15 +126,21 @@ fn nothing_secret_is_written_said_or_kept() {
     }
     // forgotten, the ciphertext is overwritten too, in the file and in the write-ahead log
     kept("forgotten", &[PASSWORD, API_KEY, NEXT, REFUSED, &master, &sealed]);
+    #[cfg(feature = "postgres")]
+    if on_postgres() {
+        // What the server was told, statement by statement, it wrote into its own log.
+        let log = std::fs::read(crate::database::told("LOG")).unwrap();
+        assert!(holds(&log, &second), "the server's log is searched where it is written");
+        for secret in [PASSWORD, API_KEY, NEXT, REFUSED, &master, &backend, &worker, &owner] {
+            assert!(!holds(&log, secret), "{secret} in the server's log");
+        }
+    }
     process.signal(rustix::process::Signal::TERM);
     let rest = process.rest();
     assert_eq!(rest, "");
     kept("stopped", &[PASSWORD, API_KEY, NEXT, REFUSED, &master, &sealed]);
 }
 
-fn sealed_of(dir: &std::path::Path, id: &str) -> String {
-    use diesel::prelude::*;
-    diesel::table! { connections (id) { id -> Text, sealed -> Text, } }
-    let mut db = SqliteConnection::establish(dir.join("pawl-data/pawl.db").to_str().unwrap()).unwrap();
-    connections::table.find(id).select(connections::sealed).first(&mut db).unwrap()
+fn sealed_of(home: &Home, id: &str) -> String {
+    home.sql().texts("sealed", &format!("FROM connections WHERE id = '{id}'")).remove(0)
 }

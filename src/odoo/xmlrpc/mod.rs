@@ -4,9 +4,11 @@
 
 mod read;
 mod scalar;
+mod stream;
+mod tag;
 mod write;
 
-pub use read::{Caps, Reply, read_records, read_value};
+pub use read::{Caps, Members, Reply, read_records, read_value};
 pub use write::{Login, authenticate, execute};
 
 /// A value as it came.
@@ -52,6 +54,9 @@ pub enum XmlError {
     /// A text to be sent holds a character that XML 1.0 has no way to write.
     #[error("a character that XML can't carry")]
     Unspeakable,
+    /// A domain of one model with the fields of another: it could ask for what may not be read there.
+    #[error("a domain of another model than the fields")]
+    OtherModel,
 }
 
 /// Whether XML 1.0 can carry it (production 2, Char).

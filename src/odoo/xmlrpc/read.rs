@@ -1,13 +1,13 @@
-//! Answers, read as a stream of events: a record is handed on as soon as it is whole, and no tree of
+//! Answers, read as a stream: a member of a record is handed on as soon as it is whole, and no tree of
 //! the document is ever built.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use quick_xml::Reader;
-use quick_xml::events::Event;
-
-use crate::odoo::xmlrpc::scalar::{base64, finite, is_namespace, is_xml_space, known, number};
-use crate::odoo::xmlrpc::{Fault, Value, XmlError, is_xml_char};
+use crate::odoo::xmlrpc::scalar::{base64, boolean, finite, is_xml_space, number};
+use crate::odoo::xmlrpc::stream::{NOT_XML, Stream, Token, WRONG_TAG};
+use crate::odoo::xmlrpc::tag::Tag;
+use crate::odoo::xmlrpc::{Fault, Value, XmlError};
 
 /// How much is taken.
 #[derive(Clone, Copy, Debug)]
@@ -38,48 +38,97 @@ pub enum Reply<T> {
 
 /// Reads an answer whose result is any one value.
 pub fn read_value(answer: &[u8], caps: &Caps) -> Result<Reply<Value>, XmlError> {
-    let mut stream = Stream::begin(answer, caps)?;
-    let reply = match stream.opening()? {
+    let mut answer = Answer::begin(answer, caps)?;
+    let reply = match answer.opening()? {
         Part::Params => {
-            let value = stream.value(0)?;
-            stream.closing_params()?;
+            let value = answer.value(0)?;
+            answer.closing_params()?;
             Reply::Result(value)
         }
-        Part::Fault => Reply::Fault(stream.fault()?),
+        Part::Fault => Reply::Fault(answer.fault()?),
     };
-    stream.end()?;
+    answer.end()?;
     Ok(reply)
 }
 
-/// Reads an answer whose result is an array of structs, and hands on the members of each. Stops at
-/// the first error of `take`.
+/// Reads an answer whose result is an array of structs, and hands on the members of each; what `take`
+/// leaves of them is read all the same. Stops at the first error of `take`.
 pub fn read_records<E: From<XmlError>>(
     answer: &[u8],
     caps: &Caps,
-    mut take: impl FnMut(Vec<(String, Value)>) -> Result<(), E>,
+    mut take: impl FnMut(&mut Members) -> Result<(), E>,
 ) -> Result<Reply<()>, E> {
-    let mut stream = Stream::begin(answer, caps)?;
-    let reply = match stream.opening()? {
+    let mut answer = Answer::begin(answer, caps)?;
+    let reply = match answer.opening()? {
         Part::Params => {
-            for tag in ["value", "array", "data"] {
-                stream.expect_open(tag)?;
+            for tag in [Tag::Value, Tag::Array, Tag::Data] {
+                answer.stream.expect_open(tag)?;
             }
-            while stream.opens("value", "data")? {
-                stream.count_value()?;
-                stream.expect_open("struct")?;
-                take(stream.members(1)?)?;
-                stream.expect_close("value")?;
+            while answer.stream.opens(Tag::Value, Tag::Data)? {
+                answer.count_value()?;
+                answer.stream.expect_open(Tag::Struct)?;
+                let mut members = Members { answer: &mut answer, depth: 1, read: 0, state: Ok(true) };
+                take(&mut members)?;
+                members.finish()?;
+                answer.stream.expect_close(Tag::Value)?;
             }
-            for tag in ["array", "value"] {
-                stream.expect_close(tag)?;
+            for tag in [Tag::Array, Tag::Value] {
+                answer.stream.expect_close(tag)?;
             }
-            stream.closing_params()?;
+            answer.closing_params()?;
             Reply::Result(())
         }
-        Part::Fault => Reply::Fault(stream.fault()?),
+        Part::Fault => Reply::Fault(answer.fault()?),
     };
-    stream.end()?;
+    answer.end()?;
     Ok(reply)
+}
+
+/// The members of one struct, in the order they came. Whoever takes them sees to it that no name
+/// comes twice.
+pub struct Members<'s, 'a> {
+    answer: &'s mut Answer<'a>,
+    depth: usize,
+    read: usize,
+    /// Whether there may be more, or why not.
+    state: Result<bool, XmlError>,
+}
+
+impl<'a> Members<'_, 'a> {
+    fn read(&mut self) -> Result<Option<(Cow<'a, str>, Value)>, XmlError> {
+        let answer = &mut *self.answer;
+        if !answer.stream.opens(Tag::Member, Tag::Struct)? {
+            return Ok(None);
+        }
+        if self.read >= answer.caps.members {
+            return Err(XmlError::Limit("members"));
+        }
+        self.read += 1;
+        answer.stream.expect_open(Tag::Name)?;
+        let name = answer.text(Tag::Name)?;
+        let value = answer.value(self.depth)?;
+        answer.stream.expect_close(Tag::Member)?;
+        Ok(Some((name, value)))
+    }
+
+    /// What is left of them, and whether all was in order.
+    fn finish(mut self) -> Result<(), XmlError> {
+        while self.next().is_some() {}
+        self.state.map(drop)
+    }
+}
+
+impl<'a> Iterator for Members<'_, 'a> {
+    type Item = Result<(Cow<'a, str>, Value), XmlError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.state != Ok(true) {
+            return None;
+        }
+        let read = self.read();
+        self.state = read.as_ref().map(Option::is_some).map_err(|error| *error);
+        read.transpose()
+    }
 }
 
 enum Part {
@@ -87,139 +136,35 @@ enum Part {
     Fault,
 }
 
-/// What matters of an event.
-enum Token<'a> {
-    Open(&'a str),
-    Close,
-    Text(std::borrow::Cow<'a, str>),
-    Char(char),
-    End,
-}
-
-struct Stream<'a> {
-    reader: Reader<&'a [u8]>,
-    caps: &'a Caps,
+struct Answer<'a> {
+    stream: Stream<'a>,
+    caps: Caps,
     /// How many values have opened.
     values: usize,
-    /// Whether anything came before; a declaration comes first or not at all.
-    begun: bool,
 }
 
-const NOT_XML: XmlError = XmlError::Malformed("not well-formed");
-const WRONG_TAG: XmlError = XmlError::Malformed("an element where it does not belong");
-
-impl<'a> Stream<'a> {
-    fn begin(answer: &'a [u8], caps: &'a Caps) -> Result<Self, XmlError> {
-        let text = std::str::from_utf8(answer).map_err(|_| XmlError::Malformed("not UTF-8"))?;
-        let mut reader = Reader::from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
-        let config = reader.config_mut();
-        config.expand_empty_elements = true;
-        config.check_comments = true;
-        config.check_end_names = true;
-        Ok(Self { reader, caps, values: 0, begun: false })
-    }
-
-    /// The next event that can mean anything. Quick-xml matches the ends of elements to their starts.
-    fn next(&mut self) -> Result<Token<'a>, XmlError> {
-        loop {
-            let event = self.reader.read_event().map_err(|_| NOT_XML)?;
-            let is_first = !std::mem::replace(&mut self.begun, true);
-            return match event {
-                Event::Start(start) => {
-                    if !start.attributes().all(|a| a.is_ok_and(|a| is_namespace(&a))) {
-                        return Err(XmlError::Malformed("an attribute"));
-                    }
-                    Ok(Token::Open(known(start.name().as_ref())?))
-                }
-                Event::End(_) => Ok(Token::Close),
-                Event::Text(text) => Ok(Token::Text(text.xml10_content())),
-                Event::CData(text) => Ok(Token::Text(text.xml10_content())),
-                Event::GeneralRef(reference) => {
-                    if let Some(c) = reference.resolve_char_ref().map_err(|_| NOT_XML)? {
-                        return Ok(Token::Char(c));
-                    }
-                    let name: &str = &reference;
-                    match name {
-                        "amp" => Ok(Token::Char('&')),
-                        "lt" => Ok(Token::Char('<')),
-                        "gt" => Ok(Token::Char('>')),
-                        "quot" => Ok(Token::Char('"')),
-                        "apos" => Ok(Token::Char('\'')),
-                        _ => Err(XmlError::Malformed("an entity of its own")),
-                    }
-                }
-                Event::Decl(_) if !is_first => Err(NOT_XML),
-                Event::Decl(decl) => {
-                    let encoding = decl.encoding().transpose().map_err(|_| NOT_XML)?;
-                    match encoding {
-                        Some(name) if !name.eq_ignore_ascii_case("utf-8") => {
-                            Err(XmlError::Malformed("an encoding other than UTF-8"))
-                        }
-                        _ => continue,
-                    }
-                }
-                Event::DocType(_) => Err(XmlError::Malformed("a DTD")),
-                Event::Comment(_) | Event::PI(_) => continue,
-                Event::Empty(_) => Err(NOT_XML),
-                Event::Eof => Ok(Token::End),
-            };
-        }
-    }
-
-    /// The next event between elements, where text can only be white space.
-    fn structural(&mut self) -> Result<Token<'a>, XmlError> {
-        loop {
-            match self.next()? {
-                Token::Text(text) if text.chars().all(is_xml_space) => {}
-                Token::Text(_) | Token::Char(_) => return Err(XmlError::Malformed("text between elements")),
-                token => return Ok(token),
-            }
-        }
-    }
-
-    fn expect_open(&mut self, tag: &str) -> Result<(), XmlError> {
-        match self.structural()? {
-            Token::Open(open) if open == tag => Ok(()),
-            _ => Err(WRONG_TAG),
-        }
-    }
-
-    /// The end of the innermost element; `tag` says which that is, for the reader of this code.
-    fn expect_close(&mut self, tag: &'static str) -> Result<(), XmlError> {
-        let _ = tag;
-        match self.structural()? {
-            Token::Close => Ok(()),
-            _ => Err(WRONG_TAG),
-        }
-    }
-
-    /// Whether another `tag` opens; if not, its `parent` has closed.
-    fn opens(&mut self, tag: &str, parent: &'static str) -> Result<bool, XmlError> {
-        let _ = parent;
-        match self.structural()? {
-            Token::Open(open) if open == tag => Ok(true),
-            Token::Close => Ok(false),
-            _ => Err(WRONG_TAG),
-        }
+impl<'a> Answer<'a> {
+    fn begin(answer: &'a [u8], caps: &Caps) -> Result<Self, XmlError> {
+        Ok(Self { stream: Stream::begin(answer)?, caps: *caps, values: 0 })
     }
 
     fn opening(&mut self) -> Result<Part, XmlError> {
-        self.expect_open("methodResponse")?;
-        match self.structural()? {
-            Token::Open("params") => self.expect_open("param").map(|()| Part::Params),
-            Token::Open("fault") => Ok(Part::Fault),
+        self.stream.expect_open(Tag::MethodResponse)?;
+        match self.stream.structural()? {
+            Token::Open(Tag::Params) => self.stream.expect_open(Tag::Param).map(|()| Part::Params),
+            Token::Open(Tag::Fault) => Ok(Part::Fault),
             _ => Err(WRONG_TAG),
         }
     }
 
     fn closing_params(&mut self) -> Result<(), XmlError> {
-        self.expect_close("param")?;
-        self.expect_close("params")
+        self.stream.expect_close(Tag::Param)?;
+        self.stream.expect_close(Tag::Params)
     }
 
     fn end(mut self) -> Result<(), XmlError> {
-        self.expect_close("methodResponse")?;
-        match self.structural()? {
+        self.stream.expect_close(Tag::MethodResponse)?;
+        match self.stream.structural()? {
             Token::End => Ok(()),
             _ => Err(XmlError::Malformed("something after the answer")),
         }
@@ -227,7 +172,7 @@ impl<'a> Stream<'a> {
 
     fn fault(&mut self) -> Result<Fault, XmlError> {
         let value = self.value(0)?;
-        self.expect_close("fault")?;
+        self.stream.expect_close(Tag::Fault)?;
         let (mut code, mut text) = (None, None);
         let Value::Struct(members) = value else {
             return Err(XmlError::Malformed("a fault that is no struct"));
@@ -255,7 +200,7 @@ impl<'a> Stream<'a> {
 
     /// A whole `<value>`.
     fn value(&mut self, depth: usize) -> Result<Value, XmlError> {
-        self.expect_open("value")?;
+        self.stream.expect_open(Tag::Value)?;
         self.inside_value(depth)
     }
 
@@ -265,45 +210,33 @@ impl<'a> Stream<'a> {
         if depth >= self.caps.depth {
             return Err(XmlError::Limit("depth"));
         }
-        let mut untyped = String::new();
-        let tag = loop {
-            match self.next()? {
-                Token::Open(tag) if untyped.chars().all(is_xml_space) => break tag,
-                Token::Open(_) => return Err(XmlError::Malformed("text beside a typed value")),
-                Token::Close => return Ok(Value::Text(untyped)),
-                Token::Text(text) => self.push(&mut untyped, &text)?,
-                Token::Char(c) => self.push(&mut untyped, c.encode_utf8(&mut [0; 4]))?,
-                Token::End => return Err(NOT_XML),
-            }
-        };
+        let (untyped, tag) = self.text_until(Tag::Value)?;
+        let Some(tag) = tag else { return Ok(Value::Text(untyped.into_owned())) };
+        if !untyped.bytes().all(is_xml_space) {
+            return Err(XmlError::Malformed("text beside a typed value"));
+        }
         let value = match tag {
-            "string" => Value::Text(self.text()?),
-            "int" | "i4" | "i8" | "ex:i8" => Value::Int(number(&self.text()?)?),
-            "boolean" => match self.text()?.trim_matches(is_xml_space) {
-                "0" => Value::Bool(false),
-                "1" => Value::Bool(true),
-                _ => return Err(XmlError::Malformed("a boolean that is neither 0 nor 1")),
-            },
-            "double" => Value::Double(finite(&self.text()?)?),
-            "dateTime.iso8601" => Value::DateTime(self.text()?),
-            "base64" => Value::Base64(base64(&self.text()?)?),
-            "nil" | "ex:nil" => match self.text()?.as_str() {
-                "" => Value::Nil,
-                _ => return Err(XmlError::Malformed("a nil with something in it")),
-            },
-            "array" => {
-                self.expect_open("data")?;
+            Tag::String => Value::Text(self.text(tag)?.into_owned()),
+            Tag::Int | Tag::I4 | Tag::I8 | Tag::ExI8 => Value::Int(number(&self.text(tag)?)?),
+            Tag::Boolean => Value::Bool(boolean(&self.text(tag)?)?),
+            Tag::Double => Value::Double(finite(&self.text(tag)?)?),
+            Tag::DateTime => Value::DateTime(self.text(tag)?.into_owned()),
+            Tag::Base64 => Value::Base64(base64(&self.text(tag)?)?),
+            Tag::Nil | Tag::ExNil if self.text(tag)?.is_empty() => Value::Nil,
+            Tag::Nil | Tag::ExNil => return Err(XmlError::Malformed("a nil with something in it")),
+            Tag::Array => {
+                self.stream.expect_open(Tag::Data)?;
                 let mut items = Vec::new();
-                while self.opens("value", "data")? {
+                while self.stream.opens(Tag::Value, Tag::Data)? {
                     items.push(self.inside_value(depth + 1)?);
                 }
-                self.expect_close("array")?;
+                self.stream.expect_close(Tag::Array)?;
                 Value::Array(items)
             }
-            "struct" => Value::Struct(self.members(depth + 1)?),
+            Tag::Struct => Value::Struct(self.members(depth + 1)?),
             _ => return Err(WRONG_TAG),
         };
-        self.expect_close("value")?;
+        self.stream.expect_close(Tag::Value)?;
         Ok(value)
     }
 
@@ -311,43 +244,50 @@ impl<'a> Stream<'a> {
     fn members(&mut self, depth: usize) -> Result<Vec<(String, Value)>, XmlError> {
         let mut members: Vec<(String, Value)> = Vec::new();
         let mut names = BTreeSet::new();
-        while self.opens("member", "struct")? {
-            if members.len() >= self.caps.members {
-                return Err(XmlError::Limit("members"));
-            }
-            self.expect_open("name")?;
-            let name = self.text()?;
-            if !names.insert(name.clone()) {
+        for member in (Members { answer: self, depth, read: 0, state: Ok(true) }) {
+            let (name, value) = member?;
+            members.push((name.clone().into_owned(), value));
+            if !names.insert(name) {
                 return Err(XmlError::Malformed("a member twice"));
             }
-            let value = self.value(depth)?;
-            self.expect_close("member")?;
-            members.push((name, value));
         }
         Ok(members)
     }
 
-    /// The text of an element that has opened and holds nothing else.
-    fn text(&mut self) -> Result<String, XmlError> {
-        let mut text = String::new();
+    /// The text of a `tag` that has opened and holds nothing else.
+    fn text(&mut self, tag: Tag) -> Result<Cow<'a, str>, XmlError> {
+        match self.text_until(tag)? {
+            (text, None) => Ok(text),
+            (_, Some(_)) => Err(WRONG_TAG),
+        }
+    }
+
+    /// The text up to the end of `parent`, or up to an element that opens in it.
+    fn text_until(&mut self, parent: Tag) -> Result<(Cow<'a, str>, Option<Tag>), XmlError> {
+        let mut text = Cow::Borrowed("");
         loop {
-            match self.next()? {
-                Token::Text(more) => self.push(&mut text, &more)?,
-                Token::Char(c) => self.push(&mut text, c.encode_utf8(&mut [0; 4]))?,
-                Token::Close => return Ok(text),
-                Token::Open(_) | Token::End => return Err(WRONG_TAG),
+            match self.stream.next()? {
+                Token::Text(first) if text.is_empty() => {
+                    self.cap_text(first.len())?;
+                    text = first;
+                }
+                Token::Text(more) => {
+                    self.cap_text(text.len() + more.len())?;
+                    text.to_mut().push_str(&more);
+                }
+                Token::Char(c) => {
+                    self.cap_text(text.len() + c.len_utf8())?;
+                    text.to_mut().push(c);
+                }
+                Token::Close(closed) if closed == parent => return Ok((text, None)),
+                Token::Close(_) => return Err(WRONG_TAG),
+                Token::Open(tag) => return Ok((text, Some(tag))),
+                Token::End => return Err(NOT_XML),
             }
         }
     }
 
-    fn push(&self, text: &mut String, more: &str) -> Result<(), XmlError> {
-        if text.len() + more.len() > self.caps.text {
-            return Err(XmlError::Limit("text"));
-        }
-        if !more.chars().all(is_xml_char) {
-            return Err(XmlError::Malformed("a character that XML does not have"));
-        }
-        text.push_str(more);
-        Ok(())
+    fn cap_text(&self, length: usize) -> Result<(), XmlError> {
+        if length > self.caps.text { Err(XmlError::Limit("text")) } else { Ok(()) }
     }
 }

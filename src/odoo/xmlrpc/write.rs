@@ -29,6 +29,11 @@ pub fn authenticate(login: &Login, username: &str) -> Result<Zeroizing<Vec<u8>>,
 /// `object.execute_kw(database, uid, secret, model, method, args, kwargs)`, where method, model,
 /// fields and domain are the query's.
 pub fn execute(login: &Login, uid: i64, query: &ReadQuery) -> Result<Zeroizing<Vec<u8>>, XmlError> {
+    if let ReadQuery::SearchRead { domain, fields, .. } = query
+        && domain.model() != fields.model()
+    {
+        return Err(XmlError::OtherModel);
+    }
     let method: Method = query.method();
     let mut call = Call::begin("execute_kw", login, 0);
     call.param(|call| call.text(login.database))?;

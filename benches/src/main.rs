@@ -1,0 +1,14 @@
+//! Pawl beside its peers, in one run and on one machine: what it prints are medians of interleaved
+//! rounds and the ratios between them. `benches/README.md` says what each part measures.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that can't run says why and ends")]
+
+mod page;
+mod parse;
+mod table;
+
+fn main() {
+    match std::env::args().nth(1).as_deref() {
+        Some("parse") => parse::run(),
+        _ => eprintln!("usage: cargo run --release -p pawl-bench -- parse"),
+    }
+}

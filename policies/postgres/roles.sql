@@ -1,0 +1,30 @@
+-- The role that the vault keeps rows as, and what it may do: no table is its own, none can be changed by
+-- it, and where a connection leads (url, database, username, kind, whose) can't be changed at all.
+-- `pawl init` applies this as the role of PAWL_MIGRATE_DATABASE_URL, which owns the tables.
+-- Applying it again changes nothing.
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'pawl_app') THEN
+        CREATE ROLE pawl_app LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
+    END IF;
+EXCEPTION
+    -- Another init was faster.
+    WHEN duplicate_object OR unique_violation THEN NULL;
+END
+$$;
+
+REVOKE ALL ON ALL TABLES IN SCHEMA public FROM pawl_app, PUBLIC;
+GRANT USAGE ON SCHEMA public TO pawl_app;
+
+GRANT SELECT ON __diesel_schema_migrations TO pawl_app;
+GRANT SELECT, INSERT, UPDATE (state) ON keys TO pawl_app;
+GRANT SELECT, INSERT ON issuer_keys TO pawl_app;
+GRANT SELECT, INSERT, DELETE,
+    UPDATE (label, environment, sync_interval_seconds, sealed, key_id, revision, credential_expires_at, state,
+            updated_at)
+    ON connections TO pawl_app;
+GRANT SELECT, INSERT, UPDATE (revision, expires_at, ended_at, outcome, records) ON leases TO pawl_app;
+GRANT SELECT, INSERT, UPDATE (answer), DELETE ON idempotency_keys TO pawl_app;
+-- The trail only grows.
+GRANT SELECT, INSERT ON audit_events TO pawl_app;

@@ -1,0 +1,204 @@
+//! Which database: a SQLite file, or a PostgreSQL server whose address is held against rules before
+//! anything is connected to. The address may hold a password: it is a secret and is never printed.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+use crate::secret::Secret;
+
+/// Where the rows lie.
+#[derive(Clone)]
+pub enum Database {
+    /// A file of this machine.
+    Sqlite(PathBuf),
+    /// A server.
+    Postgres(Arc<PostgresAddress>),
+}
+
+/// A `postgres://` address that broke no rule. Holds a secret: neither printed nor copied.
+pub struct PostgresAddress {
+    url: Secret,
+    shown: String,
+    /// The server is reached by a unix socket or by loopback: nothing crosses a network.
+    is_local: bool,
+    is_verified: bool,
+}
+
+/// Why a text names no database that can be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DatabaseRefused {
+    /// Neither of the two forms.
+    #[error("must be sqlite:PATH or postgres://USER@HOST/DATABASE")]
+    Form,
+    /// This binary has no PostgreSQL.
+    #[error(
+        "names PostgreSQL: this binary was built without it; rebuild with: \
+         cargo build --release --features postgres"
+    )]
+    NotBuilt,
+    /// A parameter that could undo what is checked here.
+    #[error("has the parameter {0}, which is not taken; known are {known}", known = PARAMETERS.join(", "))]
+    Parameter(String),
+}
+
+/// The parameters of a `postgres://` address that are taken. `hostaddr`, `service` and the like could
+/// lead elsewhere than the host that is judged.
+const PARAMETERS: &[&str] =
+    &["host", "sslmode", "sslrootcert", "sslcert", "sslkey", "application_name", "connect_timeout"];
+
+impl Database {
+    /// Takes `sqlite:PATH` or a `postgres://` address.
+    pub fn parse(text: Secret) -> Result<Self, DatabaseRefused> {
+        if let Some(path) = text.expose().strip_prefix("sqlite:").filter(|path| !path.is_empty()) {
+            return Ok(Self::Sqlite(path.into()));
+        }
+        PostgresAddress::parse(text).map(|address| Self::Postgres(Arc::new(address)))
+    }
+
+    /// The file, if it is one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Sqlite(path) => Some(path),
+            Self::Postgres(_) => None,
+        }
+    }
+}
+
+/// As people may see it: without a password.
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => path.display().fmt(f),
+            Self::Postgres(address) => f.write_str(&address.shown),
+        }
+    }
+}
+
+impl PostgresAddress {
+    fn parse(text: Secret) -> Result<Self, DatabaseRefused> {
+        let form = |_| DatabaseRefused::Form;
+        // libpq would quote an escape that it can't read, and that may stand in the password.
+        if !text.expose().split('%').skip(1).all(is_escape) {
+            return Err(DatabaseRefused::Form);
+        }
+        let mut url = Url::parse(text.expose()).map_err(form)?;
+        if !matches!(url.scheme(), "postgres" | "postgresql") {
+            return Err(DatabaseRefused::Form);
+        }
+        if !cfg!(feature = "postgres") {
+            return Err(DatabaseRefused::NotBuilt);
+        }
+        let database = url.path().trim_start_matches('/');
+        if database.is_empty() || database.contains('/') || url.fragment().is_some() {
+            return Err(DatabaseRefused::Form);
+        }
+        let mut hosts = Vec::new();
+        if let Some(host) = url.host_str().filter(|host| !host.is_empty()) {
+            hosts.push(percent_decode_str(host).decode_utf8_lossy().into_owned());
+        }
+        let mut mode = None;
+        for (name, value) in url.query_pairs() {
+            match &*name {
+                // Overrides the host before the path.
+                "host" => hosts = value.split(',').map(str::to_owned).collect(),
+                "sslmode" => mode = Some(value.into_owned()),
+                known if PARAMETERS.contains(&known) => {}
+                other => {
+                    let shown: String = other.chars().filter(|c| !c.is_control()).take(64).collect();
+                    return Err(DatabaseRefused::Parameter(shown));
+                }
+            }
+        }
+        let is_local = hosts.iter().all(|host| is_local(host));
+        let is_verified = mode.as_deref() == Some("verify-full");
+        // A non-special URL with a user and without a host can't have its password taken away.
+        if url.password().is_some() && url.set_password(None).is_err() {
+            return Err(DatabaseRefused::Form);
+        }
+        Ok(Self { url: text, shown: url.into(), is_local, is_verified })
+    }
+
+    /// The address with everything that is in it, for the one call that connects.
+    pub fn expose(&self) -> &str {
+        self.url.expose()
+    }
+
+    /// Whether what is said to the server can't be heard or changed on its way: it stays on this
+    /// machine, or goes by TLS with the server's name verified.
+    pub fn is_safe_on_its_way(&self) -> bool {
+        self.is_local || self.is_verified
+    }
+}
+
+fn is_escape(after: &str) -> bool {
+    let digits = after.as_bytes().get(..2);
+    digits.is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit) && two != b"00")
+}
+
+/// A unix socket's directory, or this very host.
+fn is_local(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host.starts_with('/') || host == "localhost" || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Database, DatabaseRefused> {
+        Database::parse(Secret::new(text.into()))
+    }
+
+    #[test]
+    fn an_address_is_sqlite_or_postgres_and_nothing_else() {
+        assert_eq!(parse("sqlite:/var/pawl.db").ok().and_then(|d| d.file().map(Into::into)), {
+            Some(PathBuf::from("/var/pawl.db"))
+        });
+        for wrong in ["", "sqlite:", "mysql://u@h/d", "/var/pawl.db", "host=h dbname=d"] {
+            assert_eq!(parse(wrong).err(), Some(DatabaseRefused::Form), "{wrong}");
+        }
+    }
+
+    #[cfg(feature = "postgres")]
+    #[test]
+    fn a_password_is_not_shown_and_a_network_wants_verified_tls() {
+        for (text, safe) in [
+            ("postgres:///pawl", true),
+            ("postgres://pawl_app:hunter2@localhost/pawl", true),
+            ("postgresql://pawl_app:hunter2@127.0.0.1:5433/pawl", true),
+            ("postgres://pawl_app:hunter2@[::1]/pawl?sslmode=disable", true),
+            ("postgres://pawl_app:hunter2@%2Frun%2Fpostgresql/pawl", true),
+            ("postgres://pawl_app:hunter2@x/pawl?host=/run/postgresql", true),
+            ("postgres://pawl_app:hunter2@db.internal/pawl?sslmode=verify-full", true),
+            ("postgres://pawl_app:hunter2@db.internal/pawl", false),
+            ("postgres://pawl_app:hunter2@db.internal/pawl?sslmode=require", false),
+            ("postgres://pawl_app:hunter2@db.internal/pawl?sslmode=verify-ca", false),
+            ("postgres://pawl_app:hunter2@localhost/pawl?host=db.internal", false),
+            ("postgres://pawl_app:hunter2@localhost/pawl?host=localhost,db.internal", false),
+            ("postgres://pawl_app:hunter2@localhost.evil.example/pawl", false),
+            ("postgres://pawl_app:hunter2@10.0.0.1/pawl", false),
+        ] {
+            let Ok(Database::Postgres(address)) = parse(text) else { panic!("{text}") };
+            assert_eq!(address.is_safe_on_its_way(), safe, "{text}");
+            assert!(!address.shown.contains("hunter2"), "{}", address.shown);
+            assert_eq!(address.expose(), text);
+        }
+        for (text, refused) in [
+            ("postgres://u@h/d?hostaddr=10.0.0.1", DatabaseRefused::Parameter("hostaddr".into())),
+            ("postgres://u@h/d?service=x", DatabaseRefused::Parameter("service".into())),
+            ("postgres://u@h/d?password=hunter2", DatabaseRefused::Parameter("password".into())),
+            ("postgres://u@h/", DatabaseRefused::Form),
+            ("postgres://u@h", DatabaseRefused::Form),
+            ("postgres://u@h/d/e", DatabaseRefused::Form),
+            ("postgres://u:pa%ss@h/d", DatabaseRefused::Form),
+            ("postgres://u:pa%00ss@h/d", DatabaseRefused::Form),
+        ] {
+            assert_eq!(parse(text).err(), Some(refused), "{text}");
+        }
+    }
+}

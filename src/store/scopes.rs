@@ -1,0 +1,64 @@
+//! Whose rows a transaction may touch, in the words of the database: a list, of which PostgreSQL's
+//! row-level security lets rows through that one of its members covers.
+
+use crate::access::{Scope, UserScope};
+use crate::ids::OrgId;
+
+/// A list of scopes. The vault's own rows are those of the org without a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Scopes(Vec<(String, Option<String>)>);
+
+impl Scopes {
+    /// The vault's own rows.
+    pub(super) fn vault() -> Self {
+        Self(vec![(String::new(), None)])
+    }
+
+    /// These and the rows of `org`.
+    pub(super) fn and_org(mut self, org: &OrgId) -> Self {
+        self.0.push((org.to_string(), None));
+        self
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl Scopes {
+    /// As `policies/postgres/row-level-security.sql` reads it: `[{"org": …, "user": … or null}]`.
+    pub(super) fn setting(&self) -> String {
+        let scopes = self.0.iter().map(|(org, user)| serde_json::json!({"org": org, "user": user}));
+        serde_json::Value::from_iter(scopes).to_string()
+    }
+
+    /// The locks of the orgs' chains, each once, in the order in which every transaction takes them.
+    /// A lock is the first 8 bytes of SHA-256("pawl/v1/chain" ‖ org): two orgs that share one wait for
+    /// each other, no more.
+    pub(super) fn locks(&self) -> Vec<i64> {
+        use sha2::{Digest, Sha256};
+        let lock = |(org, _): &(String, _)| {
+            let digest = Sha256::new().chain_update("pawl/v1/chain").chain_update(org).finalize();
+            i64::from_be_bytes(std::array::from_fn(|n| digest[n]))
+        };
+        let mut locks: Vec<i64> = self.0.iter().map(lock).collect();
+        locks.sort_unstable();
+        locks.dedup();
+        locks
+    }
+}
+
+impl From<&Scope> for Scopes {
+    fn from(scope: &Scope) -> Self {
+        Self(vec![(scope.org().to_string(), scope.user().map(ToString::to_string))])
+    }
+}
+
+impl<'a> FromIterator<&'a UserScope> for Scopes {
+    fn from_iter<I: IntoIterator<Item = &'a UserScope>>(scopes: I) -> Self {
+        let mut all: Vec<_> = scopes
+            .into_iter()
+            .map(|scope| (scope.org().to_string(), Some(scope.user().to_string())))
+            .collect();
+        all.sort_unstable();
+        all.dedup();
+        Self(all)
+    }
+}

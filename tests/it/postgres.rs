@@ -1,0 +1,343 @@
+//! PostgreSQL: who owns the tables and who keeps rows, what stands behind the scope, and a server that
+//! is refused, goes away, or is shared by two vaults.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::database::{PASSWORD, Sql, TestDatabase, by_tcp, told};
+use crate::harness::{Home, Vault, call, deposit, holds, pawl};
+
+fn settings(dir: &Path, database: &str) -> Vec<(&'static str, String)> {
+    std::fs::create_dir_all(dir.join("keys")).unwrap();
+    vec![
+        ("PAWL_MODE", "production".into()),
+        ("PAWL_DATABASE_URL", database.into()),
+        ("PAWL_KEY_SOURCE", format!("file:{}", dir.join("keys/master.json").display())),
+        ("PAWL_KEY_FILE_APART", "yes".into()),
+        ("PAWL_TLS", "terminated-on-this-host".into()),
+        ("PAWL_LISTEN", "127.0.0.1:0".into()),
+    ]
+}
+
+/// Whether it went well, and all that it said.
+fn run(dir: &Path, settings: &[(&str, String)], args: &[&str]) -> (bool, String) {
+    let borrowed: Vec<(&str, &str)> = settings.iter().map(|(k, v)| (*k, v.as_str())).collect();
+    let output = pawl(dir, &borrowed).args(args).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    assert!(!said.contains(PASSWORD), "{said}");
+    (output.status.success(), said)
+}
+
+#[test]
+fn init_makes_the_tables_as_their_owner_and_the_rest_only_checks_them() {
+    let (dir, database) = (tempfile::tempdir().unwrap(), TestDatabase::empty());
+    let good = settings(dir.path(), &database.address("pawl_app"));
+    for args in [&["serve"][..], &["doctor"], &["init"]] {
+        let (ok, said) = run(dir.path(), &good, args);
+        assert!(!ok && said.contains("run `pawl init`"), "{args:?}: {said}");
+    }
+    assert_eq!(database.sql().texts("count(*)", "FROM pg_class WHERE relname = 'connections'"), ["0"]);
+    let mut owner = good.clone();
+    owner.push(("PAWL_MIGRATE_DATABASE_URL", database.address("pawl_migrate")));
+    for _ in 0..2 {
+        let (ok, said) = run(dir.path(), &owner, &["init"]);
+        assert!(ok, "{said}");
+    }
+    let (ok, said) = run(dir.path(), &good, &["doctor"]);
+    assert!(ok && said.contains("ok "), "{said}");
+
+    // what an earlier or a later version left is told, and not touched
+    database.sql().run("INSERT INTO __diesel_schema_migrations (version) VALUES ('99990101000000')");
+    let (ok, said) = run(dir.path(), &good, &["doctor"]);
+    assert!(!ok && said.contains("later version"), "{said}");
+    database.sql().run("TRUNCATE __diesel_schema_migrations");
+    let (ok, said) = run(dir.path(), &good, &["doctor"]);
+    assert!(!ok && said.contains("earlier version"), "{said}");
+}
+
+#[test]
+fn a_role_that_could_reach_round_the_policies_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = TestDatabase::new();
+    let mut sql = database.sql();
+    let name = &database.name;
+    sql.run(&format!(
+        "CREATE ROLE {name}_bypass LOGIN BYPASSRLS IN ROLE pawl_app;
+         CREATE ROLE {name}_becomes LOGIN IN ROLE pawl_app, tester;
+         CREATE ROLE {name}_owner LOGIN IN ROLE pawl_migrate;
+         CREATE ROLE {name}_member LOGIN IN ROLE pawl_app;"
+    ));
+    let cases = [
+        ("tester".to_owned(), "is a superuser"),
+        (format!("{name}_bypass"), "BYPASSRLS"),
+        (format!("{name}_becomes"), "is a superuser, or can become one"),
+        ("pawl_migrate".to_owned(), "owns tables"),
+        (format!("{name}_owner"), "owns tables, or can become"),
+    ];
+    for (role, complaint) in &cases {
+        let bad = settings(dir.path(), &database.address(role));
+        for args in [&["serve"][..], &["init"], &["doctor"]] {
+            let (ok, said) = run(dir.path(), &bad, args);
+            assert!(!ok && said.contains(complaint), "{role} {args:?}: {said}");
+        }
+    }
+    let member = settings(dir.path(), &database.address(&format!("{name}_member")));
+    let (ok, said) = run(dir.path(), &member, &["init"]);
+    assert!(ok, "a member of pawl_app is as good: {said}");
+
+    let good = settings(dir.path(), &database.address("pawl_app"));
+    for (undo, redo) in [
+        ("ALTER TABLE leases NO FORCE ROW LEVEL SECURITY", "ALTER TABLE leases FORCE ROW LEVEL SECURITY"),
+        ("ALTER TABLE leases DISABLE ROW LEVEL SECURITY", "ALTER TABLE leases ENABLE ROW LEVEL SECURITY"),
+    ] {
+        sql.run(undo);
+        let (ok, said) = run(dir.path(), &good, &["doctor"]);
+        assert!(!ok && said.contains("forced row-level security"), "{undo}: {said}");
+        sql.run(redo);
+    }
+    assert!(run(dir.path(), &good, &["doctor"]).0);
+}
+
+#[test]
+fn a_server_that_forgets_what_it_acknowledged_is_refused() {
+    struct Other(tempfile::TempDir);
+    impl Other {
+        fn cluster(&self, what: &str) -> std::process::Output {
+            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/postgres/cluster");
+            let mut command = std::process::Command::new(script);
+            command.arg(what).arg(self.0.path().join("pg")).arg("--fsync=off").output().unwrap()
+        }
+    }
+    impl Drop for Other {
+        fn drop(&mut self) {
+            self.cluster("stop");
+        }
+    }
+    let other = Other(tempfile::tempdir().unwrap());
+    use std::os::unix::fs::PermissionsExt;
+    // the server's user has to come through
+    std::fs::set_permissions(other.0.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let started = other.cluster("start");
+    let said = String::from_utf8(started.stdout).unwrap();
+    assert!(started.status.success(), "{said} {}", String::from_utf8_lossy(&started.stderr));
+    let value = |name: &str| said.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+    let socket = value("TEST_POSTGRES_SOCKET=").replace('/', "%2F");
+    let address = format!("postgres://tester@{socket}:{}/postgres", value("TEST_POSTGRES_PORT="));
+    let dir = tempfile::tempdir().unwrap();
+    let (ok, said) = run(dir.path(), &settings(dir.path(), &address), &["serve"]);
+    assert!(!ok && said.contains("fsync off") && said.contains("superuser"), "{said}");
+}
+
+#[test]
+fn tls_is_held_to_the_servers_own_authority_and_name() {
+    let (dir, database) = (tempfile::tempdir().unwrap(), TestDatabase::new());
+    let tls = told("TLS");
+    let address = |host: &str, ca: &str| {
+        let more = format!("sslmode=verify-full&sslrootcert={tls}/{ca}");
+        by_tcp("pawl_app", host, &database.name, &more)
+    };
+    let good = settings(dir.path(), &address("localhost", "ca.pem"));
+    let (ok, said) = run(dir.path(), &good, &["init"]);
+    assert!(ok, "{said}");
+    let (ok, said) = run(dir.path(), &good, &["doctor"]);
+    assert!(ok && said.contains("database  postgres://pawl_app@localhost"), "{said}");
+    for (host, ca, complaint) in [
+        ("localhost", "other-ca.pem", "certificate verify failed"),
+        ("127.0.0.1", "ca.pem", "does not match host name"),
+        ("localhost", "missing.pem", "does not exist"),
+    ] {
+        let bad = settings(dir.path(), &address(host, ca));
+        for args in [&["serve"][..], &["doctor"]] {
+            let (ok, said) = run(dir.path(), &bad, args);
+            assert!(!ok && said.contains(complaint), "{host} {ca}: {said}");
+        }
+    }
+    // over a network nothing less will do, before anything is connected to
+    for mode in ["", "sslmode=require", "sslmode=verify-ca"] {
+        let bad = settings(dir.path(), &by_tcp("pawl_app", "db.invalid", &database.name, mode));
+        let (ok, said) = run(dir.path(), &bad, &["serve"]);
+        assert!(!ok && said.contains("without sslmode=verify-full"), "{mode}: {said}");
+        let mut bad = good.clone();
+        bad.push(("PAWL_MIGRATE_DATABASE_URL", by_tcp("pawl_migrate", "db.invalid", &database.name, mode)));
+        let (ok, said) = run(dir.path(), &bad, &["init"]);
+        assert!(!ok && said.contains("PAWL_MIGRATE_DATABASE_URL reaches PostgreSQL"), "{mode}: {said}");
+    }
+    // the address, with the password in it, may lie in a file
+    let file = dir.path().join("address");
+    std::fs::write(&file, format!("{}\n", address("localhost", "ca.pem"))).unwrap();
+    let mut from_file: Vec<_> = good.iter().filter(|(k, _)| *k != "PAWL_DATABASE_URL").cloned().collect();
+    from_file.push(("PAWL_DATABASE_URL_FILE", file.display().to_string()));
+    let (ok, said) = run(dir.path(), &from_file, &["doctor"]);
+    assert!(ok, "{said}");
+    from_file.push(("PAWL_DATABASE_URL", address("localhost", "ca.pem")));
+    let (ok, said) = run(dir.path(), &from_file, &["doctor"]);
+    assert!(!ok && said.contains("both set"), "{said}");
+}
+
+/// Rows of two users of `acme` and one of `other`, seen as the role that the vault keeps rows as.
+#[test]
+fn without_a_scope_there_are_no_rows() {
+    let home = Home::on_postgres();
+    let vault = Vault::start_in(home, &[]);
+    for (org, user) in [("acme", "ada"), ("acme", "bob"), ("other", "eve")] {
+        let id = vault.deposit_as(org, user, &deposit(&format!("{user}-bot"), "s"));
+        let worker = vault.token(org, user, "worker");
+        let path = format!("/v1/connections/{id}/leases");
+        let body = json!({"purpose": "other"});
+        assert_eq!(vault.call("POST", &path, &worker, Some(&body)).status, 201);
+    }
+    let tables = ["connections", "leases", "audit_events"];
+    let counts = |sql: &mut Sql| tables.map(|table| sql.count(table));
+    assert_eq!(counts(&mut vault.home.sql())[..2], [3, 3]);
+    let tenant_tables = vault.home.sql().texts(
+        "relname",
+        "FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid AND attname = 'org_id' \
+         WHERE relkind = 'r' ORDER BY relname",
+    );
+
+    let mut app = vault.home.sql_as("pawl_app");
+    for table in &tenant_tables {
+        assert_eq!(app.count(table), 0, "{table}");
+    }
+    let scoped = |app: &mut Sql, scope: Value| {
+        app.run(&format!("BEGIN; SELECT set_config('pawl.scope', '{scope}', true)"));
+        let seen = counts(app);
+        app.run("COMMIT");
+        [seen[0], seen[1]]
+    };
+    assert_eq!(scoped(&mut app, json!([{"org": "acme", "user": "ada"}])), [1, 1]);
+    assert_eq!(scoped(&mut app, json!([{"org": "acme", "user": null}])), [2, 2]);
+    assert_eq!(
+        scoped(&mut app, json!([{"org": "acme", "user": "ada"}, {"org": "other", "user": "eve"}])),
+        [2, 2]
+    );
+    assert_eq!(scoped(&mut app, json!([{"org": "acme", "user": "eve"}])), [0, 0]);
+    assert_eq!(scoped(&mut app, json!([{"org": "", "user": null}])), [0, 0]);
+    assert_eq!(scoped(&mut app, json!([])), [0, 0]);
+    // it ended with its transaction
+    assert_eq!(counts(&mut app), [0, 0, 0]);
+
+    // nor does a row get out of the scope it is in, or into one from outside
+    let ours = "SELECT set_config('pawl.scope', '[{\"org\": \"acme\", \"user\": \"ada\"}]', true)";
+    for wrong in [
+        "INSERT INTO leases SELECT 'l2', 'other', 'eve', connection_id, client_id, purpose, run_id, revision, 99, \
+         lent_at, expires_at FROM leases",
+        "INSERT INTO audit_events SELECT 'other', 1000, event, prev_hash, hash FROM audit_events LIMIT 1",
+    ] {
+        let refused = app.try_run(&format!("BEGIN; {ours}; {wrong}; COMMIT")).unwrap_err();
+        assert!(refused.to_string().contains("row-level security"), "{refused}");
+        app.run("ROLLBACK");
+    }
+    // what the role may not do at all
+    for wrong in [
+        "UPDATE connections SET url = 'https://evil.example'",
+        "UPDATE connections SET org_id = 'acme'",
+        "UPDATE connections SET username = 'evil'",
+        "UPDATE audit_events SET event = ''",
+        "DELETE FROM audit_events",
+        "TRUNCATE audit_events",
+        "DELETE FROM leases",
+        "UPDATE leases SET client_id = 'evil'",
+        "DELETE FROM keys",
+        "UPDATE keys SET fingerprint = ''",
+        "UPDATE issuer_keys SET sealed = ''",
+        "CREATE TABLE evil (x int)",
+        "ALTER TABLE connections DISABLE ROW LEVEL SECURITY",
+        "DROP POLICY scope ON connections",
+        "CREATE ROLE evil",
+        "SET ROLE pawl_migrate",
+        "SET row_security = off; SELECT * FROM connections",
+    ] {
+        let refused = app.try_run(&format!("BEGIN; {ours}; {wrong}; COMMIT")).unwrap_err().to_string();
+        let known = ["permission denied", "must be owner", "must be member", "row-level security"];
+        assert!(known.iter().any(|k| refused.contains(k)), "{wrong}: {refused}");
+        app.run("ROLLBACK");
+    }
+}
+
+#[test]
+fn a_lost_connection_is_a_503_at_most_and_then_all_goes_on() {
+    let vault = Vault::start_in(Home::on_postgres(), &[]);
+    let id = vault.deposit("planted");
+    let worker = vault.token("acme", "ada", "worker");
+    let path = format!("/v1/connections/{id}/leases");
+    for _ in 0..3 {
+        vault.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = current_database() AND usename = 'pawl_app'",
+        );
+        let mut tries = 0;
+        loop {
+            let lent = vault.call("POST", &path, &worker, Some(&json!({"purpose": "other"})));
+            match lent.status {
+                201 => break,
+                503 => assert!(!lent.body.contains("planted")),
+                other => panic!("{other} {}", lent.body),
+            }
+            tries += 1;
+            assert!(tries < 3, "it does not recover");
+        }
+        assert_eq!(call(&vault.url, "GET", "/readyz", "", None).status, 200);
+    }
+}
+
+/// Two replicas on one database: exclusive is exclusive, and the chain of an org stays one chain.
+#[test]
+fn two_vaults_on_one_database_are_one_vault() {
+    let mut first = Vault::start_in(Home::on_postgres(), &[]);
+    let second = first.replica();
+    let id = first.deposit("shared");
+    let urls = [first.url.clone(), second];
+    let worker = first.token("acme", "ada", "worker");
+    let path = format!("/v1/connections/{id}/leases");
+    let lent: Vec<u16> = std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..8)
+            .map(|n| {
+                let (url, worker, path) = (&urls[n % 2], &worker, &path);
+                scope.spawn(move || {
+                    let body = json!({"purpose": "sync", "run_id": format!("run {n}")});
+                    let mut statuses = vec![call(url, "POST", path, worker, Some(&body)).status];
+                    for _ in 0..10 {
+                        let other = json!({"purpose": "other"});
+                        statuses.push(call(url, "POST", path, worker, Some(&other)).status);
+                    }
+                    statuses
+                })
+            })
+            .collect();
+        asked.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    let firsts: Vec<u16> = lent.chunks(11).map(|chunk| chunk[0]).collect();
+    assert_eq!(firsts.iter().filter(|status| **status == 201).count(), 1, "{firsts:?}");
+    assert_eq!(firsts.iter().filter(|status| **status == 409).count(), 7, "{firsts:?}");
+    assert_eq!(lent.iter().filter(|status| **status == 201).count(), 81);
+    let mut fences = first.home.sql().texts("fence", "FROM leases ORDER BY fence");
+    fences.dedup();
+    assert_eq!(fences.len(), 81);
+
+    let trail = first.trail("acme");
+    let mut previous = "0".repeat(64);
+    for (n, event) in trail.iter().enumerate() {
+        assert_eq!(event["seq"], n + 1);
+        assert_eq!(event["prev_hash"], previous.as_str());
+        previous = event["hash"].as_str().unwrap().to_owned();
+    }
+
+    let backend = first.token("acme", "ada", "backend");
+    assert_eq!(call(&urls[1], "DELETE", &format!("/v1/connections/{id}"), &backend, None).status, 204);
+    assert_eq!(call(&urls[0], "POST", &path, &worker, Some(&json!({"purpose": "other"}))).status, 404);
+}
+
+#[test]
+fn no_secret_is_told_to_the_server() {
+    let vault = Vault::start_in(Home::on_postgres(), &[]);
+    let id = vault.deposit("planted-SECRET-for-the-server");
+    assert_eq!(vault.lend(&id, &json!({"purpose": "other"})).status, 201);
+    let log = std::fs::read(told("LOG")).unwrap();
+    assert!(holds(&log, &id), "the log is on");
+    assert!(!holds(&log, "planted-SECRET-for-the-server"));
+    for (what, bytes) in vault.home.everything_kept() {
+        assert!(!holds(&bytes, "planted-SECRET-for-the-server"), "{}", what.display());
+    }
+}
