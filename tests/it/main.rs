@@ -18,6 +18,7 @@ mod life;
 mod odoo_calls;
 mod odoo_client;
 mod odoo_wire;
+mod other_clients;
 mod papers;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -29,6 +30,7 @@ mod sealing;
 mod secrets;
 #[path = "../../src/bin/pawl-demo/standin.rs"]
 mod standin;
+mod standin_faults;
 mod standin_time;
 mod standin_wire;
 mod sync;

@@ -4,6 +4,8 @@
 
 #[path = "standin/books.rs"]
 mod books;
+#[path = "standin/call.rs"]
+mod call;
 #[path = "standin/catalog.rs"]
 mod catalog;
 #[path = "standin/company.rs"]
@@ -26,6 +28,8 @@ mod json;
 mod line;
 #[path = "standin/models.rs"]
 mod models;
+#[path = "standin/outcome.rs"]
+mod outcome;
 #[path = "standin/refusal.rs"]
 mod refusal;
 #[path = "standin/routes.rs"]
@@ -89,6 +93,7 @@ impl StandIn {
             latency: Duration::ZERO,
             workers: usize::MAX,
             at_work: 0,
+            waiting: 0,
             stopped: false,
         });
         let serving = shared.clone();
@@ -164,8 +169,17 @@ impl StandIn {
 
     /// Waits until an answer is held. False if none was within a minute.
     pub fn wait_until_held(&self) -> bool {
-        let state = self.shared.lock();
-        let waited = self.shared.changed.wait_timeout_while(state, PATIENCE, |state| state.held == 0);
+        self.wait_until(|state| state.held > 0)
+    }
+
+    /// Waits until a request waits for a worker. False if none did within a minute.
+    pub fn wait_until_waiting(&self) -> bool {
+        self.wait_until(|state| state.waiting > 0 && state.at_work >= state.workers)
+    }
+
+    fn wait_until(&self, done: impl Fn(&State) -> bool) -> bool {
+        let waited =
+            self.shared.changed.wait_timeout_while(self.shared.lock(), PATIENCE, |state| !done(state));
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
@@ -183,7 +197,7 @@ impl StandIn {
     /// Answers the `n`th request with an HTTP status, such as `502 BAD GATEWAY`, and a page about it.
     pub fn answer_status(&self, n: usize, status: &str) {
         let title = status.split_once(' ').map_or(status, |(_, title)| title);
-        self.answer_raw(n, http::page(status, http::TEXT_FIRST, title, "Try again later."));
+        self.answer_raw(n, http::page(status, http::TEXT_FIRST, title, "Try again later.").whole());
     }
 
     /// Hangs up after `bytes` of the body of the `n`th answer.

@@ -1,5 +1,7 @@
 //! An invoice, a credit note or a bill. Its amounts are the sums of its lines.
 
+use std::cell::OnceCell;
+
 use super::catalog::{CURRENCIES, Currency, FIRST_PARTNER, INVOICED, Partner, optional, ratio};
 use super::dice::Dice;
 use super::line::{Goods, LINE_IDS, TAX_LINE, TERM_LINE};
@@ -21,6 +23,7 @@ pub struct Entry {
     /// How many invoice lines.
     pub lines: i64,
     settled: i64,
+    sums: OnceCell<(i64, i64)>,
     pub written: i64,
 }
 
@@ -48,7 +51,22 @@ impl Entry {
         let lines = if n % 50 == 0 { 6 } else { 1 + thrown };
         let settled = dice.below(3);
         let written = moment(day, n, dice.below(1_000_000));
-        Self { seed, n, move_type, prefix, sign, state, currency, partner, day, lines, settled, written }
+        let sums = OnceCell::new();
+        Self {
+            sums,
+            seed,
+            n,
+            move_type,
+            prefix,
+            sign,
+            state,
+            currency,
+            partner,
+            day,
+            lines,
+            settled,
+            written,
+        }
     }
 
     fn unit(&self) -> i32 {
@@ -81,8 +99,10 @@ impl Entry {
 
     /// Untaxed and tax, in parts of the currency's unit.
     pub fn sums(&self) -> (i64, i64) {
-        let amounts = (1..=self.lines).map(|place| Goods::of(self, place));
-        amounts.fold((0, 0), |sum, goods| (sum.0 + goods.subtotal, sum.1 + goods.tax))
+        *self.sums.get_or_init(|| {
+            let amounts = (1..=self.lines).map(|place| Goods::of(self, place));
+            amounts.fold((0, 0), |sum, goods| (sum.0 + goods.subtotal, sum.1 + goods.tax))
+        })
     }
 
     fn payment(&self) -> (&'static str, i64) {

@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 use std::net::{Shutdown, TcpStream};
 
+use super::http::Answer;
+
 /// Done to one answer.
 pub enum Fault {
     /// Exactly these bytes in its place; with none, hangs up.
@@ -14,25 +16,25 @@ pub enum Fault {
 }
 
 /// Sends an answer, as far as its fault lets it come.
-pub fn send(stream: &mut TcpStream, mut answer: Vec<u8>, fault: Option<Fault>) -> io::Result<()> {
-    let mut piece = answer.len();
+pub fn send(stream: &mut TcpStream, answer: Answer, fault: Option<Fault>) -> io::Result<()> {
+    let (head, mut body) = (answer.head.into_bytes(), answer.body.into_bytes());
+    let mut piece = usize::MAX;
     match fault {
         None => {}
         Some(Fault::Instead(bytes)) => {
-            piece = bytes.len();
-            answer = bytes;
+            stream.write_all(&bytes)?;
+            return stream.shutdown(Shutdown::Write);
         }
-        Some(Fault::BrokenOff(bytes)) => {
-            let head = answer.windows(4).position(|window| window == b"\r\n\r\n").map_or(0, |at| at + 4);
-            answer.truncate(head + bytes);
-        }
+        Some(Fault::BrokenOff(bytes)) => body.truncate(bytes),
         Some(Fault::Trickled(bytes)) => {
             stream.set_nodelay(true)?;
-            piece = bytes;
+            piece = bytes.max(1);
         }
     }
-    for piece in answer.chunks(piece.max(1)) {
-        stream.write_all(piece)?;
+    for part in [head, body] {
+        for piece in part.chunks(piece) {
+            stream.write_all(piece)?;
+        }
     }
     stream.shutdown(Shutdown::Write)
 }

@@ -19,19 +19,33 @@ pub const TEXT_FIRST: &str = "Content-Type: text/html; charset=utf-8\r\nContent-
 pub const XML_FIRST: &str = "Content-Type: text/xml; charset=utf-8\r\nContent-Length: {}\r\n";
 pub const JSON_LAST: &str = "Content-Length: {}\r\nContent-Type: application/json; charset=utf-8\r\n";
 
+/// What goes out.
+pub struct Answer {
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    /// In one piece.
+    pub fn whole(self) -> String {
+        self.head + &self.body
+    }
+}
+
 /// The headers about the body come in an order that its type knows, with `{}` for the length.
-pub fn answered(status: &str, about: &str, more: &str, body: &str) -> Vec<u8> {
+pub fn answered(status: &str, about: &str, more: &str, body: String) -> Answer {
     let about = about.replace("{}", &body.len().to_string());
-    format!("HTTP/1.0 {status}\r\n{SERVER}{about}{more}Connection: close\r\n\r\n{body}").into_bytes()
+    let head = format!("HTTP/1.0 {status}\r\n{SERVER}{about}{more}Connection: close\r\n\r\n");
+    Answer { head, body }
 }
 
 /// A page for people, which is how the server itself refuses.
-pub fn page(status: &str, about: &str, title: &str, why: &str) -> Vec<u8> {
+pub fn page(status: &str, about: &str, title: &str, why: &str) -> Answer {
     let code = status.split(' ').next().unwrap_or_default();
     let body = format!(
         "<!doctype html>\n<html lang=en>\n<title>{code} {title}</title>\n<h1>{title}</h1>\n<p>{why}</p>\n"
     );
-    answered(status, about, "", &body)
+    answered(status, about, "", body)
 }
 
 const MAX_REQUEST: usize = 1 << 20;

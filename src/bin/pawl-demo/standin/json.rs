@@ -1,5 +1,7 @@
 //! JSON as Odoo reads and writes it: Python's spacing, members in the order that the records have.
 
+use std::borrow::Borrow;
+
 use super::wire::{EMPTY, Value};
 
 impl Value {
@@ -36,21 +38,15 @@ impl Value {
     }
 }
 
-fn write(out: &mut String, value: &Value) {
+/// Writes a value.
+pub fn write(out: &mut String, value: &Value) {
     match value {
         Value::Bool(yes) => out.push_str(if *yes { "true" } else { "false" }),
         Value::Int(int) => out.push_str(&int.to_string()),
         // As Python writes it: 3625.0, never 3625.
         Value::Float(float) => out.push_str(&format!("{float:?}")),
         Value::Text(text) => string(out, text),
-        Value::List(items) => {
-            out.push('[');
-            for (n, item) in items.iter().enumerate() {
-                out.push_str(if n == 0 { "" } else { ", " });
-                write(out, item);
-            }
-            out.push(']');
-        }
+        Value::List(items) => write_list(out, items.iter()),
         Value::Struct(members) => {
             out.push('{');
             for (n, (name, value)) in members.iter().enumerate() {
@@ -62,6 +58,16 @@ fn write(out: &mut String, value: &Value) {
             out.push('}');
         }
     }
+}
+
+/// Writes a list of what may be made as it is written.
+pub fn write_list(out: &mut String, items: impl Iterator<Item = impl Borrow<Value>>) {
+    out.push('[');
+    for (n, item) in items.enumerate() {
+        out.push_str(if n == 0 { "" } else { ", " });
+        write(out, item.borrow());
+    }
+    out.push(']');
 }
 
 fn string(out: &mut String, text: &str) {

@@ -1,6 +1,8 @@
 //! A line of an entry: what was sold, a section or a note, the tax, or what is to be paid. Its id tells
 //! where it belongs, so that none has to be kept; what the lines of an entry move comes to nothing.
 
+use std::cell::OnceCell;
+
 use super::catalog::{PRODUCTS, Product, TAX_RATE, Tax, ratio};
 use super::dice::Dice;
 use super::entry::Entry;
@@ -49,7 +51,7 @@ fn rounded(amount: i64, parts: i64) -> i64 {
 pub struct Line {
     entry: Entry,
     place: i64,
-    goods: Goods,
+    goods: OnceCell<Goods>,
 }
 
 impl Line {
@@ -57,7 +59,7 @@ impl Line {
         let entry = Entry::of(seed, partners, Self::move_id(id));
         let place = 1 + (id - 1) % LINE_IDS;
         let is_there = place <= entry.lines || place >= TAX_LINE;
-        is_there.then(|| Self { goods: Goods::of(&entry, place), entry, place })
+        is_there.then(|| Self { goods: OnceCell::new(), entry, place })
     }
 
     /// Which entry a line with this id is on.
@@ -78,8 +80,12 @@ impl Line {
         self.entry.move_type
     }
 
+    fn goods(&self) -> &Goods {
+        self.goods.get_or_init(|| Goods::of(&self.entry, self.place))
+    }
+
     fn display_type(&self) -> &'static str {
-        match (self.place, self.goods.product) {
+        match (self.place, self.goods().product) {
             (TAX_LINE, _) => "tax",
             (TERM_LINE, _) => "payment_term",
             (_, Some(_)) => "product",
@@ -89,7 +95,7 @@ impl Line {
     }
 
     fn name(&self) -> String {
-        match (self.display_type(), self.goods.product) {
+        match (self.display_type(), self.goods().product) {
             ("tax", _) => Tax::of(self.tax_id()).map_or("", |tax| tax.name).into(),
             ("payment_term", _) => match self.entry.reference_text() {
                 Some(text) => format!("{text} - {}", self.entry.number()),
@@ -117,7 +123,7 @@ impl Line {
                 let (untaxed, tax) = self.entry.sums();
                 self.entry.sign * (untaxed + tax)
             }
-            _ => -self.entry.sign * self.goods.subtotal,
+            _ => -self.entry.sign * self.goods().subtotal,
         }
     }
 
@@ -134,7 +140,7 @@ impl Line {
     }
 
     pub fn field(&self, name: &str) -> Value {
-        let goods = &self.goods;
+        let goods = self.goods();
         match name {
             "move_id" => Value::reference(self.entry.n + 1, self.entry.display()),
             "name" => Value::Text(self.name()),

@@ -1,12 +1,12 @@
 //! What Odoo's external API does with a call: logs in, searches, reads, and refuses everything else
 //! with what a real one answers.
 
+use super::call::Call;
 use super::company::Company;
-use super::domain::Term;
 use super::fields;
 use super::models::Model;
+use super::outcome::Outcome;
 use super::refusal::Refusal;
-use super::search::{Order, search};
 use super::user::{self, UID};
 use super::wire::{EMPTY, Value};
 use super::{API_KEY, DATABASE, LOGIN};
@@ -14,18 +14,25 @@ use super::{API_KEY, DATABASE, LOGIN};
 /// A model that is there, and that the bot may not read: its name, what people call it, who may.
 const CLOSED: (&str, &str, &str) = ("ir.model.access", "Model Access", "Access Rights");
 
-pub type Answer = Result<Value, Refusal>;
+/// A value, or a refusal.
+type Answered = Result<Value, Refusal>;
 
 /// A call of a service: `common` without a login, `object` with one.
-pub fn call(company: &Company, password: &str, service: &str, method: &str, args: &[Value]) -> Answer {
+pub fn call<'a>(
+    company: &'a Company,
+    password: &str,
+    service: &str,
+    method: &str,
+    args: &[Value],
+) -> Result<Outcome<'a>, Refusal> {
     match (service, method) {
-        ("common", "version") => Ok(version()),
+        ("common", "version") => Ok(version().into()),
         ("common", "authenticate") if args.len() < 4 => Err(Refusal::unforeseen(
             "TypeError",
             "exp_authenticate() missing 1 required positional argument: 'user_agent_env'",
         )),
-        ("common", "authenticate" | "login") => log_in(args, password),
-        ("db", "list") => Ok(Value::List(vec![Value::text(DATABASE)])),
+        ("common", "authenticate" | "login") => log_in(args, password).map(Outcome::Value),
+        ("db", "list") => Ok(Value::List(vec![Value::text(DATABASE)]).into()),
         ("object", "execute_kw" | "execute") => {
             check(args, password)?;
             let text = |n: usize| args.get(n).and_then(Value::as_text).unwrap_or_default();
@@ -55,7 +62,7 @@ pub fn version() -> Value {
 }
 
 /// `authenticate(db, login, password, {})` and `login(db, login, password)`: the user id, or false.
-fn log_in(args: &[Value], password: &str) -> Answer {
+fn log_in(args: &[Value], password: &str) -> Answered {
     let text = |n: usize| args.get(n).and_then(Value::as_text);
     if let Some(unknown) = text(0).filter(|db| *db != DATABASE) {
         return Err(Refusal::no_database(unknown));
@@ -67,7 +74,7 @@ fn log_in(args: &[Value], password: &str) -> Answer {
 }
 
 /// The browser's login, which takes no API key and refuses aloud.
-pub fn session(db: &str, login: &str, given: &str, password: &str) -> Answer {
+pub fn session(db: &str, login: &str, given: &str, password: &str) -> Answered {
     if db != DATABASE {
         return Err(Refusal::no_database(db));
     }
@@ -101,7 +108,13 @@ fn check(args: &[Value], password: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn execute(company: &Company, name: &str, method: &str, args: &[Value], named: Option<&Value>) -> Answer {
+fn execute<'a>(
+    company: &'a Company,
+    name: &str,
+    method: &str,
+    args: &[Value],
+    named: Option<&Value>,
+) -> Result<Outcome<'a>, Refusal> {
     if method.starts_with('_') {
         return Err(Refusal::access(format!(
             "Private methods (such as '{name}.{method}') cannot be called remotely."
@@ -118,157 +131,30 @@ fn execute(company: &Company, name: &str, method: &str, args: &[Value], named: O
     let text = |place: usize| args.get(place).and_then(Value::as_text).unwrap_or_default();
     let (kind, group) = model.kind();
     let forbidden = |doing: &str| Err(Refusal::not_allowed(doing, name, kind, group));
-    match method {
-        "search_read" => call.search_read(),
-        "search" => call.search(),
-        "search_count" => call.search_count(),
-        "read" => call.read(),
-        "fields_get" => Ok(fields::describe(model, call.list(0, "allfields"), call.list(1, "attributes"))),
-        "context_get" if model == Model::User => Ok(user::context()),
-        "has_group" if model == Model::User => Ok(user::has_group(text(1))),
+    let value = match method {
+        "search_read" => return call.search_read(),
+        "read" => return call.read(),
+        "search" => call.search()?,
+        "search_count" => call.search_count()?,
+        "fields_get" => fields::describe(model, call.list(0, "allfields"), call.list(1, "attributes")),
+        // No field has a default worth telling; odoorpc asks for them of every empty relation.
+        "default_get" => Value::structure([]),
+        "context_get" if model == Model::User => user::context(),
+        "has_group" if model == Model::User => user::has_group(text(1)),
         "check_access_rights" if text(0) != "read" && call.by_name("raise_exception") != Some(&EMPTY) => {
-            forbidden(text(0))
+            return forbidden(text(0));
         }
-        "check_access_rights" => Ok(Value::Bool(text(0) == "read")),
-        "has_access" => Ok(Value::Bool(text(1) == "read")),
-        "create" => forbidden("create"),
-        "write" => forbidden("modify"),
+        "check_access_rights" => Value::Bool(text(0) == "read"),
+        "has_access" => Value::Bool(text(1) == "read"),
+        "create" => return forbidden("create"),
+        "write" => return forbidden("modify"),
         // An entry is changed before it is deleted, and that is what it stumbles over.
-        "unlink" if model == Model::Move => forbidden("modify"),
-        "unlink" => forbidden("delete"),
+        "unlink" if model == Model::Move => return forbidden("modify"),
+        "unlink" => return forbidden("delete"),
         _ => {
             let message = format!("The method '{name}.{method}' does not exist");
-            Err(Refusal::unforeseen("AttributeError", message))
+            return Err(Refusal::unforeseen("AttributeError", message));
         }
-    }
-}
-
-/// Where the arguments of a search stand when they come without names.
-struct Places {
-    offset: usize,
-    limit: usize,
-    order: usize,
-}
-
-struct Call<'a> {
-    company: &'a Company,
-    model: Model,
-    args: &'a [Value],
-    named: Option<&'a Value>,
-}
-
-impl Call<'_> {
-    /// An argument by its place or its name.
-    fn argument(&self, place: usize, name: &str) -> Option<&Value> {
-        self.args.get(place).or_else(|| self.by_name(name))
-    }
-
-    fn list(&self, place: usize, name: &str) -> Option<&[Value]> {
-        self.argument(place, name).and_then(Value::as_list)
-    }
-
-    fn by_name(&self, name: &str) -> Option<&Value> {
-        self.named.and_then(|named| named.member(name))
-    }
-
-    fn search_read(&self) -> Answer {
-        const NAMED: &[&str] = &["domain", "fields", "offset", "limit", "order", "load", "context"];
-        self.only("BaseModel._read_format()", NAMED)?;
-        let fields = self.fields()?;
-        Ok(self.shown(self.found(Places { offset: 2, limit: 3, order: 4 })?, &fields))
-    }
-
-    fn search(&self) -> Answer {
-        const NAMED: &[&str] = &["domain", "offset", "limit", "order", "context"];
-        self.only("BaseModel.search()", NAMED)?;
-        let found = self.found(Places { offset: 1, limit: 2, order: 3 })?;
-        Ok(Value::List(found.into_iter().map(Value::Int).collect()))
-    }
-
-    fn search_count(&self) -> Answer {
-        self.only("BaseModel.search_count()", &["domain", "limit", "context"])?;
-        let found = self.found(Places { offset: usize::MAX, limit: 1, order: usize::MAX })?;
-        Ok(Value::Int(i64::try_from(found.len()).unwrap_or(i64::MAX)))
-    }
-
-    fn only(&self, function: &str, names: &[&str]) -> Result<(), Refusal> {
-        match self.named.into_iter().flat_map(Value::names).find(|name| !names.contains(name)) {
-            Some(name) => Err(Refusal::unforeseen(
-                "TypeError",
-                format!("{function} got an unexpected keyword argument '{name}'"),
-            )),
-            None => Ok(()),
-        }
-    }
-
-    /// The ids that the domain finds.
-    fn found(&self, places: Places) -> Result<Vec<i64>, Refusal> {
-        let terms = self.terms()?;
-        let count = |place, name| {
-            let number = self.argument(place, name).and_then(Value::as_int).unwrap_or(0);
-            usize::try_from(number).unwrap_or(usize::MAX)
-        };
-        let limit = Some(count(places.limit, "limit")).filter(|limit| *limit > 0).unwrap_or(usize::MAX);
-        let order = self.argument(places.order, "order").and_then(Value::as_text).unwrap_or("id");
-        let order = Order::parse(order, self.model)?;
-        let page = (count(places.offset, "offset"), limit);
-        Ok(search(self.company, self.model, &terms, self.archived_too(&terms), order, page))
-    }
-
-    fn terms(&self) -> Result<Vec<Term>, Refusal> {
-        Term::parse_all(self.list(0, "domain").unwrap_or_default(), self.model)
-    }
-
-    fn archived_too(&self, terms: &[Term]) -> bool {
-        self.by_name("context").and_then(|context| context.member("active_test")) == Some(&EMPTY)
-            || terms.iter().any(Term::is_about_active)
-    }
-
-    fn read(&self) -> Answer {
-        let fields = self.fields()?;
-        let ids = self.list(0, "ids").unwrap_or_default();
-        let is_wrong = |id: &&Value| id.as_text().is_some_and(|id| id.parse::<i64>().is_err());
-        if let Some(wrong) = ids.iter().find(is_wrong).and_then(Value::as_text) {
-            return Err(Refusal::unforeseen(
-                "psycopg2.errors.InvalidTextRepresentation",
-                format!("invalid input syntax for type integer: \"{wrong}\"\n"),
-            ));
-        }
-        Ok(self.shown(ids.iter().filter_map(Value::as_int), &fields))
-    }
-
-    /// Each record: the id, then the fields as they were asked for. One that does not exist is left out
-    /// in silence.
-    fn shown(&self, ids: impl IntoIterator<Item = i64>, fields: &[&'static str]) -> Value {
-        // Any other `load` than the default leaves the names of references out.
-        let bare = self.by_name("load").is_some_and(|load| load.as_text() != Some("_classic_read"));
-        let record = |id| {
-            let found = self.company.find(self.model, id)?;
-            let mut members = Vec::with_capacity(fields.len() + 1);
-            members.push(("id".into(), Value::Int(id)));
-            members.extend(fields.iter().map(|field| {
-                let value = found.field(field);
-                ((*field).into(), if bare { value.key() } else { value })
-            }));
-            Some(Value::Struct(members))
-        };
-        Value::List(ids.into_iter().filter_map(record).collect())
-    }
-
-    fn fields(&self) -> Result<Vec<&'static str>, Refusal> {
-        let asked = self
-            .list(1, "fields")
-            .unwrap_or_default()
-            .iter()
-            .filter_map(Value::as_text)
-            .filter(|field| *field != "id");
-        asked
-            .map(|field| {
-                self.model.field(field).ok_or_else(|| {
-                    let message = format!("Invalid field '{field}' on '{}'", self.model.name());
-                    Refusal::unforeseen("ValueError", message)
-                })
-            })
-            .collect()
-    }
+    };
+    Ok(value.into())
 }

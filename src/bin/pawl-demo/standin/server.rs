@@ -36,6 +36,8 @@ pub struct State {
     /// How many may be at work at once, and how many are.
     pub workers: usize,
     pub at_work: usize,
+    /// How many wait for a worker.
+    pub waiting: usize,
     pub stopped: bool,
 }
 
@@ -108,10 +110,14 @@ struct Worker<'a>(&'a Shared);
 
 impl<'a> Worker<'a> {
     fn free(shared: &'a Shared) -> Self {
-        let waited = shared
-            .changed
-            .wait_while(shared.lock(), |state| state.at_work >= state.workers && !state.stopped);
-        waited.unwrap_or_else(PoisonError::into_inner).at_work += 1;
+        let mut state = shared.lock();
+        state.waiting += 1;
+        shared.changed.notify_all();
+        let all_busy = |state: &mut State| state.at_work >= state.workers && !state.stopped;
+        let waited = shared.changed.wait_while(state, all_busy);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        state.waiting -= 1;
+        state.at_work += 1;
         Self(shared)
     }
 }

@@ -1,6 +1,6 @@
 //! XML-RPC as Odoo 19 reads and writes it: the same members, in the same order, on the same lines.
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::fmt::Write as _;
 
 use quick_xml::Reader;
@@ -198,10 +198,10 @@ fn resolve(name: &str) -> Option<String> {
     resolve_predefined_entity(name).map(str::to_owned)
 }
 
-/// An answer that carries `value`.
-pub fn answer(value: &Value) -> String {
+/// An answer that carries what `write` writes.
+pub fn answer(write: impl FnOnce(&mut String)) -> String {
     let mut out = String::from("<?xml version=\"1.0\"?>\n<methodResponse>\n<params>\n<param>\n");
-    write_value(&mut out, value);
+    write(&mut out);
     out.push_str("</param>\n</params>\n\n</methodResponse>\n");
     out
 }
@@ -210,7 +210,7 @@ pub fn answer(value: &Value) -> String {
 pub fn fault(code: i64, text: &str) -> String {
     let mut out = String::from("<?xml version=\"1.0\"?>\n<methodResponse>\n<fault>\n");
     let fault = Value::structure([("faultCode", Value::Int(code)), ("faultString", Value::text(text))]);
-    write_value(&mut out, &fault);
+    write(&mut out, &fault);
     out.push_str("</fault>\n\n</methodResponse>\n");
     out
 }
@@ -221,28 +221,40 @@ fn sayable(text: &str) -> Cow<'_, str> {
     if text.contains(unsayable) { text.replace(unsayable, "").into() } else { text.into() }
 }
 
-fn write_value(out: &mut String, value: &Value) {
+/// Writes a value.
+pub fn write(out: &mut String, value: &Value) {
     // Writing into a String never fails.
     let _ = match value {
         Value::Bool(yes) => write!(out, "<value><boolean>{}</boolean>", u8::from(*yes)),
         Value::Int(int) => write!(out, "<value><int>{int}</int>"),
         // As Python writes it: 3625.0, never 3625.
         Value::Float(float) => write!(out, "<value><double>{float:?}</double>"),
-        Value::Text(text) => write!(out, "<value><string>{}</string>", partial_escape(sayable(text))),
-        Value::List(items) => {
-            out.push_str("<value><array><data>\n");
-            items.iter().for_each(|item| write_value(out, item));
-            write!(out, "</data></array>")
+        Value::Text(text) => {
+            out.push_str("<value><string>");
+            out.push_str(&partial_escape(sayable(text)));
+            out.push_str("</string>");
+            Ok(())
         }
+        Value::List(items) => return write_list(out, items.iter()),
         Value::Struct(members) => {
             out.push_str("<value><struct>\n");
             for (name, value) in members {
-                let _ = writeln!(out, "<member>\n<name>{}</name>", partial_escape(name.as_ref()));
-                write_value(out, value);
+                out.push_str("<member>\n<name>");
+                out.push_str(&partial_escape(name.as_ref()));
+                out.push_str("</name>\n");
+                write(out, value);
                 out.push_str("</member>\n");
             }
-            write!(out, "</struct>")
+            out.push_str("</struct>");
+            Ok(())
         }
     };
     out.push_str("</value>\n");
+}
+
+/// Writes a list of what may be made as it is written.
+pub fn write_list(out: &mut String, items: impl Iterator<Item = impl Borrow<Value>>) {
+    out.push_str("<value><array><data>\n");
+    items.for_each(|item| write(out, item.borrow()));
+    out.push_str("</data></array></value>\n");
 }
