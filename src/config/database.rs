@@ -82,8 +82,7 @@ impl fmt::Display for Database {
 impl PostgresAddress {
     fn parse(text: Secret) -> Result<Self, DatabaseRefused> {
         let form = |_| DatabaseRefused::Form;
-        // libpq would quote an escape that it can't read, and that may stand in the password.
-        if !text.expose().split('%').skip(1).all(is_escape) {
+        if !reads_alike(text.expose()) {
             return Err(DatabaseRefused::Form);
         }
         let mut url = Url::parse(text.expose()).map_err(form)?;
@@ -135,9 +134,27 @@ impl PostgresAddress {
     }
 }
 
+/// Whether libpq reads the same out of the text as the judge here does. It takes the first `@` for the
+/// end of the password where others take the last, strips nothing, and quotes an escape that it can't
+/// read, which may stand in the password.
+fn reads_alike(text: &str) -> bool {
+    let authority = text.split("://").nth(1).unwrap_or_default();
+    let authority = authority.split(['/', '?']).next().unwrap_or_default();
+    authority.matches('@').count() <= 1
+        && text.chars().all(|c| c.is_ascii_graphic() && c != '\\')
+        && text.split('%').skip(1).all(is_escape)
+}
+
 fn is_escape(after: &str) -> bool {
     let digits = after.as_bytes().get(..2);
     digits.is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit) && two != b"00")
+}
+
+/// Whether libpq takes part of an address from the environment variable of that name, past what is
+/// judged here.
+pub(super) fn leads_elsewhere(variable: &str) -> bool {
+    ["PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGSERVICE", "PGSERVICEFILE", "PGOPTIONS"]
+        .contains(&variable)
 }
 
 /// A unix socket's directory, or this very host.
@@ -196,6 +213,9 @@ mod tests {
             ("postgres://u@h", DatabaseRefused::Form),
             ("postgres://u@h/d/e", DatabaseRefused::Form),
             ("postgres://u:pa%ss@h/d", DatabaseRefused::Form),
+            ("postgres://u@evil.example,x@localhost/d", DatabaseRefused::Form),
+            ("postgres://u@localhost/d?host=/run\t", DatabaseRefused::Form),
+            (" postgres://u@localhost/d", DatabaseRefused::Form),
             ("postgres://u:pa%00ss@h/d", DatabaseRefused::Form),
         ] {
             assert_eq!(parse(text).err(), Some(refused), "{text}");

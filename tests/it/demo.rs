@@ -7,7 +7,7 @@ use std::process::Stdio;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{call, program};
-use crate::standin::PASSWORD;
+use crate::standin::{DATABASE, PASSWORD};
 
 #[test]
 fn the_tour_ends_right_and_leaves_nothing() {
@@ -61,4 +61,27 @@ fn kept_it_stays_up_to_play_with_until_it_is_told_to_stop() {
     out.read_to_string(&mut said).unwrap();
     assert!(child.wait().unwrap().success(), "{said}");
     assert!(std::path::Path::new(&folder).join("data").exists());
+}
+
+#[test]
+fn the_stand_in_runs_alone_with_as_many_invoices_as_are_wanted() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = program(env!("CARGO_BIN_EXE_pawl-demo"), dir.path(), &[])
+        .args(["--only-odoo", "--invoices", "100000", "--workers", "2"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut url = String::new();
+    out.read_line(&mut url).unwrap();
+    let named = serde_json::json!({"fields": ["name"], "order": "id desc", "limit": 1});
+    let args = serde_json::json!([DATABASE, 10, PASSWORD, "account.move", "search_read", [[]], named]);
+    let body = serde_json::json!({"params": {"service": "object", "method": "execute_kw", "args": args}});
+    let newest = call(url.trim(), "POST", "/jsonrpc", "", Some(&body));
+    assert_eq!(newest.json["result"][0]["id"], 100_000, "{}", newest.body);
+
+    kill_process(Pid::from_raw(child.id() as i32).unwrap(), Signal::TERM).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }

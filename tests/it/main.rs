@@ -14,16 +14,20 @@ mod life;
 mod odoo_calls;
 mod odoo_client;
 mod odoo_wire;
+mod other_clients;
 mod papers;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod process;
 mod production;
+mod renewals;
 mod repeats;
 mod sealing;
 mod secrets;
 #[path = "../../src/bin/pawl-demo/standin.rs"]
 mod standin;
+mod standin_faults;
+mod standin_time;
 mod standin_wire;
 mod sync;
 mod tokens;

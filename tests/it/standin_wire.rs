@@ -8,7 +8,7 @@ use pawl::odoo::OdooError;
 use pawl::odoo::xmlrpc::{Caps, Reply, read_value};
 
 use crate::standin::company::Company;
-use crate::standin::{DATABASE, LOGIN, PASSWORD, StandIn};
+use crate::standin::{API_KEY, DATABASE, LOGIN, PASSWORD, StandIn};
 
 fn recorded(name: &str, end: &str) -> String {
     let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/odoo-wire");
@@ -19,18 +19,35 @@ fn recorded(name: &str, end: &str) -> String {
 fn asked(odoo: &StandIn, name: &str) -> String {
     let whole = recorded(name, "request");
     let (head, body) = whole.split_once("\r\n\r\n").unwrap();
-    let password = PASSWORD.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    let body = [("lab", DATABASE), ("bot", LOGIN), ("bot-password-1", &password)]
+    let escaped = PASSWORD.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let body = [("lab", DATABASE), ("bot", LOGIN), ("bot-password-1", PASSWORD), (THEIR_KEY, API_KEY)]
         .iter()
         .fold(body.to_owned(), |body, (theirs, ours)| {
-            body.replace(&format!("<string>{theirs}<"), &format!("<string>{ours}<"))
+            let in_xml = if *ours == PASSWORD { &escaped } else { *ours };
+            body.replace(&format!("<string>{theirs}<"), &format!("<string>{in_xml}<"))
+                .replace(&format!("\"{theirs}\""), &format!("\"{ours}\""))
         });
     let mut stream = TcpStream::connect(odoo.url().trim_start_matches("http://")).unwrap();
-    let line = head.lines().next().unwrap();
-    write!(stream, "{line}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let kept = head.split("\r\n").filter(|line| !line.starts_with("Content-Length: "));
+    let head: String = kept.map(|line| format!("{line}\r\n")).collect();
+    write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
+}
+
+/// The bot's API key where it was recorded.
+const THEIR_KEY: &str = "626f740000000000000000000000000000000000";
+
+/// The recorded answer, with our bot in place of theirs.
+fn answered(name: &str) -> String {
+    let whole = recorded(name, "response");
+    let (head, theirs) = whole.split_once("\r\n\r\n").unwrap();
+    let body = theirs
+        .replace("<string>bot</string>", &format!("<string>{LOGIN}</string>"))
+        .replace("\"login\": \"bot\"", &format!("\"login\": \"{LOGIN}\""));
+    let length = |body: &str| format!("Content-Length: {}\r\n", body.len());
+    format!("{}\r\n\r\n{body}", head.replace(&length(theirs), &length(&body)))
 }
 
 /// Without the moment it was sent at.
@@ -42,6 +59,26 @@ fn undated(answer: &str) -> String {
 fn it_answers_in_the_very_bytes_of_a_real_one() {
     let odoo = StandIn::start(Company::small(1)).unwrap();
     for name in [
+        "jsonrpc/apikey-as-password",
+        "jsonrpc/apikey-expired",
+        "jsonrpc/apikey-other-user",
+        "jsonrpc/apikey-scoped",
+        "jsonrpc/auth-ok",
+        "jsonrpc/auth-wrong-password",
+        "jsonrpc/common-version",
+        "jsonrpc/err-access-field",
+        "jsonrpc/err-missing-record",
+        "jsonrpc/err-wrong-password",
+        "jsonrpc/get",
+        "jsonrpc/malformed",
+        "jsonrpc/wrong-content-type",
+        "web/session-auth-apikey",
+        "web/session-auth-wrong",
+        "web/version-json-get",
+        "web/version-web-get",
+        "web/version-web-post",
+        "web/version-webclient-jsonrpc",
+        "xml-apikey-as-password",
         "xml-apikey-expired",
         "xml-apikey-other-user",
         "xml-apikey-scoped",
@@ -49,6 +86,11 @@ fn it_answers_in_the_very_bytes_of_a_real_one() {
         "xml-auth-ok",
         "xml-auth-unknown-user",
         "xml-auth-wrong-password",
+        "xml-check_access_rights",
+        "xml-common-version",
+        "xml-common-version-v1",
+        "xml-context-bad-lang",
+        "xml-err-access-field",
         "xml-err-access-model",
         "xml-err-bad-order",
         "xml-err-create-forbidden",
@@ -61,12 +103,17 @@ fn it_answers_in_the_very_bytes_of_a_real_one() {
         "xml-err-write-forbidden",
         "xml-err-wrong-password",
         "xml-err-wrong-uid",
+        "xml-fields_get",
         "xml-get",
+        "xml-groups-of-bot",
+        "xml-has_access",
+        "xml-login-ok",
+        "xml-read-users-groups",
         "xml-partner-active-test-default",
         "xml-search_read-offset-past-end",
         "xml-write-partner-by-bot",
     ] {
-        assert_eq!(undated(&asked(&odoo, name)), undated(&recorded(name, "response")), "{name}");
+        assert_eq!(undated(&asked(&odoo, name)), undated(&answered(name)), "{name}");
     }
 }
 
@@ -82,6 +129,7 @@ fn what_fails_there_fails_here_with_the_same_cause() {
         "xml-err-bad-date-in-domain",
         "xml-err-bad-domain",
         "xml-err-bad-operator",
+        "xml-err-ids-not-int",
         "xml-err-unknown-field-domain",
         "xml-err-unknown-field-order",
         "xml-err-unknown-field-read",
@@ -105,6 +153,55 @@ fn what_fails_there_fails_here_with_the_same_cause() {
     }
 }
 
+/// Over JSON-RPC too: every member is the same but `debug`, and of that the last line.
+#[test]
+fn what_fails_there_fails_here_in_the_same_words() {
+    let odoo = StandIn::start(Company::small(1)).unwrap();
+    for name in [
+        "auth-wrong-db",
+        "common-unknown-method",
+        "err-access-model",
+        "err-bad-domain",
+        "err-create-forbidden",
+        "err-unknown-field-read",
+        "err-unknown-method",
+        "err-unknown-model",
+        "err-unlink-forbidden",
+        "err-write-forbidden",
+        "err-wrong-db",
+        "err-wrong-uid",
+        "missing-args",
+        "write-partner-by-bot",
+    ] {
+        let name = format!("jsonrpc/{name}");
+        let parts = |answer: &str| {
+            let (before, debug) = answer.rsplit_once(", \"debug\": ").unwrap();
+            let kept = before.split_inclusive("\r\n").filter(|line| !line.starts_with("Content-Length: "));
+            let last = debug.trim_end_matches("\\n\"}}}").rsplit_once("\\n").unwrap().1.to_owned();
+            (undated(&kept.collect::<String>()), last)
+        };
+        assert_eq!(parts(&asked(&odoo, &name)), parts(&recorded(&name, "response")), "{name}");
+    }
+}
+
+/// Pages as JSON: the same members in the same order.
+#[test]
+fn a_page_has_its_members_in_the_same_order() {
+    let odoo = StandIn::start(Company::small(1)).unwrap();
+    for name in ["err-missing-some", "page-80", "read-invoices", "search_read-invoices"] {
+        let name = format!("jsonrpc/{name}");
+        let members = |answer: &str| -> Vec<String> {
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            let lines =
+                head.lines().filter(|l| !l.starts_with("Date: ") && !l.starts_with("Content-Length: "));
+            let parts: Vec<&str> = body.split("\": ").collect();
+            let names = parts[..parts.len() - 1].iter().map(|part| part.rsplit('"').next().unwrap());
+            lines.chain(names).map(str::to_owned).collect()
+        };
+        assert_eq!(members(&asked(&odoo, &name)), members(&recorded(&name, "response")), "{name}");
+    }
+}
+
 fn cause(answer: &str) -> (i64, OdooError) {
     let (_, body) = answer.split_once("\r\n\r\n").unwrap();
     match read_value(body.as_bytes(), &Caps::default()).unwrap() {
@@ -122,7 +219,10 @@ fn a_page_is_laid_out_as_a_real_one() {
         "xml-read-invoices",
         "xml-search_read-invoices",
         "xml-page-80",
+        "xml-read-lines",
         "xml-read-partners",
+        "xml-read-products",
+        "xml-search_read-load-empty",
         "xml-err-missing-some",
     ] {
         let (ours, theirs) = (asked(&odoo, name), recorded(name, "response"));

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::harness::{Vault, everything_under, holds, program};
 use crate::standin::company::{Company, Record};
 use crate::standin::wire::{EMPTY, Value};
-use crate::standin::{API_KEY, DATABASE, LOGIN, PASSWORD, Seen, StandIn};
+use crate::standin::{API_KEY, DATABASE, LOGIN, PASSWORD, StandIn};
 
 const LOOPBACK: (&str, &str) = ("PAWL_EGRESS_ALLOW", "127.0.0.1");
 
@@ -79,8 +79,9 @@ impl Scene {
     /// The sink holds what Odoo holds, field by field, and nothing else.
     fn assert_same(&self, sink: &str) {
         let company = self.odoo.company();
-        for (model, records) in [("account.move", &company.moves), ("res.partner", &company.partners)] {
-            let (expected, stored) = (expected(model, records), stored(&self.sink(sink), model));
+        for model in ["account.move", "res.partner"] {
+            let records = company.records(model);
+            let (expected, stored) = (expected(model, &records), stored(&self.sink(sink), model));
             for (id, record) in &expected {
                 assert_eq!(stored.get(id), Some(record), "{model} {id}");
             }
@@ -208,9 +209,9 @@ fn number(sink: &std::path::Path, sql: &str) -> i64 {
 #[test]
 fn what_odoo_holds_is_what_comes_home_and_again_after_changes() {
     let mut company = Company::sized(7, 2_300, 1_100);
-    let mut entry = company.moves[&1].clone();
+    let mut entry = company.record("account.move", 1).unwrap();
     entry.insert("move_type", Value::text("entry"));
-    company.moves.insert(9_000, entry);
+    company.insert("account.move", 9_000, entry);
     let scene = Scene::new(company, PASSWORD);
 
     let first = scene.run("books.db");
@@ -220,22 +221,27 @@ fn what_odoo_holds_is_what_comes_home_and_again_after_changes() {
     let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(rows[1], ["account.move", "2300", "2300", "0"], "{table}");
     assert_eq!(rows[2], ["res.partner", "1100", "1100", "0"], "{table}");
-    let moves = Seen { method: "search_read".into(), model: "account.move".into(), fields: 20 };
-    let partners = Seen { method: "search_read".into(), model: "res.partner".into(), fields: 17 };
-    let login = Seen { method: "authenticate".into(), model: String::new(), fields: 0 };
-    assert_eq!(scene.odoo.seen(), [login, moves.clone(), moves.clone(), moves, partners.clone(), partners]);
+    let seen = scene.odoo.seen();
+    let seen: Vec<_> = seen.iter().map(|s| (s.method.as_str(), s.model.as_str(), s.fields)).collect();
+    let (moves, partners) = (("search_read", "account.move", 20), ("search_read", "res.partner", 17));
+    assert_eq!(seen, [("authenticate", "", 0), moves, moves, moves, partners, partners]);
 
     scene.odoo.edit(|company| {
-        let back_to_draft = company.moves.get_mut(&1_500).unwrap();
-        back_to_draft.insert("state", Value::text("draft"));
-        back_to_draft.insert("name", EMPTY);
-        company.moves.get_mut(&7).unwrap().insert("amount_residual", Value::Float(0.1 + 0.2));
-        company.moves.remove(&8);
-        company.moves.remove(&2_300);
-        let new = company.moves[&9].clone();
-        company.moves.insert(9_001, new);
-        company.partners.remove(&20);
-        company.partners.get_mut(&21).unwrap().insert("active", Value::Bool(false));
+        company.edit("account.move", 1_500, |back_to_draft| {
+            back_to_draft.insert("state", Value::text("draft"));
+            back_to_draft.insert("name", EMPTY);
+        });
+        company.edit("account.move", 7, |paid| {
+            paid.insert("amount_residual", Value::Float(0.1 + 0.2));
+        });
+        company.remove("account.move", 8);
+        company.remove("account.move", 2_300);
+        let new = company.record("account.move", 9).unwrap();
+        company.insert("account.move", 9_001, new);
+        company.remove("res.partner", 20);
+        company.edit("res.partner", 21, |archived| {
+            archived.insert("active", Value::Bool(false));
+        });
     });
     let second = scene.run("books.db");
     assert_eq!(code(&second), 0, "{}", errors(&second));

@@ -2,20 +2,63 @@
 //! connection, XML-RPC with the same members on the same lines. It holds a made-up company.
 #![allow(dead_code, reason = "the demo and the tests each use a part")]
 
+#[path = "standin/books.rs"]
+mod books;
+#[path = "standin/call.rs"]
+mod call;
+#[path = "standin/catalog.rs"]
+mod catalog;
 #[path = "standin/company.rs"]
 pub mod company;
+#[path = "standin/dice.rs"]
+mod dice;
+#[path = "standin/domain.rs"]
+mod domain;
+#[path = "standin/entry.rs"]
+mod entry;
+#[path = "standin/fault.rs"]
+mod fault;
+#[path = "standin/fields.rs"]
+mod fields;
+#[path = "standin/http.rs"]
+mod http;
+#[path = "standin/json.rs"]
+mod json;
+#[path = "standin/line.rs"]
+mod line;
+#[path = "standin/models.rs"]
+mod models;
+#[path = "standin/outcome.rs"]
+mod outcome;
+#[path = "standin/refusal.rs"]
+mod refusal;
+#[path = "standin/routes.rs"]
+mod routes;
 #[path = "standin/rpc.rs"]
 mod rpc;
+#[path = "standin/search.rs"]
+mod search;
+#[path = "standin/seen.rs"]
+mod seen;
+#[path = "standin/server.rs"]
+mod server;
+#[path = "standin/time.rs"]
+pub mod time;
+#[path = "standin/user.rs"]
+mod user;
 #[path = "standin/wire.rs"]
 pub mod wire;
 
-use std::io::{self, Read, Write};
+use std::collections::BTreeMap;
+use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use company::Company;
-use wire::{Request, Value};
+use fault::Fault;
+pub use seen::Seen;
+use server::{PATIENCE, Shared, State};
 
 /// The one database.
 pub const DATABASE: &str = "acme";
@@ -26,17 +69,6 @@ pub const PASSWORD: &str = "Přísně-tajné & <heslo> 7295";
 /// See [`LOGIN`].
 pub const API_KEY: &str = "5f3c1f0a9b7e4d2c8a6b1e0d9c8b7a6f5e4d3c2b";
 
-/// One call that was made; never its password.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
-    /// `authenticate`, `search_read`, ….
-    pub method: String,
-    /// The model, or nothing for a login.
-    pub model: String,
-    /// How many fields it named.
-    pub fields: usize,
-}
-
 /// A stand-in that serves until it is dropped.
 pub struct StandIn {
     address: SocketAddr,
@@ -44,53 +76,28 @@ pub struct StandIn {
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
-struct Shared {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-struct State {
-    company: Company,
-    password: String,
-    seen: Vec<Seen>,
-    answered: usize,
-    hold: Option<usize>,
-    held: usize,
-    raw: Vec<(usize, Vec<u8>)>,
-    stopped: bool,
-}
-
 impl StandIn {
     /// Serves `company` on a free port of 127.0.0.1.
     pub fn start(company: Company) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let address = listener.local_addr()?;
-        let state = State {
-            company,
+        let shared = Shared::new(State {
+            company: Arc::new(company),
+            clock: time::START,
             password: PASSWORD.into(),
             seen: Vec::new(),
-            answered: 0,
+            asked: 0,
+            faults: BTreeMap::new(),
             hold: None,
             held: 0,
-            raw: Vec::new(),
+            latency: Duration::ZERO,
+            workers: usize::MAX,
+            at_work: 0,
+            waiting: 0,
             stopped: false,
-        };
-        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
-        let serving = shared.clone();
-        let thread = std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                if serving.lock().stopped {
-                    return;
-                }
-                let shared = serving.clone();
-                if let Ok(stream) = stream {
-                    std::thread::spawn(move || {
-                        // A client that went away in the middle is no concern of a server.
-                        let _ = shared.exchange(stream);
-                    });
-                }
-            }
         });
+        let serving = shared.clone();
+        let thread = std::thread::spawn(move || serving.serve(&listener));
         Ok(Self { address, shared, thread: Some(thread) })
     }
 
@@ -106,34 +113,73 @@ impl StandIn {
 
     /// How often anyone tried to log in.
     pub fn logins(&self) -> usize {
-        self.shared.lock().seen.iter().filter(|seen| seen.method == "authenticate").count()
-    }
-
-    /// The company as it is now.
-    pub fn company(&self) -> Company {
-        self.shared.lock().company.clone()
-    }
-
-    /// Changes the books, as the customer's people do.
-    pub fn edit(&self, change: impl FnOnce(&mut Company)) {
-        change(&mut self.shared.lock().company);
+        self.shared.lock().seen.iter().filter(|seen| seen.is_login()).count()
     }
 
     /// The bot's password from now on.
     pub fn set_password(&self, password: &str) {
         self.shared.lock().password = password.into();
     }
+}
 
-    /// Holds the answer to the `n`th request from now (1 is the next) until [`StandIn::release`].
+/// What the books say, and when.
+impl StandIn {
+    /// The company as it is now.
+    pub fn company(&self) -> Company {
+        Company::clone(&self.shared.lock().company)
+    }
+
+    /// Changes the books, as the customer's people do: one transaction, begun and committed now. All
+    /// that it writes bears the same time, and no other transaction's.
+    pub fn edit(&self, change: impl FnOnce(&mut Company)) {
+        let mut state = self.shared.lock();
+        let started = state.tick();
+        state.apply(started, change);
+    }
+
+    /// Begins a transaction: what is said to it bears the time of now, and is seen when it is committed.
+    pub fn begin(&self) -> Transaction {
+        let started = self.shared.lock().tick();
+        Transaction { shared: self.shared.clone(), started, changes: Vec::new() }
+    }
+
+    /// The server's clock, in microseconds since 1970. It stands still; each transaction moves it by one.
+    pub fn now(&self) -> i64 {
+        self.shared.lock().clock
+    }
+
+    /// Moves the server's clock.
+    pub fn advance(&self, by: Duration) {
+        self.shared.lock().clock += i64::try_from(by.as_micros()).unwrap_or(0);
+    }
+
+    /// Sets the server's clock, back too, as an administrator might.
+    pub fn set_clock(&self, micros: i64) {
+        self.shared.lock().clock = micros;
+    }
+}
+
+/// What goes wrong. The `n`th request is counted from now: 1 is the next.
+impl StandIn {
+    /// Holds the answer to the `n`th request until [`StandIn::release`].
     pub fn hold(&self, n: usize) {
         let mut state = self.shared.lock();
-        state.hold = Some(state.answered + n);
+        state.hold = Some(state.asked + n);
     }
 
     /// Waits until an answer is held. False if none was within a minute.
     pub fn wait_until_held(&self) -> bool {
-        let state = self.shared.lock();
-        let waited = self.shared.changed.wait_timeout_while(state, PATIENCE, |state| state.held == 0);
+        self.wait_until(|state| state.held > 0)
+    }
+
+    /// Waits until a request waits for a worker. False if none did within a minute.
+    pub fn wait_until_waiting(&self) -> bool {
+        self.wait_until(|state| state.waiting > 0 && state.at_work >= state.workers)
+    }
+
+    fn wait_until(&self, done: impl Fn(&State) -> bool) -> bool {
+        let waited =
+            self.shared.changed.wait_timeout_while(self.shared.lock(), PATIENCE, |state| !done(state));
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
@@ -143,11 +189,42 @@ impl StandIn {
         self.shared.changed.notify_all();
     }
 
-    /// Answers the `n`th request from now with exactly these bytes; with none, hangs up.
+    /// Answers the `n`th request with exactly these bytes; with none, hangs up.
     pub fn answer_raw(&self, n: usize, bytes: impl Into<Vec<u8>>) {
+        self.fault(n, Fault::Instead(bytes.into()));
+    }
+
+    /// Answers the `n`th request with an HTTP status, such as `502 BAD GATEWAY`, and a page about it.
+    pub fn answer_status(&self, n: usize, status: &str) {
+        let title = status.split_once(' ').map_or(status, |(_, title)| title);
+        self.answer_raw(n, http::page(status, http::TEXT_FIRST, title, "Try again later.").whole());
+    }
+
+    /// Hangs up after `bytes` of the body of the `n`th answer.
+    pub fn break_off(&self, n: usize, bytes: usize) {
+        self.fault(n, Fault::BrokenOff(bytes));
+    }
+
+    /// Sends the `n`th answer `bytes` at a time, each in a packet of its own.
+    pub fn trickle(&self, n: usize, bytes: usize) {
+        self.fault(n, Fault::Trickled(bytes));
+    }
+
+    /// How long every answer takes from now on, beside what it takes anyway.
+    pub fn set_latency(&self, latency: Duration) {
+        self.shared.lock().latency = latency;
+    }
+
+    /// How many requests it works at at once from now on; the others wait for their turn.
+    pub fn set_workers(&self, workers: usize) {
+        self.shared.lock().workers = workers.max(1);
+        self.shared.changed.notify_all();
+    }
+
+    fn fault(&self, n: usize, fault: Fault) {
         let mut state = self.shared.lock();
-        let at = state.answered + n;
-        state.raw.push((at, bytes.into()));
+        let number = state.asked + n;
+        state.faults.insert(number, fault);
     }
 }
 
@@ -167,134 +244,40 @@ impl Drop for StandIn {
     }
 }
 
-const PATIENCE: Duration = Duration::from_secs(60);
-const MAX_REQUEST: usize = 1 << 20;
+type Change = Box<dyn FnOnce(&mut Company) + Send>;
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+/// Changes that have begun and are not yet to be seen. Dropped, they never were.
+pub struct Transaction {
+    shared: Arc<Shared>,
+    started: i64,
+    changes: Vec<Change>,
+}
+
+impl Transaction {
+    /// Says one more change, which is made to what the books say at the commit.
+    pub fn edit(&mut self, change: impl FnOnce(&mut Company) + Send + 'static) {
+        self.changes.push(Box::new(change));
     }
 
-    fn exchange(&self, mut stream: TcpStream) -> io::Result<()> {
-        stream.set_read_timeout(Some(PATIENCE))?;
-        let (head, body) = read_request(&mut stream)?;
-        let answer = self.answer(&head, &body);
-        stream.write_all(&answer)?;
-        stream.shutdown(std::net::Shutdown::Write)
-    }
-
-    /// What to answer, once it may be answered.
-    fn answer(&self, head: &str, body: &str) -> Vec<u8> {
-        let mut state = self.lock();
-        state.answered += 1;
-        let number = state.answered;
-        let answer = state.answer(head, body);
-        if state.hold == Some(number) {
-            state.held += 1;
-            self.changed.notify_all();
-            let waiting = self.changed.wait_while(state, |state| state.hold == Some(number));
-            state = waiting.unwrap_or_else(PoisonError::into_inner);
-            state.held -= 1;
+    /// Lets them be seen. They bear the time at which the transaction began.
+    pub fn commit(self) {
+        let mut state = self.shared.lock();
+        for change in self.changes {
+            state.apply(self.started, change);
         }
-        let raw = state.raw.iter().position(|(at, _)| *at == number);
-        raw.map_or(answer, |at| state.raw.remove(at).1)
     }
 }
 
 impl State {
-    fn answer(&mut self, head: &str, body: &str) -> Vec<u8> {
-        let mut line = head.split(' ');
-        let (method, path) = (line.next().unwrap_or_default(), line.next().unwrap_or_default());
-        let Some(service) = path.strip_prefix("/xmlrpc/2/") else {
-            let why = "The requested URL was not found on the server.";
-            return page("404 NOT FOUND", "", "Not Found", why);
-        };
-        if method != "POST" {
-            let why = "The method is not allowed for the requested URL.";
-            return page("405 METHOD NOT ALLOWED", "Allow: OPTIONS, POST\r\n", "Method Not Allowed", why);
-        }
-        let Some(request) = Request::parse(body) else {
-            return success(&rpc::unforeseen("xml.parsers.expat.ExpatError: no element found"));
-        };
-        let text = |n: usize| request.params.get(n).and_then(Value::as_text).unwrap_or_default().to_owned();
-        let (seen, answer) = match (service, request.method.as_str()) {
-            ("common", "authenticate") => {
-                let seen = Seen { method: "authenticate".into(), model: String::new(), fields: 0 };
-                (seen, rpc::authenticate(&request.params, &self.password))
-            }
-            ("object", "execute_kw") => {
-                let named = request.params.get(6).and_then(|kwargs| kwargs.member("fields"));
-                let fields = named.and_then(Value::as_list).map_or(0, <[Value]>::len);
-                let seen = Seen { method: text(4), model: text(3), fields };
-                (seen, rpc::execute(&self.company, &request.params, &self.password))
-            }
-            (other, method) if !["common", "object"].contains(&other) => {
-                let seen = Seen { method: method.to_owned(), model: String::new(), fields: 0 };
-                (seen, rpc::unforeseen(&format!("KeyError: '{other}'")))
-            }
-            (_, other) => {
-                let seen = Seen { method: other.to_owned(), model: String::new(), fields: 0 };
-                (seen, rpc::unforeseen(&format!("Exception: Method not found: {other}")))
-            }
-        };
-        self.seen.push(seen);
-        success(&answer)
+    /// The time of a transaction that begins now.
+    fn tick(&mut self) -> i64 {
+        self.clock += 1;
+        self.clock - 1
     }
-}
 
-const SERVER: &str = "Server: Werkzeug/2.2.2 Python/3.11.2\r\nDate: Mon, 23 Nov 2026 16:49:23 GMT\r\n";
-
-/// Odoo answers 200 to faults too, but for them it leaves one header out.
-fn success(xml: &str) -> Vec<u8> {
-    let nosniff = if xml.contains("\n<fault>\n") { "" } else { "X-Content-Type-Options: nosniff\r\n" };
-    format!(
-        "HTTP/1.0 200 OK\r\n{SERVER}Content-Type: text/xml; charset=utf-8\r\nContent-Length: {}\r\n\
-         {nosniff}Connection: close\r\n\r\n{xml}",
-        xml.len()
-    )
-    .into_bytes()
-}
-
-fn page(status: &str, header: &str, title: &str, why: &str) -> Vec<u8> {
-    let code = status.split(' ').next().unwrap_or_default();
-    let body = format!(
-        "<!doctype html>\n<html lang=en>\n<title>{code} {title}</title>\n<h1>{title}</h1>\n<p>{why}</p>\n"
-    );
-    format!(
-        "HTTP/1.0 {status}\r\n{SERVER}Content-Type: text/html; charset=utf-8\r\n{header}Content-Length: {}\r\n\
-         Connection: close\r\n\r\n{body}",
-        body.len()
-    )
-    .into_bytes()
-}
-
-fn read_request(stream: &mut TcpStream) -> io::Result<(String, String)> {
-    let mut bytes = Vec::new();
-    let mut chunk = [0; 8192];
-    let end = loop {
-        if let Some(at) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
-            break at + 4;
-        }
-        let read = stream.read(&mut chunk)?;
-        if read == 0 || bytes.len() > MAX_REQUEST {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        bytes.extend_from_slice(&chunk[..read]);
-    };
-    let invalid = || io::Error::from(io::ErrorKind::InvalidData);
-    let head = String::from_utf8(bytes[..end].to_vec()).map_err(|_| invalid())?;
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok()).flatten()
-    });
-    let length = length.unwrap_or(0).min(MAX_REQUEST);
-    let mut body = bytes.split_off(end);
-    while body.len() < length {
-        let read = stream.read(&mut chunk)?;
-        if read == 0 {
-            return Err(invalid());
-        }
-        body.extend_from_slice(&chunk[..read]);
+    fn apply(&mut self, started: i64, change: impl FnOnce(&mut Company)) {
+        let company = Arc::make_mut(&mut self.company);
+        company.begin(started);
+        change(company);
     }
-    Ok((head, String::from_utf8(body).map_err(|_| invalid())?))
 }

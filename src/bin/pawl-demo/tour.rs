@@ -20,7 +20,7 @@ use crate::standin::company::Company;
 use crate::standin::{DATABASE, LOGIN, PASSWORD, StandIn};
 
 /// The same books every time.
-const SEED: u64 = 7295;
+pub const SEED: u64 = 7295;
 /// The stand-in is on loopback, which a vault and a worker must be allowed to call.
 const LOOPBACK: &str = "127.0.0.1";
 

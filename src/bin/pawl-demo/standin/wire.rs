@@ -1,5 +1,6 @@
 //! XML-RPC as Odoo 19 reads and writes it: the same members, in the same order, on the same lines.
 
+use std::borrow::{Borrow, Cow};
 use std::fmt::Write as _;
 
 use quick_xml::Reader;
@@ -14,7 +15,7 @@ pub enum Value {
     Float(f64),
     Text(String),
     List(Vec<Value>),
-    Struct(Vec<(String, Value)>),
+    Struct(Vec<(Cow<'static, str>, Value)>),
 }
 
 /// What Odoo says for nothing.
@@ -28,6 +29,11 @@ impl Value {
     /// A reference to another record: its id, and what people call it.
     pub fn reference(id: i64, name: impl Into<String>) -> Self {
         Self::List(vec![Self::Int(id), Self::text(name)])
+    }
+
+    /// A struct with these members, in this order.
+    pub fn structure<const N: usize>(members: [(&'static str, Value); N]) -> Self {
+        Self::Struct(members.into_iter().map(|(name, value)| (name.into(), value)).collect())
     }
 
     pub fn as_text(&self) -> Option<&str> {
@@ -51,13 +57,28 @@ impl Value {
         }
     }
 
+    /// Of a reference, its id; of anything else, itself.
+    pub fn key(self) -> Self {
+        match self {
+            Self::List(mut parts) if matches!(parts.as_slice(), [Self::Int(_), Self::Text(_)]) => {
+                parts.swap_remove(0)
+            }
+            other => other,
+        }
+    }
+
+    /// The first item of a list; of a reference, the id.
+    pub fn first(&self) -> Option<&Value> {
+        self.as_list().and_then(<[Value]>::first)
+    }
+
     /// The names of a struct's members.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        let members: &[(String, Value)] = match self {
+        let members: &[(Cow<'static, str>, Value)] = match self {
             Self::Struct(members) => members,
             _ => &[],
         };
-        members.iter().map(|(name, _)| name.as_str())
+        members.iter().map(|(name, _)| name.as_ref())
     }
 
     pub fn member(&self, name: &str) -> Option<&Value> {
@@ -144,7 +165,7 @@ fn members(reader: &mut Reader<&[u8]>, depth: u8) -> Option<Value> {
         match reader.read_event().ok()? {
             Event::Start(tag) if tag.name().0 == "name" => name = content(reader)?,
             Event::Start(tag) if tag.name().0 == "value" => {
-                members.push((std::mem::take(&mut name), value(reader, depth + 1)?));
+                members.push((std::mem::take(&mut name).into(), value(reader, depth + 1)?));
             }
             Event::End(tag) if tag.name().0 == "struct" => return Some(Value::Struct(members)),
             Event::Eof => return None,
@@ -177,10 +198,10 @@ fn resolve(name: &str) -> Option<String> {
     resolve_predefined_entity(name).map(str::to_owned)
 }
 
-/// An answer that carries `value`.
-pub fn answer(value: &Value) -> String {
+/// An answer that carries what `write` writes.
+pub fn answer(write: impl FnOnce(&mut String)) -> String {
     let mut out = String::from("<?xml version=\"1.0\"?>\n<methodResponse>\n<params>\n<param>\n");
-    write_value(&mut out, value);
+    write(&mut out);
     out.push_str("</param>\n</params>\n\n</methodResponse>\n");
     out
 }
@@ -188,34 +209,52 @@ pub fn answer(value: &Value) -> String {
 /// A refusal, which Odoo sends with HTTP 200.
 pub fn fault(code: i64, text: &str) -> String {
     let mut out = String::from("<?xml version=\"1.0\"?>\n<methodResponse>\n<fault>\n");
-    let members = vec![("faultCode".into(), Value::Int(code)), ("faultString".into(), Value::text(text))];
-    write_value(&mut out, &Value::Struct(members));
+    let fault = Value::structure([("faultCode", Value::Int(code)), ("faultString", Value::text(text))]);
+    write(&mut out, &fault);
     out.push_str("</fault>\n\n</methodResponse>\n");
     out
 }
 
-fn write_value(out: &mut String, value: &Value) {
+/// Without the control characters that XML has no way to say: Odoo drops them.
+fn sayable(text: &str) -> Cow<'_, str> {
+    let unsayable = |c: char| c < ' ' && !['\t', '\n', '\r'].contains(&c);
+    if text.contains(unsayable) { text.replace(unsayable, "").into() } else { text.into() }
+}
+
+/// Writes a value.
+pub fn write(out: &mut String, value: &Value) {
     // Writing into a String never fails.
     let _ = match value {
         Value::Bool(yes) => write!(out, "<value><boolean>{}</boolean>", u8::from(*yes)),
         Value::Int(int) => write!(out, "<value><int>{int}</int>"),
         // As Python writes it: 3625.0, never 3625.
         Value::Float(float) => write!(out, "<value><double>{float:?}</double>"),
-        Value::Text(text) => write!(out, "<value><string>{}</string>", partial_escape(text.as_str())),
-        Value::List(items) => {
-            out.push_str("<value><array><data>\n");
-            items.iter().for_each(|item| write_value(out, item));
-            write!(out, "</data></array>")
+        Value::Text(text) => {
+            out.push_str("<value><string>");
+            out.push_str(&partial_escape(sayable(text)));
+            out.push_str("</string>");
+            Ok(())
         }
+        Value::List(items) => return write_list(out, items.iter()),
         Value::Struct(members) => {
             out.push_str("<value><struct>\n");
             for (name, value) in members {
-                let _ = writeln!(out, "<member>\n<name>{}</name>", partial_escape(name.as_str()));
-                write_value(out, value);
+                out.push_str("<member>\n<name>");
+                out.push_str(&partial_escape(name.as_ref()));
+                out.push_str("</name>\n");
+                write(out, value);
                 out.push_str("</member>\n");
             }
-            write!(out, "</struct>")
+            out.push_str("</struct>");
+            Ok(())
         }
     };
     out.push_str("</value>\n");
+}
+
+/// Writes a list of what may be made as it is written.
+pub fn write_list(out: &mut String, items: impl Iterator<Item = impl Borrow<Value>>) {
+    out.push_str("<value><array><data>\n");
+    items.for_each(|item| write(out, item.borrow()));
+    out.push_str("</data></array></value>\n");
 }

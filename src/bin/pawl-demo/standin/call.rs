@@ -1,0 +1,129 @@
+//! The calls that read: their arguments by place or by name, and what they find.
+
+use super::company::Company;
+use super::domain::Term;
+use super::models::Model;
+use super::outcome::{Outcome, Records};
+use super::refusal::Refusal;
+use super::search::{Order, search};
+use super::wire::{EMPTY, Value};
+
+/// Where the arguments of a search stand when they come without names.
+struct Places {
+    offset: usize,
+    limit: usize,
+    order: usize,
+}
+
+/// A call of a method, with its arguments.
+pub struct Call<'c, 'a> {
+    pub company: &'c Company,
+    pub model: Model,
+    pub args: &'a [Value],
+    pub named: Option<&'a Value>,
+}
+
+impl<'c> Call<'c, '_> {
+    /// An argument by its place or its name.
+    fn argument(&self, place: usize, name: &str) -> Option<&Value> {
+        self.args.get(place).or_else(|| self.by_name(name))
+    }
+
+    /// The same, if it is a list.
+    pub fn list(&self, place: usize, name: &str) -> Option<&[Value]> {
+        self.argument(place, name).and_then(Value::as_list)
+    }
+
+    pub fn by_name(&self, name: &str) -> Option<&Value> {
+        self.named.and_then(|named| named.member(name))
+    }
+
+    pub fn search_read(&self) -> Result<Outcome<'c>, Refusal> {
+        const NAMED: &[&str] = &["domain", "fields", "offset", "limit", "order", "load", "context"];
+        self.only("BaseModel._read_format()", NAMED)?;
+        let fields = self.fields()?;
+        Ok(self.records(self.found(Places { offset: 2, limit: 3, order: 4 })?, fields))
+    }
+
+    pub fn search(&self) -> Result<Value, Refusal> {
+        const NAMED: &[&str] = &["domain", "offset", "limit", "order", "context"];
+        self.only("BaseModel.search()", NAMED)?;
+        let found = self.found(Places { offset: 1, limit: 2, order: 3 })?;
+        Ok(Value::List(found.into_iter().map(Value::Int).collect()))
+    }
+
+    pub fn search_count(&self) -> Result<Value, Refusal> {
+        self.only("BaseModel.search_count()", &["domain", "limit", "context"])?;
+        let found = self.found(Places { offset: usize::MAX, limit: 1, order: usize::MAX })?;
+        Ok(Value::Int(i64::try_from(found.len()).unwrap_or(i64::MAX)))
+    }
+
+    fn only(&self, function: &str, names: &[&str]) -> Result<(), Refusal> {
+        match self.named.into_iter().flat_map(Value::names).find(|name| !names.contains(name)) {
+            Some(name) => Err(Refusal::unforeseen(
+                "TypeError",
+                format!("{function} got an unexpected keyword argument '{name}'"),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// The ids that the domain finds.
+    fn found(&self, places: Places) -> Result<Vec<i64>, Refusal> {
+        let terms = self.terms()?;
+        let count = |place, name| {
+            let number = self.argument(place, name).and_then(Value::as_int).unwrap_or(0);
+            usize::try_from(number).unwrap_or(usize::MAX)
+        };
+        let limit = Some(count(places.limit, "limit")).filter(|limit| *limit > 0).unwrap_or(usize::MAX);
+        let order = self.argument(places.order, "order").and_then(Value::as_text).unwrap_or("id");
+        let order = Order::parse(order, self.model)?;
+        let page = (count(places.offset, "offset"), limit);
+        Ok(search(self.company, self.model, &terms, self.archived_too(&terms), order, page))
+    }
+
+    fn terms(&self) -> Result<Vec<Term>, Refusal> {
+        Term::parse_all(self.list(0, "domain").unwrap_or_default(), self.model)
+    }
+
+    fn archived_too(&self, terms: &[Term]) -> bool {
+        self.by_name("context").and_then(|context| context.member("active_test")) == Some(&EMPTY)
+            || terms.iter().any(Term::is_about_active)
+    }
+
+    pub fn read(&self) -> Result<Outcome<'c>, Refusal> {
+        let fields = self.fields()?;
+        let ids = self.list(0, "ids").unwrap_or_default();
+        let is_wrong = |id: &&Value| id.as_text().is_some_and(|id| id.parse::<i64>().is_err());
+        if let Some(wrong) = ids.iter().find(is_wrong).and_then(Value::as_text) {
+            return Err(Refusal::unforeseen(
+                "psycopg2.errors.InvalidTextRepresentation",
+                format!("invalid input syntax for type integer: \"{wrong}\"\n"),
+            ));
+        }
+        Ok(self.records(ids.iter().filter_map(Value::as_int).collect(), fields))
+    }
+
+    fn records(&self, ids: Vec<i64>, fields: Vec<&'static str>) -> Outcome<'c> {
+        // Any other `load` than the default leaves the names of references out.
+        let bare = self.by_name("load").is_some_and(|load| load.as_text() != Some("_classic_read"));
+        Outcome::Records(Records { company: self.company, model: self.model, ids, fields, bare })
+    }
+
+    fn fields(&self) -> Result<Vec<&'static str>, Refusal> {
+        let asked = self
+            .list(1, "fields")
+            .unwrap_or_default()
+            .iter()
+            .filter_map(Value::as_text)
+            .filter(|field| *field != "id");
+        asked
+            .map(|field| {
+                self.model.field(field).ok_or_else(|| {
+                    let message = format!("Invalid field '{field}' on '{}'", self.model.name());
+                    Refusal::unforeseen("ValueError", message)
+                })
+            })
+            .collect()
+    }
+}
