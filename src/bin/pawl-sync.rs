@@ -1,8 +1,8 @@
 //! `pawl-sync`, the worker: reads the command line, shows how far it is, leaves the work to the
-//! library. Standard output carries the closing table alone; standard error everything else.
+//! library. Standard output carries the closing table alone, or the records; standard error everything
+//! else.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -10,10 +10,10 @@ use indicatif::ProgressBar;
 use pawl::clock::Clock;
 use pawl::config::WORKER_SETTINGS;
 use pawl::ids::ConnectionId;
-use pawl::sync::{Job, Settings, Step, Stopper, SyncError, Verdict, Worker, stop_pair};
+use pawl::sync::{Job, Settings, Step, Stopper, SyncError, Target, Verdict, Worker, stop_pair};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Borrows an Odoo credential from pawl, reads invoices and partners, and hands it back.
+/// Borrows an Odoo credential from pawl, reads invoices and what they refer to, and hands it back.
 #[derive(Parser)]
 #[command(name = "pawl-sync", version, after_help = EXAMPLES)]
 struct Cli {
@@ -30,7 +30,8 @@ Example:
 
 #[derive(Subcommand)]
 enum Command {
-    /// Sync one connection once: account.move (invoices, credit notes, bills) and res.partner
+    /// Sync one connection once: invoices, credit notes and bills with their lines, partners, products,
+    /// currencies and taxes
     #[command(after_help = run_help())]
     Run(Run),
 }
@@ -40,21 +41,23 @@ struct Run {
     /// The connection, as the deposit answered it: conn_…
     #[arg(long, value_name = "ID", value_parser = ConnectionId::parse)]
     connection: ConnectionId,
-    /// Where the records go: sqlite:PATH, a file for this connection alone
+    /// Where the records go: sqlite:PATH, a file for this connection alone, or jsonl:- for a JSON
+    /// object a line on standard output
     #[arg(long, value_name = "SINK", value_parser = parse_sink)]
-    to: Sink,
+    to: Target,
+    /// Read everything again, not only what changed since the last run
+    #[arg(long)]
+    full: bool,
     /// Exit with 75 while another run holds the connection, instead of waiting for it
     #[arg(long)]
     no_wait: bool,
 }
 
-#[derive(Clone)]
-struct Sink(PathBuf);
-
-fn parse_sink(text: &str) -> Result<Sink, &'static str> {
-    match text.strip_prefix("sqlite:") {
-        Some(path) if !path.is_empty() => Ok(Sink(path.into())),
-        _ => Err("must be sqlite:PATH, such as sqlite:invoices.db"),
+fn parse_sink(text: &str) -> Result<Target, &'static str> {
+    match text.split_once(':') {
+        Some(("sqlite", path)) if !path.is_empty() => Ok(Target::Sqlite(path.into())),
+        Some(("jsonl", "-")) => Ok(Target::JsonLines),
+        _ => Err("must be sqlite:PATH, such as sqlite:invoices.db, or jsonl:-"),
     }
 }
 
@@ -68,12 +71,17 @@ fn run_help() -> String {
          0   done\n  \
          1   failed\n  \
          2   wrong usage or settings\n  \
-         75  try again later: the sink is busy, the vault does not answer, or a signal stopped the run\n  \
+         75  try again later: the sink is busy, the vault does not answer, the lease or the token came to\n      \
+             its end, or a signal or a closed pipe stopped the run\n  \
          77  Odoo refused the credential; it was tried once and is not tried again\n\n\
-         A run that was killed goes on where it stopped: start it again with the same --to.\n\n\
+         A run that was killed or stopped goes on where it was: start it again with the same --to.\n\
+         The first run into a file reads everything, the next ones what changed; once a day, and with\n\
+         --full, everything is read again. jsonl:- keeps nothing and always reads everything: each line is\n\
+         {{\"model\":…,\"id\":…,\"fields\":{{…}}}}, with null for nothing and [id, name] for a reference.\n\n\
          Examples:\n  \
          PAWL_TOKEN_FILE=/run/pawl/token pawl-sync run --connection conn_… --to sqlite:invoices.db\n  \
-         PAWL_LOG=debug pawl-sync run --connection conn_… --to sqlite:invoices.db --no-wait",
+         PAWL_LOG=debug pawl-sync run --connection conn_… --to sqlite:invoices.db --no-wait\n  \
+         pawl-sync run --connection conn_… --to jsonl:- | jq 'select(.model == \"account.move\")'",
         lines.join("\n")
     )
 }
@@ -106,7 +114,10 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(sync(settings, run)) {
+    let synced = runtime.block_on(sync(settings, run));
+    // A page that nobody takes from standard output would be waited for.
+    runtime.shutdown_background();
+    match synced {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error.to_string());
@@ -132,12 +143,16 @@ async fn sync(settings: Settings, run: Run) -> Result<(), SyncError> {
         tokio::spawn(heed(interrupt, terminate, stopper));
     }
     let worker = Worker::new(settings, Clock::system())?;
-    let job = Job { connection: run.connection, sink: run.to.0, waits: !run.no_wait };
+    let records_go_out = run.to == Target::JsonLines;
+    let job = Job { connection: run.connection, sink: run.to, whole: run.full, waits: !run.no_wait };
     let mut display = Display::new();
     let done = worker.run(&job, stop, &mut |step| display.show(&step)).await;
     display.close();
     let summary = done?;
-    let _ = write!(std::io::stdout(), "{summary}");
+    let _ = match records_go_out {
+        true => write!(std::io::stderr(), "{summary}"),
+        false => write!(std::io::stdout(), "{summary}"),
+    };
     Ok(())
 }
 

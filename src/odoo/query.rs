@@ -78,11 +78,9 @@ impl Domain {
         Self { model: model.clone(), conditions: Vec::new() }
     }
 
-    /// And `field` must compare so. `field` is `id` or a readable field of the model.
+    /// And `field` must compare so. `field` is `id`, a readable field of the model or one of its paths.
     pub fn and(mut self, field: &str, operator: Operator, operand: Operand) -> Result<Self, NotReadable> {
-        if field != "id" {
-            self.model.field(field)?;
-        }
+        self.model.condition_on(field)?;
         self.conditions.push(Condition { field: field.to_owned(), operator, operand });
         Ok(self)
     }
@@ -96,13 +94,16 @@ impl Domain {
     }
 }
 
-/// In which order. By id: it is the only order that a paging can rely on.
+/// In which order. By id where pages follow each other: it is the only order that a paging can rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// Lowest id first.
     IdAscending,
     /// Highest id first.
     IdDescending,
+    /// The last one written first. For one record, never for pages: many share a second, and it is
+    /// the hidden part of the time that Odoo sorts by.
+    NewestFirst,
 }
 
 impl Order {
@@ -111,6 +112,7 @@ impl Order {
         match self {
             Self::IdAscending => "id asc",
             Self::IdDescending => "id desc",
+            Self::NewestFirst => "write_date desc, id desc",
         }
     }
 }

@@ -64,6 +64,7 @@ pub struct Model(Arc<ModelInside>);
 struct ModelInside {
     name: String,
     fields: Vec<Field>,
+    paths: Vec<String>,
 }
 
 /// Fields of one model, named for one call. Never empty.
@@ -93,6 +94,9 @@ pub enum ReadableRefused {
     /// A name that could be more than a name.
     #[error("policies/odoo-readable.toml: {0} is no name of a model or field")]
     NotAName(String),
+    /// A path that is not a reference of its model, a dot, and a readable field.
+    #[error("policies/odoo-readable.toml: {1} of {0} is no reference, dot and readable field")]
+    NotAPath(String, String),
 }
 
 /// Fields whose read commits a write, each seen on a running server.
@@ -109,6 +113,8 @@ struct File {
 struct ModelInFile {
     name: String,
     fields: BTreeMap<String, Kind>,
+    #[serde(default)]
+    paths: Vec<String>,
 }
 
 impl Readable {
@@ -137,9 +143,14 @@ impl Readable {
                 }
                 fields.push(Field { name, kind });
             }
-            models.push(Model(Arc::new(ModelInside { name: model.name, fields })));
+            models.push(ModelInside { name: model.name, fields, paths: model.paths });
         }
-        Ok(Self(models))
+        for model in &models {
+            if let Some(path) = model.paths.iter().find(|path| !is_path(path, model, &models)) {
+                return Err(ReadableRefused::NotAPath(model.name.clone(), path.clone()));
+            }
+        }
+        Ok(Self(models.into_iter().map(|model| Model(Arc::new(model))).collect()))
     }
 
     /// The model of that name.
@@ -157,6 +168,16 @@ impl Readable {
 fn is_name(text: &str, joint: u8) -> bool {
     text.starts_with(|c: char| c.is_ascii_lowercase())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == joint || b == b'_')
+}
+
+/// One step, from a reference that may be read to a field that some model lets be read, and to none
+/// that has the name of one whose read writes.
+fn is_path(path: &str, model: &ModelInside, all: &[ModelInside]) -> bool {
+    let Some((reference, field)) = path.split_once('.') else { return false };
+    let refers = |f: &Field| f.name == reference && f.kind == Kind::Many2one;
+    let is_readable = all.iter().flat_map(|m| &m.fields).any(|f| f.name == field);
+    let writes = READ_WRITES.iter().any(|(_, name)| *name == field);
+    model.fields.iter().any(refers) && is_readable && !writes
 }
 
 impl Model {
@@ -179,7 +200,15 @@ impl Model {
         Ok(Fields { model: self.clone(), fields })
     }
 
-    pub(super) fn field(&self, name: &str) -> Result<Field, NotReadable> {
+    /// Whether a condition may name it: `id`, a readable field or one of the model's paths.
+    pub(super) fn condition_on(&self, name: &str) -> Result<(), NotReadable> {
+        if name == "id" || self.0.paths.iter().any(|path| path == name) {
+            return Ok(());
+        }
+        self.field(name).map(drop)
+    }
+
+    fn field(&self, name: &str) -> Result<Field, NotReadable> {
         let found = self.0.fields.iter().find(|field| field.name == name).cloned();
         found.ok_or_else(|| NotReadable(format!("{}.{name}", self.name())))
     }
@@ -204,8 +233,25 @@ mod tests {
     #[test]
     fn nothing_is_readable_but_what_the_file_names() {
         let readable = Readable::embedded().unwrap();
-        assert_eq!(readable.model_names(), ["account.move", "res.partner"]);
+        assert_eq!(
+            readable.model_names(),
+            [
+                "account.move",
+                "account.move.line",
+                "res.partner",
+                "product.product",
+                "res.currency",
+                "account.tax"
+            ]
+        );
         assert!(readable.model("res.users").is_err());
+        let lines = readable.model("account.move.line").unwrap();
+        assert!(lines.fields(&["parent_id"]).is_err());
+        assert!(lines.fields(&["move_id.move_type"]).is_err(), "a path is for conditions alone");
+        assert!(lines.condition_on("move_id.move_type").is_ok());
+        for path in ["move_id.state", "move_id", "id", "move_id.move_type.x", "parent_id", "parent_id.id"] {
+            assert_eq!(lines.condition_on(path).is_ok(), matches!(path, "move_id" | "id"), "{path}");
+        }
         let moves = readable.model("account.move").unwrap();
         assert!(moves.fields(&["name", "write_date"]).is_ok());
         assert!(moves.fields(&["name", "access_token"]).is_err());
@@ -219,6 +265,17 @@ mod tests {
         };
         assert!(Readable::parse(&line("move_id")).is_ok());
         assert!(matches!(Readable::parse(&line("parent_id")), Err(ReadableRefused::ReadWrites(..))));
+        let path = |path: &str| {
+            format!(
+                "[[model]]\nname = \"a\"\npaths = [\"{path}\"]\n[model.fields]\nr = \"many2one\"\nt = \"text\""
+            )
+        };
+        assert!(Readable::parse(&path("r.t")).is_ok());
+        let of_partner = path("r.parent_id").replace("t = \"text\"", "parent_id = \"many2one\"");
+        assert!(matches!(Readable::parse(&of_partner), Err(ReadableRefused::NotAPath(..))));
+        for wrong in ["r", "r.", ".t", "r.x", "t.r", "x.t", "r.r.t", "r.parent_id", "r.t,x", "r. t", ""] {
+            assert!(matches!(Readable::parse(&path(wrong)), Err(ReadableRefused::NotAPath(..))), "{wrong}");
+        }
         for wrong in [
             "[[model]]\nname = \"a\"\n[model.fields]",
             "[[model]]\nname = \"a'); write(\"\n[model.fields]\nx = \"text\"",

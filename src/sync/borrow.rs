@@ -5,15 +5,16 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use reqwest::header::RETRY_AFTER;
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::clock::Moment;
+use crate::clock::{Clock, Moment, new_id};
 use crate::ids::{ConnectionId, LeaseId, RequestId, RunId};
 use crate::secret::Secret;
 use crate::sync::refusal::{BorrowError, Refusal, Request};
+use crate::sync::token;
 use crate::sync::vault_url::VaultUrl;
 
 /// A borrowed credential. Wiped when dropped.
@@ -57,12 +58,25 @@ pub struct VaultClient {
     http: Client,
     url: VaultUrl,
     token: Secret,
+    token_ends: Option<Moment>,
+    clock: Clock,
 }
 
-/// How long a lease is asked for: the longest there is.
-pub const LEASE: Duration = Duration::from_secs(900);
+/// How a lease stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseState {
+    /// It may be used.
+    Open,
+    /// It came to its end or was handed back.
+    Ended,
+    /// The connection was forgotten.
+    Forgotten,
+}
+
 /// A lease that another run holds may be handed back before its time: ask again this soon.
 const ASK_AGAIN_WITHIN: Duration = Duration::from_secs(2);
+/// A change whose answer was lost is asked for once more, after this long.
+const ASK_ONCE_MORE: Duration = Duration::from_millis(500);
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// Larger than any loan; with this much room the buffer never moves, so no copy is left behind.
@@ -70,7 +84,7 @@ const MAX_ANSWER: usize = 64 * 1024;
 
 impl VaultClient {
     /// A client that follows no redirect and heeds no proxy.
-    pub fn new(url: VaultUrl, token: Secret) -> Result<Self, BorrowError> {
+    pub fn new(url: VaultUrl, token: Secret, clock: Clock) -> Result<Self, BorrowError> {
         // Fails when it was chosen already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = Client::builder()
@@ -81,14 +95,25 @@ impl VaultClient {
             .resolve("localhost", SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0))
             .build()
             .map_err(|_| BorrowError::NoClient)?;
-        Ok(Self { http, url, token })
+        let token_ends = token::ends_at(&token, clock.now());
+        Ok(Self { http, url, token, token_ends, clock })
+    }
+
+    /// When the token ends, if it says so.
+    pub fn token_ends(&self) -> Option<Moment> {
+        self.token_ends
     }
 
     /// Borrows the connection's credential for a sync, exclusively. The same run gets its own lease
     /// again.
-    pub async fn lend(&self, connection: &ConnectionId, run: &RunId) -> Result<Loan, BorrowError> {
-        let body = json!({"purpose": "sync", "ttl_seconds": LEASE.as_secs(), "run_id": run});
-        let answer = self.post(&["v1", "connections", connection.as_str(), "leases"], &body).await?;
+    pub async fn lend(
+        &self,
+        connection: &ConnectionId,
+        run: &RunId,
+        lasting: Duration,
+    ) -> Result<Loan, BorrowError> {
+        let body = json!({"purpose": "sync", "ttl_seconds": lasting.as_secs(), "run_id": run});
+        let answer = self.change(&["v1", "connections", connection.as_str(), "leases"], &body).await?;
         if answer.status != StatusCode::CREATED {
             return Err(self.problem(&answer));
         }
@@ -96,6 +121,28 @@ impl VaultClient {
         let lease = LeaseId::parse(&loan.id).map_err(|_| self.strange())?;
         let LentConnection { url, database, username } = loan.connection;
         Ok(Loan { lease, url, database, username, secret: loan.credential.secret })
+    }
+
+    /// Lets a lease last so long from now on.
+    pub async fn renew(&self, lease: &LeaseId, lasting: Duration) -> Result<(), BorrowError> {
+        let body = json!({"ttl_seconds": lasting.as_secs()});
+        let answer = self.change(&["v1", "leases", lease.as_str(), "renew"], &body).await?;
+        if answer.status == StatusCode::OK { Ok(()) } else { Err(self.problem(&answer)) }
+    }
+
+    /// How a lease stands.
+    pub async fn state(&self, lease: &LeaseId) -> Result<LeaseState, BorrowError> {
+        let answer = self.send(self.http.get(self.url.path(&["v1", "leases", lease.as_str()]))).await?;
+        if answer.status != StatusCode::OK {
+            return Err(self.problem(&answer));
+        }
+        let lease: LeaseView = serde_json::from_slice(&answer.body).map_err(|_| self.strange())?;
+        match (lease.state.as_str(), lease.outcome.as_deref()) {
+            ("open", _) => Ok(LeaseState::Open),
+            ("ended", Some("forgotten")) => Ok(LeaseState::Forgotten),
+            ("ended", _) => Ok(LeaseState::Ended),
+            _ => Err(self.strange()),
+        }
     }
 
     /// Hands a lease back.
@@ -106,15 +153,30 @@ impl VaultClient {
         records: u64,
     ) -> Result<(), BorrowError> {
         let body = json!({"outcome": outcome.as_str(), "records": records});
-        let answer = self.post(&["v1", "leases", lease.as_str(), "return"], &body).await?;
+        let answer = self.change(&["v1", "leases", lease.as_str(), "return"], &body).await?;
         if answer.status == StatusCode::NO_CONTENT { Ok(()) } else { Err(self.problem(&answer)) }
     }
 
-    async fn post(&self, path: &[&str], body: &serde_json::Value) -> Result<Answer, BorrowError> {
-        let request = self.http.post(self.url.path(path)).bearer_auth(self.token.expose());
-        let request = request.header("Content-Type", "application/json").body(body.to_string());
+    /// Asks for a change; when no answer comes, once more under the same key, so that it is done once.
+    async fn change(&self, path: &[&str], body: &serde_json::Value) -> Result<Answer, BorrowError> {
+        let key = new_id("call", self.clock.now()).map_err(|_| BorrowError::NoClient)?;
+        let request = || {
+            let request = self.http.post(self.url.path(path)).header("Idempotency-Key", &key);
+            request.header("Content-Type", "application/json").body(body.to_string())
+        };
+        match self.send(request()).await {
+            Err(BorrowError::Unreachable(_)) => {
+                tokio::time::sleep(ASK_ONCE_MORE).await;
+                self.send(request()).await
+            }
+            answered => answered,
+        }
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Answer, BorrowError> {
         // The error could quote the address at most; it is not kept all the same.
         let unreachable = |_| BorrowError::Unreachable(self.url.clone());
+        let request = request.bearer_auth(self.token.expose());
         let mut response: Response = request.send().await.map_err(unreachable)?;
         let mut body = Zeroizing::new(Vec::with_capacity(MAX_ANSWER));
         while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
@@ -165,6 +227,12 @@ struct LoanView {
     id: String,
     connection: LentConnection,
     credential: LentCredential,
+}
+
+#[derive(Deserialize)]
+struct LeaseView {
+    state: String,
+    outcome: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -3,7 +3,7 @@
 use crate::egress::{EgressError, UrlRefused};
 use crate::odoo::{NotReadable, OdooError, ReadableRefused};
 use crate::sync::refusal::BorrowError;
-use crate::sync::sqlite_sink::SinkError;
+use crate::sync::sink::SinkError;
 
 /// The cause. Holds nothing that Odoo sent, and no secret.
 #[derive(Debug, thiserror::Error)]
@@ -35,9 +35,20 @@ pub enum SyncError {
     /// The lease came to its end before the records did.
     #[error("the lease has come to its end; what was read so far is kept, and the next run goes on")]
     LeaseOver,
-    /// Odoo answered ids that were not asked for, or not in order.
-    #[error("Odoo's page is not in order of ids; nothing of it was kept ({0})")]
-    OutOfOrder(String),
+    /// The token is about to end.
+    #[error(
+        "the token is about to end; what was read so far is kept, and the next run goes on: mint another token"
+    )]
+    TokenOver,
+    /// The connection was forgotten.
+    #[error("the connection was forgotten; what was read so far is kept, and nothing more is read")]
+    Forgotten,
+    /// Odoo answered with what was not asked for: other ids, not in order, too many, or no time.
+    #[error("Odoo's answer is not what was asked for; nothing of it was kept ({0})")]
+    NotAsked(String),
+    /// Odoo goes on for ever.
+    #[error("Odoo answers with more records than there can be ({0})")]
+    Endless(String),
 }
 
 /// What the exit code says.
@@ -58,10 +69,11 @@ impl SyncError {
     pub fn verdict(&self) -> Verdict {
         match self {
             Self::Odoo(_, OdooError::LoginRefused) => Verdict::CredentialRefused,
-            Self::Sink(SinkError::OtherConnection { .. }) => Verdict::Usage,
+            Self::Sink(SinkError::OtherConnection { .. } | SinkError::OtherLayout(_)) => Verdict::Usage,
             Self::Stopped
             | Self::LeaseOver
-            | Self::Sink(SinkError::Busy(_))
+            | Self::TokenOver
+            | Self::Sink(SinkError::Busy(_) | SinkError::ReaderGone)
             | Self::Borrow(
                 BorrowError::Unreachable(_) | BorrowError::Unavailable(_) | BorrowError::Held { .. },
             ) => Verdict::Later,
@@ -70,8 +82,16 @@ impl SyncError {
             | Self::Egress(_)
             | Self::NotReadable(_)
             | Self::Policy(_)
-            | Self::OutOfOrder(_)
-            | Self::Sink(SinkError::Io { .. } | SinkError::Database(_) | SinkError::NoRandomness(_))
+            | Self::Forgotten
+            | Self::NotAsked(_)
+            | Self::Endless(_)
+            | Self::Sink(
+                SinkError::Io { .. }
+                | SinkError::Database(_)
+                | SinkError::Output(_)
+                | SinkError::Broken
+                | SinkError::NoRandomness(_),
+            )
             | Self::Borrow(BorrowError::Refused(..) | BorrowError::NotAVault(_) | BorrowError::NoClient) => {
                 Verdict::Failed
             }

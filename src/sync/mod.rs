@@ -3,25 +3,29 @@
 
 mod borrow;
 mod error;
+mod hold;
+mod json_lines;
 mod plan;
 mod pull;
 mod refusal;
 mod run;
 mod settings;
-mod sqlite_sink;
+mod sink;
+mod sqlite;
+mod stamp;
 mod step;
 mod stop;
 mod sweep;
-mod table;
+mod token;
 mod vault_url;
 
 pub use borrow::Outcome;
 pub use error::{SyncError, Verdict};
 pub use refusal::{BorrowError, Refusal};
-pub use run::{Job, Summary, Worker};
+pub use run::{Job, Patience, Summary, Target, Worker};
 pub use settings::{Settings, SettingsRefused};
-pub use sqlite_sink::SinkError;
+pub use sink::SinkError;
 pub use step::Step;
 pub use stop::{Stop, Stopper, stop_pair};
-pub use sweep::Swept;
+pub use sweep::{Count, Swept};
 pub use vault_url::{VaultUrl, VaultUrlRefused};

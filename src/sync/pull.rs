@@ -1,84 +1,219 @@
-//! One model, page by page, from Odoo into the sink. A page that is in order and whole is kept at
-//! once; what is in doubt is not.
+//! One model, page by page, from Odoo into the sink, the next page fetched while one is written. A page
+//! that is in order and whole is kept at once; what is in doubt is not.
 
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::pin;
 use std::time::Duration;
 
-use crate::clock::{Clock, Moment};
-use crate::odoo::{Odoo, OdooError, ReadQuery, Record};
+use crate::clock::Clock;
+use crate::odoo::{Cell, Odoo, OdooError, ReadQuery, Record};
 use crate::sync::error::SyncError;
-use crate::sync::plan::Pull;
-use crate::sync::sqlite_sink::{Run, Sink};
+use crate::sync::hold::Hold;
+use crate::sync::plan::{Part, page_size};
+use crate::sync::sink::{Desk, Gone, Known, Listed, Page};
+use crate::sync::stamp::Stamp;
 use crate::sync::step::Step;
-use crate::sync::stop::Stop;
-use crate::sync::sweep::Swept;
+use crate::sync::sweep::{Count, Pass, Place, Sweep, Swept};
 
 /// How often a call is made before it is given up, and how long to wait in between.
 const PAUSES: &[Duration] = &[Duration::from_millis(500), Duration::from_secs(2)];
+/// How far a server's clock may be ahead of ours. A `write_date` beyond that is no watermark: nothing
+/// would be newer.
+const AHEAD: Duration = Duration::from_secs(24 * 3_600);
 
-/// Pulls all of one model.
-pub(super) async fn pull(
-    odoo: &Odoo,
-    (sink, run): (&mut Sink, &Run),
-    pull: &Pull,
-    (clock, until, stop): (&Clock, Moment, &mut Stop),
-    say: &mut dyn FnMut(Step),
-) -> Result<Swept, SyncError> {
-    let model = pull.model();
-    let mut sweep = sink.begin_sweep(run, pull.fields(), clock.now())?;
-    say(Step::Pulling { model, records: sweep.records });
-    while !sweep.is_done {
-        if clock.now() >= until {
-            return Err(SyncError::LeaseOver);
-        }
-        let query = pull.page_after(sweep.last_id)?;
-        let page = fetch(odoo, model, &query, stop, say).await?;
-        // A server that a stranger chose could send the same page for ever.
-        let ids: Vec<i64> = std::iter::once(sweep.last_id).chain(page.iter().map(|r| r.id)).collect();
-        if !ids.is_sorted_by(|a, b| a < b) {
-            return Err(SyncError::OutOfOrder(model.to_owned()));
-        }
-        let is_last = Pull::is_last(page.len());
-        sink.write_page(&mut sweep, page, clock.now())?;
-        say(Step::Pulling { model, records: sweep.records });
-        if is_last {
-            break;
-        }
-    }
-    let swept = sink.end_sweep(&mut sweep, clock.now())?;
-    say(Step::Pulled { model, swept: &swept });
-    Ok(swept)
+/// Between one Odoo and one sink.
+pub(super) struct Puller<'a> {
+    pub odoo: &'a Odoo,
+    pub desk: &'a Desk,
+    pub hold: &'a Hold<'a>,
+    pub clock: &'a Clock,
+    pub most_pages: u32,
+    pub say: RefCell<&'a mut dyn FnMut(Step)>,
 }
 
-/// One page; called again when the cause passes by itself. A wish to stop ends it at once: nothing of
-/// it is in the sink yet.
-async fn fetch(
-    odoo: &Odoo,
-    model: &str,
-    query: &ReadQuery,
-    stop: &mut Stop,
-    say: &mut dyn FnMut(Step),
-) -> Result<Vec<Record>, SyncError> {
-    let mut pauses = PAUSES.iter();
-    loop {
-        let fetched = tokio::select! {
-            biased;
-            () = stop.raised() => return Err(SyncError::Stopped),
-            fetched = odoo.fetch(query) => fetched,
-        };
-        let cause: OdooError = match fetched {
-            Ok(page) => return Ok(page),
-            Err(cause) => cause,
-        };
-        match pauses.next() {
-            Some(pause) if cause.retryable() => {
-                say(Step::Retrying { model, cause: cause.code() });
-                tokio::select! {
-                    biased;
-                    () = stop.raised() => return Err(SyncError::Stopped),
-                    () = tokio::time::sleep(*pause) => {}
-                }
-            }
-            _ => return Err(SyncError::Odoo(model.to_owned(), cause)),
+impl Puller<'_> {
+    /// Brings the sink's copy of a model to what Odoo holds, or to what it held a moment after this
+    /// began.
+    pub async fn pull(&self, part: &Part, whole: bool) -> Result<Swept, SyncError> {
+        let mut count = Count::default();
+        let mut known = self.known(part).await?;
+        if let Some(unfinished) = known.unfinished {
+            // Another run began it, and what it had passed may have changed since: the sweep after it
+            // finds that.
+            count = self.sweep(part, unfinished).await?.count;
+            known = self.known(part).await?;
         }
+        let now = self.clock.now();
+        let whole = whole || part.always_whole;
+        let sweep = Sweep {
+            model: part.model().to_owned(),
+            began_at: now,
+            newest: self.newest(part).await?,
+            place: Place::start(if whole { Pass::Whole } else { Pass::first(&known, now) }),
+            count: Count::default(),
+        };
+        let begun = sweep.clone();
+        self.desk.with(move |sink| sink.begin_sweep(&begun)).await?;
+        let Swept { records, count: more } = self.sweep(part, sweep).await?;
+        let swept = Swept { records, count: count.and(more) };
+        self.say(Step::Pulled { model: part.model(), swept: &swept });
+        Ok(swept)
+    }
+
+    async fn known(&self, part: &Part) -> Result<Known, SyncError> {
+        let fields = part.fields().clone();
+        Ok(self.desk.with(move |sink| sink.known(&fields)).await?)
+    }
+
+    /// The newest `write_date`: the watermark of a sweep that begins now, by the server's clock alone.
+    async fn newest(&self, part: &Part) -> Result<Option<Stamp>, SyncError> {
+        let until = Stamp::of(self.clock.now().after(AHEAD));
+        let strange = || SyncError::NotAsked(part.model().to_owned());
+        let found = self.fetch(part.model(), &part.newest(until)?).await?;
+        let cells = match found.as_slice() {
+            [] => return Ok(None),
+            [one] => one.cells.as_slice(),
+            _ => return Err(strange()),
+        };
+        let newest = match cells {
+            [Cell::Text(text)] => Stamp::parse(text),
+            _ => None,
+        };
+        newest.filter(|newest| *newest <= until).map(Some).ok_or_else(strange)
+    }
+
+    /// Goes on with a sweep until it is whole.
+    async fn sweep(&self, part: &Part, mut sweep: Sweep) -> Result<Swept, SyncError> {
+        self.say(Step::Pulling { model: part.model(), records: sweep.count.read });
+        let mut page = self.page(part, sweep.place).await?;
+        for _ in 0..self.most_pages {
+            let next = page.next;
+            sweep = match next {
+                Some(next) => {
+                    let (kept, fetched) = both(self.keep(part, sweep, page), self.page(part, next)).await?;
+                    page = fetched;
+                    kept
+                }
+                None => {
+                    let sweep = self.keep(part, sweep, page).await?;
+                    self.hold.check()?;
+                    let count = sweep.count;
+                    let records = self.desk.with(move |sink| sink.end_sweep(&sweep)).await?;
+                    return Ok(Swept { records, count });
+                }
+            };
+            self.say(Step::Pulling { model: part.model(), records: sweep.count.read });
+        }
+        Err(SyncError::Endless(part.model().to_owned()))
+    }
+
+    /// The page after `place`.
+    async fn page(&self, part: &Part, place: Place) -> Result<Fetched, SyncError> {
+        let records = self.fetch(part.model(), &part.page(place)?).await?;
+        let asked = usize::try_from(page_size(place.pass).get()).unwrap_or(usize::MAX);
+        let ids: Vec<i64> = records.iter().map(|record| record.id).collect();
+        // It could also send the same page for ever.
+        if !is_rising(place.last_id, &ids) || ids.len() > asked {
+            return Err(SyncError::NotAsked(part.model().to_owned()));
+        }
+        let is_last = ids.len() < asked;
+        let last_id = ids.last().copied().unwrap_or(place.last_id);
+        let next = if is_last { place.next_pass() } else { Some(place.after(last_id)) };
+        // What is not on a page is not there, up to its last id; after the last page, up to any.
+        let gone = match place.pass {
+            Pass::Changed { .. } => Gone::Unknown,
+            Pass::Whole | Pass::Listed => Gone::AllBut {
+                after: place.last_id,
+                to: if is_last { i64::MAX } else { last_id },
+                there: ids,
+            },
+        };
+        Ok(Fetched { records, gone, last_id, next })
+    }
+
+    /// Writes a page; of a listing, first what the sink lacks of it.
+    async fn keep(&self, part: &Part, mut sweep: Sweep, page: Fetched) -> Result<Sweep, SyncError> {
+        let Fetched { mut records, gone, last_id, next } = page;
+        if sweep.place.pass == Pass::Listed {
+            let listed: Vec<Listed> = std::mem::take(&mut records).into_iter().map(listed).collect();
+            let model = sweep.model.clone();
+            let differing = self.desk.with(move |sink| sink.differing(&model, &listed)).await?;
+            let at_once = usize::try_from(page_size(Pass::Whole).get()).unwrap_or(usize::MAX);
+            for asked in differing.chunks(at_once) {
+                sweep = self.fetch_again(part, sweep, asked.to_vec()).await?;
+            }
+        }
+        sweep.place = next.unwrap_or(sweep.place.after(last_id));
+        self.write(sweep, Page { records, gone }).await
+    }
+
+    /// Reads and writes what the listing showed to be new, changed or late.
+    async fn fetch_again(&self, part: &Part, sweep: Sweep, asked: Vec<i64>) -> Result<Sweep, SyncError> {
+        let records = self.fetch(part.model(), &part.these(asked.clone())?).await?;
+        let ids: Vec<i64> = records.iter().map(|record| record.id).collect();
+        if !is_rising(0, &ids) || ids.iter().any(|id| asked.binary_search(id).is_err()) {
+            return Err(SyncError::NotAsked(part.model().to_owned()));
+        }
+        self.write(sweep, Page { records, gone: Gone::Unanswered(asked) }).await
+    }
+
+    async fn write(&self, sweep: Sweep, page: Page) -> Result<Sweep, SyncError> {
+        self.hold.check()?;
+        Ok(self.desk.with(move |sink| sink.write(sweep, page)).await?)
+    }
+
+    /// One answer; asked for again when the cause passes by itself.
+    async fn fetch(&self, model: &str, query: &ReadQuery) -> Result<Vec<Record>, SyncError> {
+        let mut pauses = PAUSES.iter();
+        loop {
+            let cause: OdooError = match self.odoo.fetch(query).await {
+                Ok(page) => return Ok(page),
+                Err(cause) => cause,
+            };
+            match pauses.next() {
+                Some(pause) if cause.retryable() => {
+                    self.say(Step::Retrying { model, cause: cause.code() });
+                    tokio::time::sleep(*pause).await;
+                }
+                _ => return Err(SyncError::Odoo(model.to_owned(), cause)),
+            }
+        }
+    }
+
+    fn say(&self, step: Step) {
+        (self.say.borrow_mut())(step);
+    }
+}
+
+/// A page, what it says of ids that are not on it, and what comes after it.
+struct Fetched {
+    records: Vec<Record>,
+    gone: Gone,
+    last_id: i64,
+    next: Option<Place>,
+}
+
+fn is_rising(after: i64, ids: &[i64]) -> bool {
+    std::iter::once(&after).chain(ids).is_sorted_by(|a, b| a < b)
+}
+
+fn listed(record: Record) -> Listed {
+    let written = record.cells.into_iter().next().and_then(|cell| match cell {
+        Cell::Text(text) => Some(text),
+        _ => None,
+    });
+    (record.id, written)
+}
+
+/// Keeps one page and fetches the next at once. What the sink says comes first, and ends the other.
+async fn both<A, B>(
+    keeping: impl Future<Output = Result<A, SyncError>>,
+    fetching: impl Future<Output = Result<B, SyncError>>,
+) -> Result<(A, B), SyncError> {
+    let (mut keeping, mut fetching) = (pin!(keeping), pin!(fetching));
+    tokio::select! {
+        kept = &mut keeping => Ok((kept?, fetching.await?)),
+        fetched = &mut fetching => Ok((keeping.await?, fetched?)),
     }
 }

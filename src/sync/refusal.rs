@@ -68,7 +68,7 @@ pub enum Refusal {
     /// 404.
     #[error("the vault has no such connection for this token's org and user")]
     NotFound,
-    /// 409 with `lease-ended`, 403 with `not-holder`.
+    /// 409 with `lease-ended` or `credential-replaced`, 403 with `not-holder`.
     #[error("the lease has ended already")]
     LeaseOver,
     /// 500 with `does-not-open` or `damaged`.
@@ -83,7 +83,7 @@ impl Refusal {
     pub(super) fn of(status: StatusCode, name: &str) -> Self {
         match (status.as_u16(), name) {
             (_, "kind-not-allowed") => Self::Kind,
-            (_, "lease-ended" | "not-holder") => Self::LeaseOver,
+            (_, "lease-ended" | "credential-replaced" | "not-holder") => Self::LeaseOver,
             (_, "does-not-open" | "damaged") => Self::DoesNotOpen,
             (401, _) => Self::Token,
             (403, _) => Self::Role,

@@ -1,20 +1,24 @@
 //! One run, from the first note in the sink to the lease handed back.
 
+use std::cell::RefCell;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::clock::{Clock, Moment};
+use crate::clock::Clock;
 use crate::egress::{Egress, Exceptions, Limits, OdooUrl, Resolve};
 use crate::ids::ConnectionId;
 use crate::odoo::{Address, Odoo, OdooError, Readable};
-use crate::sync::borrow::{LEASE, Loan, Outcome, VaultClient};
+use crate::sync::borrow::{Loan, Outcome, VaultClient};
 use crate::sync::error::SyncError;
-use crate::sync::plan::{Pull, plan};
-use crate::sync::pull::pull;
+use crate::sync::hold::{Hold, check_token, wish};
+use crate::sync::json_lines::JsonLines;
+use crate::sync::plan::{Part, plan};
+use crate::sync::pull::Puller;
 use crate::sync::refusal::{BorrowError, Refusal};
 use crate::sync::settings::Settings;
-use crate::sync::sqlite_sink::{Run, Sink};
+use crate::sync::sink::{Desk, Run, Sink, SinkError};
+use crate::sync::sqlite::SqliteSink;
 use crate::sync::step::Step;
 use crate::sync::stop::Stop;
 use crate::sync::sweep::Swept;
@@ -23,10 +27,36 @@ use crate::sync::sweep::Swept;
 pub struct Job {
     /// The connection.
     pub connection: ConnectionId,
-    /// The sink's file.
-    pub sink: PathBuf,
+    /// Where the records go.
+    pub sink: Target,
+    /// Every record of every model, whatever the sink holds.
+    pub whole: bool,
     /// Whether to wait while another run holds the connection.
     pub waits: bool,
+}
+
+/// Where the records go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A file of SQLite's, for this connection alone.
+    Sqlite(PathBuf),
+    /// Standard output, a line of JSON a record.
+    JsonLines,
+}
+
+impl From<&Path> for Target {
+    fn from(path: &Path) -> Self {
+        Self::Sqlite(path.into())
+    }
+}
+
+impl Target {
+    fn open(&self, connection: &ConnectionId) -> Result<Box<dyn Sink>, SinkError> {
+        Ok(match self {
+            Self::Sqlite(path) => Box::new(SqliteSink::open(path, connection)?),
+            Self::JsonLines => Box::new(JsonLines::to(std::io::stdout())),
+        })
+    }
 }
 
 /// What a run did, by model.
@@ -39,35 +69,53 @@ pub struct Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = |f: &mut fmt::Formatter<'_>, cells: [&str; 4]| {
-            writeln!(f, "{:<14} {:>9} {:>13} {:>9}", cells[0], cells[1], cells[2], cells[3])
+            writeln!(f, "{:<17} {:>9} {:>13} {:>9}", cells[0], cells[1], cells[2], cells[3])
         };
         line(f, ["model", "records", "new/changed", "removed"])?;
         for (model, swept) in &self.models {
             let [records, changed, removed] =
-                [swept.records, swept.changed, swept.removed].map(|count| count.to_string());
+                [swept.records, swept.count.changed, swept.count.removed].map(|count| count.to_string());
             line(f, [model, &records, &changed, &removed])?;
         }
         Ok(())
     }
 }
 
-/// How long before its end a lease is not used any more, so that it can still be handed back.
-const HAND_BACK: Duration = Duration::from_secs(15);
+/// How much is put up with.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// How often the vault is asked whether the lease is still open.
+    pub ask_every: Duration,
+    /// How many pages of a model are read: a server that a stranger chose could go on for ever.
+    pub most_pages: u32,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { ask_every: Duration::from_secs(15), most_pages: 20_000 }
+    }
+}
 
 /// A worker of one vault.
 pub struct Worker {
     vault: VaultClient,
     exceptions: Exceptions,
     clock: Clock,
-    plan: Vec<Pull>,
+    plan: Vec<Part>,
+    patience: Patience,
 }
 
 impl Worker {
     /// A worker as `settings` say.
     pub fn new(settings: Settings, clock: Clock) -> Result<Self, SyncError> {
         let plan = plan(&Readable::embedded()?)?;
-        let vault = VaultClient::new(settings.vault, settings.token)?;
-        Ok(Self { vault, exceptions: settings.egress_allow, clock, plan })
+        let vault = VaultClient::new(settings.vault, settings.token, clock.clone())?;
+        Ok(Self { vault, exceptions: settings.egress_allow, clock, plan, patience: Patience::default() })
+    }
+
+    /// The same, with so much patience.
+    pub fn with(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 
     /// Runs `job` to its end, or until `stop`. The lease is handed back in either case.
@@ -77,35 +125,44 @@ impl Worker {
         mut stop: Stop,
         say: &mut dyn FnMut(Step),
     ) -> Result<Summary, SyncError> {
-        let mut sink = Sink::open(&job.sink, &job.connection)?;
+        let desk = Desk::new(job.sink.open(&job.connection)?);
         // On record before anything is lent: should this process die, the next one asks as this run.
-        let run = sink.begin_run(&job.connection, self.clock.now())?;
+        let now = self.clock.now();
+        let run = desk.with(move |sink| sink.begin_run(now)).await?;
         if run.is_continued {
             say(Step::Continued);
         }
-        let (loan, until) = match self.borrow(job, &run, &mut stop, say).await {
+        let (loan, hold) = match self.borrow(job, &run, &mut stop, say).await {
             Ok(borrowed) => borrowed,
             // It may have been lent and the answer lost: then this run is to ask again.
             Err(error @ SyncError::Borrow(BorrowError::Unreachable(_) | BorrowError::Unavailable(_))) => {
                 return Err(error);
             }
-            Err(SyncError::Stopped) => return Err(SyncError::Stopped),
+            Err(error @ (SyncError::Stopped | SyncError::TokenOver)) => return Err(error),
             Err(error) => {
-                sink.end_run(&run, Outcome::Failed, 0, Some(self.clock.now()))?;
+                let ended = Some(self.clock.now());
+                desk.with(move |sink| sink.end_run(&run, Outcome::Failed, 0, ended)).await?;
                 return Err(error);
             }
         };
         say(Step::Borrowed);
         let lease = loan.lease.clone();
         let mut models = Vec::new();
-        let pulled = self.pull_all((loan, until), (&mut sink, &run), &mut stop, say, &mut models).await;
+        // Broken off at whatever it waits for: the sink takes whole pages alone.
+        let pulled = tokio::select! {
+            biased;
+            () = stop.raised() => Err(SyncError::Stopped),
+            over = hold.over(self.patience.ask_every) => Err(over),
+            pulled = self.pull_all(job, loan, (&desk, &hold), &mut *say, &mut models) => pulled,
+        };
+        let is_quiet = desk.is_quiet().await;
 
         let outcome = match &pulled {
             Ok(()) => Outcome::Ok,
             Err(SyncError::Odoo(_, OdooError::LoginRefused)) => Outcome::AuthFailed,
             Err(_) => Outcome::Failed,
         };
-        let records = models.iter().map(|(_, swept)| swept.records).sum();
+        let records = models.iter().map(|(_, swept): &(String, Swept)| swept.count.read).sum();
         let handed_back = match self.vault.give_back(&lease, outcome, records).await {
             Ok(()) => true,
             // Over is over.
@@ -116,8 +173,10 @@ impl Worker {
             }
         };
         // What was broken off in good order is no run that ended: the next one goes on with it.
-        if !matches!(pulled, Err(SyncError::Stopped | SyncError::LeaseOver)) {
-            sink.end_run(&run, outcome, records, handed_back.then(|| self.clock.now()))?;
+        let goes_on = matches!(pulled, Err(SyncError::Stopped | SyncError::LeaseOver | SyncError::TokenOver));
+        if is_quiet && !goes_on {
+            let ended = handed_back.then(|| self.clock.now());
+            desk.with(move |sink| sink.end_run(&run, outcome, records, ended)).await?;
         }
         pulled.map(|()| Summary { models })
     }
@@ -128,15 +187,16 @@ impl Worker {
         run: &Run,
         stop: &mut Stop,
         say: &mut dyn FnMut(Step),
-    ) -> Result<(Loan, Moment), SyncError> {
+    ) -> Result<(Loan, Hold<'_>), SyncError> {
         let mut said = None;
         loop {
-            // By this clock and from before the wish: never later than the vault's own end of it.
-            let until = self.clock.now().after(LEASE - HAND_BACK);
+            let now = self.clock.now();
+            let lasting = wish(self.vault.token_ends(), now);
+            check_token(self.vault.token_ends(), now)?;
             if stop.is_raised() {
                 return Err(SyncError::Stopped);
             }
-            match self.vault.lend(&job.connection, &run.id).await {
+            match self.vault.lend(&job.connection, &run.id, lasting).await {
                 Err(BorrowError::Held { until, retry_after }) if job.waits => {
                     if said != Some(until) {
                         say(Step::Waiting { until });
@@ -148,16 +208,20 @@ impl Worker {
                         () = tokio::time::sleep(retry_after) => {}
                     }
                 }
-                lent => return Ok((lent?, until)),
+                lent => {
+                    let loan = lent?;
+                    let hold = Hold::new((&self.vault, &self.clock), loan.lease.clone(), (now, lasting));
+                    return Ok((loan, hold));
+                }
             }
         }
     }
 
     async fn pull_all(
         &self,
-        (loan, until): (Loan, Moment),
-        (sink, run): (&mut Sink, &Run),
-        stop: &mut Stop,
+        job: &Job,
+        loan: Loan,
+        (desk, hold): (&Desk, &Hold<'_>),
         say: &mut dyn FnMut(Step),
         models: &mut Vec<(String, Swept)>,
     ) -> Result<(), SyncError> {
@@ -165,17 +229,12 @@ impl Worker {
         let egress = Egress::new(url, self.exceptions.clone(), None, Limits::default(), Resolve::system())?;
         let address = Address { database: loan.database, username: loan.username };
         // Once: the client takes the secret over, so there is nothing to try again with.
-        let odoo = tokio::select! {
-            biased;
-            () = stop.raised() => return Err(SyncError::Stopped),
-            odoo = Odoo::login(egress, address, loan.secret) => {
-                odoo.map_err(|cause| SyncError::Odoo(String::new(), cause))?
-            }
-        };
+        let odoo = Odoo::login(egress, address, loan.secret).await;
+        let odoo = odoo.map_err(|cause| SyncError::Odoo(String::new(), cause))?;
+        let (clock, most_pages) = (&self.clock, self.patience.most_pages);
+        let puller = Puller { odoo: &odoo, desk, hold, clock, most_pages, say: RefCell::new(say) };
         for part in &self.plan {
-            let swept =
-                pull(&odoo, (&mut *sink, run), part, (&self.clock, until, &mut *stop), &mut *say).await?;
-            models.push((part.model().to_owned(), swept));
+            models.push((part.model().to_owned(), puller.pull(part, job.whole).await?));
         }
         Ok(())
     }

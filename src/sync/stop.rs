@@ -1,4 +1,4 @@
-//! The wish to stop: raised once, seen at every wait and at every page boundary.
+//! The wish to stop: raised once, seen at every wait.
 
 use tokio::sync::watch;
 

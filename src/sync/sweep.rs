@@ -1,153 +1,144 @@
-//! The pull of one model as the sink sees it: a page and how far the sweep is are one transaction, and
-//! only a sweep that saw everything removes what it did not see.
+//! One way through the ids of a model. A *whole* sweep reads every record. A *changes* sweep reads what
+//! was written since the last sweep began, then lists every id with its time, and so finds what is gone
+//! and what became visible late. Both may be broken off and gone on with at any page.
 
 use std::time::Duration;
 
-use diesel::prelude::*;
-use diesel::sql_query;
-use diesel::sql_types::{BigInt, Nullable, Text};
-
 use crate::clock::Moment;
-use crate::odoo::{Fields, Record};
-use crate::sync::sqlite_sink::{Run, Sink, SinkError, signed};
-use crate::sync::table::Table;
+use crate::sync::sink::Known;
+use crate::sync::stamp::Stamp;
 
-/// How far the pull of one model is.
-pub struct Sweep {
-    number: i64,
-    table: Table,
-    /// The highest id that is in the sink.
-    pub last_id: i64,
-    /// How many records so far.
-    pub records: u64,
-    /// Whether all of the model is in.
-    pub is_done: bool,
+/// What is read on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// Every record.
+    Whole,
+    /// What was written since then.
+    Changed {
+        /// The watermark, less the overlap.
+        since: Stamp,
+    },
+    /// Every id and its `write_date`.
+    Listed,
 }
 
-/// What the pull of one model did.
+/// How far a sweep is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// On which way.
+    pub pass: Pass,
+    /// The highest id that is dealt with.
+    pub last_id: i64,
+}
+
+/// A sweep of one model.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Swept {
-    /// Records found.
-    pub records: u64,
+pub struct Sweep {
+    /// The model.
+    pub model: String,
+    /// When it began, by this machine's clock.
+    pub began_at: Moment,
+    /// The newest `write_date` when it began, by Odoo's clock: the watermark once it is whole.
+    pub newest: Option<Stamp>,
+    /// How far it is.
+    pub place: Place,
+    /// What it did so far.
+    pub count: Count,
+}
+
+/// What a sweep did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Records read.
+    pub read: u64,
     /// Of these, new or changed.
     pub changed: u64,
     /// Records that are gone.
     pub removed: u64,
 }
 
-/// A sweep that stood still for longer begins anew: what it saw first may have changed since.
-const FRESH: Duration = Duration::from_secs(900);
-
-#[derive(QueryableByName)]
-struct SweepRow {
-    #[diesel(sql_type = BigInt)]
-    number: i64,
-    #[diesel(sql_type = BigInt)]
-    last_id: i64,
-    #[diesel(sql_type = BigInt)]
-    records: i64,
-    #[diesel(sql_type = BigInt)]
-    moved_at: i64,
-    #[diesel(sql_type = Nullable<Text>)]
-    done_at: Option<String>,
+/// What the pull of one model did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Swept {
+    /// Records that are in the sink now.
+    pub records: u64,
+    /// What was done for that.
+    pub count: Count,
 }
 
-#[derive(QueryableByName)]
-struct SweptRow {
-    #[diesel(sql_type = BigInt)]
-    records: i64,
-    #[diesel(sql_type = BigInt)]
-    changed: i64,
-    #[diesel(sql_type = BigInt)]
-    removed: i64,
-}
+/// How far behind the watermark the next sweep begins. A `write_date` is the time at which its
+/// transaction began: what was written by one that took less than this long is read at once; by one
+/// that took longer, it is found in the listing.
+const OVERLAP: Duration = Duration::from_secs(3_600);
+/// How often a model is swept whole: that heals what no `write_date` tells, such as the name of a
+/// partner on an invoice that nobody touched.
+const WHOLE_AFTER: Duration = Duration::from_secs(24 * 3_600);
 
-impl Sink {
-    /// Goes on with the run's sweep of a model, or begins it.
-    pub fn begin_sweep(&mut self, run: &Run, fields: &Fields, now: Moment) -> Result<Sweep, SinkError> {
-        let table = Table::of(fields);
-        let model = fields.model().name();
-        self.db.immediate_transaction(|db| {
-            table.prepare(db)?;
-            let row: Option<SweepRow> = sql_query(
-                "SELECT number, last_id, records, moved_at, done_at FROM pawl_sweep \
-                 WHERE run_id = ? AND model = ? ORDER BY number DESC",
-            )
-            .bind::<Text, _>(run.id.as_str())
-            .bind::<Text, _>(model)
-            .get_result(db)
-            .optional()?;
-            let fresh = row.filter(|row| now.since(Moment::from_micros(row.moved_at)) <= FRESH);
-            let row = match fresh {
-                Some(row) => row,
-                None => sql_query(
-                    "INSERT INTO pawl_sweep (run_id, model, moved_at) VALUES (?, ?, ?) \
-                     RETURNING number, last_id, records, moved_at, done_at",
-                )
-                .bind::<Text, _>(run.id.as_str())
-                .bind::<Text, _>(model)
-                .bind::<BigInt, _>(now.micros())
-                .get_result(db)?,
-            };
-            Ok(Sweep {
-                number: row.number,
-                table,
-                last_id: row.last_id,
-                records: unsigned(row.records),
-                is_done: row.done_at.is_some(),
-            })
-        })
-    }
-
-    /// Writes a page and moves the sweep past it, together.
-    pub fn write_page(&mut self, sweep: &mut Sweep, page: Vec<Record>, now: Moment) -> Result<(), SinkError> {
-        let last_id = page.last().map_or(sweep.last_id, |record| record.id);
-        let records = sweep.records + u64::try_from(page.len()).unwrap_or(u64::MAX);
-        self.db.immediate_transaction(|db| {
-            for record in page {
-                sweep.table.write(db, record, sweep.number)?;
+impl Pass {
+    /// The first pass of the next sweep of a model of which so much is `known`.
+    pub fn first(known: &Known, now: Moment) -> Self {
+        let is_recent = |at: Moment| at <= now && now.since(at) < WHOLE_AFTER;
+        match (known.watermark, known.whole_at) {
+            (Some(watermark), Some(at)) if is_recent(at) => {
+                Self::Changed { since: watermark.before(OVERLAP) }
             }
-            sql_query("UPDATE pawl_sweep SET last_id = ?, records = ?, moved_at = ? WHERE number = ?")
-                .bind::<BigInt, _>(last_id)
-                .bind::<BigInt, _>(signed(records))
-                .bind::<BigInt, _>(now.micros())
-                .bind::<BigInt, _>(sweep.number)
-                .execute(db)
-        })?;
-        (sweep.last_id, sweep.records) = (last_id, records);
-        Ok(())
-    }
-
-    /// The whole model was seen: what was not is removed, together with the note that it is done.
-    pub fn end_sweep(&mut self, sweep: &mut Sweep, now: Moment) -> Result<Swept, SinkError> {
-        let number = sweep.number;
-        let row: SweptRow = self.db.immediate_transaction(|db| {
-            if !sweep.is_done {
-                let removed = sweep.table.remove_unseen(db, number)?;
-                let changed = sweep.table.count_changed(db, number)?;
-                sql_query("UPDATE pawl_sweep SET changed = ?, removed = ?, done_at = ? WHERE number = ?")
-                    .bind::<BigInt, _>(changed)
-                    .bind::<BigInt, _>(i64::try_from(removed).unwrap_or(i64::MAX))
-                    .bind::<Text, _>(now.to_string())
-                    .bind::<BigInt, _>(number)
-                    .execute(db)?;
-            }
-            sql_query(
-                "SELECT records, coalesce(changed, 0) AS changed, coalesce(removed, 0) AS removed \
-                 FROM pawl_sweep WHERE number = ?",
-            )
-            .bind::<BigInt, _>(number)
-            .get_result(db)
-        })?;
-        sweep.is_done = true;
-        Ok(Swept {
-            records: unsigned(row.records),
-            changed: unsigned(row.changed),
-            removed: unsigned(row.removed),
-        })
+            _ => Self::Whole,
+        }
     }
 }
 
-fn unsigned(count: i64) -> u64 {
-    u64::try_from(count).unwrap_or(0)
+impl Place {
+    /// Before the first page.
+    pub fn start(pass: Pass) -> Self {
+        Self { pass, last_id: 0 }
+    }
+
+    /// After a page that ended with `last_id`.
+    pub fn after(self, last_id: i64) -> Self {
+        Self { last_id, ..self }
+    }
+
+    /// After the last page of this pass; nothing when it was the last pass.
+    pub fn next_pass(self) -> Option<Self> {
+        match self.pass {
+            Pass::Changed { .. } => Some(Self::start(Pass::Listed)),
+            Pass::Whole | Pass::Listed => None,
+        }
+    }
+}
+
+impl Count {
+    /// Both together.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            read: self.read + other.read,
+            changed: self.changed + other.changed,
+            removed: self.removed + other.removed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sweep_is_whole_at_first_and_once_a_day() {
+        let (day, now) = (86_400_000_000, Moment::from_micros(1_000_000_000_000_000));
+        let watermark = Stamp::parse("2026-11-23 17:19:00");
+        let since = Stamp::parse("2026-11-23 16:19:00").unwrap();
+        for (watermark, whole_ago, pass) in [
+            (None, None, Pass::Whole),
+            (watermark, None, Pass::Whole),
+            (None, Some(0), Pass::Whole),
+            (watermark, Some(0), Pass::Changed { since }),
+            (watermark, Some(day - 1), Pass::Changed { since }),
+            (watermark, Some(day), Pass::Whole),
+            (watermark, Some(-1), Pass::Whole),
+        ] {
+            let whole_at = whole_ago.map(|ago| Moment::from_micros(now.micros() - ago));
+            let known = Known { unfinished: None, watermark, whole_at };
+            assert_eq!(Pass::first(&known, now), pass, "{watermark:?} {whole_ago:?}");
+        }
+    }
 }

@@ -3,12 +3,16 @@
 #![allow(missing_docs)]
 
 mod api;
+mod changes;
 mod database;
 mod demo;
 mod durability;
 mod egress;
 mod harness;
 mod hostile_calls;
+mod json_lines;
+mod kills;
+mod lease_kept;
 mod leases;
 mod life;
 mod odoo_calls;
@@ -22,6 +26,7 @@ mod process;
 mod production;
 mod renewals;
 mod repeats;
+mod scene;
 mod sealing;
 mod secrets;
 #[path = "../../src/bin/pawl-demo/standin.rs"]
@@ -31,4 +36,5 @@ mod standin_time;
 mod standin_wire;
 mod sync;
 mod tokens;
+mod truth;
 mod xml_answers;

@@ -2,232 +2,61 @@
 //! how it ends when something is wrong.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::io::Read;
+use std::process::Output;
+use std::time::Duration;
 
-use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
-use pawl::odoo::{Kind, Readable};
+use pawl::clock::Clock;
+use pawl::odoo::Kind;
+use pawl::sync::{SyncError, Verdict};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::{Value as Json, json};
-use tempfile::TempDir;
 
-use crate::harness::{Vault, everything_under, holds, program};
-use crate::standin::company::{Company, Record};
+use crate::harness::{everything_under, holds, program};
+use crate::scene::{Scene, code, columns, deposit, errors, number};
+use crate::standin::company::Company;
 use crate::standin::wire::{EMPTY, Value};
 use crate::standin::{API_KEY, DATABASE, LOGIN, PASSWORD, StandIn};
 
-const LOOPBACK: (&str, &str) = ("PAWL_EGRESS_ALLOW", "127.0.0.1");
-
-/// A vault, an Odoo, one connection between them, and a folder for sinks.
-struct Scene {
-    vault: Vault,
-    odoo: StandIn,
-    connection: String,
-    dir: TempDir,
-}
-
-impl Scene {
-    fn new(company: Company, secret: &str) -> Self {
-        let vault = Vault::start_with(&[LOOPBACK]);
-        let odoo = StandIn::start(company).unwrap();
-        let connection = vault.deposit_as("acme", "ada", &deposit(&odoo, secret));
-        Self { vault, odoo, connection, dir: tempfile::tempdir().unwrap() }
-    }
-
-    fn sink(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn command(&self, sink: &str, more: &[&str]) -> Command {
-        let token = self.vault.token("acme", "ada", "worker");
-        let settings = [LOOPBACK, ("PAWL_URL", &self.vault.url), ("PAWL_TOKEN", &token)];
-        let mut command = program(env!("CARGO_BIN_EXE_pawl-sync"), self.dir.path(), &settings);
-        command.args(["run", "--connection", &self.connection, "--to", &format!("sqlite:{sink}")]);
-        command.args(more).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
-    fn run(&self, sink: &str) -> Output {
-        self.command(sink, &["--no-wait"]).output().unwrap()
-    }
-
-    fn spawn(&self, sink: &str) -> Worker {
-        let mut child = self.command(sink, &[]).spawn().unwrap();
-        let errors = BufReader::new(child.stderr.take().unwrap());
-        Worker { child, errors }
-    }
-
-    /// The value of `member` in each event of that action, in order.
-    fn trail(&self, action: &str, member: &str) -> Vec<String> {
-        let trail = self.vault.trail("acme");
-        let of_action = trail.iter().filter(|e| e["event"]["action"] == action);
-        of_action.filter_map(|e| e["event"][member].as_str().map(str::to_owned)).collect()
-    }
-
-    fn open_leases(&self) -> usize {
-        let worker = self.vault.token("acme", "ada", "worker");
-        self.vault.call("GET", "/v1/leases", &worker, None).json["items"].as_array().unwrap().len()
-    }
-
-    fn state(&self) -> String {
-        let backend = self.vault.token("acme", "ada", "backend");
-        self.vault.call("GET", &format!("/v1/connections/{}", self.connection), &backend, None).text("state")
-    }
-
-    /// The sink holds what Odoo holds, field by field, and nothing else.
-    fn assert_same(&self, sink: &str) {
-        let company = self.odoo.company();
-        for model in ["account.move", "res.partner"] {
-            let records = company.records(model);
-            let (expected, stored) = (expected(model, &records), stored(&self.sink(sink), model));
-            for (id, record) in &expected {
-                assert_eq!(stored.get(id), Some(record), "{model} {id}");
-            }
-            assert_eq!(stored.len(), expected.len(), "{model}");
-        }
-    }
-}
-
-/// A worker that runs, and what it says.
-struct Worker {
-    child: Child,
-    errors: BufReader<std::process::ChildStderr>,
-}
-
-impl Worker {
-    fn wait_for(&mut self, said: &str) -> String {
-        let mut line = String::new();
-        while self.errors.read_line(&mut line).unwrap() > 0 {
-            if line.contains(said) {
-                return line;
-            }
-            line.clear();
-        }
-        panic!("the worker ended without saying {said:?}");
-    }
-
-    fn end(mut self) -> (i32, String) {
-        let mut rest = String::new();
-        self.errors.read_to_string(&mut rest).unwrap();
-        (self.child.wait().unwrap().code().unwrap(), rest)
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn deposit(odoo: &StandIn, secret: &str) -> Json {
-    let kind = if secret == API_KEY { "api_key" } else { "password" };
-    json!({"url": odoo.url(), "database": DATABASE, "username": LOGIN,
-           "credential": {"kind": kind, "secret": secret}})
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap_or_else(|| panic!("{output:?}"))
-}
-
-fn errors(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-/// The columns that the policy's fields make, by name.
-fn columns(model: &str) -> Vec<(String, Kind)> {
-    let model = Readable::embedded().unwrap().model(model).unwrap();
-    model.all().iter().map(|field| (field.name().to_owned(), field.kind())).collect()
-}
-
-/// What a sink of these records should hold.
-fn expected(model: &str, records: &BTreeMap<i64, Record>) -> BTreeMap<i64, Vec<Json>> {
-    let wanted = |record: &Record| match record.get("move_type") {
-        Some(kind) => kind.as_text() != Some("entry"),
-        None => true,
-    };
-    let row = |record: &Record| {
-        let cells =
-            columns(model).into_iter().flat_map(|(name, kind)| match (kind, &record[name.as_str()]) {
-                (Kind::Boolean, Value::Bool(yes)) => vec![json!(i64::from(*yes)), json!("integer")],
-                (Kind::Many2one, Value::List(pair)) => {
-                    vec![json!(pair[0].as_int()), json!("integer"), json!(pair[1].as_text())]
-                }
-                (Kind::Many2one, _) => vec![Json::Null, json!("null"), Json::Null],
-                (Kind::X2many, Value::List(ids)) => {
-                    let ids: Vec<i64> = ids.iter().filter_map(Value::as_int).collect();
-                    vec![json!(json!(ids).to_string()), json!("text")]
-                }
-                (_, Value::Bool(false)) => vec![Json::Null, json!("null")],
-                (_, Value::Text(text)) => vec![json!(text), json!("text")],
-                (_, Value::Float(float)) => vec![json!(float), json!("real")],
-                (_, Value::Int(int)) => vec![json!(int), json!("integer")],
-                (kind, other) => panic!("{name}: {kind:?} {other:?}"),
-            });
-        cells.collect()
-    };
-    records.iter().filter(|(_, record)| wanted(record)).map(|(id, record)| (*id, row(record))).collect()
-}
-
-#[derive(QueryableByName)]
-struct Stored {
-    #[diesel(sql_type = BigInt)]
-    id: i64,
-    #[diesel(sql_type = Text)]
-    cells: String,
-}
-
-/// What a sink holds: each column's value and SQLite type.
-fn stored(sink: &std::path::Path, model: &str) -> BTreeMap<i64, Vec<Json>> {
-    let cells: Vec<String> = columns(model)
-        .iter()
-        .map(|(name, kind)| match kind {
-            Kind::Many2one => format!("{name}, typeof({name}), {name}_name"),
-            _ => format!("{name}, typeof({name})"),
-        })
-        .collect();
-    let sql =
-        format!("SELECT id, json_array({}) AS cells FROM {}", cells.join(", "), model.replace('.', "_"));
-    let mut db = SqliteConnection::establish(sink.to_str().unwrap()).unwrap();
-    let rows: Vec<Stored> = diesel::sql_query(sql).load(&mut db).unwrap();
-    rows.into_iter().map(|row| (row.id, serde_json::from_str(&row.cells).unwrap())).collect()
-}
-
-fn number(sink: &std::path::Path, sql: &str) -> i64 {
-    #[derive(QueryableByName)]
-    struct Number {
-        #[diesel(sql_type = BigInt)]
-        n: i64,
-    }
-    let mut db = SqliteConnection::establish(sink.to_str().unwrap()).unwrap();
-    let row: Number = diesel::sql_query(format!("SELECT ({sql}) AS n")).get_result(&mut db).unwrap();
-    row.n
+/// The lines of the closing table, by model.
+fn table(output: &Output) -> BTreeMap<String, [usize; 3]> {
+    let said = String::from_utf8(output.stdout.clone()).unwrap();
+    let cells = said.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    cells.map(|cells| (cells[0].into(), [1, 2, 3].map(|n: usize| cells[n].parse().unwrap()))).collect()
 }
 
 #[test]
 fn what_odoo_holds_is_what_comes_home_and_again_after_changes() {
-    let mut company = Company::sized(7, 2_300, 1_100);
+    let mut company = Company::sized(7, 1_100, 1_050);
     let mut entry = company.record("account.move", 1).unwrap();
     entry.insert("move_type", Value::text("entry"));
     company.insert("account.move", 9_000, entry);
     let scene = Scene::new(company, PASSWORD);
+    let lines = scene.odoo.company().ids("account.move.line").len();
 
     let first = scene.run("books.db");
     assert_eq!(code(&first), 0, "{}", errors(&first));
     scene.assert_same("books.db");
-    let table = String::from_utf8(first.stdout).unwrap();
-    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(rows[1], ["account.move", "2300", "2300", "0"], "{table}");
-    assert_eq!(rows[2], ["res.partner", "1100", "1100", "0"], "{table}");
-    let seen = scene.odoo.seen();
-    let seen: Vec<_> = seen.iter().map(|s| (s.method.as_str(), s.model.as_str(), s.fields)).collect();
-    let (moves, partners) = (("search_read", "account.move", 20), ("search_read", "res.partner", 17));
-    assert_eq!(seen, [("authenticate", "", 0), moves, moves, moves, partners, partners]);
+    let done = table(&first);
+    assert_eq!(done["account.move"], [1_100, 1_100, 0]);
+    assert_eq!(done["account.move.line"], [lines, lines, 0]);
+    assert_eq!(done["res.partner"], [1_050, 1_050, 0]);
+    // Each model's newest time, and then its pages.
+    let mut asked = vec!["login".to_owned()];
+    for (model, fields, pages) in [
+        ("account.move", 20, 2),
+        ("account.move.line", 21, lines / 1_000 + 1),
+        ("res.partner", 17, 2),
+        ("product.product", 13, 1),
+        ("res.currency", 7, 1),
+        ("account.tax", 10, 1),
+    ] {
+        asked.push(format!("{model} 1"));
+        asked.extend(std::iter::repeat_n(format!("{model} {fields}"), pages));
+    }
+    assert_eq!(scene.asked(), asked);
 
     scene.odoo.edit(|company| {
-        company.edit("account.move", 1_500, |back_to_draft| {
+        company.edit("account.move", 1_050, |back_to_draft| {
             back_to_draft.insert("state", Value::text("draft"));
             back_to_draft.insert("name", EMPTY);
         });
@@ -235,7 +64,7 @@ fn what_odoo_holds_is_what_comes_home_and_again_after_changes() {
             paid.insert("amount_residual", Value::Float(0.1 + 0.2));
         });
         company.remove("account.move", 8);
-        company.remove("account.move", 2_300);
+        company.remove("account.move", 1_100);
         let new = company.record("account.move", 9).unwrap();
         company.insert("account.move", 9_001, new);
         company.remove("res.partner", 20);
@@ -246,10 +75,10 @@ fn what_odoo_holds_is_what_comes_home_and_again_after_changes() {
     let second = scene.run("books.db");
     assert_eq!(code(&second), 0, "{}", errors(&second));
     scene.assert_same("books.db");
-    let table = String::from_utf8(second.stdout).unwrap();
-    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(rows[1], ["account.move", "2299", "3", "2"], "{table}");
-    assert_eq!(rows[2], ["res.partner", "1099", "1", "1"], "{table}");
+    let (done, left) = (table(&second), scene.odoo.company().ids("account.move.line").len());
+    assert_eq!(done["account.move"], [1_099, 3, 2]);
+    assert_eq!(done["account.move.line"], [left, 0, lines - left]);
+    assert_eq!(done["res.partner"], [1_049, 1, 1]);
 
     assert_eq!(scene.odoo.logins(), 2);
     assert_eq!(scene.trail("lease.return", "outcome"), ["done", "done"]);
@@ -272,7 +101,7 @@ fn a_refused_credential_is_tried_once_and_told_to_the_vault() {
     assert_eq!((scene.open_leases(), scene.state().as_str()), (0, "auth_failed"));
 
     // Refused in the middle: as final.
-    let scene = Scene::new(Company::sized(1, 1_500, 10), API_KEY);
+    let scene = Scene::new(Company::sized(1, 1_100, 10), API_KEY);
     scene.odoo.answer_raw(
         3,
         "HTTP/1.0 200 OK\r\nContent-Type: text/xml; charset=utf-8\r\nConnection: close\r\n\r\n\
@@ -289,19 +118,21 @@ fn a_refused_credential_is_tried_once_and_told_to_the_vault() {
 
 #[test]
 fn a_killed_run_goes_on_at_once_with_its_own_lease() {
-    let scene = Scene::new(Company::sized(3, 2_300, 40), API_KEY);
-    scene.odoo.hold(3);
+    let scene = Scene::new(Company::sized(3, 1_100, 40), API_KEY);
+    // The second page of the invoices, while the first is being written.
+    scene.odoo.hold(4);
     let mut worker = scene.spawn("books.db");
     assert!(scene.odoo.wait_until_held());
+    scene.wait_until_written("books.db", "account_move", 1_000);
     worker.child.kill().unwrap();
     worker.child.wait().unwrap();
     scene.odoo.release();
     assert_eq!(scene.open_leases(), 1);
-    assert_eq!(number(&scene.sink("books.db"), "SELECT count(*) FROM account_move"), 1_000);
 
     // Another sink is another run: the connection is taken.
     assert_eq!(code(&scene.run("other.db")), 75);
 
+    let before = scene.asked().len();
     let output = scene.run("books.db");
     assert_eq!(code(&output), 0, "{}", errors(&output));
     assert!(errors(&output).contains("going on"), "{}", errors(&output));
@@ -310,8 +141,11 @@ fn a_killed_run_goes_on_at_once_with_its_own_lease() {
     assert_eq!(lent.len(), 2);
     assert_eq!(lent[0], lent[1]);
     assert_eq!(scene.open_leases(), 0);
-    // Login, two pages, the second lost; then login, the second page again, the third, the partners.
-    assert_eq!(scene.odoo.seen().len(), 3 + 4);
+    // The second page again; then what changed since the first run began.
+    let asked: Vec<String> = scene.asked().split_off(before);
+    let moves: Vec<&String> = asked.iter().filter(|asked| asked.starts_with("account.move ")).collect();
+    assert_eq!(asked[0], "login");
+    assert_eq!(moves[..2], ["account.move 20", "account.move 1"]);
     let ended = "SELECT count(*) FROM pawl_run WHERE finished_at IS NOT NULL AND outcome = 'ok'";
     assert_eq!(number(&scene.sink("books.db"), ended), 1);
 }
@@ -350,8 +184,8 @@ fn a_held_connection_is_waited_for_and_a_busy_sink_is_not() {
 #[test]
 fn a_signal_stops_it_between_pages_and_the_lease_comes_back() {
     for signal in [Signal::TERM, Signal::INT] {
-        let scene = Scene::new(Company::sized(3, 1_200, 40), PASSWORD);
-        scene.odoo.hold(3);
+        let scene = Scene::new(Company::sized(3, 1_100, 40), PASSWORD);
+        scene.odoo.hold(4);
         let worker = scene.spawn("books.db");
         assert!(scene.odoo.wait_until_held());
         kill_process(Pid::from_raw(worker.child.id() as i32).unwrap(), signal).unwrap();
@@ -362,49 +196,55 @@ fn a_signal_stops_it_between_pages_and_the_lease_comes_back() {
         assert_eq!((scene.open_leases(), scene.state().as_str()), (0, "active"));
         assert_eq!(number(&scene.sink("books.db"), "SELECT count(*) FROM account_move"), 1_000);
         scene.odoo.release();
+        let before = scene.asked().len();
         let next = scene.run("books.db");
         assert_eq!(code(&next), 0);
         assert!(errors(&next).contains("going on"), "{}", errors(&next));
         scene.assert_same("books.db");
-        // login, page, page lost; login, page, page, partners: the first page was not asked for again
-        assert_eq!(scene.odoo.seen().len(), 3 + 3);
+        // The first page is not asked for again.
+        let asked = scene.asked().split_off(before);
+        assert_eq!(asked[..3], ["login", "account.move 20", "account.move 1"]);
     }
 }
 
-/// In this process, where worker and vault can share a clock that a test moves.
+/// The worker's clock is a day ahead, so that its token tells it nothing.
 #[test]
 fn a_run_does_not_outlive_its_lease_and_the_next_goes_on() {
-    use pawl::sync::{Job, Settings, Step, SyncError, Verdict, Worker, stop_pair};
-    let scene = Scene::new(Company::sized(3, 2_300, 40), PASSWORD);
-    let run = |during: &mut dyn FnMut(&str, u64)| {
-        let token = scene.vault.token("acme", "ada", "worker");
-        let settings =
-            [("PAWL_URL", scene.vault.url.clone()), ("PAWL_TOKEN", token), (LOOPBACK.0, LOOPBACK.1.into())];
-        let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value.into()));
-        let worker = Worker::new(Settings::from(settings).unwrap(), scene.vault.clock.clone()).unwrap();
-        let connection = pawl::ids::ConnectionId::parse(&scene.connection).unwrap();
-        let job = Job { connection, sink: scene.sink("books.db"), waits: false };
-        let (_stopper, stop) = stop_pair();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(worker.run(&job, stop, &mut |step| {
-            if let Step::Pulling { model, records } = step {
-                during(model, records);
-            }
-        }))
-    };
-    let ended = run(&mut |_, records| {
+    let scene = Scene::new(Company::sized(3, 1_100, 40), PASSWORD);
+    let clock = Clock::held(scene.vault.clock.now().after(Duration::from_secs(86_400)));
+    let ended = scene.run_here(&clock, &mut |_, records| {
         if records == 1_000 {
-            scene.vault.clock.advance(std::time::Duration::from_secs(885));
+            clock.advance(Duration::from_secs(885));
         }
     });
     let error = ended.err().unwrap();
-    assert!(matches!(error, SyncError::LeaseOver) && error.verdict() == Verdict::Later);
+    assert!(matches!(error, SyncError::LeaseOver) && error.verdict() == Verdict::Later, "{error}");
+    assert_goes_on(&scene);
+}
+
+#[test]
+fn a_run_does_not_outlive_its_token_and_the_next_goes_on() {
+    let scene = Scene::new(Company::sized(3, 1_100, 40), PASSWORD);
+    let clock = &scene.vault.clock;
+    clock.advance(Duration::from_millis(700));
+    let ended = scene.run_here(clock, &mut |_, records| {
+        if records == 1_000 {
+            clock.advance(Duration::from_millis(884_300));
+        }
+    });
+    let error = ended.err().unwrap();
+    assert!(matches!(error, SyncError::TokenOver) && error.verdict() == Verdict::Later, "{error}");
+    assert_goes_on(&scene);
+}
+
+/// The lease is back, a page is kept, and a run that follows begins after it.
+fn assert_goes_on(scene: &Scene) {
     assert_eq!(scene.open_leases(), 0);
     assert_eq!(scene.trail("lease.return", "result"), ["failed"]);
     let mut first = None;
-    let summary = run(&mut |_, records| first = first.or(Some(records))).unwrap();
+    let summary = scene.run_here(&scene.vault.clock, &mut |_, records| first = first.or(Some(records)));
     assert_eq!(first, Some(1_000), "it goes on where the first came to");
-    assert_eq!(summary.models[0].1.records, 2_300);
+    assert_eq!(summary.unwrap().models[0].1.records, 1_100);
     scene.assert_same("books.db");
 }
 

@@ -160,7 +160,7 @@ impl Scene {
         let settings =
             [("PAWL_URL", vault.as_str()), ("PAWL_TOKEN", token.expose()), ("PAWL_EGRESS_ALLOW", LOOPBACK)];
         let worker = Worker::new(Settings::from(settings.into_iter().map(named))?, Clock::system())?;
-        let job = Job { connection: id.clone(), sink: sink.into(), waits: false };
+        let job = Job { connection: id.clone(), sink: sink.into(), whole: false, waits: false };
         let (_stopper, stop) = stop_pair();
         Ok(worker.run(&job, stop, &mut |_| {}).await?)
     }

@@ -1,6 +1,11 @@
-//! The sink: one SQLite file, for one connection, written by one run at a time. A run is on record
+//! SQLite as a sink: one file, for one connection, written by one run at a time. A run is on record
 //! here before anything is lent for it; one that died is found here and goes on.
 
+mod sweeps;
+mod table;
+mod upsert;
+
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -10,39 +15,13 @@ use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Nullable, Text};
 
-use crate::clock::{Moment, NoRandomness, new_id};
+use crate::clock::{Moment, new_id};
 use crate::ids::{ConnectionId, RunId};
+use crate::odoo::Fields;
 use crate::sync::borrow::Outcome;
-
-/// Why the sink did not take it. Holds no record's content.
-#[derive(Debug, thiserror::Error)]
-pub enum SinkError {
-    /// Another run writes to it.
-    #[error("another run is writing to {}", .0.display())]
-    Busy(PathBuf),
-    /// It belongs to another connection.
-    #[error("{} belongs to {belongs_to}: give each connection a file of its own", .path.display())]
-    OtherConnection {
-        /// The sink.
-        path: PathBuf,
-        /// Whose records are in it.
-        belongs_to: String,
-    },
-    /// It can't be opened or locked.
-    #[error("{}: {source}", .path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The system's word.
-        source: std::io::Error,
-    },
-    /// It is no SQLite database, or SQLite failed.
-    #[error("the sink's database failed: {0}")]
-    Database(&'static str),
-    /// The system gave no randomness.
-    #[error(transparent)]
-    NoRandomness(#[from] NoRandomness),
-}
+use crate::sync::sink::{Known, Listed, Page, Run, Sink, SinkError};
+use crate::sync::sweep::Sweep;
+use table::Table;
 
 impl From<diesel::result::Error> for SinkError {
     fn from(error: diesel::result::Error) -> Self {
@@ -63,17 +42,12 @@ impl From<diesel::result::Error> for SinkError {
 }
 
 /// An open sink. Nobody else writes to it until it is dropped.
-pub struct Sink {
-    pub(super) db: SqliteConnection,
+pub struct SqliteSink {
+    db: SqliteConnection,
+    connection: ConnectionId,
+    /// By model.
+    tables: BTreeMap<String, Table>,
     _lock: File,
-}
-
-/// A run on record: durable before anything is borrowed for it.
-pub struct Run {
-    /// Its id, for the vault.
-    pub id: RunId,
-    /// Whether it began earlier and died.
-    pub is_continued: bool,
 }
 
 const TABLES: &str = "
@@ -86,17 +60,25 @@ const TABLES: &str = "
         records       INTEGER,
         finished_at   TEXT
     );
+    CREATE TABLE IF NOT EXISTS pawl_watermark (
+        model     TEXT NOT NULL PRIMARY KEY,
+        watermark TEXT,
+        whole_at  TEXT
+    );
     CREATE TABLE IF NOT EXISTS pawl_sweep (
-        number   INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
-        run_id   TEXT    NOT NULL REFERENCES pawl_run (run_id),
-        model    TEXT    NOT NULL,
-        last_id  INTEGER NOT NULL DEFAULT 0,
-        records  INTEGER NOT NULL DEFAULT 0,
-        changed  INTEGER,
-        removed  INTEGER,
-        moved_at INTEGER NOT NULL,
-        done_at  TEXT
+        model    TEXT    NOT NULL PRIMARY KEY,
+        began_at TEXT    NOT NULL,
+        newest   TEXT,
+        pass     TEXT    NOT NULL,
+        since    TEXT,
+        last_id  INTEGER NOT NULL,
+        read     INTEGER NOT NULL,
+        changed  INTEGER NOT NULL,
+        removed  INTEGER NOT NULL
     );";
+
+/// The number of that layout, in the file's `user_version`.
+const LAYOUT: i64 = 2;
 
 #[derive(QueryableByName)]
 struct OneText {
@@ -105,14 +87,18 @@ struct OneText {
 }
 
 #[derive(QueryableByName)]
+struct OneNumber {
+    #[diesel(sql_type = BigInt)]
+    number: i64,
+}
+
+#[derive(QueryableByName)]
 struct OpenRun {
     #[diesel(sql_type = Text)]
     run_id: String,
-    #[diesel(sql_type = Nullable<Text>)]
-    outcome: Option<String>,
 }
 
-impl Sink {
+impl SqliteSink {
     /// Opens or makes the sink at `path` and locks it, by a lock that ends with this process.
     pub fn open(path: &Path, connection: &ConnectionId) -> Result<Self, SinkError> {
         let lock = lock(path)?;
@@ -126,7 +112,7 @@ impl Sink {
             "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
              PRAGMA foreign_keys = ON;",
         )?;
-        db.batch_execute(TABLES)?;
+        prepare(&mut db, path)?;
         let owner: Option<OneText> =
             sql_query("SELECT connection_id AS text FROM pawl_sink").get_result(&mut db).optional()?;
         match owner {
@@ -140,43 +126,31 @@ impl Sink {
                     .execute(&mut db)?;
             }
         }
-        Ok(Self { db, _lock: lock })
+        Ok(Self { db, connection: connection.clone(), tables: BTreeMap::new(), _lock: lock })
     }
+}
 
-    /// The run that died here, or a new one. It is durable when this answers.
-    pub fn begin_run(&mut self, connection: &ConnectionId, now: Moment) -> Result<Run, SinkError> {
+impl Sink for SqliteSink {
+    fn begin_run(&mut self, now: Moment) -> Result<Run, SinkError> {
+        let damaged = |_| SinkError::Database("a run's id is damaged");
         let open: Option<OpenRun> =
-            sql_query("SELECT run_id, outcome FROM pawl_run WHERE finished_at IS NULL ORDER BY run_id DESC")
+            sql_query("SELECT run_id FROM pawl_run WHERE finished_at IS NULL ORDER BY run_id DESC")
                 .get_result(&mut self.db)
                 .optional()?;
         if let Some(open) = open {
-            let id = RunId::parse(&open.run_id).map_err(|_| SinkError::Database("a run's id is damaged"))?;
-            if open.outcome.is_some() {
-                // It had come to its end and only its lease was not handed back: sweep anew.
-                self.db.immediate_transaction(|db| {
-                    sql_query("DELETE FROM pawl_sweep WHERE run_id = ?")
-                        .bind::<Text, _>(id.as_str())
-                        .execute(db)?;
-                    sql_query("UPDATE pawl_run SET outcome = NULL WHERE run_id = ?")
-                        .bind::<Text, _>(id.as_str())
-                        .execute(db)
-                })?;
-            }
+            let id = RunId::parse(&open.run_id).map_err(damaged)?;
             return Ok(Run { id, is_continued: true });
         }
         let id = new_id("run", now)?;
         sql_query("INSERT INTO pawl_run (run_id, connection_id, started_at) VALUES (?, ?, ?)")
             .bind::<Text, _>(&id)
-            .bind::<Text, _>(connection.as_str())
+            .bind::<Text, _>(self.connection.as_str())
             .bind::<Text, _>(now.to_string())
             .execute(&mut self.db)?;
-        let id = RunId::parse(&id).map_err(|_| SinkError::Database("a run's id is damaged"))?;
-        Ok(Run { id, is_continued: false })
+        Ok(Run { id: RunId::parse(&id).map_err(damaged)?, is_continued: false })
     }
 
-    /// Notes how the run went; it is over once its lease is handed back, and would be gone on with
-    /// otherwise.
-    pub fn end_run(
+    fn end_run(
         &mut self,
         run: &Run,
         outcome: Outcome,
@@ -191,9 +165,68 @@ impl Sink {
             .execute(&mut self.db)?;
         Ok(())
     }
+
+    fn known(&mut self, fields: &Fields) -> Result<Known, SinkError> {
+        let (model, table) = (fields.model().name(), Table::of(fields));
+        let known = self.db.immediate_transaction(|db| {
+            if table.prepare(db)? {
+                // What was read before has nothing in the new columns.
+                sweeps::forget(db, model)?;
+            }
+            sweeps::known(db, model)
+        })?;
+        self.tables.insert(model.to_owned(), table);
+        Ok(known)
+    }
+
+    fn begin_sweep(&mut self, sweep: &Sweep) -> Result<(), SinkError> {
+        sweeps::begin(&mut self.db, sweep)
+    }
+
+    fn write(&mut self, mut sweep: Sweep, page: Page) -> Result<Sweep, SinkError> {
+        let table = self.tables.get(&sweep.model).ok_or(SinkError::Broken)?;
+        self.db.immediate_transaction(|db| {
+            let Page { records, gone } = page;
+            sweep.count.removed += table.remove(db, &gone, &records)?;
+            for record in records {
+                sweep.count.read += 1;
+                sweep.count.changed += u64::from(table.write(db, record)?);
+            }
+            sweeps::note(db, &sweep)
+        })?;
+        Ok(sweep)
+    }
+
+    fn differing(&mut self, model: &str, listed: &[Listed]) -> Result<Vec<i64>, SinkError> {
+        let table = self.tables.get(model).ok_or(SinkError::Broken)?;
+        Ok(table.differing(&mut self.db, listed)?)
+    }
+
+    fn end_sweep(&mut self, sweep: &Sweep) -> Result<u64, SinkError> {
+        let table = self.tables.get(&sweep.model).ok_or(SinkError::Broken)?;
+        self.db.immediate_transaction(|db| {
+            sweeps::end(db, sweep)?;
+            Ok(table.count(db)?)
+        })
+    }
 }
 
-pub(super) fn signed(count: u64) -> i64 {
+/// Makes the tables in a new file; refuses one whose tables are other ones.
+fn prepare(db: &mut SqliteConnection, path: &Path) -> Result<(), SinkError> {
+    let version = "SELECT user_version AS number FROM pragma_user_version";
+    let made = "SELECT count(*) AS number FROM sqlite_master WHERE name = 'pawl_sink'";
+    let [version, made] = [version, made].map(|sql| sql_query(sql).get_result::<OneNumber>(db));
+    if made?.number > 0 && version?.number != LAYOUT {
+        return Err(SinkError::OtherLayout(path.into()));
+    }
+    db.immediate_transaction(|db| {
+        db.batch_execute(TABLES)?;
+        db.batch_execute(&format!("PRAGMA user_version = {LAYOUT}"))
+    })?;
+    Ok(())
+}
+
+fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
