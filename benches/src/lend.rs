@@ -62,6 +62,9 @@ pub fn run() {
                 all.push(one);
             }
         }
+        if let (0, Some(cluster)) = (round, &cluster) {
+            cluster.analyze();
+        }
     }
     let rows: Vec<Vec<String>> = measured
         .iter()
@@ -109,6 +112,11 @@ async fn load(side: &Side, callers: usize) -> Measured {
     let after = side.cpu();
     took.sort_by(f64::total_cmp);
     let lends = took.len() as f64;
+    assert!(
+        lends > 0.0,
+        "{callers} callers of {}: none was lent anything, {refused} were told 503",
+        side.name
+    );
     let at = |part: f64| took[((lends - 1.0) * part) as usize];
     let cpu = [0, 1].map(|of| (after[of] - before[of]) / lends);
     let refused = f64::from(refused) * 1e4 / (lends + f64::from(refused));

@@ -36,20 +36,9 @@ impl Cluster {
 
     /// A database with its two roles and tables, and the settings of a vault that keeps its rows there.
     pub fn database(&self, dir: &TempDir) -> Vec<(String, String)> {
-        let run = |database: &str, sql: &str| {
-            let psql = psql();
-            said(Command::new(&psql).args([
-                "-qX",
-                "-v",
-                "ON_ERROR_STOP=1",
-                "-c",
-                sql,
-                &self.address("tester", database),
-            ]));
-        };
-        run("postgres", "CREATE ROLE pawl_migrate LOGIN CREATEROLE");
-        run("postgres", "CREATE DATABASE pawl OWNER pawl_migrate");
-        run("pawl", "ALTER SCHEMA public OWNER TO pawl_migrate");
+        self.run("postgres", "CREATE ROLE pawl_migrate LOGIN CREATEROLE");
+        self.run("postgres", "CREATE DATABASE pawl OWNER pawl_migrate");
+        self.run("pawl", "ALTER SCHEMA public OWNER TO pawl_migrate");
         let keys = dir.path().join("keys");
         std::fs::create_dir(&keys).unwrap();
         let settings: Vec<(String, String)> = [
@@ -65,6 +54,16 @@ impl Cluster {
         let migrate = self.address("pawl_migrate", "pawl");
         said(command("pawl", dir.path(), &settings).env("PAWL_MIGRATE_DATABASE_URL", migrate).arg("init"));
         settings
+    }
+
+    /// As PostgreSQL does by itself within a minute or so: plans made for empty tables are no good.
+    pub fn analyze(&self) {
+        self.run("pawl", "ANALYZE");
+    }
+
+    fn run(&self, database: &str, sql: &str) {
+        let address = self.address("tester", database);
+        said(Command::new(psql()).args(["-qX", "-v", "ON_ERROR_STOP=1", "-c", sql, &address]));
     }
 
     /// The process that all others of the server are children of.
