@@ -2,13 +2,18 @@
 //! rounds and the ratios between them. `benches/README.md` says what each part measures.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that can't run says why and ends")]
 
+mod cpu;
+mod lend;
 mod page;
 mod parse;
+mod postgres;
 mod table;
+mod vault;
 
 fn main() {
     match std::env::args().nth(1).as_deref() {
         Some("parse") => parse::run(),
-        _ => eprintln!("usage: cargo run --release -p pawl-bench -- parse"),
+        Some("lend") => lend::run(),
+        _ => eprintln!("usage: cargo run --release -p pawl-bench -- parse | lend"),
     }
 }

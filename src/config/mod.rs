@@ -114,7 +114,19 @@ impl Config {
     ) -> Result<Self, ConfigRefused> {
         let mut wrong = Vec::new();
         let mut given = file_settings(file, &mut wrong);
-        given.extend(environment_settings(environment, VAULT_SETTINGS, WORKER_SETTINGS, &mut wrong));
+        let environment: Vec<_> = environment.collect();
+        let leads_elsewhere: Vec<String> = environment
+            .iter()
+            .map(|(name, _)| name)
+            .filter(|name| database::leads_elsewhere(name))
+            .cloned()
+            .collect();
+        given.extend(environment_settings(
+            environment.into_iter(),
+            VAULT_SETTINGS,
+            WORKER_SETTINGS,
+            &mut wrong,
+        ));
         let mut settings = Settings { given, wrong };
 
         let mode = settings.choice(
@@ -144,6 +156,11 @@ impl Config {
             data_dir,
         };
         let mut wrong = settings.wrong;
+        if let Database::Postgres(_) = config.database {
+            wrong.extend(leads_elsewhere.iter().map(|name| {
+                format!("{name} is set, and PostgreSQL's library would heed it: put all of the address into PAWL_DATABASE_URL")
+            }));
+        }
         wrong.extend(config.refusals());
         if wrong.is_empty() { Ok(config) } else { Err(ConfigRefused(wrong)) }
     }

@@ -155,13 +155,11 @@ impl<T: DeserializeOwned + 'static> FromRequest for Once<T> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            let named = match idempotency_key(&request)? {
-                Some(key) => Some((actor(&request)?.caller, key)),
-                None => None,
-            };
             let body = read(is_json(&request), payload).await?;
+            let key = idempotency_key(&request)?;
             let value = parse(&body)?;
-            let Some((caller, key)) = named else { return Ok(Self(value, None)) };
+            let Some(key) = key else { return Ok(Self(value, None)) };
+            let caller = actor(&request)?.caller;
             let sent = (request.method().as_str(), request.path(), body.as_slice());
             Ok(Self(value, Some(state(&request)?.vault.recognize(&caller, key, sent))))
         })

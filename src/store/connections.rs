@@ -37,18 +37,6 @@ pub struct NewConnection {
     pub at: Moment,
 }
 
-/// A credential that takes another's place.
-pub struct NewCredential {
-    /// The sealed credential.
-    pub sealed: Sealed,
-    /// Its revision, for which it is sealed.
-    pub revision: Revision,
-    /// When it ends by itself.
-    pub expires_at: Option<Moment>,
-    /// Now.
-    pub at: Moment,
-}
-
 /// A connection as it is stored, without its sealed credential.
 #[derive(Serialize, Deserialize)]
 pub struct StoredConnection {
@@ -237,33 +225,6 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Puts `new` in the place of the credential of `connection`, which was found in this transaction;
-    /// nothing is left of the old one. Its key must be one that may still seal.
-    pub fn replace_credential(
-        &mut self,
-        connection: &StoredConnection,
-        new: &NewCredential,
-    ) -> Result<(), StoreError> {
-        must_seal(self.db, &new.sealed.key_id)?;
-        let replaced = diesel::update(
-            connections::table
-                .filter(connections::org_id.eq(connection.org.as_str()))
-                .filter(connections::user_id.eq(connection.user.as_str()))
-                .filter(connections::id.eq(connection.id.as_str()))
-                .filter(connections::revision.eq(connection.revision.number())),
-        )
-        .set((
-            connections::sealed.eq(&new.sealed.token),
-            connections::key_id.eq(new.sealed.key_id.as_str()),
-            connections::revision.eq(new.revision.number()),
-            connections::credential_expires_at.eq(new.expires_at.map(Moment::micros)),
-            connections::state.eq("active"),
-            connections::updated_at.eq(new.at.micros()),
-        ))
-        .execute(self.db)?;
-        if replaced == 1 { Ok(()) } else { Err(StoreError::Unavailable("the row changed meanwhile")) }
-    }
-
     /// Removes the row with its ciphertext, ends its open leases and blanks what is kept of answers about
     /// it. `false` if the scope has none
     /// such.
@@ -313,7 +274,7 @@ impl Tx<'_> {
 }
 
 /// Refuses a key that may not seal; one that may stays so until the transaction ends.
-fn must_seal(db: &mut Db, key: &KeyId) -> Result<(), StoreError> {
+pub(super) fn must_seal(db: &mut Db, key: &KeyId) -> Result<(), StoreError> {
     let state = keys::table.find(key.as_str()).select(keys::state);
     let state: Option<String> = match db {
         // The transaction holds the one write lock.

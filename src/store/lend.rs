@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use diesel::dsl::max;
 use diesel::prelude::*;
 
 use crate::access::{Action, UserScope};
@@ -249,10 +248,13 @@ fn extend(db: &mut Db, ask: &LendAsk, open: &OpenLease, granted: &mut SealedRow)
 }
 
 fn insert(db: &mut Db, ask: &LendAsk, granted: &mut SealedRow) -> Result<(), StoreError> {
+    // Not max(): behind row-level security PostgreSQL would look at every lease there ever was.
     let last: Option<i64> = leases::table
         .filter(leases::connection_id.eq(ask.connection.as_str()))
-        .select(max(leases::fence))
-        .first(db)?;
+        .select(leases::fence)
+        .order(leases::fence.desc())
+        .first(db)
+        .optional()?;
     granted.fence = last.unwrap_or(0) + 1;
     diesel::insert_into(leases::table)
         .values((

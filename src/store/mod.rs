@@ -18,13 +18,13 @@ mod sealed;
 mod tx;
 mod upkeep;
 
-pub use connections::{NewConnection, NewCredential, StoredConnection};
+pub use connections::{NewConnection, StoredConnection};
 pub use error::StoreError;
 pub use events::StoredEvent;
 pub use leases::{EndLease, StoredLease};
 pub use lend::{Granted, Held, LendAsk, LendRefused, SealedRow};
 pub use open::Tables;
 pub use repeats::{Earlier, First, Kept, Repeat};
-pub use sealed::{Proof, SealedCredential};
+pub use sealed::{NewCredential, Proof, SealedCredential};
 pub use tx::{Store, Tx};
 pub use upkeep::{KeyRow, SealedIssuerKey, Upkeep};

@@ -1,10 +1,13 @@
-//! A sealed credential, found only if it may still be opened where it lies. Never sees an opened secret.
+//! A sealed credential: found only if it may still be opened where it lies, and replaced whole. Never
+//! sees an opened secret.
 
 use diesel::prelude::*;
 
 use crate::access::UserScope;
+use crate::clock::Moment;
 use crate::ids::{ConnectionId, KeyId, Revision};
 use crate::seal::{OpenRefused, Sealed};
+use crate::store::connections::{StoredConnection, must_seal};
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::lend::LendRefused;
@@ -21,6 +24,18 @@ pub struct SealedCredential {
     pub revision: Revision,
     /// The sealed credential.
     pub sealed: Sealed,
+}
+
+/// A credential that takes another's place.
+pub struct NewCredential {
+    /// The sealed credential.
+    pub sealed: Sealed,
+    /// Its revision, for which it is sealed.
+    pub revision: Revision,
+    /// When it ends by itself.
+    pub expires_at: Option<Moment>,
+    /// Now.
+    pub at: Moment,
 }
 
 /// Whether a sealed credential opens where it lies. Tells yes or why not, never what is in it.
@@ -47,6 +62,33 @@ impl Tx<'_> {
         proof: &Proof,
     ) -> Result<Result<SealedCredential, LendRefused>, StoreError> {
         find_sealed(self.db, owner, id, proof)
+    }
+
+    /// Puts `new` in the place of the credential of `connection`, which was found in this transaction;
+    /// nothing is left of the old one. Its key must be one that may still seal.
+    pub fn replace_credential(
+        &mut self,
+        connection: &StoredConnection,
+        new: &NewCredential,
+    ) -> Result<(), StoreError> {
+        must_seal(self.db, &new.sealed.key_id)?;
+        let replaced = diesel::update(
+            connections::table
+                .filter(connections::org_id.eq(connection.org.as_str()))
+                .filter(connections::user_id.eq(connection.user.as_str()))
+                .filter(connections::id.eq(connection.id.as_str()))
+                .filter(connections::revision.eq(connection.revision.number())),
+        )
+        .set((
+            connections::sealed.eq(&new.sealed.token),
+            connections::key_id.eq(new.sealed.key_id.as_str()),
+            connections::revision.eq(new.revision.number()),
+            connections::credential_expires_at.eq(new.expires_at.map(Moment::micros)),
+            connections::state.eq("active"),
+            connections::updated_at.eq(new.at.micros()),
+        ))
+        .execute(self.db)?;
+        if replaced == 1 { Ok(()) } else { Err(StoreError::Unavailable("the row changed meanwhile")) }
     }
 }
 

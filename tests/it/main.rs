@@ -24,6 +24,7 @@ mod papers;
 mod postgres;
 mod process;
 mod production;
+mod renewals;
 mod repeats;
 mod scene;
 mod sealing;

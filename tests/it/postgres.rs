@@ -163,6 +163,13 @@ fn tls_is_held_to_the_servers_own_authority_and_name() {
         let (ok, said) = run(dir.path(), &bad, &["init"]);
         assert!(!ok && said.contains("PAWL_MIGRATE_DATABASE_URL reaches PostgreSQL"), "{mode}: {said}");
     }
+    // nor may the library be led past what was judged
+    for name in ["PGHOSTADDR", "PGHOST", "PGSERVICE"] {
+        let mut bad = good.clone();
+        bad.push((name, "10.0.0.1".into()));
+        let (ok, said) = run(dir.path(), &bad, &["doctor"]);
+        assert!(!ok && said.contains(&format!("{name} is set")), "{name}: {said}");
+    }
     // the address, with the password in it, may lie in a file
     let file = dir.path().join("address");
     std::fs::write(&file, format!("{}\n", address("localhost", "ca.pem"))).unwrap();
