@@ -103,6 +103,9 @@ pub enum SinkError {
     /// Another run writes to it.
     #[error("another run is writing to {}", .0.display())]
     Busy(PathBuf),
+    /// Another program writes to it, and did not let go.
+    #[error("another program is writing to the sink")]
+    Locked,
     /// It belongs to another connection.
     #[error("{} belongs to {belongs_to}: give each connection a file of its own", .path.display())]
     OtherConnection {
