@@ -60,7 +60,11 @@ impl Scene {
     }
 
     pub fn spawn(&self, sink: &str) -> Worker {
-        let mut child = self.command(sink, &[]).spawn().unwrap();
+        self.spawn_with(sink, &[])
+    }
+
+    pub fn spawn_with(&self, sink: &str, more: &[&str]) -> Worker {
+        let mut child = self.command(sink, more).spawn().unwrap();
         let errors = BufReader::new(child.stderr.take().unwrap());
         Worker { child, errors }
     }
