@@ -54,9 +54,10 @@ fn refused(error: diesel::result::Error) -> StoreError {
 pub(super) fn connect(address: &PostgresAddress) -> Result<PgConnection, StoreError> {
     establish(address).map_err(|error| {
         let said = error.to_string();
-        // libpq quotes the part of an address that it can't read, which may be the password.
-        let quotes = said.contains("URI") || said.contains("percent-encoded");
-        StoreError::NoDatabase(if quotes { "its address can't be read".into() } else { said })
+        StoreError::NoDatabase(match address.is_quoted_in(&said) {
+            true => "it can't be reached, and what was said of that holds the password".into(),
+            false => said,
+        })
     })
 }
 

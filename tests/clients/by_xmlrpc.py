@@ -21,7 +21,7 @@ def refused(method, *args):
     try:
         method(*args)
     except Fault as fault:
-        return [fault.faultCode, fault.faultString.strip().splitlines()[-1]]
+        return [fault.faultCode, fault.faultString]
     return None
 
 
@@ -49,6 +49,7 @@ print(json.dumps({
     "count": call("account.move", "search_count", [["move_type", "=", "out_refund"]]),
     "count of partners": call("res.partner", "search_count", []),
     "read": call("account.move", "read", [3, 999_999, 1], ["name"]),
+    "without fields": [refused(call, "account.move", "read", [1]), sorted(call("res.currency", "read", [1])[0])],
     "write": refused(call, "account.move", "write", [1], {"ref": "x"}),
     "wrong password later": refused(models.execute_kw, database, uid, "wrong", "account.move", "read", [[1]]),
     "no such model": refused(call, "no.such.model", "search", []),

@@ -71,6 +71,12 @@ fn what_pythons_xmlrpc_client_reads_is_what_is_there() {
     let name = |id: i64| as_json(&company.record("account.move", id).unwrap()["name"]);
     assert_eq!(said["read"], json!([{"id": 3, "name": name(3)}, {"id": 1, "name": name(1)}]));
     assert_eq!(said["write"][0], json!(4));
+    // As recorded: all fields of an entry are more than the bot may read.
+    let recorded = include_str!("../odoo-wire/json2/read-all-fields-move.response");
+    let refusal: Json = serde_json::from_str(recorded.split_once("\r\n\r\n").unwrap().1).unwrap();
+    let currency =
+        json!(["active", "create_date", "decimal_places", "id", "name", "rounding", "symbol", "write_date"]);
+    assert_eq!(said["without fields"], json!([[4, refusal["message"]], currency]));
     assert_eq!(said["wrong password later"], json!([3, "Access Denied"]));
     assert_eq!(said["no such model"], json!([2, "Object no.such.model doesn't exist"]));
     assert_eq!(odoo.logins(), 3);

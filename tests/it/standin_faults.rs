@@ -61,6 +61,23 @@ fn what_is_to_go_wrong_does_and_nothing_else() {
 }
 
 #[test]
+fn an_answer_can_stop_in_the_middle_and_go_on() {
+    let odoo = StandIn::start(Company::small(1)).unwrap();
+    let whole = answer(asked(&odoo, 20));
+    let head = whole.find("\r\n\r\n").unwrap() + 4;
+    odoo.stall(1, 500);
+    let mut stream = asked(&odoo, 20);
+    assert!(odoo.wait_until_held());
+    let mut first = vec![0; head + 500];
+    stream.read_exact(&mut first).unwrap();
+    stream.set_nonblocking(true).unwrap();
+    assert_eq!(stream.read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    stream.set_nonblocking(false).unwrap();
+    odoo.release();
+    assert_eq!([first, answer(stream).into_bytes()].concat(), whole.into_bytes());
+}
+
+#[test]
 fn as_many_are_at_work_as_there_are_workers() {
     let odoo = StandIn::start(Company::small(1)).unwrap();
     odoo.set_workers(2);

@@ -210,6 +210,11 @@ impl StandIn {
         self.fault(n, Fault::Trickled(bytes));
     }
 
+    /// Holds the `n`th answer after `bytes` of its body until [`StandIn::release`].
+    pub fn stall(&self, n: usize, bytes: usize) {
+        self.fault(n, Fault::Stalled(bytes));
+    }
+
     /// How long every answer takes from now on, beside what it takes anyway.
     pub fn set_latency(&self, latency: Duration) {
         self.shared.lock().latency = latency;

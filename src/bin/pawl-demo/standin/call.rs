@@ -110,20 +110,28 @@ impl<'c> Call<'c, '_> {
         Outcome::Records(Records { company: self.company, model: self.model, ids, fields, bare })
     }
 
+    /// The fields that it names. One that names none wants them all, and of an entry that is refused:
+    /// some are of models that the bot may not read.
     fn fields(&self) -> Result<Vec<&'static str>, Refusal> {
-        let asked = self
-            .list(1, "fields")
-            .unwrap_or_default()
-            .iter()
-            .filter_map(Value::as_text)
-            .filter(|field| *field != "id");
-        asked
-            .map(|field| {
-                self.model.field(field).ok_or_else(|| {
-                    let message = format!("Invalid field '{field}' on '{}'", self.model.name());
-                    Refusal::unforeseen("ValueError", message)
-                })
+        let named = self.list(1, "fields").unwrap_or_default();
+        if named.is_empty() && self.model == Model::Move {
+            return Err(Refusal::access(UNREADABLE));
+        }
+        if named.is_empty() {
+            return Ok(self.model.fields().iter().map(|(name, _)| *name).collect());
+        }
+        let asked = named.iter().filter_map(Value::as_text).filter(|field| *field != "id");
+        let own = asked.map(|field| {
+            self.model.field(field).ok_or_else(|| {
+                let message = format!("Invalid field '{field}' on '{}'", self.model.name());
+                Refusal::unforeseen("ValueError", message)
             })
-            .collect()
+        });
+        own.collect()
     }
 }
+
+const UNREADABLE: &str = "Failed to read field account.move.transaction_ids\nYou are not allowed to access \
+                          'Payment Transaction' (payment.transaction) records.\n\nThis operation is allowed for \
+                          the following groups:\n\t- Accounting/Invoicing\n\t- Role / Administrator\n\nContact your \
+                          administrator to request access if necessary.";

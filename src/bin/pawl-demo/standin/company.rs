@@ -30,6 +30,7 @@ pub struct Kept {
 }
 
 /// A record that is there.
+#[allow(clippy::large_enum_variant, reason = "it lives for one record, and most are made")]
 pub enum Found<'a> {
     Kept(&'a Kept),
     Made(Made),

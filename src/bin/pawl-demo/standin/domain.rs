@@ -85,7 +85,8 @@ impl Condition {
         let [Value::Text(field), Value::Text(operator), value] = parts else {
             return wrong(format!("Domain() invalid item in domain: {}", from.python()));
         };
-        if !model.has(field) && !(model == Model::Line && field == MOVE_TYPE) {
+        let is_known = model.has(field) || (model == Model::Line && field == MOVE_TYPE);
+        if !is_known {
             return wrong(format!("Invalid field {}.{field} in condition", model.name()));
         }
         if !OPERATORS.contains(&operator.as_str()) {

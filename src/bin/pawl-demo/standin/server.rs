@@ -82,7 +82,11 @@ impl Shared {
         // A snapshot that is held on to would have to be copied by the next change.
         drop(company);
         let fault = self.until_let_go(number, seen);
-        send(&mut stream, answer, fault)
+        send(&mut stream, answer, fault, || {
+            let mut state = self.lock();
+            state.hold = Some(number);
+            drop(self.while_held(state, number));
+        })
     }
 
     /// Waits as long as this answer is to wait. What is to go wrong with it.
@@ -95,13 +99,19 @@ impl Shared {
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         if state.hold == Some(number) {
-            state.held += 1;
-            self.changed.notify_all();
-            let waiting = self.changed.wait_while(state, |state| state.hold == Some(number));
-            state = waiting.unwrap_or_else(PoisonError::into_inner);
-            state.held -= 1;
+            state = self.while_held(state, number);
         }
         state.faults.remove(&number)
+    }
+
+    fn while_held<'a>(&'a self, mut state: MutexGuard<'a, State>, number: usize) -> MutexGuard<'a, State> {
+        state.held += 1;
+        self.changed.notify_all();
+        let is_held = |state: &mut State| state.hold == Some(number) && !state.stopped;
+        let waited = self.changed.wait_while(state, is_held);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        state.held -= 1;
+        state
     }
 }
 
