@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::store::db::Db;
 use crate::store::error::StoreError;
+use crate::store::events::Ends;
 use crate::store::lend::{Granted, LendAsk, answer};
 use crate::store::open::{Complain, Opener};
 use crate::store::scopes::Scopes;
@@ -199,7 +200,7 @@ fn write(opener: &Opener, held: &mut Option<Db>, batch: Vec<Waiting>) -> Left {
         Err(error) => return tell(batch.into_iter().map(|waiting| waiting.reply), &error),
     };
     let begun = Instant::now();
-    let (mut left, mut answers) = (Left::default(), Vec::new());
+    let (mut left, mut answers, mut ends) = (Left::default(), Vec::new(), Ends::default());
     let mut asks = batch.into_iter();
     while let Some(waiting) = asks.next() {
         if taken.iter().any(|org| org == waiting.ask.scope.org().as_str()) {
@@ -207,7 +208,7 @@ fn write(opener: &Opener, held: &mut Option<Db>, batch: Vec<Waiting>) -> Left {
         } else if begun.elapsed() > BUDGET {
             left.first.push(waiting);
         } else if waiting.is_worth_it() {
-            match answer(&mut db, &waiting.ask) {
+            match answer(&mut db, &waiting.ask, &mut ends) {
                 Ok(granted) => answers.push((waiting, granted)),
                 // It fails for itself; those before it were not answered yet, and go on with the rest.
                 Err(error) => {

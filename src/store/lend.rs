@@ -11,7 +11,7 @@ use crate::clock::Moment;
 use crate::ids::{ClientId, ConnectionId, KeyId, LeaseId, RunId};
 use crate::store::db::Db;
 use crate::store::error::StoreError;
-use crate::store::events::append;
+use crate::store::events::Ends;
 use crate::store::leases::is_succeeded;
 use crate::store::repeats::{self, Earlier, First, Kept, Repeat};
 use crate::store::schema::leases;
@@ -109,9 +109,9 @@ impl LendRefused {
 pub type Granted = Result<SealedRow, LendRefused>;
 
 /// Grants or refuses `ask` and puts that on record, in the open transaction.
-pub(super) fn answer(db: &mut Db, ask: &LendAsk) -> Result<Granted, StoreError> {
+pub(super) fn answer(db: &mut Db, ask: &LendAsk, ends: &mut Ends) -> Result<Granted, StoreError> {
     let answer = grant(db, ask)?;
-    append(db, &ask.record(&answer)?)?;
+    ends.append(db, &ask.record(&answer)?)?;
     Ok(answer)
 }
 
