@@ -63,7 +63,10 @@ pub(super) fn append(db: &mut Db, event: &AuditEvent) -> Result<(), StoreError> 
         .optional()?;
     let (seq, previous) = match last {
         None => (1, GENESIS),
-        Some((seq, hash)) => (seq + 1, Hash::from_bytes(&hash).ok_or(StoreError::Damaged("audit_events"))?),
+        Some((seq, hash)) => (
+            seq.checked_add(1).ok_or(StoreError::Damaged("audit_events"))?,
+            Hash::from_bytes(&hash).ok_or(StoreError::Damaged("audit_events"))?,
+        ),
     };
     let hash = link(event.org(), seq, &previous, event.as_str().as_bytes());
     diesel::insert_into(audit_events::table)

@@ -250,12 +250,13 @@ fn extend(db: &mut Db, ask: &LendAsk, open: &OpenLease, granted: &mut SealedRow)
 fn insert(db: &mut Db, ask: &LendAsk, granted: &mut SealedRow) -> Result<(), StoreError> {
     // Not max(): behind row-level security PostgreSQL would look at every lease there ever was.
     let last: Option<i64> = leases::table
+        .filter(leases::org_id.eq(ask.scope.org().as_str()))
         .filter(leases::connection_id.eq(ask.connection.as_str()))
         .select(leases::fence)
         .order(leases::fence.desc())
         .first(db)
         .optional()?;
-    granted.fence = last.unwrap_or(0) + 1;
+    granted.fence = last.unwrap_or(0).checked_add(1).ok_or(StoreError::Damaged("leases"))?;
     diesel::insert_into(leases::table)
         .values((
             leases::id.eq(granted.lease.as_str()),

@@ -4,7 +4,7 @@
 use diesel::connection::SimpleConnection;
 use diesel::pg::{Pg, PgConnection};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Text};
+use diesel::sql_types::{Array, BigInt, Bool, Text};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use crate::config::PostgresAddress;
@@ -52,34 +52,63 @@ fn refused(error: diesel::result::Error) -> StoreError {
 }
 
 pub(super) fn connect(address: &PostgresAddress) -> Result<PgConnection, StoreError> {
-    establish(address).map_err(|error| {
-        let said = error.to_string();
-        StoreError::NoDatabase(match address.is_quoted_in(&said) {
-            true => "it can't be reached, and what was said of that holds the password".into(),
-            false => said,
-        })
-    })
+    establish(address).map_err(|error| StoreError::NoDatabase(error.to_string()))
 }
 
+/// A connection made ready; or why not, without the password.
 pub(super) fn establish(address: &PostgresAddress) -> Result<PgConnection, diesel::r2d2::Error> {
     use diesel::r2d2::Error;
-    let mut db = PgConnection::establish(address.expose()).map_err(Error::ConnectionError)?;
+    let mut db = PgConnection::establish(address.expose()).map_err(|error| {
+        let quotes = address.is_quoted_in(&error.to_string());
+        Error::ConnectionError(match quotes {
+            true => ConnectionError::BadConnection("the reason is left out: it holds the password".into()),
+            false => error,
+        })
+    })?;
     db.batch_execute(SESSION).map_err(Error::QueryError)?;
     Ok(db)
 }
 
-/// Says whose rows the open transaction may touch; a writer takes its orgs' chains, one after the
-/// other in the order that all keep.
+/// Says whose rows the open transaction may touch, and that what it changes is durable at its commit.
+fn tell_scopes(db: &mut PgConnection, scopes: &Scopes) -> QueryResult<()> {
+    diesel::sql_query(
+        "SELECT set_config('pawl.scope', $1, true), set_config('synchronous_commit', 'on', true)",
+    )
+    .bind::<Text, _>(scopes.setting())
+    .execute(db)
+    .map(drop)
+}
+
+/// Enters the rows of `scopes`; a writer takes its orgs' chains, one after the other in the order that
+/// all keep.
 pub(super) fn enter(db: &mut PgConnection, access: Access, scopes: &Scopes) -> QueryResult<()> {
-    diesel::sql_query("SELECT set_config('pawl.scope', $1, true)")
-        .bind::<Text, _>(scopes.setting())
-        .execute(db)?;
+    tell_scopes(db, scopes)?;
     if access == Access::Write {
-        for lock in scopes.locks() {
+        for (lock, _) in scopes.locks() {
             diesel::sql_query("SELECT pg_advisory_xact_lock($1)").bind::<BigInt, _>(lock).execute(db)?;
         }
     }
     Ok(())
+}
+
+#[derive(QueryableByName)]
+struct Taken {
+    #[diesel(sql_type = BigInt)]
+    lock: i64,
+}
+
+/// Enters the rows of `scopes` as a writer that waits for nobody. Answers the orgs whose chains somebody
+/// else holds.
+pub(super) fn enter_where_free(db: &mut PgConnection, scopes: &Scopes) -> QueryResult<Vec<String>> {
+    tell_scopes(db, scopes)?;
+    let locks = scopes.locks();
+    let wanted: Vec<i64> = locks.iter().map(|(lock, _)| *lock).collect();
+    let taken: Vec<Taken> =
+        diesel::sql_query("SELECT lock FROM unnest($1) AS lock WHERE NOT pg_try_advisory_xact_lock(lock)")
+            .bind::<Array<BigInt>, _>(wanted)
+            .load(db)?;
+    let is_taken = |lock: i64| taken.iter().any(|row| row.lock == lock);
+    Ok(locks.into_iter().filter(|(lock, _)| is_taken(*lock)).map(|(_, org)| org).collect())
 }
 
 /// What is not as it has to be for rows to be kept here.
