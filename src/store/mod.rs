@@ -15,6 +15,8 @@ mod repeats;
 mod schema;
 mod scopes;
 mod sealed;
+#[cfg(feature = "postgres")]
+mod tables;
 mod tx;
 mod upkeep;
 
