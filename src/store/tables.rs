@@ -1,9 +1,10 @@
 //! PostgreSQL's tables: made by one role, kept by another, and held against our promises, as is the server.
 
 use diesel::connection::SimpleConnection;
+use diesel::dsl::sql;
 use diesel::pg::{Pg, PgConnection};
 use diesel::prelude::*;
-use diesel::sql_types::{Bool, Text};
+use diesel::sql_types::{Array, Bool, Text};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use crate::config::PostgresAddress;
@@ -15,9 +16,8 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 const ROLES: &str = include_str!("../../policies/postgres/roles.sql");
 const ROW_LEVEL_SECURITY: &str = include_str!("../../policies/postgres/row-level-security.sql");
 
-/// Held while tables are made, so that two inits do not meet: "pawl" in ASCII.
+/// Held until the connection ends, so that two inits do not meet: "pawl" in ASCII.
 const MAKING: &str = "SELECT pg_advisory_lock(1885435756)";
-const MADE: &str = "SELECT pg_advisory_unlock(1885435756)";
 
 /// Brings the tables up to date as the role that `owner` names, and applies `policies/postgres/`.
 pub(super) fn migrate(owner: &PostgresAddress) -> Result<(), StoreError> {
@@ -25,18 +25,32 @@ pub(super) fn migrate(owner: &PostgresAddress) -> Result<(), StoreError> {
     // Other statements of the making may take their time.
     db.batch_execute("SET statement_timeout = 0; SET lock_timeout = '60s'").map_err(refused)?;
     db.batch_execute(MAKING).map_err(refused)?;
-    let made = make(&mut db);
-    db.batch_execute(MADE).map_err(refused)?;
-    made
+    make(&mut db)
 }
 
 fn make(db: &mut PgConnection) -> Result<(), StoreError> {
+    let known = expected::<Pg>(&MIGRATIONS)?;
+    let applied = applied(db).map_err(refused)?;
+    if applied.iter().any(|version| !known.contains(version)) {
+        // A later version's tables, and its policies: not ours to touch.
+        return compare(Some(applied), &known);
+    }
     db.run_pending_migrations(MIGRATIONS).map_err(|e| StoreError::NoDatabase(e.to_string()))?;
     db.transaction(|db| {
         db.batch_execute(ROLES)?;
         db.batch_execute(ROW_LEVEL_SECURITY)
     })
     .map_err(refused)
+}
+
+/// The versions that the tables were brought to. What can't be read is not taken for absent.
+fn applied(db: &mut PgConnection) -> QueryResult<Vec<String>> {
+    let there = "to_regclass('public.__diesel_schema_migrations') IS NOT NULL";
+    if !diesel::select(sql::<Bool>(there)).get_result(db)? {
+        return Ok(Vec::new());
+    }
+    let versions = "ARRAY(SELECT version::text FROM public.__diesel_schema_migrations ORDER BY version)";
+    diesel::select(sql::<Array<Text>>(versions)).get_result(db)
 }
 
 /// The server's own sentence: about roles and tables, never about a row.

@@ -57,6 +57,26 @@ fn init_makes_the_tables_as_their_owner_and_the_rest_only_checks_them() {
 }
 
 #[test]
+fn an_earlier_version_leaves_a_later_ones_database_as_it_is() {
+    let (dir, database) = (tempfile::tempdir().unwrap(), TestDatabase::new());
+    let mut sql = database.sql();
+    sql.run(
+        "INSERT INTO __diesel_schema_migrations (version) VALUES ('99990101000000');
+         DROP POLICY scope ON leases; CREATE POLICY later ON leases USING (false);
+         GRANT UPDATE (purpose) ON leases TO pawl_app",
+    );
+    let mut owner = settings(dir.path(), &database.address("pawl_app"));
+    owner.push(("PAWL_MIGRATE_DATABASE_URL", database.address("pawl_migrate")));
+    for args in [&["init"][..], &["serve"]] {
+        let (ok, said) = run(dir.path(), &owner, args);
+        assert!(!ok && said.contains("later version"), "{args:?}: {said}");
+    }
+    assert_eq!(sql.texts("polname", "FROM pg_policy WHERE polrelid = 'leases'::regclass"), ["later"]);
+    let granted = "has_column_privilege('pawl_app', 'leases', 'purpose', 'UPDATE')";
+    assert_eq!(sql.texts(granted, ""), ["true"]);
+}
+
+#[test]
 fn a_role_that_could_reach_round_the_policies_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let database = TestDatabase::new();
