@@ -1,7 +1,8 @@
 -- The role that the vault keeps rows as, and what it may do: no table is its own, none can be changed by
 -- it, and where a connection leads (url, database, username, kind, whose) can't be changed at all.
--- `pawl init` applies this as the role of PAWL_MIGRATE_DATABASE_URL, which owns the tables.
--- Applying it again changes nothing.
+-- `pawl init` applies this as the role of PAWL_MIGRATE_DATABASE_URL, which owns the tables, when the text of
+-- these files is not the one that was applied last. A released change of it comes with a migration, by which
+-- an earlier version knows that it is one.
 
 DO $$
 BEGIN

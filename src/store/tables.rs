@@ -1,11 +1,14 @@
 //! PostgreSQL's tables: made by one role, kept by another, and held against our promises, as is the server.
 
-use diesel::connection::SimpleConnection;
+use std::time::Duration;
+
+use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::dsl::sql;
 use diesel::pg::{Pg, PgConnection};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, Bool, Text};
+use diesel::sql_types::{Array, Bool, Nullable, Text};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use sha2::{Digest, Sha256};
 
 use crate::config::PostgresAddress;
 use crate::store::error::StoreError;
@@ -19,28 +22,78 @@ const ROW_LEVEL_SECURITY: &str = include_str!("../../policies/postgres/row-level
 /// Held until the connection ends, so that two inits do not meet: "pawl" in ASCII.
 const MAKING: &str = "SELECT pg_advisory_lock(1885435756)";
 
-/// Brings the tables up to date as the role that `owner` names, and applies `policies/postgres/`.
+/// The tables that Pawl made: those of whoever owns its record of migrations.
+const OURS: &str = "
+    FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relowner =
+        (SELECT relowner FROM pg_class WHERE oid = to_regclass('public.__diesel_schema_migrations'))";
+
+/// How often the tables' locks are asked for, and how long each time: less than the second after which
+/// PostgreSQL breaks a deadlock at somebody's cost, and less than a vault waits for a lock.
+const TRIES: u32 = 8;
+const TRY: &str = "SET LOCAL lock_timeout = '400ms'";
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Brings the tables up to date as the role that `owner` names, and applies `policies/postgres/` if what
+/// was applied last is another text. All of it happens, or none.
 pub(super) fn migrate(owner: &PostgresAddress) -> Result<(), StoreError> {
     let mut db = connect(owner)?;
-    // Other statements of the making may take their time.
+    // Another init, and the statements of this one, may take their time.
     db.batch_execute("SET statement_timeout = 0; SET lock_timeout = '60s'").map_err(refused)?;
     db.batch_execute(MAKING).map_err(refused)?;
-    make(&mut db)
-}
-
-fn make(db: &mut PgConnection) -> Result<(), StoreError> {
     let known = expected::<Pg>(&MIGRATIONS)?;
-    let applied = applied(db).map_err(refused)?;
+    let applied = applied(&mut db).map_err(refused)?;
     if applied.iter().any(|version| !known.contains(version)) {
         // A later version's tables, and its policies: not ours to touch.
         return compare(Some(applied), &known);
     }
+    if applied == known && noted(&mut db).map_err(refused)? == Some(policies()) {
+        return Ok(());
+    }
+    begin_alone(&mut db).map_err(refused)?;
+    // What fails takes the transaction with it, and the connection ends here.
+    make(&mut db)?;
+    AnsiTransactionManager::commit_transaction(&mut db).map_err(refused)
+}
+
+/// Begins a transaction in which nobody else touches the tables: all their locks at once, or none.
+fn begin_alone(db: &mut PgConnection) -> QueryResult<()> {
+    let names = format!("SELECT string_agg(oid::regclass::text, ', ' ORDER BY relname) {OURS}");
+    let mut left = TRIES;
+    loop {
+        AnsiTransactionManager::begin_transaction(db)?;
+        let names: Option<String> =
+            diesel::select(sql::<Nullable<Text>>(&format!("({names})"))).get_result(db)?;
+        let Some(names) = names else { return Ok(()) };
+        let locked = db.batch_execute(&format!("{TRY}; LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE"));
+        let Err(waited) = locked else { return db.batch_execute("SET LOCAL lock_timeout = '10s'") };
+        AnsiTransactionManager::rollback_transaction(db)?;
+        left -= 1;
+        if left == 0 {
+            return Err(waited);
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+fn make(db: &mut PgConnection) -> Result<(), StoreError> {
     db.run_pending_migrations(MIGRATIONS).map_err(|e| StoreError::NoDatabase(e.to_string()))?;
-    db.transaction(|db| {
-        db.batch_execute(ROLES)?;
-        db.batch_execute(ROW_LEVEL_SECURITY)
-    })
-    .map_err(refused)
+    db.batch_execute(ROLES).map_err(refused)?;
+    db.batch_execute(ROW_LEVEL_SECURITY).map_err(refused)?;
+    let note = format!("COMMENT ON TABLE __diesel_schema_migrations IS '{}'", policies());
+    db.batch_execute(&note).map_err(refused)
+}
+
+/// The text of `policies/postgres/` as it is noted beside the tables.
+fn policies() -> String {
+    let digest = Sha256::new().chain_update(ROLES).chain_update(ROW_LEVEL_SECURITY).finalize();
+    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("policies {hex}")
+}
+
+/// What is noted beside the tables: which policies were applied last.
+fn noted(db: &mut PgConnection) -> QueryResult<Option<String>> {
+    let note = "obj_description(to_regclass('public.__diesel_schema_migrations'), 'pg_class')";
+    diesel::select(sql::<Nullable<Text>>(note)).get_result(db)
 }
 
 /// The versions that the tables were brought to. What can't be read is not taken for absent.
@@ -108,6 +161,10 @@ pub(super) fn check(db: &mut PgConnection) -> Result<(), StoreError> {
     }
     let applied = applied_migrations(&mut |sql| diesel::sql_query(sql).load(db));
     compare(applied, &expected::<Pg>(&MIGRATIONS)?)?;
+    if noted(db).map_err(refused)? != Some(policies()) {
+        let what = "its policies are not this version's: run `pawl init` with the owner's address";
+        return Err(StoreError::NotSafe(what.into()));
+    }
     if found.unforced {
         let what = "its tables lack forced row-level security: run `pawl init`";
         return Err(StoreError::NotSafe(what.into()));

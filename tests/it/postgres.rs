@@ -76,6 +76,55 @@ fn an_earlier_version_leaves_a_later_ones_database_as_it_is() {
     assert_eq!(sql.texts(granted, ""), ["true"]);
 }
 
+/// What a vault that serves is in the middle of.
+fn traffic(database: &TestDatabase) -> Sql {
+    let mut traffic = database.sql();
+    traffic.run("BEGIN; SELECT count(*) FROM leases; SELECT count(*) FROM connections");
+    traffic
+}
+
+#[test]
+fn an_init_that_has_nothing_to_change_waits_for_nobody() {
+    let (dir, database) = (tempfile::tempdir().unwrap(), TestDatabase::new());
+    let mut owner = settings(dir.path(), &database.address("pawl_app"));
+    owner.push(("PAWL_MIGRATE_DATABASE_URL", database.address("pawl_migrate")));
+    let held = traffic(&database);
+    let (ok, said) = run(dir.path(), &owner, &["init"]);
+    assert!(ok, "{said}");
+    drop(held);
+    assert!(run(dir.path(), &owner, &["doctor"]).0);
+}
+
+#[test]
+fn policies_are_applied_when_they_are_others_and_never_at_the_traffics_cost() {
+    let (dir, database) = (tempfile::tempdir().unwrap(), TestDatabase::new());
+    let good = settings(dir.path(), &database.address("pawl_app"));
+    let mut owner = good.clone();
+    owner.push(("PAWL_MIGRATE_DATABASE_URL", database.address("pawl_migrate")));
+    database.sql().run("COMMENT ON TABLE __diesel_schema_migrations IS 'of another version'");
+    let (ok, said) = run(dir.path(), &good, &["doctor"]);
+    assert!(!ok && said.contains("policies are not this version's"), "{said}");
+
+    let mut held = traffic(&database);
+    let mut more = database.sql();
+    more.run("SET lock_timeout = '2s'");
+    std::thread::scope(|scope| {
+        let init = scope.spawn(|| run(dir.path(), &owner, &["init"]));
+        // Who holds one table and wants the next gets it while the init tries, in either order.
+        while !init.is_finished() {
+            more.run("BEGIN; SELECT count(*) FROM leases; SELECT count(*) FROM audit_events; COMMIT");
+            more.run("BEGIN; SELECT count(*) FROM audit_events; SELECT count(*) FROM leases; COMMIT");
+        }
+        let (ok, said) = init.join().unwrap();
+        assert!(!ok && said.contains("lock timeout"), "{said}");
+    });
+    held.run("COMMIT");
+    let (ok, said) = run(dir.path(), &owner, &["init"]);
+    assert!(ok, "{said}");
+    let (ok, said) = run(dir.path(), &good, &["doctor"]);
+    assert!(ok, "{said}");
+}
+
 #[test]
 fn a_role_that_could_reach_round_the_policies_is_refused() {
     let dir = tempfile::tempdir().unwrap();
