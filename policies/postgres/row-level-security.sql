@@ -3,6 +3,21 @@
 -- owner's own either. With no scope set there are no rows. It guards against our mistakes; it is no wall
 -- against somebody who speaks SQL as the vault. Applied by `pawl init` after roles.sql.
 
+-- Not one more than these.
+DO $$
+DECLARE
+    old record;
+BEGIN
+    FOR old IN
+        SELECT polname, polrelid::regclass AS name FROM pg_policy JOIN pg_class ON pg_class.oid = polrelid
+        WHERE relnamespace = 'public'::regnamespace
+            AND relowner = (SELECT relowner FROM pg_class WHERE oid = '__diesel_schema_migrations'::regclass)
+    LOOP
+        EXECUTE format('DROP POLICY %I ON %s', old.polname, old.name);
+    END LOOP;
+END
+$$;
+
 CREATE OR REPLACE FUNCTION pawl_covers(org text, usr text) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
@@ -16,24 +31,20 @@ $$;
 
 ALTER TABLE connections ENABLE ROW LEVEL SECURITY;
 ALTER TABLE connections FORCE ROW LEVEL SECURITY;
-DROP POLICY IF EXISTS scope ON connections;
 CREATE POLICY scope ON connections USING (pawl_covers(org_id, user_id));
 
 ALTER TABLE leases ENABLE ROW LEVEL SECURITY;
 ALTER TABLE leases FORCE ROW LEVEL SECURITY;
-DROP POLICY IF EXISTS scope ON leases;
 CREATE POLICY scope ON leases USING (pawl_covers(org_id, user_id));
 
 -- Its caller's to find, its connection's owner's to blank.
 ALTER TABLE idempotency_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE idempotency_keys FORCE ROW LEVEL SECURITY;
-DROP POLICY IF EXISTS scope ON idempotency_keys;
 CREATE POLICY scope ON idempotency_keys USING (pawl_covers(org_id, caller_id) OR pawl_covers(org_id, user_id));
 
 -- One chain an org: whoever acts for one of its users appends to it.
 ALTER TABLE audit_events ENABLE ROW LEVEL SECURITY;
 ALTER TABLE audit_events FORCE ROW LEVEL SECURITY;
-DROP POLICY IF EXISTS scope ON audit_events;
 CREATE POLICY scope ON audit_events USING (EXISTS (
     SELECT FROM jsonb_to_recordset(coalesce(nullif(current_setting('pawl.scope', true), ''), '[]')::jsonb)
         AS scope (org text)

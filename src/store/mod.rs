@@ -10,6 +10,8 @@ mod leases;
 mod lend;
 mod open;
 #[cfg(feature = "postgres")]
+mod policies;
+#[cfg(feature = "postgres")]
 mod postgres;
 mod repeats;
 mod schema;

@@ -8,24 +8,17 @@ use diesel::pg::{Pg, PgConnection};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, Bool, Nullable, Text};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
-use sha2::{Digest, Sha256};
 
 use crate::config::PostgresAddress;
 use crate::store::error::StoreError;
 use crate::store::open::{applied_migrations, compare, expected};
+use crate::store::policies::{self, OURS};
 use crate::store::postgres::connect;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
-const ROLES: &str = include_str!("../../policies/postgres/roles.sql");
-const ROW_LEVEL_SECURITY: &str = include_str!("../../policies/postgres/row-level-security.sql");
 
 /// Held until the connection ends, so that two inits do not meet: "pawl" in ASCII.
 const MAKING: &str = "SELECT pg_advisory_lock(1885435756)";
-
-/// The tables that Pawl made: those of whoever owns its record of migrations.
-const OURS: &str = "
-    FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relowner =
-        (SELECT relowner FROM pg_class WHERE oid = to_regclass('public.__diesel_schema_migrations'))";
 
 /// How often the tables' locks are asked for, and how long each time: less than the second after which
 /// PostgreSQL breaks a deadlock at somebody's cost, and less than a vault waits for a lock.
@@ -33,8 +26,8 @@ const TRIES: u32 = 8;
 const TRY: &str = "SET LOCAL lock_timeout = '400ms'";
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Brings the tables up to date as the role that `owner` names, and applies `policies/postgres/` if what
-/// was applied last is another text. All of it happens, or none.
+/// Brings the tables up to date as the role that `owner` names, and applies `policies/postgres/` where
+/// they are not in force. All of it happens, or none.
 pub(super) fn migrate(owner: &PostgresAddress) -> Result<(), StoreError> {
     let mut db = connect(owner)?;
     // Another init, and the statements of this one, may take their time.
@@ -46,7 +39,7 @@ pub(super) fn migrate(owner: &PostgresAddress) -> Result<(), StoreError> {
         // A later version's tables, and its policies: not ours to touch.
         return compare(Some(applied), &known);
     }
-    if applied == known && noted(&mut db).map_err(refused)? == Some(policies()) {
+    if applied == known && policies::wrong(&mut db).map_err(refused)?.is_none() {
         return Ok(());
     }
     begin_alone(&mut db).map_err(refused)?;
@@ -77,23 +70,7 @@ fn begin_alone(db: &mut PgConnection) -> QueryResult<()> {
 
 fn make(db: &mut PgConnection) -> Result<(), StoreError> {
     db.run_pending_migrations(MIGRATIONS).map_err(|e| StoreError::NoDatabase(e.to_string()))?;
-    db.batch_execute(ROLES).map_err(refused)?;
-    db.batch_execute(ROW_LEVEL_SECURITY).map_err(refused)?;
-    let note = format!("COMMENT ON TABLE __diesel_schema_migrations IS '{}'", policies());
-    db.batch_execute(&note).map_err(refused)
-}
-
-/// The text of `policies/postgres/` as it is noted beside the tables.
-fn policies() -> String {
-    let digest = Sha256::new().chain_update(ROLES).chain_update(ROW_LEVEL_SECURITY).finalize();
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("policies {hex}")
-}
-
-/// What is noted beside the tables: which policies were applied last.
-fn noted(db: &mut PgConnection) -> QueryResult<Option<String>> {
-    let note = "obj_description(to_regclass('public.__diesel_schema_migrations'), 'pg_class')";
-    diesel::select(sql::<Nullable<Text>>(note)).get_result(db)
+    policies::apply(db).map_err(refused)
 }
 
 /// The versions that the tables were brought to. What can't be read is not taken for absent.
@@ -123,7 +100,9 @@ struct Found {
     #[diesel(sql_type = Bool)]
     owns: bool,
     #[diesel(sql_type = Bool)]
-    unforced: bool,
+    copies: bool,
+    #[diesel(sql_type = Bool)]
+    creates: bool,
     #[diesel(sql_type = Text)]
     fsync: String,
 }
@@ -131,27 +110,33 @@ struct Found {
 /// The role that is connected, or any that it could become.
 const FOUND: &str = "
     WITH roles AS (SELECT * FROM pg_roles WHERE pg_has_role(current_user, oid, 'MEMBER')),
-         tables AS (SELECT * FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace)
+         owners AS (SELECT relowner AS oid FROM pg_class
+                    WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+                    UNION SELECT nspowner FROM pg_namespace WHERE nspname = 'public'
+                    UNION SELECT proowner FROM pg_proc
+                    WHERE pronamespace = 'public'::regnamespace AND starts_with(proname, 'pawl_'))
     SELECT current_user::text AS role,
            EXISTS (SELECT FROM roles WHERE rolsuper) AS is_superuser,
            EXISTS (SELECT FROM roles WHERE rolbypassrls) AS bypasses,
-           EXISTS (SELECT FROM tables JOIN roles ON relowner = roles.oid) AS owns,
-           EXISTS (SELECT FROM tables
-                   WHERE EXISTS (SELECT FROM pg_attribute WHERE attrelid = tables.oid AND attname = 'org_id')
-                     AND NOT (relrowsecurity AND relforcerowsecurity
-                              AND EXISTS (SELECT FROM pg_policy WHERE polrelid = tables.oid))) AS unforced,
+           EXISTS (SELECT FROM roles JOIN owners USING (oid)) AS owns,
+           EXISTS (SELECT FROM roles WHERE rolreplication) AS copies,
+           EXISTS (SELECT FROM roles WHERE rolcreaterole) AS creates,
            current_setting('fsync') AS fsync";
 
 /// Holds tables, role and server against what this version relies on. Changes nothing.
 pub(super) fn check(db: &mut PgConnection) -> Result<(), StoreError> {
     let found: Found = diesel::sql_query(FOUND).get_result(db).map_err(refused)?;
     let mut wrong = Vec::new();
-    if found.is_superuser {
-        wrong.push(format!("its role {} is a superuser, or can become one", found.role));
-    } else if found.bypasses {
-        wrong.push(format!("its role {} has BYPASSRLS, or can become one that has", found.role));
-    } else if found.owns {
-        wrong.push(format!("its role {} owns tables, or can become the role that does", found.role));
+    let too_much = [
+        (found.is_superuser, "is a superuser, or can become one"),
+        (found.bypasses, "has BYPASSRLS, or can become one that has"),
+        (found.owns, "owns tables, their schema or a function, or can become the role that does"),
+        (found.copies, "has REPLICATION, or can become one that has"),
+        (found.creates, "has CREATEROLE, or can become one that has"),
+    ];
+    // A superuser has all of them.
+    if let Some((_, what)) = too_much.iter().find(|(has, _)| *has) {
+        wrong.push(format!("its role {} {what}", found.role));
     }
     if found.fsync != "on" {
         wrong.push("its server runs with fsync off: what it acknowledges it may lose".into());
@@ -161,13 +146,8 @@ pub(super) fn check(db: &mut PgConnection) -> Result<(), StoreError> {
     }
     let applied = applied_migrations(&mut |sql| diesel::sql_query(sql).load(db));
     compare(applied, &expected::<Pg>(&MIGRATIONS)?)?;
-    if noted(db).map_err(refused)? != Some(policies()) {
-        let what = "its policies are not this version's: run `pawl init` with the owner's address";
-        return Err(StoreError::NotSafe(what.into()));
-    }
-    if found.unforced {
-        let what = "its tables lack forced row-level security: run `pawl init`";
-        return Err(StoreError::NotSafe(what.into()));
+    if let Some(what) = policies::wrong(db).map_err(refused)? {
+        return Err(StoreError::NotSafe(format!("{what}: run `pawl init` with the owner's address")));
     }
     Ok(())
 }

@@ -135,14 +135,20 @@ fn a_role_that_could_reach_round_the_policies_is_refused() {
         "CREATE ROLE {name}_bypass LOGIN BYPASSRLS IN ROLE pawl_app;
          CREATE ROLE {name}_becomes LOGIN IN ROLE pawl_app, tester;
          CREATE ROLE {name}_owner LOGIN IN ROLE pawl_migrate;
-         CREATE ROLE {name}_member LOGIN IN ROLE pawl_app;"
+         CREATE ROLE {name}_member LOGIN IN ROLE pawl_app;
+         CREATE ROLE {name}_copies LOGIN REPLICATION IN ROLE pawl_app;
+         CREATE ROLE {name}_creates LOGIN CREATEROLE IN ROLE pawl_app;
+         CREATE ROLE {name}_schema LOGIN IN ROLE pawl_app;
+         CREATE ROLE {name}_function LOGIN IN ROLE pawl_app;"
     ));
     let cases = [
         ("tester".to_owned(), "is a superuser"),
         (format!("{name}_bypass"), "BYPASSRLS"),
         (format!("{name}_becomes"), "is a superuser, or can become one"),
         ("pawl_migrate".to_owned(), "owns tables"),
-        (format!("{name}_owner"), "owns tables, or can become"),
+        (format!("{name}_owner"), "owns tables, their schema or a function, or can become"),
+        (format!("{name}_copies"), "has REPLICATION"),
+        (format!("{name}_creates"), "has CREATEROLE"),
     ];
     for (role, complaint) in &cases {
         let bad = settings(dir.path(), &database.address(role));
@@ -156,16 +162,46 @@ fn a_role_that_could_reach_round_the_policies_is_refused() {
     assert!(ok, "a member of pawl_app is as good: {said}");
 
     let good = settings(dir.path(), &database.address("pawl_app"));
-    for (undo, redo) in [
-        ("ALTER TABLE leases NO FORCE ROW LEVEL SECURITY", "ALTER TABLE leases FORCE ROW LEVEL SECURITY"),
-        ("ALTER TABLE leases DISABLE ROW LEVEL SECURITY", "ALTER TABLE leases ENABLE ROW LEVEL SECURITY"),
-    ] {
-        sql.run(undo);
-        let (ok, said) = run(dir.path(), &good, &["doctor"]);
-        assert!(!ok && said.contains("forced row-level security"), "{undo}: {said}");
-        sql.run(redo);
+    for (owned, what) in [("SCHEMA public", "schema"), ("FUNCTION pawl_covers(text, text)", "function")] {
+        sql.run(&format!("ALTER {owned} OWNER TO {name}_{what}"));
+        let bad = settings(dir.path(), &database.address(&format!("{name}_{what}")));
+        let (ok, said) = run(dir.path(), &bad, &["doctor"]);
+        assert!(!ok && said.contains("owns tables, their schema or a function"), "{owned}: {said}");
+        sql.run(&format!("ALTER {owned} OWNER TO pawl_migrate"));
     }
     assert!(run(dir.path(), &good, &["doctor"]).0);
+}
+
+/// A mistake of the owner's, at any time: the vault does not start on it, and an init mends it.
+#[test]
+fn tables_that_were_opened_since_the_init_are_refused() {
+    let (dir, database) = (tempfile::tempdir().unwrap(), TestDatabase::new());
+    let good = settings(dir.path(), &database.address("pawl_app"));
+    let mut owner = good.clone();
+    owner.push(("PAWL_MIGRATE_DATABASE_URL", database.address("pawl_migrate")));
+    for opened in [
+        "ALTER TABLE leases NO FORCE ROW LEVEL SECURITY",
+        "ALTER TABLE leases DISABLE ROW LEVEL SECURITY",
+        "CREATE POLICY more ON connections USING (true)",
+        "CREATE POLICY more ON keys TO pawl_app USING (true)",
+        "ALTER POLICY scope ON leases USING (true)",
+        "ALTER POLICY scope ON leases TO PUBLIC WITH CHECK (true)",
+        "CREATE OR REPLACE FUNCTION pawl_covers(org text, usr text) RETURNS boolean LANGUAGE sql STABLE \
+         PARALLEL SAFE AS 'SELECT true'",
+        "GRANT UPDATE ON connections TO pawl_app",
+        "GRANT UPDATE (url) ON connections TO PUBLIC",
+        "GRANT DELETE ON audit_events TO pawl_app",
+    ] {
+        database.sql().run(opened);
+        for args in [&["doctor"][..], &["serve"]] {
+            let (ok, said) = run(dir.path(), &good, args);
+            assert!(!ok && said.contains("forced row-level security"), "{opened}: {said}");
+        }
+        let (ok, said) = run(dir.path(), &owner, &["init"]);
+        assert!(ok, "{opened}: {said}");
+        let (ok, said) = run(dir.path(), &good, &["doctor"]);
+        assert!(ok, "{opened}: {said}");
+    }
 }
 
 #[test]
