@@ -13,9 +13,14 @@ use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::schema::idempotency_keys;
 use crate::store::tx::Tx;
+use crate::store::upkeep::Upkeep;
 
 /// How long a key is kept.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How many old ones a request drops, which keeps one; and a transaction of a start.
+const DROPPED_BY_ONE: i64 = 100;
+const DROPPED_AT_ONCE: i64 = 1000;
 
 /// A request that may come again: the name that its client gave it, and what tells it from others.
 pub struct Repeat {
@@ -66,8 +71,8 @@ impl Tx<'_> {
         find(self.db, caller, repeat, at)
     }
 
-    /// Keeps what `caller` used the key for, and throws away what the org's keys were used for more than
-    /// 24 hours ago.
+    /// Keeps what `caller` used the key for, and drops some of what they used others for more than 24 hours
+    /// ago.
     pub fn keep(&mut self, caller: &Caller, repeat: &Repeat, first: &First) -> Result<(), StoreError> {
         keep(self.db, caller, repeat, first)
     }
@@ -107,12 +112,7 @@ pub(super) fn find(
 pub(super) fn keep(db: &mut Db, caller: &Caller, repeat: &Repeat, first: &First) -> Result<(), StoreError> {
     let org = caller.org().as_str();
     let mark = repeat.marks.first().ok_or(StoreError::Unavailable("no key marks the request"))?;
-    diesel::delete(
-        idempotency_keys::table
-            .filter(idempotency_keys::org_id.eq(org))
-            .filter(idempotency_keys::kept_until.le(first.at.micros())),
-    )
-    .execute(db)?;
+    drop_own(db, caller, &repeat.key, first.at)?;
     diesel::insert_into(idempotency_keys::table)
         .values((
             idempotency_keys::org_id.eq(org),
@@ -129,6 +129,33 @@ pub(super) fn keep(db: &mut Db, caller: &Caller, repeat: &Repeat, first: &First)
         ))
         .execute(db)?;
     Ok(())
+}
+
+/// Drops the oldest of what `caller` has no right to any more, and `key` if it is among that.
+fn drop_own(db: &mut Db, caller: &Caller, key: &IdempotencyKey, at: Moment) -> Result<(), StoreError> {
+    let own = idempotency_keys::table
+        .filter(idempotency_keys::org_id.eq(caller.org().as_str()))
+        .filter(idempotency_keys::caller_id.eq(caller.user().as_str()))
+        .filter(idempotency_keys::kept_until.le(at.micros()));
+    let until = idempotency_keys::kept_until;
+    let oldest: Vec<i64> = own.order(until.asc()).limit(DROPPED_BY_ONE).select(until).load(db)?;
+    let Some(last) = oldest.last() else { return Ok(()) };
+    let same = idempotency_keys::client_id.eq(caller.client().as_str());
+    let same = same.and(idempotency_keys::idempotency_key.eq(key.as_str()));
+    diesel::delete(own.filter(until.le(*last).or(same))).execute(db)?;
+    Ok(())
+}
+
+impl Upkeep<'_> {
+    /// Drops the oldest keys of anybody that are not to be kept any more. Whether there may be others.
+    pub fn drop_old_keys(&mut self, at: Moment) -> Result<bool, StoreError> {
+        let old = idempotency_keys::table.filter(idempotency_keys::kept_until.le(at.micros()));
+        let until = idempotency_keys::kept_until;
+        let oldest: Vec<i64> = old.order(until.asc()).limit(DROPPED_AT_ONCE).select(until).load(self.db)?;
+        let Some(last) = oldest.last() else { return Ok(false) };
+        diesel::delete(old.filter(until.le(*last))).execute(self.db)?;
+        Ok(true)
+    }
 }
 
 /// Leaves nothing of a forgotten connection but that the keys were used.

@@ -162,7 +162,7 @@ fn a_role_that_could_reach_round_the_policies_is_refused() {
     assert!(ok, "a member of pawl_app is as good: {said}");
 
     let good = settings(dir.path(), &database.address("pawl_app"));
-    for (owned, what) in [("SCHEMA public", "schema"), ("FUNCTION pawl_covers(text, text)", "function")] {
+    for (owned, what) in [("SCHEMA public", "schema"), ("FUNCTION pawl_scope()", "function")] {
         sql.run(&format!("ALTER {owned} OWNER TO {name}_{what}"));
         let bad = settings(dir.path(), &database.address(&format!("{name}_{what}")));
         let (ok, said) = run(dir.path(), &bad, &["doctor"]);
@@ -186,8 +186,8 @@ fn tables_that_were_opened_since_the_init_are_refused() {
         "CREATE POLICY more ON keys TO pawl_app USING (true)",
         "ALTER POLICY scope ON leases USING (true)",
         "ALTER POLICY scope ON leases TO PUBLIC WITH CHECK (true)",
-        "CREATE OR REPLACE FUNCTION pawl_covers(org text, usr text) RETURNS boolean LANGUAGE sql STABLE \
-         PARALLEL SAFE AS 'SELECT true'",
+        "CREATE OR REPLACE FUNCTION pawl_scope() RETURNS TABLE (org text, usr text) LANGUAGE sql STABLE \
+         PARALLEL SAFE AS $$ SELECT 'acme', NULL::text $$",
         "GRANT UPDATE ON connections TO pawl_app",
         "GRANT UPDATE (url) ON connections TO PUBLIC",
         "GRANT DELETE ON audit_events TO pawl_app",
@@ -335,6 +335,9 @@ fn without_a_scope_there_are_no_rows() {
     for wrong in [
         "INSERT INTO leases SELECT 'l2', 'other', 'eve', connection_id, client_id, purpose, run_id, revision, 99, \
          lent_at, expires_at FROM leases",
+        // a key that somebody else's request would find
+        "INSERT INTO idempotency_keys VALUES ('acme', 'bob', 'svc', 'key', 'k', '', 'ada', 'c', NULL, NULL, 1)",
+        "INSERT INTO idempotency_keys VALUES ('acme', 'ada', 'svc', 'key', 'k', '', 'bob', 'c', NULL, NULL, 1)",
         "INSERT INTO audit_events SELECT 'other', 1000, event, prev_hash, hash FROM audit_events LIMIT 1",
     ] {
         let refused = app.try_run(&format!("BEGIN; {ours}; {wrong}; COMMIT")).unwrap_err();
@@ -365,6 +368,43 @@ fn without_a_scope_there_are_no_rows() {
         let known = ["permission denied", "must be owner", "must be member", "row-level security"];
         assert!(known.iter().any(|k| refused.contains(k)), "{wrong}: {refused}");
         app.run("ROLLBACK");
+    }
+}
+
+/// The scope is read once a statement, and rows are found by index behind it.
+#[test]
+fn policies_cost_a_statement_not_a_row() {
+    let home = Home::on_postgres();
+    let mut sql = home.sql();
+    sql.run(
+        "CREATE FUNCTION explained(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+         BEGIN RETURN QUERY EXECUTE 'EXPLAIN (COSTS OFF) ' || query; END $$;
+         INSERT INTO idempotency_keys
+         SELECT 'acme', CASE WHEN i % 100 = 0 THEN 'ada' ELSE 'bob' END, 'svc', i::text, 'k', '', 'bob', 'c' || i,
+                NULL, NULL, i FROM generate_series(1, 20000) AS i;
+         ANALYZE",
+    );
+    let mut app = home.sql_as("pawl_app");
+    app.run("BEGIN; SELECT set_config('pawl.scope', '[{\"org\": \"acme\", \"user\": \"ada\"}]', true)");
+    for (query, index) in [
+        (
+            "SELECT kept_until FROM idempotency_keys WHERE org_id = ''acme'' AND caller_id = ''ada'' AND \
+          kept_until <= 9999 ORDER BY kept_until LIMIT 100",
+            "by_caller",
+        ),
+        (
+            "DELETE FROM idempotency_keys WHERE org_id = ''acme'' AND caller_id = ''ada'' AND kept_until <= 9999",
+            "by_caller",
+        ),
+        ("DELETE FROM idempotency_keys WHERE kept_until <= 9", "by_age"),
+        (
+            "UPDATE idempotency_keys SET answer = NULL WHERE org_id = ''acme'' AND connection_id = ''c1''",
+            "by_connection",
+        ),
+    ] {
+        let plan = app.texts("line", &format!("FROM explained('{query}') AS line")).join("\n");
+        let found = plan.contains(&format!("using idempotency_keys_{index}")) && !plan.contains("Seq Scan");
+        assert!(found && plan.contains("hashed SubPlan"), "{query}\n{plan}");
     }
 }
 

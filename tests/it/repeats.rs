@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
+use pawl::clock::Moment;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Vault, deposit, holds, raw};
@@ -329,6 +330,45 @@ fn a_key_is_kept_for_a_day() {
     assert_eq!(anew.errors(), ["credential.expires_at in_future"]);
     let other = send(&vault, DEPOSIT, &token(), "key", &deposit("other", "s"));
     assert_eq!(other.status, 201);
+}
+
+/// `count` rows of `user` that were to be kept until `until`, like one that is there.
+fn plant(vault: &Vault, user: &str, count: u32, until: i64) {
+    vault.sql(&format!(
+        "INSERT INTO idempotency_keys WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) \
+         SELECT org_id, '{user}', client_id, 'planted-' || i, key_id, mark, '{user}', connection_id, lease_id, \
+                answer, {until} + i \
+         FROM n, (SELECT * FROM idempotency_keys LIMIT 1) AS one"
+    ));
+}
+
+#[test]
+fn old_keys_of_anybody_hold_nobody_up_and_go() {
+    let vault = Vault::start();
+    let id = vault.deposit("s");
+    let (lend, other) = (format!("/v1/connections/{id}/leases"), json!({"purpose": "other"}));
+    let worker = vault.token("acme", "ada", "worker");
+    let ask = |key: &str| send(&vault, ("POST", &lend), &worker, key, &other).status;
+    assert_eq!(ask("first"), 201);
+    plant(&vault, "bob", 20_000, 0);
+    plant(&vault, "ada", 250, 1);
+    let kept = |user: &str| {
+        let of = format!("FROM idempotency_keys WHERE caller_id = '{user}'");
+        vault.home.sql().texts("count(*)", &of)[0].parse::<u32>().unwrap()
+    };
+    // a few at a time, the oldest first
+    assert_eq!((ask("second"), kept("ada")), (201, 152));
+    // the newest of them, by its name
+    assert_eq!((ask("planted-250"), kept("ada")), (201, 52));
+    assert_eq!((ask("third"), kept("ada")), (201, 4));
+    assert_eq!(kept("bob"), 20_000);
+
+    // who does not come back is seen to when a vault starts
+    let unexpired = Moment::parse("2026-11-24T12:00:00Z").unwrap().micros();
+    plant(&vault, "carol", 10, unexpired);
+    let vault = vault.restart();
+    let kept = vault.home.sql().texts("caller_id", "FROM idempotency_keys GROUP BY caller_id ORDER BY 1");
+    assert_eq!(kept, ["ada", "carol"]);
 }
 
 /// What the database keeps of a request lets nobody guess at what was in it.

@@ -19,5 +19,6 @@ CREATE TABLE idempotency_keys (
     kept_until      BIGINT NOT NULL,
     PRIMARY KEY (org_id, caller_id, client_id, idempotency_key)
 );
-CREATE INDEX idempotency_keys_by_age ON idempotency_keys (org_id, kept_until);
+CREATE INDEX idempotency_keys_by_caller ON idempotency_keys (org_id, caller_id, kept_until);
+CREATE INDEX idempotency_keys_by_age ON idempotency_keys (kept_until);
 CREATE INDEX idempotency_keys_by_connection ON idempotency_keys (org_id, connection_id);
