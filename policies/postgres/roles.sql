@@ -26,6 +26,6 @@ GRANT SELECT, INSERT, DELETE,
             updated_at)
     ON connections TO pawl_app;
 GRANT SELECT, INSERT, UPDATE (revision, expires_at, ended_at, outcome, records) ON leases TO pawl_app;
-GRANT SELECT, INSERT, UPDATE (answer), DELETE ON idempotency_keys TO pawl_app;
+GRANT SELECT, INSERT, UPDATE (mark, answer), DELETE ON idempotency_keys TO pawl_app;
 -- The trail only grows.
 GRANT SELECT, INSERT ON audit_events TO pawl_app;

@@ -1,5 +1,5 @@
 //! What a caller's Idempotency-Key was used for: written with the change that it named, found by the
-//! request that comes again, blanked when the connection is forgotten. Nothing in it is secret.
+//! request that comes again, blanked when the credential is gone. Nothing in it is secret.
 
 use std::time::Duration;
 
@@ -36,6 +36,8 @@ pub enum Earlier {
     Same(Kept),
     /// For another.
     Other,
+    /// For a deposit or a replace of a credential that is gone; this same or another.
+    Blank(Kept),
 }
 
 /// What is kept of the first answer.
@@ -101,12 +103,14 @@ pub(super) fn find(
         .first(db)
         .optional()?;
     let Some((key_id, kept, lease, answer)) = found else { return Ok(None) };
-    if !repeat.marks.iter().any(|mark| mark.is(&key_id, &kept)) {
+    let is_blank = kept.is_empty();
+    if !is_blank && !repeat.marks.iter().any(|mark| mark.is(&key_id, &kept)) {
         return Ok(Some(Earlier::Other));
     }
     let lease = lease.map(|lease| LeaseId::parse(&lease)).transpose();
     let lease = lease.map_err(|_| StoreError::Damaged("idempotency_keys"))?;
-    Ok(Some(Earlier::Same(Kept { lease, answer })))
+    let kept = Kept { lease, answer };
+    Ok(Some(if is_blank { Earlier::Blank(kept) } else { Earlier::Same(kept) }))
 }
 
 pub(super) fn keep(db: &mut Db, caller: &Caller, repeat: &Repeat, first: &First) -> Result<(), StoreError> {
@@ -160,12 +164,21 @@ impl Upkeep<'_> {
 
 /// Leaves nothing of a forgotten connection but that the keys were used.
 pub(super) fn blank(db: &mut Db, org: &OrgId, connection: &ConnectionId) -> Result<(), StoreError> {
-    diesel::update(
-        idempotency_keys::table
-            .filter(idempotency_keys::org_id.eq(org.as_str()))
-            .filter(idempotency_keys::connection_id.eq(connection.as_str())),
-    )
-    .set(idempotency_keys::answer.eq(None::<String>))
-    .execute(db)?;
+    blank_marks(db, org, connection)?;
+    let about = idempotency_keys::table
+        .filter(idempotency_keys::org_id.eq(org.as_str()))
+        .filter(idempotency_keys::connection_id.eq(connection.as_str()));
+    diesel::update(about).set(idempotency_keys::answer.eq(None::<String>)).execute(db)?;
+    Ok(())
+}
+
+/// Leaves nothing to compare a password with that was the connection's. What marks its leases' requests
+/// was made of no secret.
+pub(super) fn blank_marks(db: &mut Db, org: &OrgId, connection: &ConnectionId) -> Result<(), StoreError> {
+    let held_secrets = idempotency_keys::table
+        .filter(idempotency_keys::org_id.eq(org.as_str()))
+        .filter(idempotency_keys::connection_id.eq(connection.as_str()))
+        .filter(idempotency_keys::lease_id.is_null());
+    diesel::update(held_secrets).set(idempotency_keys::mark.eq(Vec::new())).execute(db)?;
     Ok(())
 }

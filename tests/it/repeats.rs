@@ -264,6 +264,22 @@ fn a_repeated_lend_is_the_same_lease_while_it_is_open_and_its_credential_there()
     assert_eq!(ask("c").problem(), "does-not-open");
 }
 
+/// What a role showed once, another role of the same user and client does not show again.
+#[test]
+fn a_repeat_reaches_no_further_than_its_token() {
+    let vault = Vault::start();
+    let id = vault.deposit_as("acme", "bob", &deposit("planted-USER-2hW", "s"));
+    let (put, new) = (format!("/v1/connections/{id}/credential"), json!({"secret": "second"}));
+    let owner = vault.token("acme", "olga", "owner");
+    let first = send(&vault, ("PUT", &put), &owner, "key", &new);
+    assert_eq!(first.status, 200);
+    let backend = vault.token("acme", "olga", "backend");
+    let again = send(&vault, ("PUT", &put), &backend, "key", &new);
+    assert_eq!((again.status, again.problem().as_str()), (404, "not-found"));
+    assert!(!again.body.contains("planted-USER-2hW"));
+    assert_eq!(send(&vault, ("PUT", &put), &owner, "key", &new).body, first.body);
+}
+
 #[test]
 fn of_two_at_once_the_second_sees_the_first_ones_result() {
     let Calls { vault, all, .. } = calls();
@@ -332,6 +348,51 @@ fn a_key_is_kept_for_a_day() {
     assert_eq!(other.status, 201);
 }
 
+/// With the database and the master key, guesses at a password could be tried on what marks its request:
+/// for as long as that is the connection's password, and a day at most.
+#[test]
+fn no_mark_outlives_the_password_that_it_marks() {
+    let vault = Vault::start();
+    let (backend, worker) = (vault.token("acme", "ada", "backend"), vault.token("acme", "ada", "worker"));
+    let body = deposit("bot", "first");
+    let id = send(&vault, DEPOSIT, &backend, "deposit", &body).text("id");
+    let path = format!("/v1/connections/{id}");
+    let (put, lend) = (format!("{path}/credential"), format!("{path}/leases"));
+    let marked = || {
+        let with = "FROM idempotency_keys WHERE length(mark) > 0 ORDER BY idempotency_key";
+        vault.home.sql().texts("idempotency_key", with)
+    };
+    let (second, third) = (json!({"secret": "second"}), json!({"secret": "third"}));
+    assert_eq!(send(&vault, ("POST", &lend), &worker, "lend", &json!({"purpose": "other"})).status, 201);
+    assert_eq!(marked(), ["deposit", "lend"]);
+    let kept = send(&vault, ("PUT", &put), &backend, "put-2", &second);
+    assert_eq!((kept.status, marked()), (200, vec!["lend".to_owned(), "put-2".to_owned()]));
+    // what is left can't tell that request from others, and answers none
+    for body in [&body, &deposit("other", "s")] {
+        let late = send(&vault, DEPOSIT, &backend, "deposit", body);
+        assert_eq!((late.status, late.problem().as_str()), (409, "credential-replaced"));
+    }
+    // the newest is known, until the next, which needs no key to be that
+    assert_eq!(send(&vault, ("PUT", &put), &backend, "put-2", &second).body, kept.body);
+    assert_eq!(vault.call("PUT", &put, &backend, Some(&third)).status, 200);
+    assert_eq!(marked(), ["lend"]);
+    let late = send(&vault, ("PUT", &put), &backend, "put-2", &second);
+    assert_eq!((late.status, late.problem().as_str()), (409, "credential-replaced"));
+    // such a key was no lend's
+    let lent = send(&vault, ("POST", &lend), &worker, "put-2", &json!({"purpose": "other"}));
+    assert_eq!((lent.status, lent.problem().as_str()), (422, "idempotency-key-reused"));
+
+    assert_eq!(send(&vault, ("PUT", &put), &backend, "put-4", &json!({"secret": "fourth"})).status, 200);
+    assert_eq!(vault.call("DELETE", &path, &backend, None).status, 204);
+    assert_eq!(marked(), ["lend"]);
+    for key in ["deposit", "put-2", "put-4"] {
+        for body in [&body, &deposit("other", "s")] {
+            let late = send(&vault, DEPOSIT, &backend, key, body);
+            assert_eq!((late.status, late.problem().as_str()), (404, "not-found"), "{key}");
+        }
+    }
+}
+
 /// `count` rows of `user` that were to be kept until `until`, like one that is there.
 fn plant(vault: &Vault, user: &str, count: u32, until: i64) {
     vault.sql(&format!(
@@ -384,30 +445,35 @@ fn what_is_kept_is_no_oracle() {
     let new = json!({"secret": second});
     let lend = format!("/v1/connections/{id}/leases");
     assert_eq!(send(&vault, ("POST", &lend), &worker, "lend", &json!({"purpose": "other"})).status, 201);
-    assert_eq!(send(&vault, ("PUT", &put), &backend, "put", &new).status, 200);
     let hashes = [body.to_string(), new.to_string(), first.into(), second.into()].map(|text| {
         let hash = Sha256::digest(text);
         (hash.to_vec(), hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
     });
-    for (file, bytes) in vault.home.everything_kept() {
-        for secret in [first, second] {
-            assert!(!holds(&bytes, secret), "{}", file.display());
+    let search = || {
+        for (file, bytes) in vault.home.everything_kept() {
+            for secret in [first, second] {
+                assert!(!holds(&bytes, secret), "{}", file.display());
+            }
+            for (hash, hex) in &hashes {
+                assert!(!bytes.windows(hash.len()).any(|window| window == hash), "{}", file.display());
+                assert!(!holds(&bytes, hex), "{}", file.display());
+            }
         }
-        for (hash, hex) in &hashes {
-            assert!(!bytes.windows(hash.len()).any(|window| window == hash), "{}", file.display());
-            assert!(!holds(&bytes, hex), "{}", file.display());
-        }
-    }
+    };
+    search();
+    assert_eq!(send(&vault, ("PUT", &put), &backend, "put", &new).status, 200);
+    search();
+    // an answer that was damaged is said to be
+    let again = || send(&vault, ("PUT", &put), &backend, "put", &new);
+    vault.sql("UPDATE idempotency_keys SET answer = '{' WHERE idempotency_key = 'put'");
+    let damaged = again();
+    assert_eq!((damaged.status, damaged.problem().as_str()), (500, "damaged"));
     // a mark that was made with a key which is not held any more, or was changed, recognizes nothing
     for change in
         ["key_id = 'k9'", "mark = (SELECT mark FROM idempotency_keys WHERE idempotency_key = 'lend')"]
     {
-        vault.sql(&format!("UPDATE idempotency_keys SET {change} WHERE idempotency_key = 'deposit'"));
-        let refused = send(&vault, DEPOSIT, &backend, "deposit", &body);
+        vault.sql(&format!("UPDATE idempotency_keys SET {change} WHERE idempotency_key = 'put'"));
+        let refused = again();
         assert_eq!((refused.status, refused.problem().as_str()), (422, "idempotency-key-reused"));
     }
-    // one that was damaged is said to be
-    vault.sql("UPDATE idempotency_keys SET answer = '{' WHERE idempotency_key = 'put'");
-    let damaged = send(&vault, ("PUT", &put), &backend, "put", &new);
-    assert_eq!((damaged.status, damaged.problem().as_str()), (500, "damaged"));
 }

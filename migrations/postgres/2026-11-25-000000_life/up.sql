@@ -3,8 +3,9 @@ ALTER TABLE connections ADD COLUMN sync_interval_seconds BIGINT
 
 -- What a caller's Idempotency-Key was used for, for 24 hours. A row is its caller's (`caller_id`) to find and
 -- its connection's owner's (`user_id`) to blank. `mark` tells the request from another one: HMAC-SHA256 under
--- a key derived from the master key `key_id`, since the request may have held a password. `answer` is what a
--- repeat is answered, without any secret; NULL when there is nothing to keep, or the connection was forgotten.
+-- a key derived from the master key `key_id`, since the request may have held a password; empty once that is
+-- not the connection's any more. `answer` is what a repeat is answered, without any secret; NULL when there is
+-- nothing to keep, or the connection was forgotten.
 CREATE TABLE idempotency_keys (
     org_id          TEXT   NOT NULL,
     caller_id       TEXT   NOT NULL,
