@@ -15,8 +15,19 @@ EXCEPTION
 END
 $$;
 
-REVOKE ALL ON ALL TABLES IN SCHEMA public FROM pawl_app, PUBLIC;
+REVOKE ALL ON __diesel_schema_migrations, keys, issuer_keys, connections, leases, idempotency_keys, audit_events
+    FROM pawl_app, PUBLIC;
+
+-- What everybody may do elsewhere: nobody makes tables here, and who is to connect is named. Where the database
+-- or the schema is another role's, PostgreSQL only warns.
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO pawl_app;
+DO $$
+BEGIN
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO pawl_app', current_database());
+    EXECUTE format('REVOKE CONNECT, TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+END
+$$;
 
 GRANT SELECT ON __diesel_schema_migrations TO pawl_app;
 GRANT SELECT, INSERT, UPDATE (state) ON keys TO pawl_app;

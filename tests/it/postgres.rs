@@ -126,6 +126,43 @@ fn policies_are_applied_when_they_are_others_and_never_at_the_traffics_cost() {
 }
 
 #[test]
+fn init_keeps_to_its_own_tables_and_leaves_nothing_to_everybody() {
+    let (dir, database) = (tempfile::tempdir().unwrap(), TestDatabase::empty());
+    let (mut sql, name) = (database.sql(), &database.name);
+    sql.run(&format!(
+        "CREATE TABLE others (x int); GRANT CREATE ON SCHEMA public TO PUBLIC;
+         CREATE ROLE {name}_other LOGIN"
+    ));
+    let mut owner = settings(dir.path(), &database.address("pawl_app"));
+    owner.push(("PAWL_MIGRATE_DATABASE_URL", database.address("pawl_migrate")));
+    let (ok, said) = run(dir.path(), &owner, &["init"]);
+    assert!(ok, "{said}");
+    let may = |sql: &mut Sql, what: &str| sql.texts(what, "")[0] == "true";
+    for (role, connects) in [(format!("{name}_other"), false), ("pawl_app".to_owned(), true)] {
+        let on_database = |right| format!("has_database_privilege('{role}', current_database(), '{right}')");
+        assert_eq!(may(&mut sql, &on_database("CONNECT")), connects, "{role}");
+        assert!(!may(&mut sql, &on_database("TEMP")), "{role}");
+        assert!(!may(&mut sql, &format!("has_schema_privilege('{role}', 'public', 'CREATE')")), "{role}");
+    }
+}
+
+/// As migrations/postgres/README.md says.
+#[test]
+fn the_owner_sees_no_row_until_it_says_so() {
+    let vault = Vault::start_in(Home::on_postgres(), &[]);
+    vault.deposit("s");
+    let mut owner = vault.home.sql_as("pawl_migrate");
+    let written = "FROM connections WHERE label = 'written'";
+    owner.run("UPDATE connections SET label = 'written'");
+    assert_eq!(vault.home.sql().texts("count(*)", written), ["0"]);
+    owner.run(
+        "BEGIN; ALTER TABLE connections NO FORCE ROW LEVEL SECURITY; UPDATE connections SET label = 'written';
+         ALTER TABLE connections FORCE ROW LEVEL SECURITY; COMMIT",
+    );
+    assert_eq!(vault.home.sql().texts("count(*)", written), ["1"]);
+}
+
+#[test]
 fn a_role_that_could_reach_round_the_policies_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let database = TestDatabase::new();
@@ -202,6 +239,13 @@ fn tables_that_were_opened_since_the_init_are_refused() {
         let (ok, said) = run(dir.path(), &good, &["doctor"]);
         assert!(ok, "{opened}: {said}");
     }
+    // whichever table it is
+    let mut sql = database.sql();
+    sql.run("GRANT TRUNCATE ON ALL TABLES IN SCHEMA public TO PUBLIC");
+    assert!(run(dir.path(), &owner, &["init"]).0);
+    let opened = "FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace \
+                  AND has_table_privilege('pawl_app', oid, 'TRUNCATE')";
+    assert_eq!(sql.texts("relname", opened), [""; 0]);
 }
 
 #[test]
