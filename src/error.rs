@@ -60,8 +60,8 @@ pub enum Error {
     /// The caller may not borrow this kind of credential.
     #[error("no role of this token may borrow this kind of credential")]
     KindNotAllowed,
-    /// The credential was replaced since it was lent.
-    #[error("the credential was replaced since it was lent: borrow again")]
+    /// The credential was replaced since it was lent, or deposited under this Idempotency-Key.
+    #[error("the credential was replaced since: borrow again, or look at the connection")]
     CredentialReplaced,
     /// The Idempotency-Key was used for another request.
     #[error("this Idempotency-Key was used for another request: take a new one for each")]

@@ -1,7 +1,8 @@
 -- The role that the vault keeps rows as, and what it may do: no table is its own, none can be changed by
 -- it, and where a connection leads (url, database, username, kind, whose) can't be changed at all.
--- `pawl init` applies this as the role of PAWL_MIGRATE_DATABASE_URL, which owns the tables.
--- Applying it again changes nothing.
+-- `pawl init` applies this as the role of PAWL_MIGRATE_DATABASE_URL, which owns the tables, when the text of
+-- these files is not the one that was applied last. A released change of it comes with a migration, by which
+-- an earlier version knows that it is one.
 
 DO $$
 BEGIN
@@ -14,8 +15,19 @@ EXCEPTION
 END
 $$;
 
-REVOKE ALL ON ALL TABLES IN SCHEMA public FROM pawl_app, PUBLIC;
+REVOKE ALL ON __diesel_schema_migrations, keys, issuer_keys, connections, leases, idempotency_keys, audit_events
+    FROM pawl_app, PUBLIC;
+
+-- What everybody may do elsewhere: nobody makes tables here, and who is to connect is named. Where the database
+-- or the schema is another role's, PostgreSQL only warns.
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO pawl_app;
+DO $$
+BEGIN
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO pawl_app', current_database());
+    EXECUTE format('REVOKE CONNECT, TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+END
+$$;
 
 GRANT SELECT ON __diesel_schema_migrations TO pawl_app;
 GRANT SELECT, INSERT, UPDATE (state) ON keys TO pawl_app;
@@ -25,6 +37,6 @@ GRANT SELECT, INSERT, DELETE,
             updated_at)
     ON connections TO pawl_app;
 GRANT SELECT, INSERT, UPDATE (revision, expires_at, ended_at, outcome, records) ON leases TO pawl_app;
-GRANT SELECT, INSERT, UPDATE (answer), DELETE ON idempotency_keys TO pawl_app;
+GRANT SELECT, INSERT, UPDATE (mark, answer), DELETE ON idempotency_keys TO pawl_app;
 -- The trail only grows.
 GRANT SELECT, INSERT ON audit_events TO pawl_app;

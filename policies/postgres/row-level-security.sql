@@ -3,39 +3,71 @@
 -- owner's own either. With no scope set there are no rows. It guards against our mistakes; it is no wall
 -- against somebody who speaks SQL as the vault. Applied by `pawl init` after roles.sql.
 
-CREATE OR REPLACE FUNCTION pawl_covers(org text, usr text) RETURNS boolean
-    LANGUAGE sql STABLE PARALLEL SAFE
-AS $$
-    -- After a transaction the setting is '', not NULL.
-    SELECT EXISTS (
-        SELECT FROM jsonb_to_recordset(coalesce(nullif(current_setting('pawl.scope', true), ''), '[]')::jsonb)
-            AS scope (org text, "user" text)
-        WHERE scope.org = pawl_covers.org AND (scope."user" IS NULL OR scope."user" = pawl_covers.usr)
-    )
+-- Not one more than these.
+DO $$
+DECLARE
+    old record;
+BEGIN
+    FOR old IN
+        SELECT polname, polrelid::regclass AS name FROM pg_policy JOIN pg_class ON pg_class.oid = polrelid
+        WHERE relnamespace = 'public'::regnamespace
+            AND relowner = (SELECT relowner FROM pg_class WHERE oid = '__diesel_schema_migrations'::regclass)
+    LOOP
+        EXECUTE format('DROP POLICY %I ON %s', old.polname, old.name);
+    END LOOP;
+END
 $$;
+
+-- The scope, as rows; `usr` is NULL where it is a whole org's. Its names are resolved here and now. Policies
+-- ask it in sub-selects that name no column, so that PostgreSQL reads it once a statement, not once a row.
+CREATE OR REPLACE FUNCTION pawl_scope() RETURNS TABLE (org text, usr text)
+    LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    -- After a transaction the setting is '', not NULL.
+    SELECT scope.org, scope."user"
+    FROM jsonb_to_recordset(coalesce(nullif(current_setting('pawl.scope', true), ''), '[]')::jsonb)
+        AS scope (org text, "user" text);
+END;
 
 ALTER TABLE connections ENABLE ROW LEVEL SECURITY;
 ALTER TABLE connections FORCE ROW LEVEL SECURITY;
-DROP POLICY IF EXISTS scope ON connections;
-CREATE POLICY scope ON connections USING (pawl_covers(org_id, user_id));
+CREATE POLICY scope ON connections USING (
+    org_id IN (SELECT org FROM pawl_scope() WHERE usr IS NULL)
+    OR (org_id, user_id) IN (SELECT org, usr FROM pawl_scope())
+);
 
 ALTER TABLE leases ENABLE ROW LEVEL SECURITY;
 ALTER TABLE leases FORCE ROW LEVEL SECURITY;
-DROP POLICY IF EXISTS scope ON leases;
-CREATE POLICY scope ON leases USING (pawl_covers(org_id, user_id));
+CREATE POLICY scope ON leases USING (
+    org_id IN (SELECT org FROM pawl_scope() WHERE usr IS NULL)
+    OR (org_id, user_id) IN (SELECT org, usr FROM pawl_scope())
+);
 
--- Its caller's to find, its connection's owner's to blank.
+-- Its caller's to find, keep and drop; its connection's owner's to blank; the vault's own ('') to drop.
 ALTER TABLE idempotency_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE idempotency_keys FORCE ROW LEVEL SECURITY;
-DROP POLICY IF EXISTS scope ON idempotency_keys;
-CREATE POLICY scope ON idempotency_keys USING (pawl_covers(org_id, caller_id) OR pawl_covers(org_id, user_id));
+CREATE POLICY found ON idempotency_keys FOR SELECT USING (
+    org_id IN (SELECT org FROM pawl_scope() WHERE usr IS NULL)
+    OR (org_id, caller_id) IN (SELECT org, usr FROM pawl_scope())
+    OR (org_id, user_id) IN (SELECT org, usr FROM pawl_scope())
+    OR EXISTS (SELECT FROM pawl_scope() WHERE org = '')
+);
+CREATE POLICY kept ON idempotency_keys FOR INSERT WITH CHECK (
+    org_id IN (SELECT org FROM pawl_scope() WHERE usr IS NULL)
+    OR ((org_id, caller_id) IN (SELECT org, usr FROM pawl_scope())
+        AND (org_id, user_id) IN (SELECT org, usr FROM pawl_scope()))
+);
+CREATE POLICY blanked ON idempotency_keys FOR UPDATE USING (
+    org_id IN (SELECT org FROM pawl_scope() WHERE usr IS NULL)
+    OR (org_id, user_id) IN (SELECT org, usr FROM pawl_scope())
+);
+CREATE POLICY dropped ON idempotency_keys FOR DELETE USING (
+    org_id IN (SELECT org FROM pawl_scope() WHERE usr IS NULL)
+    OR (org_id, caller_id) IN (SELECT org, usr FROM pawl_scope())
+    OR EXISTS (SELECT FROM pawl_scope() WHERE org = '')
+);
 
 -- One chain an org: whoever acts for one of its users appends to it.
 ALTER TABLE audit_events ENABLE ROW LEVEL SECURITY;
 ALTER TABLE audit_events FORCE ROW LEVEL SECURITY;
-DROP POLICY IF EXISTS scope ON audit_events;
-CREATE POLICY scope ON audit_events USING (EXISTS (
-    SELECT FROM jsonb_to_recordset(coalesce(nullif(current_setting('pawl.scope', true), ''), '[]')::jsonb)
-        AS scope (org text)
-    WHERE scope.org = org_id
-));
+CREATE POLICY scope ON audit_events USING (org_id IN (SELECT org FROM pawl_scope()));

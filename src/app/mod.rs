@@ -64,6 +64,10 @@ impl App {
         let file = open_key_file(&config, &known, setup)?;
         let keyring = store.upkeep("note keys", |tx| match_keys(tx, &config, known, file, setup, &clock))?;
         let keys = store.upkeep("open issuer", |tx| open_issuer(tx, &keyring, setup, &clock))?;
+        if setup != Setup::Look {
+            // Of users who come back, their next request does it.
+            while store.upkeep("drop old keys", |tx| tx.drop_old_keys(clock.now()))? {}
+        }
         let tokens = Tokens::new(config.issuer.clone(), keys, policy.clone(), clock.clone());
         Ok(Self { config, store, keyring, tokens, policy, clock, models })
     }

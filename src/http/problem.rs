@@ -64,7 +64,7 @@ kinds! {
     /// Lent to another client.
     NotHolder = "not-holder", 403, "The lease was lent to another client";
     /// The credential is another one now.
-    CredentialReplaced = "credential-replaced", 409, "The credential was replaced since it was lent";
+    CredentialReplaced = "credential-replaced", 409, "The credential was replaced since";
     /// The key names another request.
     KeyReused = "idempotency-key-reused", 422, "The Idempotency-Key was used for another request";
     /// This caller may not borrow this kind.

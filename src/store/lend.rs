@@ -143,7 +143,7 @@ fn grant(db: &mut Db, ask: &LendAsk) -> Result<Result<SealedRow, LendRefused>, S
         Some(repeat) => repeats::find(db, &ask.actor.caller, repeat, ask.at)?,
         None => None,
     };
-    if matches!(earlier, Some(Earlier::Other)) {
+    if matches!(earlier, Some(Earlier::Other | Earlier::Blank(_))) {
         return Ok(Err(LendRefused::KeyReused));
     }
     let credential = match find_sealed(db, &ask.scope, &ask.connection, &ask.proof)? {

@@ -10,11 +10,15 @@ mod leases;
 mod lend;
 mod open;
 #[cfg(feature = "postgres")]
+mod policies;
+#[cfg(feature = "postgres")]
 mod postgres;
 mod repeats;
 mod schema;
 mod scopes;
 mod sealed;
+#[cfg(feature = "postgres")]
+mod tables;
 mod tx;
 mod upkeep;
 

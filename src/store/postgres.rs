@@ -1,21 +1,15 @@
-//! PostgreSQL: connections with bounds on every wait, transactions that say whose rows they touch,
-//! tables made by one role and kept by another, and a server that is held against our promises.
+//! PostgreSQL: connections with bounds on every wait, and transactions that say whose rows they touch.
 
 use diesel::connection::SimpleConnection;
-use diesel::pg::{Pg, PgConnection};
+use diesel::pg::PgConnection;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Text};
-use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use diesel::sql_types::{Array, BigInt, Text};
 
 use crate::config::PostgresAddress;
 use crate::store::db::Access;
 use crate::store::error::StoreError;
-use crate::store::open::{applied_migrations, compare, expected};
 use crate::store::scopes::Scopes;
-
-const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
-const ROLES: &str = include_str!("../../policies/postgres/roles.sql");
-const ROW_LEVEL_SECURITY: &str = include_str!("../../policies/postgres/row-level-security.sql");
+pub(super) use crate::store::tables::{check, migrate};
 
 /// What every connection is set to: durable at commit, whatever the server's default; no wait without an
 /// end; and a plan that was made on an empty table reads by the index all the same once it is full (every
@@ -23,35 +17,6 @@ const ROW_LEVEL_SECURITY: &str = include_str!("../../policies/postgres/row-level
 const SESSION: &str = "SET synchronous_commit = on; SET lock_timeout = '2s'; SET statement_timeout = '10s'; \
                        SET idle_in_transaction_session_timeout = '15s'; SET enable_seqscan = off; \
                        SET search_path = public";
-
-/// Held while tables are made, so that two inits do not meet: "pawl" in ASCII.
-const MAKING: &str = "SELECT pg_advisory_lock(1885435756)";
-const MADE: &str = "SELECT pg_advisory_unlock(1885435756)";
-
-/// Brings the tables up to date as the role that `owner` names, and applies `policies/postgres/`.
-pub(super) fn migrate(owner: &PostgresAddress) -> Result<(), StoreError> {
-    let mut db = connect(owner)?;
-    // Other statements of the making may take their time.
-    db.batch_execute("SET statement_timeout = 0; SET lock_timeout = '60s'").map_err(refused)?;
-    db.batch_execute(MAKING).map_err(refused)?;
-    let made = make(&mut db);
-    db.batch_execute(MADE).map_err(refused)?;
-    made
-}
-
-fn make(db: &mut PgConnection) -> Result<(), StoreError> {
-    db.run_pending_migrations(MIGRATIONS).map_err(|e| StoreError::NoDatabase(e.to_string()))?;
-    db.transaction(|db| {
-        db.batch_execute(ROLES)?;
-        db.batch_execute(ROW_LEVEL_SECURITY)
-    })
-    .map_err(refused)
-}
-
-/// The server's own sentence: about roles and tables, never about a row.
-fn refused(error: diesel::result::Error) -> StoreError {
-    StoreError::NoDatabase(error.to_string())
-}
 
 pub(super) fn connect(address: &PostgresAddress) -> Result<PgConnection, StoreError> {
     establish(address).map_err(|error| StoreError::NoDatabase(error.to_string()))
@@ -111,61 +76,4 @@ pub(super) fn enter_where_free(db: &mut PgConnection, scopes: &Scopes) -> QueryR
             .load(db)?;
     let is_taken = |lock: i64| taken.iter().any(|row| row.lock == lock);
     Ok(locks.into_iter().filter(|(lock, _)| is_taken(*lock)).map(|(_, org)| org).collect())
-}
-
-/// What is not as it has to be for rows to be kept here.
-#[derive(QueryableByName)]
-struct Found {
-    #[diesel(sql_type = Text)]
-    role: String,
-    #[diesel(sql_type = Bool)]
-    is_superuser: bool,
-    #[diesel(sql_type = Bool)]
-    bypasses: bool,
-    #[diesel(sql_type = Bool)]
-    owns: bool,
-    #[diesel(sql_type = Bool)]
-    unforced: bool,
-    #[diesel(sql_type = Text)]
-    fsync: String,
-}
-
-/// The role that is connected, or any that it could become.
-const FOUND: &str = "
-    WITH roles AS (SELECT * FROM pg_roles WHERE pg_has_role(current_user, oid, 'MEMBER')),
-         tables AS (SELECT * FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace)
-    SELECT current_user::text AS role,
-           EXISTS (SELECT FROM roles WHERE rolsuper) AS is_superuser,
-           EXISTS (SELECT FROM roles WHERE rolbypassrls) AS bypasses,
-           EXISTS (SELECT FROM tables JOIN roles ON relowner = roles.oid) AS owns,
-           EXISTS (SELECT FROM tables
-                   WHERE EXISTS (SELECT FROM pg_attribute WHERE attrelid = tables.oid AND attname = 'org_id')
-                     AND NOT (relrowsecurity AND relforcerowsecurity
-                              AND EXISTS (SELECT FROM pg_policy WHERE polrelid = tables.oid))) AS unforced,
-           current_setting('fsync') AS fsync";
-
-/// Holds tables, role and server against what this version relies on. Changes nothing.
-pub(super) fn check(db: &mut PgConnection) -> Result<(), StoreError> {
-    let found: Found = diesel::sql_query(FOUND).get_result(db).map_err(refused)?;
-    let mut wrong = Vec::new();
-    if found.is_superuser {
-        wrong.push(format!("its role {} is a superuser, or can become one", found.role));
-    } else if found.bypasses {
-        wrong.push(format!("its role {} has BYPASSRLS, or can become one that has", found.role));
-    } else if found.owns {
-        wrong.push(format!("its role {} owns tables, or can become the role that does", found.role));
-    }
-    if found.fsync != "on" {
-        wrong.push("its server runs with fsync off: what it acknowledges it may lose".into());
-    }
-    if !wrong.is_empty() {
-        return Err(StoreError::NotSafe(wrong.join("; ")));
-    }
-    let applied = applied_migrations(&mut |sql| diesel::sql_query(sql).load(db));
-    compare(applied, &expected::<Pg>(&MIGRATIONS)?)?;
-    if found.unforced {
-        let what = "its tables lack forced row-level security: run `pawl init`";
-        return Err(StoreError::NotSafe(what.into()));
-    }
-    Ok(())
 }

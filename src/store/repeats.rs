@@ -1,5 +1,5 @@
 //! What a caller's Idempotency-Key was used for: written with the change that it named, found by the
-//! request that comes again, blanked when the connection is forgotten. Nothing in it is secret.
+//! request that comes again, blanked when the credential is gone. Nothing in it is secret.
 
 use std::time::Duration;
 
@@ -13,9 +13,14 @@ use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::schema::idempotency_keys;
 use crate::store::tx::Tx;
+use crate::store::upkeep::Upkeep;
 
 /// How long a key is kept.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How many old ones a request drops, which keeps one; and a transaction of a start.
+const DROPPED_BY_ONE: i64 = 100;
+const DROPPED_AT_ONCE: i64 = 1000;
 
 /// A request that may come again: the name that its client gave it, and what tells it from others.
 pub struct Repeat {
@@ -31,6 +36,8 @@ pub enum Earlier {
     Same(Kept),
     /// For another.
     Other,
+    /// For a deposit or a replace of a credential that is gone; this same or another.
+    Blank(Kept),
 }
 
 /// What is kept of the first answer.
@@ -66,8 +73,8 @@ impl Tx<'_> {
         find(self.db, caller, repeat, at)
     }
 
-    /// Keeps what `caller` used the key for, and throws away what the org's keys were used for more than
-    /// 24 hours ago.
+    /// Keeps what `caller` used the key for, and drops some of what they used others for more than 24 hours
+    /// ago.
     pub fn keep(&mut self, caller: &Caller, repeat: &Repeat, first: &First) -> Result<(), StoreError> {
         keep(self.db, caller, repeat, first)
     }
@@ -96,23 +103,20 @@ pub(super) fn find(
         .first(db)
         .optional()?;
     let Some((key_id, kept, lease, answer)) = found else { return Ok(None) };
-    if !repeat.marks.iter().any(|mark| mark.is(&key_id, &kept)) {
+    let is_blank = kept.is_empty();
+    if !is_blank && !repeat.marks.iter().any(|mark| mark.is(&key_id, &kept)) {
         return Ok(Some(Earlier::Other));
     }
     let lease = lease.map(|lease| LeaseId::parse(&lease)).transpose();
     let lease = lease.map_err(|_| StoreError::Damaged("idempotency_keys"))?;
-    Ok(Some(Earlier::Same(Kept { lease, answer })))
+    let kept = Kept { lease, answer };
+    Ok(Some(if is_blank { Earlier::Blank(kept) } else { Earlier::Same(kept) }))
 }
 
 pub(super) fn keep(db: &mut Db, caller: &Caller, repeat: &Repeat, first: &First) -> Result<(), StoreError> {
     let org = caller.org().as_str();
     let mark = repeat.marks.first().ok_or(StoreError::Unavailable("no key marks the request"))?;
-    diesel::delete(
-        idempotency_keys::table
-            .filter(idempotency_keys::org_id.eq(org))
-            .filter(idempotency_keys::kept_until.le(first.at.micros())),
-    )
-    .execute(db)?;
+    drop_own(db, caller, &repeat.key, first.at)?;
     diesel::insert_into(idempotency_keys::table)
         .values((
             idempotency_keys::org_id.eq(org),
@@ -131,14 +135,50 @@ pub(super) fn keep(db: &mut Db, caller: &Caller, repeat: &Repeat, first: &First)
     Ok(())
 }
 
+/// Drops the oldest of what `caller` has no right to any more, and `key` if it is among that.
+fn drop_own(db: &mut Db, caller: &Caller, key: &IdempotencyKey, at: Moment) -> Result<(), StoreError> {
+    let own = idempotency_keys::table
+        .filter(idempotency_keys::org_id.eq(caller.org().as_str()))
+        .filter(idempotency_keys::caller_id.eq(caller.user().as_str()))
+        .filter(idempotency_keys::kept_until.le(at.micros()));
+    let until = idempotency_keys::kept_until;
+    let oldest: Vec<i64> = own.order(until.asc()).limit(DROPPED_BY_ONE).select(until).load(db)?;
+    let Some(last) = oldest.last() else { return Ok(()) };
+    let same = idempotency_keys::client_id.eq(caller.client().as_str());
+    let same = same.and(idempotency_keys::idempotency_key.eq(key.as_str()));
+    diesel::delete(own.filter(until.le(*last).or(same))).execute(db)?;
+    Ok(())
+}
+
+impl Upkeep<'_> {
+    /// Drops the oldest keys of anybody that are not to be kept any more. Whether there may be others.
+    pub fn drop_old_keys(&mut self, at: Moment) -> Result<bool, StoreError> {
+        let old = idempotency_keys::table.filter(idempotency_keys::kept_until.le(at.micros()));
+        let until = idempotency_keys::kept_until;
+        let oldest: Vec<i64> = old.order(until.asc()).limit(DROPPED_AT_ONCE).select(until).load(self.db)?;
+        let Some(last) = oldest.last() else { return Ok(false) };
+        diesel::delete(old.filter(until.le(*last))).execute(self.db)?;
+        Ok(true)
+    }
+}
+
 /// Leaves nothing of a forgotten connection but that the keys were used.
 pub(super) fn blank(db: &mut Db, org: &OrgId, connection: &ConnectionId) -> Result<(), StoreError> {
-    diesel::update(
-        idempotency_keys::table
-            .filter(idempotency_keys::org_id.eq(org.as_str()))
-            .filter(idempotency_keys::connection_id.eq(connection.as_str())),
-    )
-    .set(idempotency_keys::answer.eq(None::<String>))
-    .execute(db)?;
+    blank_marks(db, org, connection)?;
+    let about = idempotency_keys::table
+        .filter(idempotency_keys::org_id.eq(org.as_str()))
+        .filter(idempotency_keys::connection_id.eq(connection.as_str()));
+    diesel::update(about).set(idempotency_keys::answer.eq(None::<String>)).execute(db)?;
+    Ok(())
+}
+
+/// Leaves nothing to compare a password with that was the connection's. What marks its leases' requests
+/// was made of no secret.
+pub(super) fn blank_marks(db: &mut Db, org: &OrgId, connection: &ConnectionId) -> Result<(), StoreError> {
+    let held_secrets = idempotency_keys::table
+        .filter(idempotency_keys::org_id.eq(org.as_str()))
+        .filter(idempotency_keys::connection_id.eq(connection.as_str()))
+        .filter(idempotency_keys::lease_id.is_null());
+    diesel::update(held_secrets).set(idempotency_keys::mark.eq(Vec::new())).execute(db)?;
     Ok(())
 }

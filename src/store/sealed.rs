@@ -11,6 +11,7 @@ use crate::store::connections::{StoredConnection, must_seal};
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::lend::LendRefused;
+use crate::store::repeats;
 use crate::store::schema::{connections, keys};
 use crate::store::tx::Tx;
 
@@ -88,7 +89,10 @@ impl Tx<'_> {
             connections::updated_at.eq(new.at.micros()),
         ))
         .execute(self.db)?;
-        if replaced == 1 { Ok(()) } else { Err(StoreError::Unavailable("the row changed meanwhile")) }
+        if replaced != 1 {
+            return Err(StoreError::Unavailable("the row changed meanwhile"));
+        }
+        repeats::blank_marks(self.db, &connection.org, &connection.id)
     }
 }
 

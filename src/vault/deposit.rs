@@ -1,6 +1,6 @@
 //! Seal a credential and keep it. Nothing is resolved and nothing is called: a deposit is no oracle.
 
-use crate::access::Action;
+use crate::access::{Action, Scope};
 use crate::audit::{Actor, AuditEvent, Outcome, Subject};
 use crate::clock::Moment;
 use crate::egress::OdooUrl;
@@ -84,11 +84,11 @@ impl Vault {
             credential_expires_at: checked.expires_at,
             at,
         };
-        let actor = actor.clone();
+        let (actor, own) = (actor.clone(), Scope::from(scope));
         self.store
-            .run("deposit", scope.into(), DEADLINE, move |tx| {
-                if let Some(kept) = repeat::find(tx, &actor, again.as_ref(), at)? {
-                    return repeat::connection(kept);
+            .run("deposit", own.clone(), DEADLINE, move |tx| {
+                if let Some(first) = repeat::find_connection(tx, &actor, again.as_ref(), &own, at)? {
+                    return Ok(first);
                 }
                 lies_ahead("credential.expires_at", new.credential_expires_at, at)?;
                 let (url, database, username) = &new.address;

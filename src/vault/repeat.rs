@@ -2,7 +2,7 @@
 //! nothing. What is kept for it is written in the transaction of the change itself, so there is no
 //! moment at which one is durable and the other is not.
 
-use crate::access::Caller;
+use crate::access::{Caller, Scope};
 use crate::audit::Actor;
 use crate::clock::Moment;
 use crate::error::Error;
@@ -36,8 +36,32 @@ pub(super) fn find(
     match tx.find_earlier(&actor.caller, repeat, at)? {
         None => Ok(None),
         Some(Earlier::Same(kept)) => Ok(Some(kept)),
-        Some(Earlier::Other) => Err(Error::KeyReused),
+        // A key of a deposit or a replace was none of a lease.
+        Some(Earlier::Other | Earlier::Blank(_)) => Err(Error::KeyReused),
     }
+}
+
+/// The connection as a deposit or a replace answered it first, if this request came before and `scope`
+/// still reaches it. Not found when it was forgotten since.
+pub(super) fn find_connection(
+    tx: &mut Tx,
+    actor: &Actor,
+    repeat: Option<&Repeat>,
+    scope: &Scope,
+    at: Moment,
+) -> Result<Option<StoredConnection>, Error> {
+    let Some(repeat) = repeat else { return Ok(None) };
+    let (kept, is_blank) = match tx.find_earlier(&actor.caller, repeat, at)? {
+        None => return Ok(None),
+        Some(Earlier::Other) => return Err(Error::KeyReused),
+        Some(Earlier::Same(kept)) => (kept, false),
+        Some(Earlier::Blank(kept)) => (kept, true),
+    };
+    let answer = kept.answer.ok_or(Error::NotFound)?;
+    let first: StoredConnection =
+        serde_json::from_str(&answer).map_err(|_| Error::Damaged("idempotency_keys"))?;
+    scope.of_user(&first.user).ok_or(Error::NotFound)?;
+    if is_blank { Err(Error::CredentialReplaced) } else { Ok(Some(first)) }
 }
 
 /// Keeps the connection as it is now: what a repeat is answered.
@@ -66,10 +90,4 @@ pub(super) fn keep_lease(
     let first =
         First { connection: &lease.connection, user: &lease.user, lease: Some(&lease.id), answer: None, at };
     Ok(tx.keep(&actor.caller, repeat, &first)?)
-}
-
-/// The connection as it was answered first; not found when it was forgotten since.
-pub(super) fn connection(kept: Kept) -> Result<StoredConnection, Error> {
-    let answer = kept.answer.ok_or(Error::NotFound)?;
-    serde_json::from_str(&answer).map_err(|_| Error::Damaged("idempotency_keys"))
 }

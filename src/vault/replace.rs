@@ -41,8 +41,8 @@ impl Vault {
         let at = self.clock.now();
         let (keyring, actor, covered, of) = (self.keyring.clone(), actor.clone(), scope.clone(), id.clone());
         let replace = move |tx: &mut Tx| {
-            if let Some(kept) = repeat::find(tx, &actor, again.as_ref(), at)? {
-                return Ok(Ok(repeat::connection(kept)?));
+            if let Some(first) = repeat::find_connection(tx, &actor, again.as_ref(), &covered, at)? {
+                return Ok(Ok(first));
             }
             lies_ahead("expires_at", expires_at, at)?;
             let mut connection = tx.find_connection(&id)?.ok_or(Error::NotFound)?;

@@ -201,6 +201,16 @@ impl Vault {
         }
     }
 
+    /// The same vault, ended and started again at the same time.
+    pub fn restart(self) -> Self {
+        let now = self.clock.now();
+        let Self { home, _running, .. } = self;
+        drop(_running);
+        let vault = Self::start_in(home, &[]);
+        assert_eq!(vault.clock.now(), now);
+        vault
+    }
+
     /// Another vault on the same database and key, up until this one ends; its URL.
     #[cfg(feature = "postgres")]
     pub fn replica(&mut self) -> String {

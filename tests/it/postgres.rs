@@ -57,6 +57,112 @@ fn init_makes_the_tables_as_their_owner_and_the_rest_only_checks_them() {
 }
 
 #[test]
+fn an_earlier_version_leaves_a_later_ones_database_as_it_is() {
+    let (dir, database) = (tempfile::tempdir().unwrap(), TestDatabase::new());
+    let mut sql = database.sql();
+    sql.run(
+        "INSERT INTO __diesel_schema_migrations (version) VALUES ('99990101000000');
+         DROP POLICY scope ON leases; CREATE POLICY later ON leases USING (false);
+         GRANT UPDATE (purpose) ON leases TO pawl_app",
+    );
+    let mut owner = settings(dir.path(), &database.address("pawl_app"));
+    owner.push(("PAWL_MIGRATE_DATABASE_URL", database.address("pawl_migrate")));
+    for args in [&["init"][..], &["serve"]] {
+        let (ok, said) = run(dir.path(), &owner, args);
+        assert!(!ok && said.contains("later version"), "{args:?}: {said}");
+    }
+    assert_eq!(sql.texts("polname", "FROM pg_policy WHERE polrelid = 'leases'::regclass"), ["later"]);
+    let granted = "has_column_privilege('pawl_app', 'leases', 'purpose', 'UPDATE')";
+    assert_eq!(sql.texts(granted, ""), ["true"]);
+}
+
+/// What a vault that serves is in the middle of.
+fn traffic(database: &TestDatabase) -> Sql {
+    let mut traffic = database.sql();
+    traffic.run("BEGIN; SELECT count(*) FROM leases; SELECT count(*) FROM connections");
+    traffic
+}
+
+#[test]
+fn an_init_that_has_nothing_to_change_waits_for_nobody() {
+    let (dir, database) = (tempfile::tempdir().unwrap(), TestDatabase::new());
+    let mut owner = settings(dir.path(), &database.address("pawl_app"));
+    owner.push(("PAWL_MIGRATE_DATABASE_URL", database.address("pawl_migrate")));
+    let held = traffic(&database);
+    let (ok, said) = run(dir.path(), &owner, &["init"]);
+    assert!(ok, "{said}");
+    drop(held);
+    assert!(run(dir.path(), &owner, &["doctor"]).0);
+}
+
+#[test]
+fn policies_are_applied_when_they_are_others_and_never_at_the_traffics_cost() {
+    let (dir, database) = (tempfile::tempdir().unwrap(), TestDatabase::new());
+    let good = settings(dir.path(), &database.address("pawl_app"));
+    let mut owner = good.clone();
+    owner.push(("PAWL_MIGRATE_DATABASE_URL", database.address("pawl_migrate")));
+    database.sql().run("COMMENT ON TABLE __diesel_schema_migrations IS 'of another version'");
+    let (ok, said) = run(dir.path(), &good, &["doctor"]);
+    assert!(!ok && said.contains("policies are not this version's"), "{said}");
+
+    let mut held = traffic(&database);
+    let mut more = database.sql();
+    more.run("SET lock_timeout = '2s'");
+    std::thread::scope(|scope| {
+        let init = scope.spawn(|| run(dir.path(), &owner, &["init"]));
+        // Who holds one table and wants the next gets it while the init tries, in either order.
+        while !init.is_finished() {
+            more.run("BEGIN; SELECT count(*) FROM leases; SELECT count(*) FROM audit_events; COMMIT");
+            more.run("BEGIN; SELECT count(*) FROM audit_events; SELECT count(*) FROM leases; COMMIT");
+        }
+        let (ok, said) = init.join().unwrap();
+        assert!(!ok && said.contains("lock timeout"), "{said}");
+    });
+    held.run("COMMIT");
+    let (ok, said) = run(dir.path(), &owner, &["init"]);
+    assert!(ok, "{said}");
+    let (ok, said) = run(dir.path(), &good, &["doctor"]);
+    assert!(ok, "{said}");
+}
+
+#[test]
+fn init_keeps_to_its_own_tables_and_leaves_nothing_to_everybody() {
+    let (dir, database) = (tempfile::tempdir().unwrap(), TestDatabase::empty());
+    let (mut sql, name) = (database.sql(), &database.name);
+    sql.run(&format!(
+        "CREATE TABLE others (x int); GRANT CREATE ON SCHEMA public TO PUBLIC;
+         CREATE ROLE {name}_other LOGIN"
+    ));
+    let mut owner = settings(dir.path(), &database.address("pawl_app"));
+    owner.push(("PAWL_MIGRATE_DATABASE_URL", database.address("pawl_migrate")));
+    let (ok, said) = run(dir.path(), &owner, &["init"]);
+    assert!(ok, "{said}");
+    let may = |sql: &mut Sql, what: &str| sql.texts(what, "")[0] == "true";
+    for (role, connects) in [(format!("{name}_other"), false), ("pawl_app".to_owned(), true)] {
+        let on_database = |right| format!("has_database_privilege('{role}', current_database(), '{right}')");
+        assert_eq!(may(&mut sql, &on_database("CONNECT")), connects, "{role}");
+        assert!(!may(&mut sql, &on_database("TEMP")), "{role}");
+        assert!(!may(&mut sql, &format!("has_schema_privilege('{role}', 'public', 'CREATE')")), "{role}");
+    }
+}
+
+/// As migrations/postgres/README.md says.
+#[test]
+fn the_owner_sees_no_row_until_it_says_so() {
+    let vault = Vault::start_in(Home::on_postgres(), &[]);
+    vault.deposit("s");
+    let mut owner = vault.home.sql_as("pawl_migrate");
+    let written = "FROM connections WHERE label = 'written'";
+    owner.run("UPDATE connections SET label = 'written'");
+    assert_eq!(vault.home.sql().texts("count(*)", written), ["0"]);
+    owner.run(
+        "BEGIN; ALTER TABLE connections NO FORCE ROW LEVEL SECURITY; UPDATE connections SET label = 'written';
+         ALTER TABLE connections FORCE ROW LEVEL SECURITY; COMMIT",
+    );
+    assert_eq!(vault.home.sql().texts("count(*)", written), ["1"]);
+}
+
+#[test]
 fn a_role_that_could_reach_round_the_policies_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let database = TestDatabase::new();
@@ -66,14 +172,20 @@ fn a_role_that_could_reach_round_the_policies_is_refused() {
         "CREATE ROLE {name}_bypass LOGIN BYPASSRLS IN ROLE pawl_app;
          CREATE ROLE {name}_becomes LOGIN IN ROLE pawl_app, tester;
          CREATE ROLE {name}_owner LOGIN IN ROLE pawl_migrate;
-         CREATE ROLE {name}_member LOGIN IN ROLE pawl_app;"
+         CREATE ROLE {name}_member LOGIN IN ROLE pawl_app;
+         CREATE ROLE {name}_copies LOGIN REPLICATION IN ROLE pawl_app;
+         CREATE ROLE {name}_creates LOGIN CREATEROLE IN ROLE pawl_app;
+         CREATE ROLE {name}_schema LOGIN IN ROLE pawl_app;
+         CREATE ROLE {name}_function LOGIN IN ROLE pawl_app;"
     ));
     let cases = [
         ("tester".to_owned(), "is a superuser"),
         (format!("{name}_bypass"), "BYPASSRLS"),
         (format!("{name}_becomes"), "is a superuser, or can become one"),
         ("pawl_migrate".to_owned(), "owns tables"),
-        (format!("{name}_owner"), "owns tables, or can become"),
+        (format!("{name}_owner"), "owns tables, their schema or a function, or can become"),
+        (format!("{name}_copies"), "has REPLICATION"),
+        (format!("{name}_creates"), "has CREATEROLE"),
     ];
     for (role, complaint) in &cases {
         let bad = settings(dir.path(), &database.address(role));
@@ -87,16 +199,53 @@ fn a_role_that_could_reach_round_the_policies_is_refused() {
     assert!(ok, "a member of pawl_app is as good: {said}");
 
     let good = settings(dir.path(), &database.address("pawl_app"));
-    for (undo, redo) in [
-        ("ALTER TABLE leases NO FORCE ROW LEVEL SECURITY", "ALTER TABLE leases FORCE ROW LEVEL SECURITY"),
-        ("ALTER TABLE leases DISABLE ROW LEVEL SECURITY", "ALTER TABLE leases ENABLE ROW LEVEL SECURITY"),
-    ] {
-        sql.run(undo);
-        let (ok, said) = run(dir.path(), &good, &["doctor"]);
-        assert!(!ok && said.contains("forced row-level security"), "{undo}: {said}");
-        sql.run(redo);
+    for (owned, what) in [("SCHEMA public", "schema"), ("FUNCTION pawl_scope()", "function")] {
+        sql.run(&format!("ALTER {owned} OWNER TO {name}_{what}"));
+        let bad = settings(dir.path(), &database.address(&format!("{name}_{what}")));
+        let (ok, said) = run(dir.path(), &bad, &["doctor"]);
+        assert!(!ok && said.contains("owns tables, their schema or a function"), "{owned}: {said}");
+        sql.run(&format!("ALTER {owned} OWNER TO pawl_migrate"));
     }
     assert!(run(dir.path(), &good, &["doctor"]).0);
+}
+
+/// A mistake of the owner's, at any time: the vault does not start on it, and an init mends it.
+#[test]
+fn tables_that_were_opened_since_the_init_are_refused() {
+    let (dir, database) = (tempfile::tempdir().unwrap(), TestDatabase::new());
+    let good = settings(dir.path(), &database.address("pawl_app"));
+    let mut owner = good.clone();
+    owner.push(("PAWL_MIGRATE_DATABASE_URL", database.address("pawl_migrate")));
+    for opened in [
+        "ALTER TABLE leases NO FORCE ROW LEVEL SECURITY",
+        "ALTER TABLE leases DISABLE ROW LEVEL SECURITY",
+        "CREATE POLICY more ON connections USING (true)",
+        "CREATE POLICY more ON keys TO pawl_app USING (true)",
+        "ALTER POLICY scope ON leases USING (true)",
+        "ALTER POLICY scope ON leases TO PUBLIC WITH CHECK (true)",
+        "CREATE OR REPLACE FUNCTION pawl_scope() RETURNS TABLE (org text, usr text) LANGUAGE sql STABLE \
+         PARALLEL SAFE AS $$ SELECT 'acme', NULL::text $$",
+        "GRANT UPDATE ON connections TO pawl_app",
+        "GRANT UPDATE (url) ON connections TO PUBLIC",
+        "GRANT DELETE ON audit_events TO pawl_app",
+    ] {
+        database.sql().run(opened);
+        for args in [&["doctor"][..], &["serve"]] {
+            let (ok, said) = run(dir.path(), &good, args);
+            assert!(!ok && said.contains("forced row-level security"), "{opened}: {said}");
+        }
+        let (ok, said) = run(dir.path(), &owner, &["init"]);
+        assert!(ok, "{opened}: {said}");
+        let (ok, said) = run(dir.path(), &good, &["doctor"]);
+        assert!(ok, "{opened}: {said}");
+    }
+    // whichever table it is
+    let mut sql = database.sql();
+    sql.run("GRANT TRUNCATE ON ALL TABLES IN SCHEMA public TO PUBLIC");
+    assert!(run(dir.path(), &owner, &["init"]).0);
+    let opened = "FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace \
+                  AND has_table_privilege('pawl_app', oid, 'TRUNCATE')";
+    assert_eq!(sql.texts("relname", opened), [""; 0]);
 }
 
 #[test]
@@ -230,6 +379,9 @@ fn without_a_scope_there_are_no_rows() {
     for wrong in [
         "INSERT INTO leases SELECT 'l2', 'other', 'eve', connection_id, client_id, purpose, run_id, revision, 99, \
          lent_at, expires_at FROM leases",
+        // a key that somebody else's request would find
+        "INSERT INTO idempotency_keys VALUES ('acme', 'bob', 'svc', 'key', 'k', '', 'ada', 'c', NULL, NULL, 1)",
+        "INSERT INTO idempotency_keys VALUES ('acme', 'ada', 'svc', 'key', 'k', '', 'bob', 'c', NULL, NULL, 1)",
         "INSERT INTO audit_events SELECT 'other', 1000, event, prev_hash, hash FROM audit_events LIMIT 1",
     ] {
         let refused = app.try_run(&format!("BEGIN; {ours}; {wrong}; COMMIT")).unwrap_err();
@@ -260,6 +412,43 @@ fn without_a_scope_there_are_no_rows() {
         let known = ["permission denied", "must be owner", "must be member", "row-level security"];
         assert!(known.iter().any(|k| refused.contains(k)), "{wrong}: {refused}");
         app.run("ROLLBACK");
+    }
+}
+
+/// The scope is read once a statement, and rows are found by index behind it.
+#[test]
+fn policies_cost_a_statement_not_a_row() {
+    let home = Home::on_postgres();
+    let mut sql = home.sql();
+    sql.run(
+        "CREATE FUNCTION explained(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+         BEGIN RETURN QUERY EXECUTE 'EXPLAIN (COSTS OFF) ' || query; END $$;
+         INSERT INTO idempotency_keys
+         SELECT 'acme', CASE WHEN i % 100 = 0 THEN 'ada' ELSE 'bob' END, 'svc', i::text, 'k', '', 'bob', 'c' || i,
+                NULL, NULL, i FROM generate_series(1, 20000) AS i;
+         ANALYZE",
+    );
+    let mut app = home.sql_as("pawl_app");
+    app.run("BEGIN; SELECT set_config('pawl.scope', '[{\"org\": \"acme\", \"user\": \"ada\"}]', true)");
+    for (query, index) in [
+        (
+            "SELECT kept_until FROM idempotency_keys WHERE org_id = ''acme'' AND caller_id = ''ada'' AND \
+          kept_until <= 9999 ORDER BY kept_until LIMIT 100",
+            "by_caller",
+        ),
+        (
+            "DELETE FROM idempotency_keys WHERE org_id = ''acme'' AND caller_id = ''ada'' AND kept_until <= 9999",
+            "by_caller",
+        ),
+        ("DELETE FROM idempotency_keys WHERE kept_until <= 9", "by_age"),
+        (
+            "UPDATE idempotency_keys SET answer = NULL WHERE org_id = ''acme'' AND connection_id = ''c1''",
+            "by_connection",
+        ),
+    ] {
+        let plan = app.texts("line", &format!("FROM explained('{query}') AS line")).join("\n");
+        let found = plan.contains(&format!("using idempotency_keys_{index}")) && !plan.contains("Seq Scan");
+        assert!(found && plan.contains("hashed SubPlan"), "{query}\n{plan}");
     }
 }
 

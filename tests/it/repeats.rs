@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
+use pawl::clock::Moment;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Vault, deposit, holds, raw};
@@ -263,6 +264,22 @@ fn a_repeated_lend_is_the_same_lease_while_it_is_open_and_its_credential_there()
     assert_eq!(ask("c").problem(), "does-not-open");
 }
 
+/// What a role showed once, another role of the same user and client does not show again.
+#[test]
+fn a_repeat_reaches_no_further_than_its_token() {
+    let vault = Vault::start();
+    let id = vault.deposit_as("acme", "bob", &deposit("planted-USER-2hW", "s"));
+    let (put, new) = (format!("/v1/connections/{id}/credential"), json!({"secret": "second"}));
+    let owner = vault.token("acme", "olga", "owner");
+    let first = send(&vault, ("PUT", &put), &owner, "key", &new);
+    assert_eq!(first.status, 200);
+    let backend = vault.token("acme", "olga", "backend");
+    let again = send(&vault, ("PUT", &put), &backend, "key", &new);
+    assert_eq!((again.status, again.problem().as_str()), (404, "not-found"));
+    assert!(!again.body.contains("planted-USER-2hW"));
+    assert_eq!(send(&vault, ("PUT", &put), &owner, "key", &new).body, first.body);
+}
+
 #[test]
 fn of_two_at_once_the_second_sees_the_first_ones_result() {
     let Calls { vault, all, .. } = calls();
@@ -331,6 +348,90 @@ fn a_key_is_kept_for_a_day() {
     assert_eq!(other.status, 201);
 }
 
+/// With the database and the master key, guesses at a password could be tried on what marks its request:
+/// for as long as that is the connection's password, and a day at most.
+#[test]
+fn no_mark_outlives_the_password_that_it_marks() {
+    let vault = Vault::start();
+    let (backend, worker) = (vault.token("acme", "ada", "backend"), vault.token("acme", "ada", "worker"));
+    let body = deposit("bot", "first");
+    let id = send(&vault, DEPOSIT, &backend, "deposit", &body).text("id");
+    let path = format!("/v1/connections/{id}");
+    let (put, lend) = (format!("{path}/credential"), format!("{path}/leases"));
+    let marked = || {
+        let with = "FROM idempotency_keys WHERE length(mark) > 0 ORDER BY idempotency_key";
+        vault.home.sql().texts("idempotency_key", with)
+    };
+    let (second, third) = (json!({"secret": "second"}), json!({"secret": "third"}));
+    assert_eq!(send(&vault, ("POST", &lend), &worker, "lend", &json!({"purpose": "other"})).status, 201);
+    assert_eq!(marked(), ["deposit", "lend"]);
+    let kept = send(&vault, ("PUT", &put), &backend, "put-2", &second);
+    assert_eq!((kept.status, marked()), (200, vec!["lend".to_owned(), "put-2".to_owned()]));
+    // what is left can't tell that request from others, and answers none
+    for body in [&body, &deposit("other", "s")] {
+        let late = send(&vault, DEPOSIT, &backend, "deposit", body);
+        assert_eq!((late.status, late.problem().as_str()), (409, "credential-replaced"));
+    }
+    // the newest is known, until the next, which needs no key to be that
+    assert_eq!(send(&vault, ("PUT", &put), &backend, "put-2", &second).body, kept.body);
+    assert_eq!(vault.call("PUT", &put, &backend, Some(&third)).status, 200);
+    assert_eq!(marked(), ["lend"]);
+    let late = send(&vault, ("PUT", &put), &backend, "put-2", &second);
+    assert_eq!((late.status, late.problem().as_str()), (409, "credential-replaced"));
+    // such a key was no lend's
+    let lent = send(&vault, ("POST", &lend), &worker, "put-2", &json!({"purpose": "other"}));
+    assert_eq!((lent.status, lent.problem().as_str()), (422, "idempotency-key-reused"));
+
+    assert_eq!(send(&vault, ("PUT", &put), &backend, "put-4", &json!({"secret": "fourth"})).status, 200);
+    assert_eq!(vault.call("DELETE", &path, &backend, None).status, 204);
+    assert_eq!(marked(), ["lend"]);
+    for key in ["deposit", "put-2", "put-4"] {
+        for body in [&body, &deposit("other", "s")] {
+            let late = send(&vault, DEPOSIT, &backend, key, body);
+            assert_eq!((late.status, late.problem().as_str()), (404, "not-found"), "{key}");
+        }
+    }
+}
+
+/// `count` rows of `user` that were to be kept until `until`, like one that is there.
+fn plant(vault: &Vault, user: &str, count: u32, until: i64) {
+    vault.sql(&format!(
+        "INSERT INTO idempotency_keys WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) \
+         SELECT org_id, '{user}', client_id, 'planted-' || i, key_id, mark, '{user}', connection_id, lease_id, \
+                answer, {until} + i \
+         FROM n, (SELECT * FROM idempotency_keys LIMIT 1) AS one"
+    ));
+}
+
+#[test]
+fn old_keys_of_anybody_hold_nobody_up_and_go() {
+    let vault = Vault::start();
+    let id = vault.deposit("s");
+    let (lend, other) = (format!("/v1/connections/{id}/leases"), json!({"purpose": "other"}));
+    let worker = vault.token("acme", "ada", "worker");
+    let ask = |key: &str| send(&vault, ("POST", &lend), &worker, key, &other).status;
+    assert_eq!(ask("first"), 201);
+    plant(&vault, "bob", 20_000, 0);
+    plant(&vault, "ada", 250, 1);
+    let kept = |user: &str| {
+        let of = format!("FROM idempotency_keys WHERE caller_id = '{user}'");
+        vault.home.sql().texts("count(*)", &of)[0].parse::<u32>().unwrap()
+    };
+    // a few at a time, the oldest first
+    assert_eq!((ask("second"), kept("ada")), (201, 152));
+    // the newest of them, by its name
+    assert_eq!((ask("planted-250"), kept("ada")), (201, 52));
+    assert_eq!((ask("third"), kept("ada")), (201, 4));
+    assert_eq!(kept("bob"), 20_000);
+
+    // who does not come back is seen to when a vault starts
+    let unexpired = Moment::parse("2026-11-24T12:00:00Z").unwrap().micros();
+    plant(&vault, "carol", 10, unexpired);
+    let vault = vault.restart();
+    let kept = vault.home.sql().texts("caller_id", "FROM idempotency_keys GROUP BY caller_id ORDER BY 1");
+    assert_eq!(kept, ["ada", "carol"]);
+}
+
 /// What the database keeps of a request lets nobody guess at what was in it.
 #[test]
 fn what_is_kept_is_no_oracle() {
@@ -344,30 +445,35 @@ fn what_is_kept_is_no_oracle() {
     let new = json!({"secret": second});
     let lend = format!("/v1/connections/{id}/leases");
     assert_eq!(send(&vault, ("POST", &lend), &worker, "lend", &json!({"purpose": "other"})).status, 201);
-    assert_eq!(send(&vault, ("PUT", &put), &backend, "put", &new).status, 200);
     let hashes = [body.to_string(), new.to_string(), first.into(), second.into()].map(|text| {
         let hash = Sha256::digest(text);
         (hash.to_vec(), hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
     });
-    for (file, bytes) in vault.home.everything_kept() {
-        for secret in [first, second] {
-            assert!(!holds(&bytes, secret), "{}", file.display());
+    let search = || {
+        for (file, bytes) in vault.home.everything_kept() {
+            for secret in [first, second] {
+                assert!(!holds(&bytes, secret), "{}", file.display());
+            }
+            for (hash, hex) in &hashes {
+                assert!(!bytes.windows(hash.len()).any(|window| window == hash), "{}", file.display());
+                assert!(!holds(&bytes, hex), "{}", file.display());
+            }
         }
-        for (hash, hex) in &hashes {
-            assert!(!bytes.windows(hash.len()).any(|window| window == hash), "{}", file.display());
-            assert!(!holds(&bytes, hex), "{}", file.display());
-        }
-    }
+    };
+    search();
+    assert_eq!(send(&vault, ("PUT", &put), &backend, "put", &new).status, 200);
+    search();
+    // an answer that was damaged is said to be
+    let again = || send(&vault, ("PUT", &put), &backend, "put", &new);
+    vault.sql("UPDATE idempotency_keys SET answer = '{' WHERE idempotency_key = 'put'");
+    let damaged = again();
+    assert_eq!((damaged.status, damaged.problem().as_str()), (500, "damaged"));
     // a mark that was made with a key which is not held any more, or was changed, recognizes nothing
     for change in
         ["key_id = 'k9'", "mark = (SELECT mark FROM idempotency_keys WHERE idempotency_key = 'lend')"]
     {
-        vault.sql(&format!("UPDATE idempotency_keys SET {change} WHERE idempotency_key = 'deposit'"));
-        let refused = send(&vault, DEPOSIT, &backend, "deposit", &body);
+        vault.sql(&format!("UPDATE idempotency_keys SET {change} WHERE idempotency_key = 'put'"));
+        let refused = again();
         assert_eq!((refused.status, refused.problem().as_str()), (422, "idempotency-key-reused"));
     }
-    // one that was damaged is said to be
-    vault.sql("UPDATE idempotency_keys SET answer = '{' WHERE idempotency_key = 'put'");
-    let damaged = send(&vault, ("PUT", &put), &backend, "put", &new);
-    assert_eq!((damaged.status, damaged.problem().as_str()), (500, "damaged"));
 }

@@ -3,8 +3,9 @@ ALTER TABLE connections ADD COLUMN sync_interval_seconds BIGINT
 
 -- What a caller's Idempotency-Key was used for, for 24 hours. A row is its caller's (`caller_id`) to find and
 -- its connection's owner's (`user_id`) to blank. `mark` tells the request from another one: HMAC-SHA256 under
--- a key derived from the master key `key_id`, since the request may have held a password. `answer` is what a
--- repeat is answered, without any secret; NULL when there is nothing to keep, or the connection was forgotten.
+-- a key derived from the master key `key_id`, since the request may have held a password; empty once that is
+-- not the connection's any more. `answer` is what a repeat is answered, without any secret; NULL when there is
+-- nothing to keep, or the connection was forgotten.
 CREATE TABLE idempotency_keys (
     org_id          TEXT   NOT NULL,
     caller_id       TEXT   NOT NULL,
@@ -19,5 +20,6 @@ CREATE TABLE idempotency_keys (
     kept_until      BIGINT NOT NULL,
     PRIMARY KEY (org_id, caller_id, client_id, idempotency_key)
 );
-CREATE INDEX idempotency_keys_by_age ON idempotency_keys (org_id, kept_until);
+CREATE INDEX idempotency_keys_by_caller ON idempotency_keys (org_id, caller_id, kept_until);
+CREATE INDEX idempotency_keys_by_age ON idempotency_keys (kept_until);
 CREATE INDEX idempotency_keys_by_connection ON idempotency_keys (org_id, connection_id);

@@ -129,7 +129,11 @@ pub fn lines(out: &mut impl Write, sink: &Path) -> Result<(), Failure> {
          ORDER BY l.sequence, l.id",
     )
     .load(&mut db)?;
-    writeln!(out, "\n  {:<40} {:>9} {:>12} {:>12}", "what the first is for", "quantity", "price", "subtotal")?;
+    writeln!(
+        out,
+        "\n  {:<40} {:>9} {:>12} {:>12}",
+        "what the first is for", "quantity", "price", "subtotal"
+    )?;
     for Line { text, quantity, price, subtotal, currency } in lines {
         let (price, subtotal) = (amount(price, &currency), amount(subtotal, &currency));
         let text: String = text.chars().take(40).collect();
