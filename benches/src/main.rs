@@ -7,13 +7,15 @@ mod lend;
 mod page;
 mod parse;
 mod postgres;
+mod pull;
 mod table;
 mod vault;
 
 fn main() {
     match std::env::args().nth(1).as_deref() {
         Some("parse") => parse::run(),
+        Some("pull") => pull::run(),
         Some("lend") => lend::run(),
-        _ => eprintln!("usage: cargo run --release -p pawl-bench -- parse | lend"),
+        _ => eprintln!("usage: cargo run --release -p pawl-bench -- parse | pull | lend"),
     }
 }

@@ -17,7 +17,7 @@ impl Cluster {
     /// None, with a word about it, where PostgreSQL is not installed.
     pub fn start() -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
-        let started = script("start", &dir).arg("-c log_statement=none").output().unwrap();
+        let started = script("start", &dir).arg("--log_statement=none").output().unwrap();
         if !started.status.success() {
             eprintln!("without PostgreSQL: {}", String::from_utf8_lossy(&started.stderr));
             return None;

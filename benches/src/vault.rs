@@ -75,10 +75,12 @@ impl Vault {
 
     /// Deposits a password for `username` and answers the connection's id.
     pub fn deposit(&self, token: &str, username: &str) -> String {
-        self.deposit_at(token, ODOO, "acme", username, "bot-password-of-32-characters-00")
+        self.deposit_at(token, ODOO, ["acme", username, "bot-password-of-32-characters-00"])
     }
 
-    pub fn deposit_at(&self, token: &str, url: &str, database: &str, username: &str, secret: &str) -> String {
+    /// The same for a database, user and password of another host.
+    pub fn deposit_at(&self, token: &str, url: &str, bot: [&str; 3]) -> String {
+        let [database, username, secret] = bot;
         let body = json!({
             "url": url, "database": database, "username": username,
             "credential": {"kind": "password", "secret": secret},

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 use url::Url;
+use zeroize::Zeroizing;
 
 use crate::secret::Secret;
 
@@ -48,8 +49,30 @@ pub enum DatabaseRefused {
 
 /// The parameters of a `postgres://` address that are taken. `hostaddr`, `service` and the like could
 /// lead elsewhere than the host that is judged.
-const PARAMETERS: &[&str] =
-    &["host", "sslmode", "sslrootcert", "sslcert", "sslkey", "application_name", "connect_timeout"];
+const PARAMETERS: &[&str] = &[
+    "host",
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "application_name",
+    "connect_timeout",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_count",
+    "tcp_user_timeout",
+    "target_session_attrs",
+];
+
+/// What is asked for where the address says nothing of it: no wait for a server that went away without
+/// a word, in seconds and, the last, in milliseconds.
+const PATIENCE: &[(&str, &str)] = &[
+    ("connect_timeout", "3"),
+    ("keepalives_idle", "5"),
+    ("keepalives_interval", "2"),
+    ("keepalives_count", "3"),
+    ("tcp_user_timeout", "6000"),
+];
 
 impl Database {
     /// Takes `sqlite:PATH` or a `postgres://` address.
@@ -81,14 +104,15 @@ impl fmt::Display for Database {
 
 impl PostgresAddress {
     fn parse(text: Secret) -> Result<Self, DatabaseRefused> {
+        // In exactly these letters: libpq takes no others, and quotes what it does not take.
+        if !["postgres://", "postgresql://"].iter().any(|scheme| text.expose().starts_with(scheme)) {
+            return Err(DatabaseRefused::Form);
+        }
         let form = |_| DatabaseRefused::Form;
         if !reads_alike(text.expose()) {
             return Err(DatabaseRefused::Form);
         }
         let mut url = Url::parse(text.expose()).map_err(form)?;
-        if !matches!(url.scheme(), "postgres" | "postgresql") {
-            return Err(DatabaseRefused::Form);
-        }
         if !cfg!(feature = "postgres") {
             return Err(DatabaseRefused::NotBuilt);
         }
@@ -98,13 +122,13 @@ impl PostgresAddress {
         }
         let mut hosts = Vec::new();
         if let Some(host) = url.host_str().filter(|host| !host.is_empty()) {
-            hosts.push(percent_decode_str(host).decode_utf8_lossy().into_owned());
+            hosts = listed(&percent_decode_str(host).decode_utf8_lossy());
         }
         let mut mode = None;
         for (name, value) in url.query_pairs() {
             match &*name {
                 // Overrides the host before the path.
-                "host" => hosts = value.split(',').map(str::to_owned).collect(),
+                "host" => hosts = listed(&value),
                 "sslmode" => mode = Some(value.into_owned()),
                 known if PARAMETERS.contains(&known) => {}
                 other => {
@@ -115,16 +139,35 @@ impl PostgresAddress {
         }
         let is_local = hosts.iter().all(|host| is_local(host));
         let is_verified = mode.as_deref() == Some("verify-full");
+        let mut whole = Zeroizing::new(String::with_capacity(text.expose().len() + 128));
+        whole.push_str(text.expose());
+        for (name, value) in PATIENCE {
+            if !url.query_pairs().any(|(given, _)| given == *name) {
+                let joint = if whole.contains('?') { '&' } else { '?' };
+                whole.push(joint);
+                whole.push_str(&format!("{name}={value}"));
+            }
+        }
+        let whole = Secret::new(std::mem::take(&mut *whole));
         // A non-special URL with a user and without a host can't have its password taken away.
         if url.password().is_some() && url.set_password(None).is_err() {
             return Err(DatabaseRefused::Form);
         }
-        Ok(Self { url: text, shown: url.into(), is_local, is_verified })
+        Ok(Self { url: whole, shown: url.into(), is_local, is_verified })
     }
 
     /// The address with everything that is in it, for the one call that connects.
     pub fn expose(&self) -> &str {
         self.url.expose()
+    }
+
+    /// Whether `message` quotes the password, as it is written in the address or as it is meant.
+    pub fn is_quoted_in(&self, message: &str) -> bool {
+        let authority = self.url.expose().split("://").nth(1).unwrap_or_default();
+        let user = authority.split('@').next().unwrap_or_default();
+        let Some((_, password)) = user.split_once(':') else { return false };
+        let meant = Zeroizing::new(percent_decode_str(password).decode_utf8_lossy().into_owned());
+        !password.is_empty() && (message.contains(password) || message.contains(meant.as_str()))
     }
 
     /// Whether what is said to the server can't be heard or changed on its way: it stays on this
@@ -155,6 +198,11 @@ fn is_escape(after: &str) -> bool {
 pub(super) fn leads_elsewhere(variable: &str) -> bool {
     ["PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGSERVICE", "PGSERVICEFILE", "PGOPTIONS"]
         .contains(&variable)
+}
+
+/// A place for a host may name several, which libpq tries in turn.
+fn listed(hosts: &str) -> Vec<String> {
+    hosts.split(',').map(str::to_owned).collect()
 }
 
 /// A unix socket's directory, or this very host.
@@ -198,12 +246,16 @@ mod tests {
             ("postgres://pawl_app:hunter2@localhost/pawl?host=db.internal", false),
             ("postgres://pawl_app:hunter2@localhost/pawl?host=localhost,db.internal", false),
             ("postgres://pawl_app:hunter2@localhost.evil.example/pawl", false),
+            ("postgres://pawl_app:hunter2@%2Frun%2Fpostgresql,db.evil.example/pawl", false),
+            ("postgres://pawl_app:hunter2@%2Frun%2Fpostgresql%2Cdb.evil.example/pawl", false),
+            ("postgres://pawl_app:hunter2@localhost,/pawl", false),
             ("postgres://pawl_app:hunter2@10.0.0.1/pawl", false),
         ] {
             let Ok(Database::Postgres(address)) = parse(text) else { panic!("{text}") };
             assert_eq!(address.is_safe_on_its_way(), safe, "{text}");
             assert!(!address.shown.contains("hunter2"), "{}", address.shown);
-            assert_eq!(address.expose(), text);
+            assert!(address.expose().starts_with(text), "{text}");
+            assert!(address.expose().contains("tcp_user_timeout=6000"), "{text}");
         }
         for (text, refused) in [
             ("postgres://u@h/d?hostaddr=10.0.0.1", DatabaseRefused::Parameter("hostaddr".into())),
@@ -216,6 +268,9 @@ mod tests {
             ("postgres://u@evil.example,x@localhost/d", DatabaseRefused::Form),
             ("postgres://u@localhost/d?host=/run\t", DatabaseRefused::Form),
             (" postgres://u@localhost/d", DatabaseRefused::Form),
+            ("POSTGRES://u:hunter2@localhost/d", DatabaseRefused::Form),
+            ("postgres:u:hunter2@localhost/d", DatabaseRefused::Form),
+            ("postgres:/u:hunter2@localhost/d", DatabaseRefused::Form),
             ("postgres://u:pa%00ss@h/d", DatabaseRefused::Form),
         ] {
             assert_eq!(parse(text).err(), Some(refused), "{text}");

@@ -107,6 +107,11 @@ impl Problem {
         self.kind
     }
 
+    /// What it was this time; never quotes a value that was sent.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// The answer, with the request's id.
     pub(super) fn render(&self, request_id: &str) -> HttpResponse {
         let mut response = HttpResponseBuilder::new(self.status_code());

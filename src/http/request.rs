@@ -28,17 +28,16 @@ pub async fn identify<B: MessageBody>(
     let route = request.match_pattern().unwrap_or_else(|| "no route".into());
 
     let response = next.call(request).await?;
+    let told =
+        |problem: &Problem| (problem.kind().name(), problem.detail().to_owned(), problem.render(id.as_str()));
     let problem = response.response().error().map(|error| match error.as_error::<Problem>() {
-        Some(problem) => (problem.kind(), problem.render(id.as_str())),
+        Some(problem) => told(problem),
         // actix's own: a request it could not read.
-        None => {
-            let problem = Problem::new(Kind::Malformed, "the request could not be read");
-            (problem.kind(), problem.render(id.as_str()))
-        }
+        None => told(&Problem::new(Kind::Malformed, "the request could not be read")),
     });
-    let name = problem.as_ref().map(|(kind, _)| kind.name());
+    let named = problem.as_ref().map(|(name, cause, _)| (*name, cause.clone()));
     let mut response = match problem {
-        Some((_, rendered)) => response.into_response(rendered.map_into_right_body()),
+        Some((.., rendered)) => response.into_response(rendered.map_into_right_body()),
         None => response.map_into_left_body(),
     };
     let headers = response.headers_mut();
@@ -49,11 +48,14 @@ pub async fn identify<B: MessageBody>(
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let status = response.status().as_u16();
     let micros = started.elapsed().as_micros();
-    match (name, status) {
-        (Some(problem), 500..) => {
-            tracing::error!(request_id = %id, %method, route, status, problem, micros, "request");
+    match (named, status) {
+        (Some((problem, cause)), 500..) => {
+            tracing::error!(request_id = %id, %method, route, status, problem, cause, micros, "request");
         }
-        _ => tracing::info!(request_id = %id, %method, route, status, problem = name, micros, "request"),
+        (named, _) => {
+            let problem = named.map(|(name, _)| name);
+            tracing::info!(request_id = %id, %method, route, status, problem, micros, "request");
+        }
     }
     Ok(response)
 }

@@ -1,7 +1,6 @@
 //! Connections: insert, find, end. Every query names the scope's org and, unless it is a whole
 //! org's, its user.
 
-use diesel::dsl::max;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -258,15 +257,15 @@ impl Tx<'_> {
         &mut self,
         mut rows: Vec<StoredConnection>,
     ) -> Result<Vec<StoredConnection>, StoreError> {
-        let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
-        let lent: Vec<(String, Option<i64>)> = leases::table
-            .filter(leases::org_id.eq(self.scope.org().as_str()))
-            .filter(leases::connection_id.eq_any(ids))
-            .group_by(leases::connection_id)
-            .select((leases::connection_id, max(leases::lent_at)))
-            .load(self.db)?;
+        // Not max(): it would look at every lease there ever was.
         for row in &mut rows {
-            let last = lent.iter().find(|(id, _)| id == row.id.as_str()).and_then(|(_, at)| *at);
+            let last: Option<i64> = leases::table
+                .filter(leases::org_id.eq(self.scope.org().as_str()))
+                .filter(leases::connection_id.eq(row.id.as_str()))
+                .order(leases::fence.desc())
+                .select(leases::lent_at)
+                .first(self.db)
+                .optional()?;
             row.last_lent_at = last.map(Moment::from_micros);
         }
         Ok(rows)

@@ -61,6 +61,23 @@ impl Db {
         }
     }
 
+    /// Begins to write on the rows of those of `scopes` that nobody else writes on; waits for none. Answers
+    /// the orgs that it did not get. On SQLite the one write lock is waited for, and then all are there.
+    pub(super) fn begin_where_free(&mut self, scopes: &Scopes) -> QueryResult<Vec<String>> {
+        match self {
+            Self::Sqlite(_) => self.begin(Access::Write, scopes).map(|()| Vec::new()),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(db) => {
+                AnsiTransactionManager::begin_transaction_sql(db, "BEGIN")?;
+                let taken = super::postgres::enter_where_free(db, scopes);
+                if taken.is_err() {
+                    let _ = AnsiTransactionManager::rollback_transaction(db);
+                }
+                taken
+            }
+        }
+    }
+
     /// Lets the open transaction touch the rows of `scopes` instead of those it began with.
     pub(super) fn change_scopes(&mut self, scopes: &Scopes) -> QueryResult<()> {
         match self {

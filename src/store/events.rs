@@ -1,5 +1,7 @@
 //! The trail as it is stored: a chain per org, appended in the transaction of what it records.
 
+use std::collections::BTreeMap;
+
 use diesel::prelude::*;
 
 use crate::audit::{AuditEvent, GENESIS, Hash, link};
@@ -54,26 +56,46 @@ impl Tx<'_> {
 /// Appends `event` at the end of its chain. The transaction holds the chain (on SQLite all of them) from
 /// its beginning, so the end that is read is the end that is followed.
 pub(super) fn append(db: &mut Db, event: &AuditEvent) -> Result<(), StoreError> {
-    let org = event.org().map_or("", OrgId::as_str);
+    Ends::default().append(db, event)
+}
+
+/// The ends of the chains that one transaction appends to: read once, known from then on.
+#[derive(Default)]
+pub(super) struct Ends(BTreeMap<String, (i64, Hash)>);
+
+impl Ends {
+    /// Appends `event` at the end of its chain, which the transaction holds.
+    pub(super) fn append(&mut self, db: &mut Db, event: &AuditEvent) -> Result<(), StoreError> {
+        let org = event.org().map_or("", OrgId::as_str);
+        let (last, previous) = match self.0.get(org) {
+            Some(end) => *end,
+            None => find_end(db, org)?,
+        };
+        let seq = last.checked_add(1).ok_or(StoreError::Damaged("audit_events"))?;
+        let hash = link(event.org(), seq, &previous, event.as_str().as_bytes());
+        diesel::insert_into(audit_events::table)
+            .values((
+                audit_events::org_id.eq(org),
+                audit_events::seq.eq(seq),
+                audit_events::event.eq(event.as_str()),
+                audit_events::prev_hash.eq(previous.as_bytes()),
+                audit_events::hash.eq(hash.as_bytes()),
+            ))
+            .execute(db)?;
+        self.0.insert(org.to_owned(), (seq, hash));
+        Ok(())
+    }
+}
+
+fn find_end(db: &mut Db, org: &str) -> Result<(i64, Hash), StoreError> {
     let last: Option<(i64, Vec<u8>)> = audit_events::table
         .filter(audit_events::org_id.eq(org))
         .order(audit_events::seq.desc())
         .select((audit_events::seq, audit_events::hash))
         .first(db)
         .optional()?;
-    let (seq, previous) = match last {
-        None => (1, GENESIS),
-        Some((seq, hash)) => (seq + 1, Hash::from_bytes(&hash).ok_or(StoreError::Damaged("audit_events"))?),
-    };
-    let hash = link(event.org(), seq, &previous, event.as_str().as_bytes());
-    diesel::insert_into(audit_events::table)
-        .values((
-            audit_events::org_id.eq(org),
-            audit_events::seq.eq(seq),
-            audit_events::event.eq(event.as_str()),
-            audit_events::prev_hash.eq(previous.as_bytes()),
-            audit_events::hash.eq(hash.as_bytes()),
-        ))
-        .execute(db)?;
-    Ok(())
+    match last {
+        None => Ok((0, GENESIS)),
+        Some((seq, hash)) => Ok((seq, Hash::from_bytes(&hash).ok_or(StoreError::Damaged("audit_events"))?)),
+    }
 }

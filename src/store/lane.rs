@@ -1,33 +1,69 @@
 //! The lane: one thread with a connection of its own, which turns whatever lends have arrived into one
-//! transaction and answers them when it is durable. No timer: while one batch is written, the next
-//! gathers.
+//! transaction and answers them when it is durable. While one batch is written, the next gathers. A
+//! batch waits for no org that another holds, and ends before those in it would be told 503.
 
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::store::db::{Access, Db};
+use crate::store::db::Db;
 use crate::store::error::StoreError;
+use crate::store::events::Ends;
 use crate::store::lend::{Granted, LendAsk, answer};
-use crate::store::open::Opener;
+use crate::store::open::{Complain, Opener};
 use crate::store::scopes::Scopes;
-use crate::store::tx::{Store, Writers, transact};
+use crate::store::tx::{Store, Writers};
 
 /// How many lends one transaction takes at most.
 const BATCH: usize = 64;
+/// After so long a batch takes no more of them, however many wait: over a slow network each costs
+/// several ways there and back, and those in it have a deadline.
+const BUDGET: Duration = Duration::from_millis(80);
+/// What is left of a lend's deadline for committing and answering it. With less it is not begun.
+const LAST_CALL: Duration = Duration::from_millis(25);
 /// How many may wait. More than that many come in the time of a lend's deadline only when the database
 /// stands still.
 const WAITING: usize = 1024;
+/// How soon the lends of an org that somebody else holds are tried again.
+const AGAIN: Duration = Duration::from_millis(4);
+/// A batch that takes longer hangs on a connection that nobody answers any more.
+const STUCK: Duration = Duration::from_secs(5);
 
-/// The way in. Dropped, it waits for the thread to end.
+/// The way in, to a thread that is replaced when it hangs.
 pub(super) struct Lane {
-    way_in: Option<mpsc::Sender<Waiting>>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    opener: Opener,
+    writers: Writers,
+    thread: Mutex<Thread>,
+}
+
+struct Thread {
+    way_in: mpsc::Sender<Waiting>,
+    pulse: Arc<Pulse>,
+}
+
+/// What a thread of the lane shows of itself.
+struct Pulse {
+    started: Instant,
+    /// Milliseconds from `started` to the beginning of the batch at hand; 0 between batches.
+    since: AtomicU64,
+    ended: AtomicBool,
 }
 
 struct Waiting {
     ask: LendAsk,
+    deadline: Instant,
     reply: oneshot::Sender<Result<Granted, StoreError>>,
+}
+
+impl Waiting {
+    /// Whether there is somebody to answer, and the time for it.
+    fn is_worth_it(&self) -> bool {
+        !self.reply.is_closed() && Instant::now() + LAST_CALL < self.deadline
+    }
 }
 
 impl Store {
@@ -35,8 +71,11 @@ impl Store {
     /// no secret may be sent, and whether a lease was granted is unknown.
     pub async fn lend(&self, ask: LendAsk, deadline: Duration) -> Result<Granted, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let way_in = self.lane.way_in.as_ref().ok_or(StoreError::Unavailable("the lane is closed"))?;
-        way_in.try_send(Waiting { ask, reply }).map_err(|_| StoreError::Unavailable("too many wait"))?;
+        let waiting = Waiting { ask, deadline: Instant::now() + deadline, reply };
+        self.lane.way_in()?.try_send(waiting).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(_) => StoreError::Unavailable("too many lends wait"),
+            mpsc::error::TrySendError::Closed(_) => StoreError::Unavailable("the lane has ended"),
+        })?;
         match tokio::time::timeout(deadline, answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(StoreError::Unavailable("the lane broke off")),
@@ -47,75 +86,179 @@ impl Store {
 
 impl Lane {
     pub(super) fn open(opener: Opener, writers: Writers) -> Result<Self, StoreError> {
+        let thread = Mutex::new(Thread::start(opener.clone(), writers.clone())?);
+        Ok(Self { opener, writers, thread })
+    }
+
+    /// Whether lends are answered.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        match self.thread.lock().unwrap_or_else(PoisonError::into_inner).pulse.is_well() {
+            true => Ok(()),
+            false => Err(StoreError::Unavailable("the lane stands still")),
+        }
+    }
+
+    /// The way to a thread that moves: one that hangs is left behind, and another takes its place.
+    fn way_in(&self) -> Result<mpsc::Sender<Waiting>, StoreError> {
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if !thread.pulse.is_well() {
+            tracing::error!("the lane stood still: another takes its place");
+            *thread = Thread::start(self.opener.clone(), self.writers.clone())?;
+        }
+        Ok(thread.way_in.clone())
+    }
+}
+
+impl Pulse {
+    fn is_well(&self) -> bool {
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let since = self.since.load(Ordering::SeqCst);
+        let busy = if since == 0 { 0 } else { now.saturating_sub(since) };
+        !self.ended.load(Ordering::SeqCst) && u128::from(busy) < STUCK.as_millis()
+    }
+
+    fn begin(&self) {
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.since.store(now.max(1), Ordering::SeqCst);
+    }
+
+    fn end(&self) {
+        self.since.store(0, Ordering::SeqCst);
+    }
+}
+
+impl Thread {
+    fn start(opener: Opener, writers: Writers) -> Result<Self, StoreError> {
         let failed = |e: std::io::Error| StoreError::NoDatabase(e.to_string());
         let (way_in, arrived) = mpsc::channel(WAITING);
-        let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(failed)?;
-        let run = move || runtime.block_on(serve(opener, writers, arrived));
-        let thread = std::thread::Builder::new().name("lane".into()).spawn(run).map_err(failed)?;
-        Ok(Self { way_in: Some(way_in), thread: Some(thread) })
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
+        let (since, ended) = (AtomicU64::new(0), AtomicBool::new(false));
+        let pulse = Arc::new(Pulse { started: Instant::now(), since, ended });
+        let shown = pulse.clone();
+        // Ends when the last way in is dropped. Nobody waits for it: it could be hanging.
+        let run = move || {
+            runtime.block_on(serve(opener, writers, arrived, &shown));
+            shown.ended.store(true, Ordering::SeqCst);
+        };
+        std::thread::Builder::new().name("lane".into()).spawn(run).map_err(failed)?;
+        Ok(Self { way_in, pulse })
     }
 }
 
-impl Drop for Lane {
-    fn drop(&mut self) {
-        drop(self.way_in.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+async fn serve(opener: Opener, writers: Writers, mut arrived: mpsc::Receiver<Waiting>, pulse: &Pulse) {
+    let mut held = None;
+    let mut waiting = VecDeque::new();
+    let mut patience = Duration::MAX;
+    loop {
+        match tokio::time::timeout(patience, arrived.recv()).await {
+            Ok(Some(next)) => waiting.push_back(next),
+            Ok(None) => return,
+            Err(_) => {}
         }
+        let _place = writers.place_of_lane().await;
+        // What arrived while another wrote goes into the same batch.
+        while let Ok(next) = arrived.try_recv() {
+            waiting.push_back(next);
+        }
+        waiting.retain(Waiting::is_worth_it);
+        let batch: Vec<Waiting> = waiting.drain(..waiting.len().min(BATCH)).collect();
+        pulse.begin();
+        // A panic is one batch's failure and never everybody's: its callers are told 503.
+        let written = catch_unwind(AssertUnwindSafe(|| write(&opener, &mut held, batch)));
+        pulse.end();
+        let Left { first, last, moved } = written.unwrap_or_default();
+        first.into_iter().rev().for_each(|again| waiting.push_front(again));
+        waiting.extend(last);
+        patience = match (waiting.is_empty(), moved) {
+            (true, _) => Duration::MAX,
+            (false, true) => Duration::ZERO,
+            (false, false) => AGAIN,
+        };
     }
 }
 
-async fn serve(opener: Opener, writers: Writers, mut arrived: mpsc::Receiver<Waiting>) {
-    let mut db = None;
-    while let Some(first) = arrived.recv().await {
-        // What arrives while another writes goes into the same batch.
-        let _place = writers.place().await;
-        let mut batch = vec![first];
-        while batch.len() < BATCH {
-            let Ok(next) = arrived.try_recv() else { break };
-            batch.push(next);
-        }
-        // Nobody waits for it any more: they were told 503, so nothing is lent.
-        batch.retain(|waiting| !waiting.reply.is_closed());
-        if !batch.is_empty() {
-            write(&opener, &mut db, batch);
-        }
-    }
+/// What a batch did not come to.
+#[derive(Default)]
+struct Left {
+    /// To be tried at once, in this order.
+    first: Vec<Waiting>,
+    /// Of orgs that somebody else holds: after everybody else.
+    last: Vec<Waiting>,
+    /// Whether anything was answered.
+    moved: bool,
 }
 
-fn write(opener: &Opener, db: &mut Option<Db>, batch: Vec<Waiting>) {
-    let (asks, replies): (Vec<_>, Vec<_>) = batch.into_iter().map(|w| (w.ask, w.reply)).unzip();
-    let answers = match lend(opener, db, &asks) {
-        // One damaged row must not be everybody's refusal.
-        Err(StoreError::Damaged(_)) if asks.len() > 1 => {
-            asks.chunks(1).flat_map(|alone| to_each(lend(opener, db, alone), 1)).collect()
-        }
-        lent => to_each(lent, asks.len()),
+/// One transaction. What it answers is durable; a connection on which something failed is not used
+/// again.
+fn write(opener: &Opener, held: &mut Option<Db>, batch: Vec<Waiting>) -> Left {
+    if batch.is_empty() {
+        return Left::default();
+    }
+    let scopes: Scopes = batch.iter().map(|waiting| &waiting.ask.scope).collect();
+    let (mut db, taken) = match begin(opener, held.take(), &scopes) {
+        Ok(begun) => begun,
+        Err(error) => return tell(batch.into_iter().map(|waiting| waiting.reply), &error),
     };
-    for (reply, answer) in replies.into_iter().zip(answers) {
-        let _ = reply.send(answer);
+    let begun = Instant::now();
+    let (mut left, mut answers, mut ends) = (Left::default(), Vec::new(), Ends::default());
+    let mut asks = batch.into_iter();
+    while let Some(waiting) = asks.next() {
+        if taken.iter().any(|org| org == waiting.ask.scope.org().as_str()) {
+            left.last.push(waiting);
+        } else if begun.elapsed() > BUDGET {
+            left.first.push(waiting);
+        } else if waiting.is_worth_it() {
+            match answer(&mut db, &waiting.ask, &mut ends) {
+                Ok(granted) => answers.push((waiting, granted)),
+                // It fails for itself; those before it were not answered yet, and go on with the rest.
+                Err(error) => {
+                    let _ = db.rollback();
+                    let _ = waiting.reply.send(Err(error));
+                    let first = answers.into_iter().map(|(waiting, _)| waiting).chain(asks).collect();
+                    return Left { first, last: left.last, moved: true };
+                }
+            }
+        }
     }
-}
-
-/// An answer for each of `asks`; a failure is everybody's.
-fn to_each(lent: Result<Vec<Granted>, StoreError>, asks: usize) -> Vec<Result<Granted, StoreError>> {
-    match lent {
-        Ok(answers) => answers.into_iter().map(Ok).collect(),
-        Err(error) => vec![error; asks].into_iter().map(Err).collect(),
+    // Nobody may have been left to answer while the database was waited for.
+    if answers.iter().all(|(waiting, _)| waiting.reply.is_closed()) {
+        let _ = db.rollback();
+        *held = Some(db);
+        return left;
     }
-}
-
-/// All asks in one transaction. A connection on which something failed is not used again.
-fn lend(opener: &Opener, held: &mut Option<Db>, asks: &[LendAsk]) -> Result<Vec<Granted>, StoreError> {
-    use diesel::r2d2::ManageConnection;
-    let mut db = match held.take() {
-        Some(db) => db,
-        None => opener.connect().map_err(|_| StoreError::Unavailable("no connection"))?,
-    };
-    let scopes: Scopes = asks.iter().map(|ask| &ask.scope).collect();
-    let answers = transact(&mut db, "lend", Access::Write, &scopes, |db| {
-        asks.iter().map(|ask| answer(db, ask)).collect()
-    })?;
+    if let Err(error) = db.commit() {
+        let _ = db.rollback();
+        return tell(answers.into_iter().map(|(waiting, _)| waiting.reply), &error.into());
+    }
+    for (waiting, granted) in answers {
+        let _ = waiting.reply.send(Ok(granted));
+    }
     *held = Some(db);
-    Ok(answers)
+    Left { moved: true, ..left }
+}
+
+/// A transaction on `scopes`, and the orgs whose chains it did not get. A connection that was held may
+/// have been lost since: then a fresh one.
+fn begin(opener: &Opener, held: Option<Db>, scopes: &Scopes) -> Result<(Db, Vec<String>), StoreError> {
+    use diesel::r2d2::{HandleError, ManageConnection};
+    if let Some(mut db) = held
+        && let Ok(taken) = db.begin_where_free(scopes)
+    {
+        return Ok((db, taken));
+    }
+    let mut db = opener.connect().map_err(|error| {
+        Complain.handle_error(error);
+        StoreError::Unavailable("no connection")
+    })?;
+    let taken = db.begin_where_free(scopes)?;
+    Ok((db, taken))
+}
+
+/// The same to all: it is about the database, not about one of them.
+fn tell(
+    replies: impl Iterator<Item = oneshot::Sender<Result<Granted, StoreError>>>,
+    error: &StoreError,
+) -> Left {
+    replies.for_each(|reply| drop(reply.send(Err(error.clone()))));
+    Left { moved: true, ..Left::default() }
 }

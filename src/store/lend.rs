@@ -11,7 +11,7 @@ use crate::clock::Moment;
 use crate::ids::{ClientId, ConnectionId, KeyId, LeaseId, RunId};
 use crate::store::db::Db;
 use crate::store::error::StoreError;
-use crate::store::events::append;
+use crate::store::events::Ends;
 use crate::store::leases::is_succeeded;
 use crate::store::repeats::{self, Earlier, First, Kept, Repeat};
 use crate::store::schema::leases;
@@ -109,9 +109,9 @@ impl LendRefused {
 pub type Granted = Result<SealedRow, LendRefused>;
 
 /// Grants or refuses `ask` and puts that on record, in the open transaction.
-pub(super) fn answer(db: &mut Db, ask: &LendAsk) -> Result<Granted, StoreError> {
+pub(super) fn answer(db: &mut Db, ask: &LendAsk, ends: &mut Ends) -> Result<Granted, StoreError> {
     let answer = grant(db, ask)?;
-    append(db, &ask.record(&answer)?)?;
+    ends.append(db, &ask.record(&answer)?)?;
     Ok(answer)
 }
 
@@ -250,12 +250,13 @@ fn extend(db: &mut Db, ask: &LendAsk, open: &OpenLease, granted: &mut SealedRow)
 fn insert(db: &mut Db, ask: &LendAsk, granted: &mut SealedRow) -> Result<(), StoreError> {
     // Not max(): behind row-level security PostgreSQL would look at every lease there ever was.
     let last: Option<i64> = leases::table
+        .filter(leases::org_id.eq(ask.scope.org().as_str()))
         .filter(leases::connection_id.eq(ask.connection.as_str()))
         .select(leases::fence)
         .order(leases::fence.desc())
         .first(db)
         .optional()?;
-    granted.fence = last.unwrap_or(0) + 1;
+    granted.fence = last.unwrap_or(0).checked_add(1).ok_or(StoreError::Damaged("leases"))?;
     diesel::insert_into(leases::table)
         .values((
             leases::id.eq(granted.lease.as_str()),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use diesel::connection::SimpleConnection;
 use diesel::migration::MigrationSource;
 use diesel::prelude::*;
-use diesel::r2d2::ManageConnection;
+use diesel::r2d2::{HandleError, ManageConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use crate::config::Database;
@@ -130,6 +130,16 @@ fn connect_sqlite(file: &Path) -> Result<SqliteConnection, diesel::r2d2::Error> 
     ))
     .map_err(diesel::r2d2::Error::QueryError)?;
     Ok(db)
+}
+
+/// Says in the log why no connection could be made; the callers are only told that there was none.
+#[derive(Debug)]
+pub(super) struct Complain;
+
+impl HandleError<diesel::r2d2::Error> for Complain {
+    fn handle_error(&self, error: diesel::r2d2::Error) {
+        tracing::error!(%error, "no connection to the database");
+    }
 }
 
 impl ManageConnection for Opener {

@@ -14,6 +14,11 @@ impl Scopes {
         Self(vec![(String::new(), None)])
     }
 
+    /// The orgs, for whom a place among the writers of this process is kept.
+    pub(super) fn orgs(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(org, _)| org.as_str())
+    }
+
     /// These and the rows of `org`.
     pub(super) fn and_org(mut self, org: &OrgId) -> Self {
         self.0.push((org.to_string(), None));
@@ -29,16 +34,16 @@ impl Scopes {
         serde_json::Value::from_iter(scopes).to_string()
     }
 
-    /// The locks of the orgs' chains, each once, in the order in which every transaction takes them.
+    /// The locks of the orgs' chains with their orgs, in the order in which every transaction takes them.
     /// A lock is the first 8 bytes of SHA-256("pawl/v1/chain" ‖ org): two orgs that share one wait for
     /// each other, no more.
-    pub(super) fn locks(&self) -> Vec<i64> {
+    pub(super) fn locks(&self) -> Vec<(i64, String)> {
         use sha2::{Digest, Sha256};
         let lock = |(org, _): &(String, _)| {
             let digest = Sha256::new().chain_update("pawl/v1/chain").chain_update(org).finalize();
-            i64::from_be_bytes(std::array::from_fn(|n| digest[n]))
+            (i64::from_be_bytes(std::array::from_fn(|n| digest[n])), org.clone())
         };
-        let mut locks: Vec<i64> = self.0.iter().map(lock).collect();
+        let mut locks: Vec<(i64, String)> = self.0.iter().map(lock).collect();
         locks.sort_unstable();
         locks.dedup();
         locks

@@ -102,17 +102,17 @@ pub(super) fn find_sealed(
     id: &ConnectionId,
     proof: &Proof,
 ) -> Result<Result<SealedCredential, LendRefused>, StoreError> {
-    let found: Option<SealedColumns> = connections::table
+    let found: Option<(SealedColumns, Option<String>)> = connections::table
+        .left_join(keys::table.on(keys::id.eq(connections::key_id)))
         .filter(connections::org_id.eq(owner.org().as_str()))
         .filter(connections::user_id.eq(owner.user().as_str()))
         .filter(connections::id.eq(id.as_str()))
-        .select(SealedColumns::as_select())
+        .select((SealedColumns::as_select(), keys::state.nullable()))
         .first(db)
         .optional()?;
-    let Some(row) = found else { return Ok(Err(LendRefused::NotFound)) };
+    let Some((row, key)) = found else { return Ok(Err(LendRefused::NotFound)) };
 
     let key_id = KeyId::parse(&row.key_id).map_err(|_| StoreError::Damaged("connections"))?;
-    let key: Option<String> = keys::table.find(key_id.as_str()).select(keys::state).first(db).optional()?;
     match key.as_deref() {
         None => return Ok(Err(LendRefused::UnknownKey(key_id))),
         Some("retired") => return Ok(Err(LendRefused::RetiredKey(key_id))),

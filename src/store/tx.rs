@@ -1,7 +1,8 @@
 //! `Store::run` is the door: a named transaction with a scope and a deadline, off the async threads.
 
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::r2d2::Pool;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -11,7 +12,7 @@ use crate::config::Database;
 use crate::store::db::{Access, Db};
 use crate::store::error::StoreError;
 use crate::store::lane::Lane;
-use crate::store::open::{BUSY, Opener, Tables};
+use crate::store::open::{BUSY, Complain, Opener, Tables};
 use crate::store::scopes::Scopes;
 
 /// Connections that the pool keeps: SQLite has one writer, the rest are readers.
@@ -26,21 +27,38 @@ pub struct Store {
     pub(super) lane: Arc<Lane>,
 }
 
-/// Who may write: SQLite has one writer and wakes those who wait for it in no order; here they queue.
-/// PostgreSQL's queue by org, in the database.
+/// Places for writers. SQLite has one writer and wakes those who wait for it in no order; here they
+/// queue. On PostgreSQL one at a time of an org: more would hold connections only to wait for each other
+/// in the database, and leave none for anybody else's.
 #[derive(Clone)]
-pub(super) struct Writers(Arc<Semaphore>);
+pub(super) struct Writers {
+    places: Arc<Vec<Arc<Semaphore>>>,
+    hashing: RandomState,
+}
+
+/// Enough that two orgs seldom share a place; sharing costs a wait, never an error.
+const PLACES: usize = 256;
 
 impl Writers {
     fn of(opener: &Opener) -> Self {
-        let places = if opener.has_one_writer() { 1 } else { Semaphore::MAX_PERMITS };
-        Self(Arc::new(Semaphore::new(places)))
+        let places = if opener.has_one_writer() { 1 } else { PLACES };
+        let places = (0..places).map(|_| Arc::new(Semaphore::new(1))).collect();
+        Self { places: Arc::new(places), hashing: RandomState::new() }
     }
 
-    /// A place, to be held until the writing has ended.
-    pub(super) async fn place(&self) -> Option<OwnedSemaphorePermit> {
+    /// The place of these scopes, to be held until the writing has ended.
+    async fn place(&self, scopes: &Scopes) -> Option<OwnedSemaphorePermit> {
+        let mut hasher = self.hashing.build_hasher();
+        scopes.orgs().for_each(|org| org.hash(&mut hasher));
+        let places = u64::try_from(self.places.len()).unwrap_or(1);
+        let at = usize::try_from(hasher.finish() % places).unwrap_or(0);
         // Closed by nobody.
-        self.0.clone().acquire_owned().await.ok()
+        self.places.get(at)?.clone().acquire_owned().await.ok()
+    }
+
+    /// The lane's: it queues for SQLite's writer like all; on PostgreSQL it takes only what is free.
+    pub(super) async fn place_of_lane(&self) -> Option<OwnedSemaphorePermit> {
+        if self.places.len() == 1 { self.place(&Scopes::default()).await } else { None }
     }
 }
 
@@ -64,7 +82,7 @@ impl Store {
             // ends would meet an OpenSSL that has cleaned up after itself.
             .min_idle(Some(0))
             .connection_timeout(BUSY)
-            .error_handler(Box::new(diesel::r2d2::NopErrorHandler))
+            .error_handler(Box::new(Complain))
             // A server may have gone away and come back since.
             .test_on_check_out(is_server)
             .build(opener)
@@ -117,15 +135,16 @@ impl Store {
             .await
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers, and the lane moves.
     pub async fn ping(&self, deadline: Duration) -> Result<(), StoreError> {
+        self.lane.check()?;
         self.transact("ping", Access::Read, Scopes::default(), deadline, |db| Ok(db.ping()?)).await
     }
 
     /// Takes deleted bytes out of the write-ahead log, as far as readers allow it now.
     pub async fn scrub(&self, deadline: Duration) -> Result<(), StoreError> {
         let pool = self.pool.clone();
-        self.within(deadline, Access::Write, move || {
+        self.within(deadline, Access::Write, Scopes::default(), move |_, _| {
             let mut db = pool.get().map_err(|_| StoreError::Unavailable("no connection"))?;
             Ok(db.checkpoint()?)
         })
@@ -145,9 +164,9 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         let pool = self.pool.clone();
-        self.within(deadline, access, move || {
+        self.within(deadline, access, scopes, move |scopes, until| {
             let mut db = pool.get().map_err(|_| StoreError::Unavailable("no connection"))?;
-            transact(&mut db, name, access, &scopes, work)
+            transact(&mut db, name, (access, scopes, Some(until)), work)
         })
         .await
     }
@@ -158,21 +177,22 @@ impl Store {
         &self,
         deadline: Duration,
         access: Access,
-        work: impl FnOnce() -> Result<T, E> + Send + 'static,
+        scopes: Scopes,
+        work: impl FnOnce(&Scopes, Instant) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let writers = self.writers.clone();
+        let (writers, until) = (self.writers.clone(), Instant::now() + deadline);
         let turn = async move {
             let place = match access {
                 Access::Read => None,
-                Access::Write => writers.place().await,
+                Access::Write => writers.place(&scopes).await,
             };
             tokio::task::spawn_blocking(move || {
                 let _place = place;
-                work()
+                work(&scopes, until)
             })
             .await
         };
@@ -184,12 +204,12 @@ impl Store {
     }
 }
 
-/// All of `work` in one transaction, or none of it.
+/// All of `work` in one transaction, or none of it. Nothing of it once `until` has passed: whoever asked
+/// was told 503 then, and may have been told of a later change since.
 pub(super) fn transact<T, E>(
     db: &mut Db,
     name: &'static str,
-    access: Access,
-    scopes: &Scopes,
+    (access, scopes, until): (Access, &Scopes, Option<Instant>),
     work: impl FnOnce(&mut Db) -> Result<T, E>,
 ) -> Result<T, E>
 where
@@ -197,8 +217,15 @@ where
 {
     let _span = tracing::debug_span!("store", name).entered();
     let stored = |e: diesel::result::Error| E::from(StoreError::from(e));
+    let in_time = || match until {
+        Some(until) if access == Access::Write && Instant::now() >= until => {
+            Err(E::from(StoreError::Unavailable("deadline")))
+        }
+        _ => Ok(()),
+    };
     db.begin(access, scopes).map_err(stored)?;
-    match work(db) {
+    let done = in_time().and_then(|()| work(db)).and_then(|done| in_time().map(|()| done));
+    match done {
         Ok(done) => db.commit().map(|()| done).map_err(|e| {
             // A commit that failed leaves the transaction open on SQLite.
             let _ = db.rollback();

@@ -48,7 +48,7 @@ impl Store {
         E: From<StoreError>,
     {
         let mut db = self.pool.get().map_err(|_| StoreError::Unavailable("no connection"))?;
-        transact(&mut db, name, Access::Write, &Scopes::vault(), |db| work(&mut Upkeep { db }))
+        transact(&mut db, name, (Access::Write, &Scopes::vault(), None), |db| work(&mut Upkeep { db }))
     }
 }
 

@@ -73,7 +73,7 @@ impl SyncError {
             Self::Stopped
             | Self::LeaseOver
             | Self::TokenOver
-            | Self::Sink(SinkError::Busy(_) | SinkError::ReaderGone)
+            | Self::Sink(SinkError::Busy(_) | SinkError::Locked | SinkError::ReaderGone)
             | Self::Borrow(
                 BorrowError::Unreachable(_) | BorrowError::Unavailable(_) | BorrowError::Held { .. },
             ) => Verdict::Later,

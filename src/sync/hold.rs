@@ -110,6 +110,12 @@ impl<'a> Hold<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sync::job::Patience;
+
+    #[test]
+    fn the_end_of_a_lease_is_known_within_half_a_minute() {
+        assert!(Patience::default().ask_every + ANSWER_WITHIN < Duration::from_secs(30));
+    }
 
     #[test]
     fn a_lease_is_asked_for_as_long_as_the_token_can_hand_it_back() {

@@ -67,7 +67,7 @@ impl<W: Write + Send> Sink for JsonLines<W> {
 
     fn differing(&mut self, _: &str, listed: &[Listed]) -> Result<Vec<i64>, SinkError> {
         // Nothing is kept, so all of them.
-        Ok(listed.iter().map(|(id, _)| *id).collect())
+        Ok(listed.iter().map(|listed| listed.id).collect())
     }
 
     fn end_sweep(&mut self, sweep: &Sweep) -> Result<u64, SinkError> {

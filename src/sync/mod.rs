@@ -1,9 +1,13 @@
 //! The worker: borrow from the vault over its HTTP API, log in to Odoo once, read, write to a sink,
 //! hand the lease back, whatever happened. No database of the vault's, no key, no way to say a write.
+//!
+//! The way of a run: `run` borrows; `hold` keeps the lease beside it; `pull` takes each part of the `plan`
+//! through a `sweep`, a page at a time, into a `sink`.
 
 mod borrow;
 mod error;
 mod hold;
+mod job;
 mod json_lines;
 mod plan;
 mod pull;
@@ -21,8 +25,9 @@ mod vault_url;
 
 pub use borrow::Outcome;
 pub use error::{SyncError, Verdict};
+pub use job::{Job, Patience, Summary, Target};
 pub use refusal::{BorrowError, Refusal};
-pub use run::{Job, Patience, Summary, Target, Worker};
+pub use run::Worker;
 pub use settings::{Settings, SettingsRefused};
 pub use sink::SinkError;
 pub use step::Step;

@@ -203,7 +203,7 @@ fn listed(record: Record) -> Listed {
         Cell::Text(text) => Some(text),
         _ => None,
     });
-    (record.id, written)
+    Listed { id: record.id, written }
 }
 
 /// Keeps one page and fetches the next at once. What the sink says comes first, and ends the other.

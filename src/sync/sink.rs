@@ -38,7 +38,7 @@ pub trait Sink: Send {
     /// Takes a page, and that the sweep is at `sweep.place` with it. Answers the sweep with its count.
     fn write(&mut self, sweep: Sweep, page: Page) -> Result<Sweep, SinkError>;
 
-    /// Which of the `listed` (ids, each with its `write_date`) are not here, or with another time.
+    /// Which of the `listed`, lowest id first, are not here, or with another time.
     fn differing(&mut self, model: &str, listed: &[Listed]) -> Result<Vec<i64>, SinkError>;
 
     /// The sweep is whole: its `newest` is the watermark now. How many records of the model are here.
@@ -89,8 +89,13 @@ pub enum Gone {
     Unanswered(Vec<i64>),
 }
 
-/// An id and its `write_date`.
-pub type Listed = (i64, Option<String>);
+/// A record of which no more is known than when it was written.
+pub struct Listed {
+    /// Its id.
+    pub id: i64,
+    /// Its `write_date`.
+    pub written: Option<String>,
+}
 
 /// Why the sink did not take it. Holds no record's content.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +103,9 @@ pub enum SinkError {
     /// Another run writes to it.
     #[error("another run is writing to {}", .0.display())]
     Busy(PathBuf),
+    /// Another program writes to it, and did not let go.
+    #[error("another program is writing to the sink")]
+    Locked,
     /// It belongs to another connection.
     #[error("{} belongs to {belongs_to}: give each connection a file of its own", .path.display())]
     OtherConnection {

@@ -297,3 +297,42 @@ fn a_server_without_end_is_given_up() {
     assert_eq!((error.verdict(), scene.open_leases()), (Verdict::Failed, 0));
     assert_eq!(number(&scene.sink("books.db"), "SELECT count(*) FROM account_move"), 1_000);
 }
+
+#[test]
+fn a_sink_that_another_program_writes_to_is_tried_again_later() {
+    let scene = Scene::new(Company::sized(3, 30, 20), PASSWORD);
+    run(&scene, &[]);
+    let mut other = SqliteConnection::establish(scene.sink("books.db").to_str().unwrap()).unwrap();
+    other.batch_execute("BEGIN IMMEDIATE").unwrap();
+    let output = scene.run("books.db");
+    assert_eq!(code(&output), 75, "{}", errors(&output));
+    assert!(errors(&output).contains("another program"), "{}", errors(&output));
+    other.batch_execute("ROLLBACK").unwrap();
+    run(&scene, &[]);
+    scene.assert_same("books.db");
+}
+
+/// As an earlier version might have left it.
+#[test]
+fn a_sink_of_another_layout_is_refused_and_left_alone() {
+    let scene = Scene::new(Company::sized(3, 30, 20), PASSWORD);
+    let sink = scene.sink("books.db");
+    let mut other = SqliteConnection::establish(sink.to_str().unwrap()).unwrap();
+    other.batch_execute("CREATE TABLE pawl_sink (connection_id TEXT NOT NULL)").unwrap();
+    let output = scene.run("books.db");
+    assert_eq!(code(&output), 2, "{}", errors(&output));
+    assert!(errors(&output).contains("another version"), "{}", errors(&output));
+    assert_eq!(number(&sink, "SELECT count(*) FROM sqlite_master"), 1);
+    assert_eq!(scene.asked().len(), 0);
+}
+
+/// A field that the policy gains is empty in what was read before: everything is read again.
+#[test]
+fn a_column_that_is_not_there_is_made_and_filled() {
+    let scene = Scene::new(Company::sized(3, 30, 20), PASSWORD);
+    run(&scene, &[]);
+    let mut other = SqliteConnection::establish(scene.sink("books.db").to_str().unwrap()).unwrap();
+    other.batch_execute("ALTER TABLE account_move DROP COLUMN amount_total").unwrap();
+    run(&scene, &[]);
+    scene.assert_same("books.db");
+}

@@ -57,6 +57,11 @@ impl Home {
         false
     }
 
+    #[cfg(feature = "postgres")]
+    pub fn database_name(&self) -> String {
+        self.postgres.as_ref().unwrap().name.clone()
+    }
+
     /// As another role than the superuser.
     #[cfg(feature = "postgres")]
     pub fn sql_as(&self, role: &str) -> Sql {

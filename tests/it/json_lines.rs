@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use pawl::odoo::{Kind, Readable};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value as Json, json};
 
 use crate::scene::{Scene, code, columns, errors, expected};
@@ -75,6 +77,23 @@ fn a_reader_that_goes_ends_the_run_and_the_lease_comes_back() {
     worker.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert_eq!(worker.wait().unwrap().code(), Some(75), "{said}");
     assert!(said.contains("has gone"), "{said}");
+    assert_eq!(scene.trail("lease.return", "result"), ["failed"]);
+    assert_eq!(scene.open_leases(), 0);
+}
+
+/// A reader that stays and does not read.
+#[test]
+fn a_run_whose_lines_nobody_takes_can_be_stopped_and_the_lease_comes_back() {
+    let scene = Scene::new(Company::sized(5, 2_500, 60), PASSWORD);
+    let mut worker = scene.command_to("jsonl:-", &[]).spawn().unwrap();
+    // Login, the newest time, a page that does not fit into the pipe, and the page after it.
+    let patience = Instant::now() + Duration::from_secs(60);
+    while scene.asked().len() < 4 {
+        assert!(Instant::now() < patience, "{:?}", scene.asked());
+        std::thread::yield_now();
+    }
+    kill_process(Pid::from_raw(worker.id() as i32).unwrap(), Signal::TERM).unwrap();
+    assert_eq!(worker.wait().unwrap().code(), Some(75));
     assert_eq!(scene.trail("lease.return", "result"), ["failed"]);
     assert_eq!(scene.open_leases(), 0);
 }

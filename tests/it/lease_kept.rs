@@ -3,6 +3,8 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use pawl::clock::Clock;
@@ -97,14 +99,12 @@ fn a_run_stops_when_its_lease_is_over_and_writes_no_page_after() {
     }
 }
 
-/// Between worker and vault: the vault gets what is asked, and the first answer to it is lost on the way
-/// back.
-fn lossy(vault: &str, path: &'static str) -> String {
+/// Between worker and vault: the vault gets what is asked, and those answers are lost on the way back.
+fn lossy(vault: &str, mut is_lost: impl FnMut(&str) -> bool + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let vault = vault.strip_prefix("http://").unwrap().to_owned();
     std::thread::spawn(move || {
-        let mut to_lose = 1;
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let request = read_request(&mut stream);
@@ -112,9 +112,7 @@ fn lossy(vault: &str, path: &'static str) -> String {
             beyond.write_all(request.replacen("\r\n", "\r\nConnection: close\r\n", 1).as_bytes()).unwrap();
             let mut answer = Vec::new();
             beyond.read_to_end(&mut answer).unwrap();
-            let line = request.lines().next().unwrap();
-            if to_lose > 0 && line.starts_with("POST ") && line.contains(path) {
-                to_lose -= 1;
+            if is_lost(request.lines().next().unwrap()) {
                 continue;
             }
             let head = answer.windows(2).position(|w| w == b"\r\n").unwrap() + 2;
@@ -146,9 +144,12 @@ fn read_request(stream: &mut TcpStream) -> String {
 #[test]
 fn a_lost_answer_is_asked_for_once_more_and_nothing_is_done_twice() {
     for path in ["/leases ", "/return "] {
-        let scene = Scene::new(Company::sized(3, 30, 20), PASSWORD);
-        let vault = lossy(&scene.vault.url, path);
-        let output = scene.command("books.db", &["--no-wait"]).env("PAWL_URL", vault).output().unwrap();
+        let mut scene = Scene::new(Company::sized(3, 30, 20), PASSWORD);
+        let mut is_first = true;
+        scene.vault_url = lossy(&scene.vault.url, move |line| {
+            line.starts_with("POST ") && line.contains(path) && std::mem::take(&mut is_first)
+        });
+        let output = scene.run("books.db");
         assert_eq!(code(&output), 0, "{path}: {}", errors(&output));
         scene.assert_same("books.db");
         assert_eq!(scene.open_leases(), 0, "{path}");
@@ -162,4 +163,22 @@ fn a_lost_answer_is_asked_for_once_more_and_nothing_is_done_twice() {
         let ended = "SELECT count(*) FROM pawl_run WHERE finished_at IS NOT NULL AND outcome = 'ok'";
         assert_eq!(number(&scene.sink("books.db"), ended), 1, "{path}");
     }
+}
+
+#[test]
+fn a_vault_that_is_silent_for_a_while_stops_no_run() {
+    let mut scene = Scene::new(Company::sized(3, 1_100, 40), PASSWORD);
+    let lost = Arc::new(AtomicUsize::new(0));
+    let counted = lost.clone();
+    scene.vault_url = lossy(&scene.vault.url, move |line| {
+        let is_lost = line.starts_with("GET ");
+        counted.fetch_add(usize::from(is_lost), Ordering::SeqCst);
+        is_lost
+    });
+    let done = meanwhile(&scene, &scene.vault.clock, |_| {
+        until("the vault was not asked", || lost.load(Ordering::SeqCst) >= 3);
+        scene.odoo.release();
+    });
+    done.unwrap();
+    scene.assert_same("books.db");
 }

@@ -12,6 +12,8 @@ mod harness;
 mod hostile_calls;
 mod json_lines;
 mod kills;
+#[cfg(feature = "postgres")]
+mod lane;
 mod lease_kept;
 mod leases;
 mod life;

@@ -25,6 +25,8 @@ pub const LOOPBACK: (&str, &str) = ("PAWL_EGRESS_ALLOW", "127.0.0.1");
 /// A vault, an Odoo, one connection between them, and a folder for sinks.
 pub struct Scene {
     pub vault: Vault,
+    /// Where workers think it is.
+    pub vault_url: String,
     pub odoo: StandIn,
     pub connection: String,
     pub dir: TempDir,
@@ -35,7 +37,7 @@ impl Scene {
         let vault = Vault::start_with(&[LOOPBACK]);
         let odoo = StandIn::start(company).unwrap();
         let connection = vault.deposit_as("acme", "ada", &deposit(&odoo, secret));
-        Self { vault, odoo, connection, dir: tempfile::tempdir().unwrap() }
+        Self { vault_url: vault.url.clone(), vault, odoo, connection, dir: tempfile::tempdir().unwrap() }
     }
 
     pub fn sink(&self, name: &str) -> PathBuf {
@@ -48,7 +50,7 @@ impl Scene {
 
     pub fn command_to(&self, to: &str, more: &[&str]) -> Command {
         let token = self.vault.token("acme", "ada", "worker");
-        let settings = [LOOPBACK, ("PAWL_URL", &self.vault.url), ("PAWL_TOKEN", &token)];
+        let settings = [LOOPBACK, ("PAWL_URL", &self.vault_url), ("PAWL_TOKEN", &token)];
         let mut command = program(env!("CARGO_BIN_EXE_pawl-sync"), self.dir.path(), &settings);
         command.args(["run", "--connection", &self.connection, "--to", to]);
         command.args(more).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -60,7 +62,11 @@ impl Scene {
     }
 
     pub fn spawn(&self, sink: &str) -> Worker {
-        let mut child = self.command(sink, &[]).spawn().unwrap();
+        self.spawn_with(sink, &[])
+    }
+
+    pub fn spawn_with(&self, sink: &str, more: &[&str]) -> Worker {
+        let mut child = self.command(sink, more).spawn().unwrap();
         let errors = BufReader::new(child.stderr.take().unwrap());
         Worker { child, errors }
     }
@@ -101,7 +107,7 @@ impl Scene {
     ) -> Result<Summary, SyncError> {
         let token = self.vault.token("acme", "ada", "worker");
         let settings =
-            [("PAWL_URL", self.vault.url.clone()), ("PAWL_TOKEN", token), (LOOPBACK.0, LOOPBACK.1.into())];
+            [("PAWL_URL", self.vault_url.clone()), ("PAWL_TOKEN", token), (LOOPBACK.0, LOOPBACK.1.into())];
         let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value.into()));
         let worker = pawl::sync::Worker::new(Settings::from(settings).unwrap(), clock.clone()).unwrap();
         let worker = worker.with(patience);

@@ -104,6 +104,44 @@ pub fn invoices(out: &mut impl Write, sink: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+#[derive(QueryableByName)]
+struct Line {
+    #[diesel(sql_type = Text)]
+    text: String,
+    #[diesel(sql_type = Double)]
+    quantity: f64,
+    #[diesel(sql_type = Double)]
+    price: f64,
+    #[diesel(sql_type = Double)]
+    subtotal: f64,
+    #[diesel(sql_type = Text)]
+    currency: String,
+}
+
+/// One of them with what was sold, joined by the ids that Odoo gave.
+pub fn lines(out: &mut impl Write, sink: &Path) -> Result<(), Failure> {
+    let mut db = SqliteConnection::establish(&sink.to_string_lossy())?;
+    let lines: Vec<Line> = sql_query(
+        "SELECT coalesce(p.name, l.name, '') AS text, l.quantity, l.price_unit AS price, \
+         l.price_subtotal AS subtotal, l.currency_id_name AS currency \
+         FROM account_move_line AS l LEFT JOIN product_product AS p ON p.id = l.product_id \
+         WHERE l.display_type = 'product' AND l.move_id = (SELECT min(move_id) FROM account_move_line) \
+         ORDER BY l.sequence, l.id",
+    )
+    .load(&mut db)?;
+    writeln!(
+        out,
+        "\n  {:<40} {:>9} {:>12} {:>12}",
+        "what the first is for", "quantity", "price", "subtotal"
+    )?;
+    for Line { text, quantity, price, subtotal, currency } in lines {
+        let (price, subtotal) = (amount(price, &currency), amount(subtotal, &currency));
+        let text: String = text.chars().take(40).collect();
+        writeln!(out, "  {text:<40} {quantity:>9} {price:>12} {subtotal:>12} {currency}")?;
+    }
+    Ok(())
+}
+
 /// Yen has no decimals.
 fn amount(amount: f64, currency: &str) -> String {
     if currency == "JPY" { format!("{amount:.0}") } else { format!("{amount:.2}") }

@@ -83,6 +83,7 @@ impl Scene {
 
         heading("5. The invoices")?;
         look::invoices(&mut std::io::stdout(), &sink)?;
+        look::lines(&mut std::io::stdout(), &sink)?;
 
         heading("6. Where is the password?")?;
         let login = look::search(&self.folder, LOGIN)?;

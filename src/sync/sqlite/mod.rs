@@ -26,18 +26,16 @@ use table::Table;
 impl From<diesel::result::Error> for SinkError {
     fn from(error: diesel::result::Error) -> Self {
         // The message of any other error could quote a value.
-        Self::Database(match error {
-            diesel::result::Error::DatabaseError(_, info) if info.message().contains("disk is full") => {
-                "the disk is full"
-            }
-            diesel::result::Error::DatabaseError(_, info) if info.message().contains("not a database") => {
-                "the file is no SQLite database"
-            }
-            diesel::result::Error::DatabaseError(_, info) if info.message().contains("locked") => {
-                "another program is writing to it"
-            }
-            _ => "a statement failed",
-        })
+        let said = match &error {
+            diesel::result::Error::DatabaseError(_, info) => info.message(),
+            _ => "",
+        };
+        match said {
+            said if said.contains("locked") => Self::Locked,
+            said if said.contains("disk is full") => Self::Database("the disk is full"),
+            said if said.contains("not a database") => Self::Database("the file is no SQLite database"),
+            _ => Self::Database("a statement failed"),
+        }
     }
 }
 

@@ -86,15 +86,15 @@ impl Table {
 
     /// Which of the `listed`, lowest id first, are not here, or with another `write_date`.
     pub fn differing(&self, db: &mut SqliteConnection, listed: &[Listed]) -> QueryResult<Vec<i64>> {
-        let (Some((first, _)), Some((last, _))) = (listed.first(), listed.last()) else {
+        let (Some(first), Some(last)) = (listed.first(), listed.last()) else {
             return Ok(Vec::new());
         };
-        let here = self.between(db, first - 1, *last)?;
-        let is_same = |(id, written): &&Listed| {
-            let at = here.binary_search_by_key(id, |row| row.id);
-            at.ok().and_then(|at| here.get(at)).is_some_and(|row| row.write_date == *written)
+        let here = self.between(db, first.id - 1, last.id)?;
+        let is_same = |listed: &&Listed| {
+            let at = here.binary_search_by_key(&listed.id, |row| row.id);
+            at.ok().and_then(|at| here.get(at)).is_some_and(|row| row.write_date == listed.written)
         };
-        Ok(listed.iter().filter(|listed| !is_same(listed)).map(|(id, _)| *id).collect())
+        Ok(listed.iter().filter(|listed| !is_same(listed)).map(|listed| listed.id).collect())
     }
 
     fn between(&self, db: &mut SqliteConnection, after: i64, to: i64) -> QueryResult<Vec<ListedRow>> {

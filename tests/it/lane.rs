@@ -1,0 +1,175 @@
+//! The lane on PostgreSQL: one org's trouble is not another's, a row that can't be is not everybody's,
+//! and a server that stops answering stops nothing for good.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::database::{PASSWORD, told};
+use crate::harness::{Answer, Home, Vault, call, deposit};
+
+/// Holds an org's chain as another replica would.
+fn hold_chain(vault: &Vault, org: &str) -> crate::database::Sql {
+    let digest = Sha256::new().chain_update("pawl/v1/chain").chain_update(org).finalize();
+    let lock = i64::from_be_bytes(digest[..8].try_into().unwrap());
+    let mut other = vault.home.sql();
+    other.run(&format!("SELECT pg_advisory_lock({lock})"));
+    other
+}
+
+fn lend(vault: &Vault, org: &str, user: &str, id: &str) -> Answer {
+    lend_with(vault, &vault.token(org, user, "worker"), id)
+}
+
+fn lend_with(vault: &Vault, worker: &str, id: &str) -> Answer {
+    vault.call("POST", &format!("/v1/connections/{id}/leases"), worker, Some(&json!({"purpose": "other"})))
+}
+
+#[test]
+fn an_org_that_is_held_keeps_no_other_waiting() {
+    let vault = Vault::start_in(Home::on_postgres(), &[]);
+    let ours = vault.deposit_as("acme", "ada", &deposit("a", "s"));
+    let theirs = vault.deposit_as("beta", "bea", &deposit("b", "s"));
+    // minting is on record in the org's chain too
+    let (ada, bea) = (vault.token("acme", "ada", "worker"), vault.token("beta", "bea", "worker"));
+    let holder = hold_chain(&vault, "acme");
+    std::thread::scope(|scope| {
+        let held: Vec<_> = (0..6).map(|_| scope.spawn(|| lend_with(&vault, &ada, &ours).status)).collect();
+        let free: Vec<u16> = (0..20).map(|_| lend_with(&vault, &bea, &theirs).status).collect();
+        // a machine too slow for a deadline is no lane that waits
+        assert!(free.iter().filter(|status| **status == 201).count() >= 18, "{free:?}");
+        assert!(held.into_iter().all(|status| status.join().unwrap() == 503));
+    });
+    drop(holder);
+    assert_eq!(lend_with(&vault, &ada, &ours).status, 201);
+    // those who were told 503 got nothing
+    assert_eq!(vault.home.sql().texts("count(*)", "FROM leases WHERE org_id = 'acme'"), ["1"]);
+}
+
+#[test]
+fn a_row_that_can_not_be_is_its_own_trouble() {
+    let vault = Vault::start_in(Home::on_postgres(), &[]);
+    let ours = vault.deposit_as("acme", "ada", &deposit("a", "s"));
+    let theirs = vault.deposit_as("beta", "bea", &deposit("b", "s"));
+    assert_eq!(lend(&vault, "acme", "ada", &ours).status, 201);
+    vault.sql("UPDATE leases SET fence = 9223372036854775807");
+    for _ in 0..3 {
+        assert_eq!(lend(&vault, "acme", "ada", &ours).problem(), "damaged");
+        assert_eq!(lend(&vault, "beta", "bea", &theirs).status, 201);
+    }
+}
+
+/// Between a vault and the server; lets nothing through while it is stopped.
+struct Between {
+    port: u16,
+    stopped: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Between {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let stopped = Arc::new((Mutex::new(false), Condvar::new()));
+        let gate = stopped.clone();
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let client = client.unwrap();
+                let server = TcpStream::connect(("127.0.0.1", told("PORT").parse().unwrap())).unwrap();
+                // One that comes while it is stopped goes through: the server is there, the old way is not.
+                let gate = (!*gate.0.lock().unwrap()).then(|| gate.clone());
+                let (back, forth) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+                std::thread::spawn(move || pass(client, server, gate.as_ref()));
+                std::thread::spawn(move || pass(back, forth, None));
+            }
+        });
+        Self { port, stopped }
+    }
+
+    fn stop(&self) {
+        *self.stopped.0.lock().unwrap() = true;
+    }
+
+    fn go_on(&self) {
+        *self.stopped.0.lock().unwrap() = false;
+        self.stopped.1.notify_all();
+    }
+}
+
+fn pass(mut from: TcpStream, mut to: TcpStream, gate: Option<&Arc<(Mutex<bool>, Condvar)>>) {
+    let mut bytes = [0; 16 * 1024];
+    while let Ok(read) = from.read(&mut bytes) {
+        if let Some(gate) = gate {
+            let stopped = gate.0.lock().unwrap();
+            drop(gate.1.wait_while(stopped, |stopped| *stopped).unwrap());
+        }
+        if read == 0 || to.write_all(&bytes[..read]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(std::net::Shutdown::Both);
+}
+
+/// A vault whose way to the server can be stopped.
+fn behind(between: &Between) -> Vault {
+    let home = Home::on_postgres();
+    let name = home.database_name();
+    let address = format!("postgres://pawl_app:{PASSWORD}@127.0.0.1:{}/{name}", between.port);
+    Vault::start_in(home, &[("PAWL_DATABASE_URL", &address)])
+}
+
+fn is_long() -> bool {
+    std::env::var_os("TEST_LONG").is_some()
+}
+
+/// What was answered 503 does not come over what was acknowledged after it.
+#[test]
+fn a_change_that_was_given_up_does_not_come_later() {
+    if !is_long() {
+        return;
+    }
+    let between = Between::start();
+    let mut vault = behind(&between);
+    let id = vault.deposit("secret 1");
+    let direct = vault.replica();
+    let backend = vault.token("acme", "ada", "backend");
+    let path = format!("/v1/connections/{id}/credential");
+    let put = |url: &str, secret: &str| call(url, "PUT", &path, &backend, Some(&json!({"secret": secret})));
+    between.stop();
+    assert_eq!(put(&vault.url, "OLD").status, 503);
+    let new = put(&direct, "NEW");
+    assert_eq!((new.status, &new.json["credential"]["revision"]), (200, &Value::from(2)));
+    between.go_on();
+    // the next change through the old way comes after whatever was under way there
+    let label = json!({"label": "later"});
+    let backend = vault.token("acme", "ada", "backend");
+    let patched = vault.call("PATCH", &format!("/v1/connections/{id}"), &backend, Some(&label));
+    assert_eq!(patched.status, 200, "{}", patched.body);
+    let loan = lend(&vault, "acme", "ada", &id);
+    assert_eq!(loan.json["credential"]["secret"], "NEW");
+    assert_eq!(loan.json["credential"]["revision"], 2);
+}
+
+#[test]
+fn a_lane_that_hangs_is_replaced_and_readyz_says_so() {
+    if !is_long() {
+        return;
+    }
+    let between = Between::start();
+    let vault = behind(&between);
+    let id = vault.deposit("s");
+    let worker = vault.token("acme", "ada", "worker");
+    assert_eq!(lend_with(&vault, &worker, &id).status, 201);
+    between.stop();
+    // nothing more comes through on the connection that is there; a new one would
+    let begun = std::time::Instant::now();
+    let mut was_unready = false;
+    while lend_with(&vault, &worker, &id).status != 201 {
+        was_unready |= call(&vault.url, "GET", "/readyz", "", None).status == 503;
+        assert!(begun.elapsed().as_secs() < 20, "it hangs for good");
+    }
+    assert!(was_unready);
+    between.go_on();
+}
