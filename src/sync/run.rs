@@ -7,7 +7,7 @@ use crate::egress::{Egress, Exceptions, Limits, OdooUrl, Resolve};
 use crate::odoo::{Address, Odoo, OdooError, Readable};
 use crate::sync::borrow::{Loan, Outcome, VaultClient};
 use crate::sync::error::SyncError;
-use crate::sync::hold::{Hold, check_token, wish};
+use crate::sync::hold::{Asked, Hold, check_token, wish};
 use crate::sync::job::{Job, Patience, Summary};
 use crate::sync::plan::{Part, plan};
 use crate::sync::pull::Puller;
@@ -57,9 +57,11 @@ impl Worker {
         let (loan, hold) = match self.borrow(job, &run, &mut stop, say).await {
             Ok(borrowed) => borrowed,
             // It may have been lent and the answer lost: then this run is to ask again.
-            Err(error @ SyncError::Borrow(BorrowError::Unreachable(_) | BorrowError::Unavailable(_))) => {
-                return Err(error);
-            }
+            Err(
+                error @ SyncError::Borrow(
+                    BorrowError::Unreachable(_) | BorrowError::Unavailable(_) | BorrowError::NotAVault(_),
+                ),
+            ) => return Err(error),
             Err(error @ (SyncError::Stopped | SyncError::TokenOver)) => return Err(error),
             Err(error) => {
                 let ended = Some(self.clock.now());
@@ -74,7 +76,7 @@ impl Worker {
         let pulled = tokio::select! {
             biased;
             () = stop.raised() => Err(SyncError::Stopped),
-            over = hold.over(self.patience.ask_every) => Err(over),
+            over = hold.over() => Err(over),
             pulled = self.pull_all(job, loan, (&desk, &hold), &mut *say, &mut models) => pulled,
         };
         let is_quiet = desk.is_quiet().await;
@@ -85,7 +87,8 @@ impl Worker {
             Err(_) => Outcome::Failed,
         };
         let records = models.iter().map(|(_, swept): &(String, Swept)| swept.count.read).sum();
-        let handed_back = match self.vault.give_back(&lease, outcome, records).await {
+        let within = self.patience.hand_back_within;
+        let handed_back = match self.vault.give_back(&lease, (outcome, records), within).await {
             Ok(()) => true,
             // Over is over.
             Err(BorrowError::Refused(Refusal::LeaseOver | Refusal::NotFound, _)) => true,
@@ -95,7 +98,10 @@ impl Worker {
             }
         };
         // What was broken off in good order is no run that ended: the next one goes on with it.
-        let goes_on = matches!(pulled, Err(SyncError::Stopped | SyncError::LeaseOver | SyncError::TokenOver));
+        let goes_on = matches!(
+            pulled,
+            Err(SyncError::Stopped | SyncError::LeaseOver | SyncError::VaultSilent | SyncError::TokenOver)
+        );
         if is_quiet && !goes_on {
             let ended = handed_back.then(|| self.clock.now());
             desk.with(move |sink| sink.end_run(&run, outcome, records, ended)).await?;
@@ -115,10 +121,13 @@ impl Worker {
             let now = self.clock.now();
             let lasting = wish(self.vault.token_ends(), now);
             check_token(self.vault.token_ends(), now)?;
-            if stop.is_raised() {
-                return Err(SyncError::Stopped);
-            }
-            match self.vault.lend(&job.connection, &run.id, lasting).await {
+            let asked = Asked::at(now);
+            let lent = tokio::select! {
+                biased;
+                () = stop.raised() => return Err(SyncError::Stopped),
+                lent = self.vault.lend(&job.connection, &run.id, lasting) => lent,
+            };
+            match lent {
                 Err(BorrowError::Held { until, retry_after }) if job.waits => {
                     if said != Some(until) {
                         say(Step::Waiting { until });
@@ -132,7 +141,8 @@ impl Worker {
                 }
                 lent => {
                     let loan = lent?;
-                    let hold = Hold::new((&self.vault, &self.clock), loan.lease.clone(), (now, lasting));
+                    let within = (&self.vault, &self.clock, self.patience);
+                    let hold = Hold::new(within, loan.lease.clone(), (asked, lasting));
                     return Ok((loan, hold));
                 }
             }
