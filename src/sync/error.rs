@@ -74,6 +74,7 @@ impl SyncError {
     pub fn verdict(&self) -> Verdict {
         match self {
             Self::Odoo(_, OdooError::LoginRefused) => Verdict::CredentialRefused,
+            Self::Odoo(_, cause) if cause.retryable() => Verdict::Later,
             Self::Sink(SinkError::OtherConnection { .. } | SinkError::OtherLayout(_)) => Verdict::Usage,
             Self::Stopped
             | Self::LeaseOver

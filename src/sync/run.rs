@@ -1,10 +1,12 @@
 //! One run, from the first note in the sink to the lease handed back.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::egress::{Egress, Exceptions, Limits, OdooUrl, Resolve};
-use crate::odoo::{Address, Odoo, OdooError, Readable};
+use crate::odoo::{Address, NotLoggedIn, Odoo, OdooError, Readable};
+use crate::secret::Secret;
 use crate::sync::borrow::{Loan, Outcome, VaultClient};
 use crate::sync::error::SyncError;
 use crate::sync::hold::{Asked, Hold, check_token, wish};
@@ -17,6 +19,9 @@ use crate::sync::sink::{Desk, Run};
 use crate::sync::step::Step;
 use crate::sync::stop::Stop;
 use crate::sync::sweep::Swept;
+
+/// How long to wait before each further try to reach an Odoo that was not reached.
+const PAUSES: &[Duration] = &[Duration::from_millis(500), Duration::from_secs(2)];
 
 /// A worker of one vault.
 pub struct Worker {
@@ -160,14 +165,34 @@ impl Worker {
         let url = OdooUrl::parse(&loan.url, &self.exceptions, None).map_err(SyncError::Address)?;
         let egress = Egress::new(url, self.exceptions.clone(), None, Limits::default(), Resolve::system())?;
         let address = Address { database: loan.database, username: loan.username };
-        // Once: the client takes the secret over, so there is nothing to try again with.
-        let odoo = Odoo::login(egress, address, loan.secret).await;
-        let odoo = odoo.map_err(|cause| SyncError::Odoo(String::new(), cause))?;
+        let odoo = log_in(egress, address, loan.secret, say).await?;
         let (clock, most_pages) = (&self.clock, self.patience.most_pages);
         let puller = Puller { odoo: &odoo, desk, hold, clock, most_pages, say: RefCell::new(say) };
         for part in &self.plan {
             models.push((part.model().to_owned(), puller.pull(part, job.whole).await?));
         }
         Ok(())
+    }
+}
+
+/// Once, as soon as the secret is on its way: what is tried again is to reach the host.
+async fn log_in(
+    egress: Egress,
+    address: Address,
+    secret: Secret,
+    say: &mut dyn FnMut(Step),
+) -> Result<Odoo, SyncError> {
+    let (mut unsent, mut pauses) = ((egress, address, secret), PAUSES.iter());
+    loop {
+        let (egress, address, secret) = unsent;
+        match (Odoo::login(egress, address, secret).await, pauses.next()) {
+            (Ok(odoo), _) => return Ok(odoo),
+            (Err(NotLoggedIn { cause, unsent: Some(again) }), Some(pause)) => {
+                say(Step::Retrying { model: "login", cause: cause.code() });
+                tokio::time::sleep(*pause).await;
+                unsent = *again;
+            }
+            (Err(NotLoggedIn { cause, .. }), _) => return Err(SyncError::Odoo(String::new(), cause)),
+        }
     }
 }
