@@ -72,7 +72,8 @@ fn run_help() -> String {
          1   failed\n  \
          2   wrong usage or settings\n  \
          75  try again later: the sink is busy, the vault does not answer, the lease or the token came to\n      \
-             its end, or a signal or a closed pipe stopped the run\n  \
+             its end, Odoo fails for a while, or a signal (a second one: at once) or a closed pipe stopped\n      \
+             the run\n  \
          77  Odoo refused the credential; it was tried once and is not tried again\n\n\
          A run that was killed or stopped goes on where it was: start it again with the same --to.\n\
          The first run into a file reads everything, the next ones what changed; once a day, and with\n\
@@ -138,15 +139,20 @@ fn complain(what: &str) {
 async fn sync(settings: Settings, run: Run) -> Result<(), SyncError> {
     let (stopper, stop) = stop_pair();
     // Caught from here on, before anything begins.
-    if let (Ok(interrupt), Ok(terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    {
-        tokio::spawn(heed(interrupt, terminate, stopper));
-    }
+    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
     let worker = Worker::new(settings, Clock::system())?;
     let records_go_out = run.to == Target::JsonLines;
     let job = Job { connection: run.connection, sink: run.to, whole: run.full, waits: !run.no_wait };
     let mut display = Display::new();
-    let done = worker.run(&job, stop, &mut |step| display.show(&step)).await;
+    let mut show = |step: Step| display.show(&step);
+    let done = tokio::select! {
+        biased;
+        () = heed(signals, stopper) => {
+            complain("stopped at once; if a lease is open, it ends by itself");
+            Err(SyncError::Stopped)
+        }
+        done = worker.run(&job, stop, &mut show) => done,
+    };
     display.close();
     let summary = done?;
     let _ = match records_go_out {
@@ -156,13 +162,16 @@ async fn sync(settings: Settings, run: Run) -> Result<(), SyncError> {
     Ok(())
 }
 
-/// The first signal asks the run to stop; it hands its lease back and ends.
-async fn heed(mut interrupt: Signal, mut terminate: Signal, stopper: Stopper) {
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// The first signal asks the run to stop; it hands its lease back and ends. The second ends this.
+async fn heed(signals: (std::io::Result<Signal>, std::io::Result<Signal>), stopper: Stopper) {
+    let (Ok(mut interrupt), Ok(mut terminate)) = signals else { return std::future::pending().await };
+    for _ in 0..2 {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        stopper.stop();
     }
-    stopper.stop();
 }
 
 /// How far it is: a moving line on a terminal, plain lines otherwise.

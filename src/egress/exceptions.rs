@@ -62,6 +62,11 @@ impl Exceptions {
         self.0.iter().any(|e| e.org.is_none())
     }
 
+    /// Whether an entry is for one org.
+    pub fn any_with_org(&self) -> bool {
+        self.0.iter().any(|e| e.org.is_some())
+    }
+
     fn of<'a>(&'a self, org: Option<&'a str>, port: u16) -> impl Iterator<Item = &'a Exception> {
         self.0.iter().filter(move |e| {
             (e.org.is_none() || e.org.as_deref() == org) && e.port.is_none_or(|only| only == port)

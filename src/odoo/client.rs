@@ -32,14 +32,41 @@ pub struct Odoo {
     caps: Caps,
 }
 
+/// No login.
+pub struct NotLoggedIn {
+    /// Why.
+    pub cause: OdooError,
+    /// What it takes to try again, when nothing of the secret was sent.
+    pub unsent: Option<Box<(Egress, Address, Secret)>>,
+}
+
+impl From<OdooError> for NotLoggedIn {
+    fn from(cause: OdooError) -> Self {
+        Self { cause, unsent: None }
+    }
+}
+
 impl Odoo {
-    /// Logs in, once. A refusal is final: there is nothing here that would try again.
-    pub async fn login(egress: Egress, address: Address, secret: Secret) -> Result<Self, OdooError> {
+    /// Logs in, once. A refusal is final: once the secret was sent there is nothing to try again with.
+    pub async fn login(egress: Egress, address: Address, secret: Secret) -> Result<Self, NotLoggedIn> {
         let login = Login { database: &address.database, secret: &secret };
-        let call = xmlrpc::authenticate(&login, &address.username)?;
-        let answer = post(&egress, COMMON, call).await?;
+        let call = xmlrpc::authenticate(&login, &address.username).map_err(OdooError::from)?;
+        let answer = match post(&egress, COMMON, call).await {
+            Ok(answer) => answer,
+            Err(cause @ OdooError::Egress(EgressError::Connect | EgressError::HostNotPublic)) => {
+                return Err(NotLoggedIn { cause, unsent: Some(Box::new((egress, address, secret))) });
+            }
+            Err(cause) => return Err(cause.into()),
+        };
+        Self::answered((egress, address, secret), &answer).map_err(NotLoggedIn::from)
+    }
+
+    fn answered(
+        (egress, address, secret): (Egress, Address, Secret),
+        answer: &[u8],
+    ) -> Result<Self, OdooError> {
         let caps = Caps::default();
-        let uid = match xmlrpc::read_value(&answer, &caps)? {
+        let uid = match xmlrpc::read_value(answer, &caps)? {
             Reply::Result(Value::Int(uid)) if uid > 0 => uid,
             Reply::Result(Value::Bool(false)) => return Err(OdooError::LoginRefused),
             Reply::Result(_) => return Err(OdooError::Malformed),

@@ -73,7 +73,13 @@ impl OdooError {
     pub fn retryable(self) -> bool {
         match self {
             Self::ServerFailed => true,
-            Self::Egress(EgressError::Connect | EgressError::Timeout | EgressError::Broken) => true,
+            // A name that no resolver could look up just now ends as "not public" too.
+            Self::Egress(
+                EgressError::HostNotPublic
+                | EgressError::Connect
+                | EgressError::Timeout
+                | EgressError::Broken,
+            ) => true,
             Self::Egress(EgressError::Status(status)) => matches!(status, 429 | 500 | 502 | 503 | 504),
             Self::LoginRefused
             | Self::NoSuchDatabase
@@ -85,11 +91,7 @@ impl OdooError {
             | Self::Malformed
             | Self::Unspeakable
             | Self::Egress(
-                EgressError::HostNotPublic
-                | EgressError::Tls
-                | EgressError::TooLarge
-                | EgressError::Redirected(_)
-                | EgressError::NoTls,
+                EgressError::Tls | EgressError::TooLarge | EgressError::Redirected(_) | EgressError::NoTls,
             ) => false,
         }
     }

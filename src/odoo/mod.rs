@@ -10,7 +10,7 @@ mod readable;
 mod record;
 pub mod xmlrpc;
 
-pub use client::{Address, Odoo};
+pub use client::{Address, NotLoggedIn, Odoo};
 pub use fault::OdooError;
 pub use method::Method;
 pub use query::{Condition, Domain, Operand, Operator, Order, ReadQuery};

@@ -145,15 +145,17 @@ impl VaultClient {
         }
     }
 
-    /// Hands a lease back.
+    /// Hands a lease back, or gives it up after so long: it ends by itself.
     pub async fn give_back(
         &self,
         lease: &LeaseId,
-        outcome: Outcome,
-        records: u64,
+        (outcome, records): (Outcome, u64),
+        within: Duration,
     ) -> Result<(), BorrowError> {
         let body = json!({"outcome": outcome.as_str(), "records": records});
-        let answer = self.change(&["v1", "leases", lease.as_str(), "return"], &body).await?;
+        let path = ["v1", "leases", lease.as_str(), "return"];
+        let answered = tokio::time::timeout(within, self.change(&path, &body)).await;
+        let answer = answered.unwrap_or_else(|_| Err(BorrowError::Unreachable(self.url.clone())))?;
         if answer.status == StatusCode::NO_CONTENT { Ok(()) } else { Err(self.problem(&answer)) }
     }
 
@@ -196,22 +198,21 @@ impl VaultClient {
 
     fn problem(&self, answer: &Answer) -> BorrowError {
         let status = answer.status;
-        let Ok(problem) = serde_json::from_slice::<ProblemView>(&answer.body) else {
-            return match status.is_server_error() {
-                true => BorrowError::Unavailable(Request(None)),
-                false => self.strange(),
-            };
-        };
-        let name = problem.r#type.strip_prefix("urn:pawl:problem:").unwrap_or_default();
-        let request = Request(RequestId::parse(&problem.request_id).ok());
-        let held_until = problem.held_until.as_deref().and_then(Moment::parse);
-        match (name, held_until) {
-            ("lease-held", Some(until)) => {
+        let problem = serde_json::from_slice::<ProblemView>(&answer.body).ok();
+        let named = problem.as_ref().and_then(|problem| problem.r#type.strip_prefix("urn:pawl:problem:"));
+        let id = problem.as_ref().and_then(|problem| RequestId::parse(&problem.request_id).ok());
+        let refusal = named.map(|name| Refusal::of(status, name));
+        let is_held = named == Some("lease-held");
+        let passes = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+        match (refusal, problem.and_then(|problem| Moment::parse(&problem.held_until?))) {
+            (Some(_), Some(until)) if is_held => {
                 let retry_after = answer.retry_after.unwrap_or(ASK_AGAIN_WITHIN).min(ASK_AGAIN_WITHIN);
                 BorrowError::Held { until, retry_after }
             }
-            _ if status == StatusCode::SERVICE_UNAVAILABLE => BorrowError::Unavailable(request),
-            _ => BorrowError::Refused(Refusal::of(status, name), request),
+            (Some(Refusal::DoesNotOpen), _) => BorrowError::Refused(Refusal::DoesNotOpen, Request(id)),
+            _ if passes => BorrowError::Unavailable(Request(id)),
+            (Some(refusal), _) => BorrowError::Refused(refusal, Request(id)),
+            (None, _) => self.strange(),
         }
     }
 }

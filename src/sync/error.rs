@@ -35,6 +35,11 @@ pub enum SyncError {
     /// The lease came to its end before the records did.
     #[error("the lease has come to its end; what was read so far is kept, and the next run goes on")]
     LeaseOver,
+    /// Nobody says any more whether the lease is open.
+    #[error(
+        "the vault does not say any more that the lease is open; what was read so far is kept, and the next run goes on"
+    )]
+    VaultSilent,
     /// The token is about to end.
     #[error(
         "the token is about to end; what was read so far is kept, and the next run goes on: mint another token"
@@ -69,9 +74,11 @@ impl SyncError {
     pub fn verdict(&self) -> Verdict {
         match self {
             Self::Odoo(_, OdooError::LoginRefused) => Verdict::CredentialRefused,
+            Self::Odoo(_, cause) if cause.retryable() => Verdict::Later,
             Self::Sink(SinkError::OtherConnection { .. } | SinkError::OtherLayout(_)) => Verdict::Usage,
             Self::Stopped
             | Self::LeaseOver
+            | Self::VaultSilent
             | Self::TokenOver
             | Self::Sink(SinkError::Busy(_) | SinkError::Locked | SinkError::ReaderGone)
             | Self::Borrow(

@@ -2,12 +2,13 @@
 //! the run has to stop. Once it says so, no page is written any more.
 
 use std::cell::Cell;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::clock::{Clock, Moment};
 use crate::ids::LeaseId;
 use crate::sync::borrow::{LeaseState, VaultClient};
 use crate::sync::error::SyncError;
+use crate::sync::job::Patience;
 use crate::sync::refusal::{BorrowError, Refusal};
 
 /// How long a lease is asked for: the longest there is.
@@ -16,9 +17,6 @@ const LONGEST: Duration = Duration::from_secs(900);
 const SHORTEST: Duration = Duration::from_secs(60);
 /// How long before the end of lease and token the run stops, so that it can still hand back.
 const HAND_BACK: Duration = Duration::from_secs(15);
-/// How long an answer about the lease may take. With the time between two questions it stays below
-/// the 30 s within which a run stops.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long a lease to ask for at `now`: no longer than the token can hand it back.
 pub(super) fn wish(token_ends: Option<Moment>, now: Moment) -> Duration {
@@ -35,86 +33,162 @@ pub(super) fn check_token(token_ends: Option<Moment>, now: Moment) -> Result<(),
     }
 }
 
+/// When something was asked: by the clock, which the vault shares, and by the timer, which nobody sets
+/// back.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    clock: Moment,
+    timer: Instant,
+}
+
+impl Asked {
+    /// Now.
+    pub fn at(clock: Moment) -> Self {
+        Self { clock, timer: Instant::now() }
+    }
+}
+
 /// A lease in use.
 pub(super) struct Hold<'a> {
     vault: &'a VaultClient,
     clock: &'a Clock,
+    patience: Patience,
     lease: LeaseId,
     token_ends: Option<Moment>,
-    /// When the lease ends, by this clock, from before it was asked for: never later than by the vault's.
-    ends: Cell<Moment>,
+    /// When it was asked for last. It ends so long after that, never later than by the vault's clock.
+    lent_at: Cell<Asked>,
     /// How long it was asked for.
     lent_for: Cell<Duration>,
+    /// When the last question was asked that was answered with "open".
+    open_at: Cell<Instant>,
 }
 
 impl<'a> Hold<'a> {
-    /// Of `lease`, which was asked for at `asked_at`, for so long.
+    /// Of `lease`, which was asked for then, for so long.
     pub fn new(
-        (vault, clock): (&'a VaultClient, &'a Clock),
+        (vault, clock, patience): (&'a VaultClient, &'a Clock, Patience),
         lease: LeaseId,
-        (asked_at, lent_for): (Moment, Duration),
+        (asked, lent_for): (Asked, Duration),
     ) -> Self {
-        let ends = Cell::new(asked_at.after(lent_for));
-        Self { vault, clock, lease, token_ends: vault.token_ends(), ends, lent_for: Cell::new(lent_for) }
+        Self {
+            vault,
+            clock,
+            patience,
+            lease,
+            token_ends: vault.token_ends(),
+            lent_at: Cell::new(asked),
+            lent_for: Cell::new(lent_for),
+            open_at: Cell::new(asked.timer),
+        }
     }
 
-    /// Whether the lease is still to be used, as far as the clock can tell.
+    /// Whether the lease is still to be used, as far as clock and timer can tell.
     pub fn check(&self) -> Result<(), SyncError> {
-        let now = self.clock.now();
-        check_token(self.token_ends, now)?;
-        if now.after(HAND_BACK) >= self.ends.get() { Err(SyncError::LeaseOver) } else { Ok(()) }
+        check_token(self.token_ends, self.clock.now())?;
+        if self.lent_left() <= HAND_BACK {
+            return Err(SyncError::LeaseOver);
+        }
+        if self.open_at.get().elapsed() >= self.patience.silent_for {
+            Err(SyncError::VaultSilent)
+        } else {
+            Ok(())
+        }
     }
 
-    /// How long until it is not.
+    /// How long it is lent for from now on, by the one of clock and timer that says less.
+    fn lent_left(&self) -> Duration {
+        let (asked, lent_for) = (self.lent_at.get(), self.lent_for.get());
+        let by_clock = asked.clock.after(lent_for).since(self.clock.now());
+        by_clock.min(lent_for.saturating_sub(asked.timer.elapsed()))
+    }
+
+    /// How long until it is not to be used.
     fn left(&self) -> Duration {
-        let ends = self.token_ends.map_or(self.ends.get(), |ends| ends.min(self.ends.get()));
-        ends.since(self.clock.now().after(HAND_BACK))
+        let lent = self.lent_left().saturating_sub(HAND_BACK);
+        let silent = self.patience.silent_for.saturating_sub(self.open_at.get().elapsed());
+        let now = self.clock.now().after(HAND_BACK);
+        self.token_ends.map_or(lent, |ends| lent.min(ends.since(now))).min(silent)
     }
 
-    /// Waits until it is not, asking the vault every so often; and says why.
-    pub async fn over(&self, ask_every: Duration) -> SyncError {
+    /// Waits until it is not, asking the vault every so often; and says why. After no answer it asks
+    /// again soon, until it has not heard for too long.
+    pub async fn over(&self) -> SyncError {
+        let mut pause = self.until_asked();
         loop {
-            tokio::time::sleep(ask_every.min(self.left())).await;
+            tokio::time::sleep(pause.min(self.left())).await;
             if let Err(over) = self.check() {
                 return over;
             }
-            let within = ANSWER_WITHIN.min(self.left());
-            match tokio::time::timeout(within, self.ask_or_renew()).await {
-                Ok(Ok(LeaseState::Open)) => {}
+            let within = self.patience.answer_within.min(self.left());
+            pause = match tokio::time::timeout(within, self.ask_or_renew()).await {
+                Ok(Ok(LeaseState::Open)) => self.until_asked(),
                 Ok(Ok(LeaseState::Ended) | Err(BorrowError::Refused(Refusal::LeaseOver, _))) => {
                     return SyncError::LeaseOver;
                 }
                 Ok(Ok(LeaseState::Forgotten)) => return SyncError::Forgotten,
                 Ok(Err(BorrowError::Refused(Refusal::Token, _))) => return SyncError::TokenOver,
-                // No answer is no reason: a vault that does not answer has not ended it either.
-                Ok(Err(BorrowError::Unreachable(_) | BorrowError::Unavailable(_))) | Err(_) => {}
+                // What stands between here and the vault answers in its own words: no answer either.
+                Ok(Err(
+                    BorrowError::Unreachable(_)
+                    | BorrowError::Unavailable(_)
+                    | BorrowError::NotAVault(_)
+                    | BorrowError::Refused(Refusal::Other, _),
+                ))
+                | Err(_) => self.patience.ask_again,
                 Ok(Err(error)) => return error.into(),
             }
         }
     }
 
+    fn until_asked(&self) -> Duration {
+        self.patience.ask_every.saturating_sub(self.open_at.get().elapsed())
+    }
+
     /// Renews the lease when less than half of it is left and there is more to be had.
     async fn ask_or_renew(&self) -> Result<LeaseState, BorrowError> {
-        let now = self.clock.now();
-        let (left, more) = (self.ends.get().since(now), wish(self.token_ends, now));
-        if left >= self.lent_for.get() / 2 || more <= left {
-            return self.vault.state(&self.lease).await;
+        let asked = Asked::at(self.clock.now());
+        let (left, more) = (self.lent_left(), wish(self.token_ends, asked.clock));
+        let state = if left >= self.lent_for.get() / 2 || more <= left {
+            self.vault.state(&self.lease).await?
+        } else {
+            self.vault.renew(&self.lease, more).await?;
+            self.lent_at.set(asked);
+            self.lent_for.set(more);
+            LeaseState::Open
+        };
+        if state == LeaseState::Open {
+            self.open_at.set(asked.timer);
         }
-        self.vault.renew(&self.lease, more).await?;
-        self.ends.set(now.after(more));
-        self.lent_for.set(more);
-        Ok(LeaseState::Open)
+        Ok(state)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::job::Patience;
+    use crate::secret::Secret;
+    use crate::sync::vault_url::VaultUrl;
 
     #[test]
-    fn the_end_of_a_lease_is_known_within_half_a_minute() {
-        assert!(Patience::default().ask_every + ANSWER_WITHIN < Duration::from_secs(30));
+    fn a_run_ends_within_half_a_minute_of_the_last_open_lease() {
+        let patience = Patience::default();
+        assert!(patience.silent_for + patience.hand_back_within <= Duration::from_secs(30));
+        let two_questions = patience.ask_every + patience.answer_within + patience.ask_again;
+        assert!(two_questions < patience.silent_for, "one lost answer is no end");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_lengthen_a_lease() {
+        let clock = Clock::held(Moment::from_micros(0));
+        let url = VaultUrl::parse("http://127.0.0.1:7295").unwrap();
+        let vault = VaultClient::new(url, Secret::new("abc".into()), clock.clone()).unwrap();
+        for (lent_for, is_over) in [(15, true), (900, false)] {
+            let lease = LeaseId::parse("lease_01ARZ3NDEKTSV4RRFFQ69G5FAV").unwrap();
+            let asked = Asked::at(clock.now().after(Duration::from_secs(86_400)));
+            let lent = (asked, Duration::from_secs(lent_for));
+            let hold = Hold::new((&vault, &clock, Patience::default()), lease, lent);
+            assert_eq!(matches!(hold.check(), Err(SyncError::LeaseOver)), is_over, "{lent_for}");
+        }
     }
 
     #[test]

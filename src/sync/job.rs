@@ -73,12 +73,27 @@ impl fmt::Display for Summary {
 pub struct Patience {
     /// How often the vault is asked whether the lease is still open.
     pub ask_every: Duration,
+    /// How long it may take to answer.
+    pub answer_within: Duration,
+    /// When to ask again after no answer.
+    pub ask_again: Duration,
+    /// How long a lease that was last heard to be open is used without hearing so again.
+    pub silent_for: Duration,
+    /// How long handing it back may take.
+    pub hand_back_within: Duration,
     /// How many pages of a model are read: a server that a stranger chose could go on for ever.
     pub most_pages: u32,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { ask_every: Duration::from_secs(15), most_pages: 20_000 }
+        Self {
+            ask_every: Duration::from_secs(10),
+            answer_within: Duration::from_secs(5),
+            ask_again: Duration::from_secs(1),
+            silent_for: Duration::from_secs(20),
+            hand_back_within: Duration::from_secs(10),
+            most_pages: 20_000,
+        }
     }
 }

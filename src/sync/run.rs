@@ -1,13 +1,15 @@
 //! One run, from the first note in the sink to the lease handed back.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::egress::{Egress, Exceptions, Limits, OdooUrl, Resolve};
-use crate::odoo::{Address, Odoo, OdooError, Readable};
+use crate::odoo::{Address, NotLoggedIn, Odoo, OdooError, Readable};
+use crate::secret::Secret;
 use crate::sync::borrow::{Loan, Outcome, VaultClient};
 use crate::sync::error::SyncError;
-use crate::sync::hold::{Hold, check_token, wish};
+use crate::sync::hold::{Asked, Hold, check_token, wish};
 use crate::sync::job::{Job, Patience, Summary};
 use crate::sync::plan::{Part, plan};
 use crate::sync::pull::Puller;
@@ -17,6 +19,9 @@ use crate::sync::sink::{Desk, Run};
 use crate::sync::step::Step;
 use crate::sync::stop::Stop;
 use crate::sync::sweep::Swept;
+
+/// How long to wait before each further try to reach an Odoo that was not reached.
+const PAUSES: &[Duration] = &[Duration::from_millis(500), Duration::from_secs(2)];
 
 /// A worker of one vault.
 pub struct Worker {
@@ -57,9 +62,11 @@ impl Worker {
         let (loan, hold) = match self.borrow(job, &run, &mut stop, say).await {
             Ok(borrowed) => borrowed,
             // It may have been lent and the answer lost: then this run is to ask again.
-            Err(error @ SyncError::Borrow(BorrowError::Unreachable(_) | BorrowError::Unavailable(_))) => {
-                return Err(error);
-            }
+            Err(
+                error @ SyncError::Borrow(
+                    BorrowError::Unreachable(_) | BorrowError::Unavailable(_) | BorrowError::NotAVault(_),
+                ),
+            ) => return Err(error),
             Err(error @ (SyncError::Stopped | SyncError::TokenOver)) => return Err(error),
             Err(error) => {
                 let ended = Some(self.clock.now());
@@ -74,7 +81,7 @@ impl Worker {
         let pulled = tokio::select! {
             biased;
             () = stop.raised() => Err(SyncError::Stopped),
-            over = hold.over(self.patience.ask_every) => Err(over),
+            over = hold.over() => Err(over),
             pulled = self.pull_all(job, loan, (&desk, &hold), &mut *say, &mut models) => pulled,
         };
         let is_quiet = desk.is_quiet().await;
@@ -85,7 +92,8 @@ impl Worker {
             Err(_) => Outcome::Failed,
         };
         let records = models.iter().map(|(_, swept): &(String, Swept)| swept.count.read).sum();
-        let handed_back = match self.vault.give_back(&lease, outcome, records).await {
+        let within = self.patience.hand_back_within;
+        let handed_back = match self.vault.give_back(&lease, (outcome, records), within).await {
             Ok(()) => true,
             // Over is over.
             Err(BorrowError::Refused(Refusal::LeaseOver | Refusal::NotFound, _)) => true,
@@ -95,7 +103,10 @@ impl Worker {
             }
         };
         // What was broken off in good order is no run that ended: the next one goes on with it.
-        let goes_on = matches!(pulled, Err(SyncError::Stopped | SyncError::LeaseOver | SyncError::TokenOver));
+        let goes_on = matches!(
+            pulled,
+            Err(SyncError::Stopped | SyncError::LeaseOver | SyncError::VaultSilent | SyncError::TokenOver)
+        );
         if is_quiet && !goes_on {
             let ended = handed_back.then(|| self.clock.now());
             desk.with(move |sink| sink.end_run(&run, outcome, records, ended)).await?;
@@ -115,10 +126,13 @@ impl Worker {
             let now = self.clock.now();
             let lasting = wish(self.vault.token_ends(), now);
             check_token(self.vault.token_ends(), now)?;
-            if stop.is_raised() {
-                return Err(SyncError::Stopped);
-            }
-            match self.vault.lend(&job.connection, &run.id, lasting).await {
+            let asked = Asked::at(now);
+            let lent = tokio::select! {
+                biased;
+                () = stop.raised() => return Err(SyncError::Stopped),
+                lent = self.vault.lend(&job.connection, &run.id, lasting) => lent,
+            };
+            match lent {
                 Err(BorrowError::Held { until, retry_after }) if job.waits => {
                     if said != Some(until) {
                         say(Step::Waiting { until });
@@ -132,7 +146,8 @@ impl Worker {
                 }
                 lent => {
                     let loan = lent?;
-                    let hold = Hold::new((&self.vault, &self.clock), loan.lease.clone(), (now, lasting));
+                    let within = (&self.vault, &self.clock, self.patience);
+                    let hold = Hold::new(within, loan.lease.clone(), (asked, lasting));
                     return Ok((loan, hold));
                 }
             }
@@ -150,14 +165,34 @@ impl Worker {
         let url = OdooUrl::parse(&loan.url, &self.exceptions, None).map_err(SyncError::Address)?;
         let egress = Egress::new(url, self.exceptions.clone(), None, Limits::default(), Resolve::system())?;
         let address = Address { database: loan.database, username: loan.username };
-        // Once: the client takes the secret over, so there is nothing to try again with.
-        let odoo = Odoo::login(egress, address, loan.secret).await;
-        let odoo = odoo.map_err(|cause| SyncError::Odoo(String::new(), cause))?;
+        let odoo = log_in(egress, address, loan.secret, say).await?;
         let (clock, most_pages) = (&self.clock, self.patience.most_pages);
         let puller = Puller { odoo: &odoo, desk, hold, clock, most_pages, say: RefCell::new(say) };
         for part in &self.plan {
             models.push((part.model().to_owned(), puller.pull(part, job.whole).await?));
         }
         Ok(())
+    }
+}
+
+/// Once, as soon as the secret is on its way: what is tried again is to reach the host.
+async fn log_in(
+    egress: Egress,
+    address: Address,
+    secret: Secret,
+    say: &mut dyn FnMut(Step),
+) -> Result<Odoo, SyncError> {
+    let (mut unsent, mut pauses) = ((egress, address, secret), PAUSES.iter());
+    loop {
+        let (egress, address, secret) = unsent;
+        match (Odoo::login(egress, address, secret).await, pauses.next()) {
+            (Ok(odoo), _) => return Ok(odoo),
+            (Err(NotLoggedIn { cause, unsent: Some(again) }), Some(pause)) => {
+                say(Step::Retrying { model: "login", cause: cause.code() });
+                tokio::time::sleep(*pause).await;
+                unsent = *again;
+            }
+            (Err(NotLoggedIn { cause, .. }), _) => return Err(SyncError::Odoo(String::new(), cause)),
+        }
     }
 }

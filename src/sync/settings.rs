@@ -47,6 +47,10 @@ impl Settings {
                 Exceptions::default()
             }),
         };
+        // A worker does not know its org, so such an entry would never match.
+        if egress_allow.any_with_org() {
+            wrong.push("PAWL_EGRESS_ALLOW: the worker takes no ORG@: what it is lent is of one org".into());
+        }
         let log = given.remove("log").unwrap_or_else(|| "warn".into());
         match (vault, token) {
             (Some(vault), Some(token)) if wrong.is_empty() => Ok(Self { vault, token, egress_allow, log }),
@@ -93,6 +97,7 @@ mod tests {
             (vec![("PAWL_TOKEN", "abc"), ("PAWL_TOKN", "words")], "PAWL_TOKN"),
             (vec![("PAWL_TOKEN", "abc"), ("PAWL_URL", "http://vault.words")], "loopback"),
             (vec![("PAWL_TOKEN", "abc"), ("PAWL_URL", "ftp://words")], "https"),
+            (vec![("PAWL_TOKEN", "abc"), ("PAWL_EGRESS_ALLOW", "words@odoo.lan")], "ORG@"),
         ] {
             let wrong = refused(&settings).join("\n");
             assert!(wrong.contains(named), "{settings:?}: {wrong}");

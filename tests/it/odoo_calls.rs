@@ -148,7 +148,7 @@ fn no_input_makes_a_logged_in_client_say_another_call() {
             let odoo = match Odoo::login(egress(&served.url), address, secret).await {
                 Ok(odoo) => odoo,
                 Err(error) => {
-                    assert_eq!(error, OdooError::Unspeakable);
+                    assert_eq!(error.cause, OdooError::Unspeakable);
                     unspeakable += 1;
                     return;
                 }

@@ -21,7 +21,7 @@ async fn log_in(odoo: &StandIn, [database, username, secret]: [&str; 3]) -> Resu
     let limits = Limits { max_bytes: 1 << 20, ..Limits::default() };
     let egress = Egress::new(url, exceptions, None, limits, Resolve::system()).unwrap();
     let address = Address { database: database.into(), username: username.into() };
-    Odoo::login(egress, address, Secret::new(secret.into())).await
+    Odoo::login(egress, address, Secret::new(secret.into())).await.map_err(|no| no.cause)
 }
 
 fn invoices(reference: Operand) -> ReadQuery {
@@ -207,4 +207,35 @@ fn what_cannot_be_said_is_not_sent() {
         assert_eq!(refused, Some(OdooError::Unspeakable));
     }
     assert!(standin.seen().is_empty());
+}
+
+/// As when no resolver answers for a moment; a secret that was sent is never had again.
+#[test]
+fn a_login_that_never_reached_the_host_can_be_tried_again_and_a_refused_one_not() {
+    let standin = StandIn::start(Company::small(1)).unwrap();
+    let exceptions: Exceptions = "127.0.0.1,odoo.test".parse().unwrap();
+    let url = standin.url().replace("127.0.0.1", "odoo.test");
+    for (secret, logs_in) in [(PASSWORD, true), ("wrong", false)] {
+        let url = OdooUrl::parse(&url, &exceptions, None).unwrap();
+        let is_known = std::sync::atomic::AtomicBool::new(false);
+        let resolve = Resolve::by(move |_| match is_known.swap(true, std::sync::atomic::Ordering::SeqCst) {
+            true => vec!["127.0.0.1".parse().unwrap()],
+            false => Vec::new(),
+        });
+        let egress = Egress::new(url, exceptions.clone(), None, Limits::default(), resolve).unwrap();
+        let address = Address { database: DATABASE.into(), username: LOGIN.into() };
+        let before = standin.seen().len();
+        wait(async {
+            let no = Odoo::login(egress, address, Secret::new(secret.into())).await.err().unwrap();
+            assert_eq!(no.cause, OdooError::Egress(EgressError::HostNotPublic));
+            assert!(no.cause.retryable());
+            let (egress, address, secret) = *no.unsent.unwrap();
+            let again = Odoo::login(egress, address, secret).await;
+            assert_eq!(again.is_ok(), logs_in);
+            if let Err(no) = again {
+                assert_eq!((no.cause, no.unsent.is_some()), (OdooError::LoginRefused, false));
+            }
+        });
+        assert_eq!(standin.seen().len() - before, 1);
+    }
 }

@@ -96,7 +96,7 @@ pub fn wait<T>(future: impl std::future::Future<Output = T>) -> T {
 
 async fn log_in(url: &str) -> Result<Odoo, OdooError> {
     let address = Address { database: "lab".into(), username: "bot".into() };
-    Odoo::login(egress(url), address, Secret::new("bot-password-1".into())).await
+    Odoo::login(egress(url), address, Secret::new("bot-password-1".into())).await.map_err(|no| no.cause)
 }
 
 fn invoices(fields: &[&str]) -> ReadQuery {

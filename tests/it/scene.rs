@@ -95,7 +95,8 @@ impl Scene {
     /// Runs in this process, where worker and vault can share a clock that a test moves, and tells
     /// `during` of every page.
     pub fn run_here(&self, clock: &Clock, during: &mut dyn FnMut(&str, u64)) -> Result<Summary, SyncError> {
-        let patience = Patience { ask_every: Duration::from_millis(2), ..Patience::default() };
+        let soon = Duration::from_millis(2);
+        let patience = Patience { ask_every: soon, ask_again: soon, ..Patience::default() };
         self.run_patiently(patience, clock, during)
     }
 

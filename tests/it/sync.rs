@@ -262,10 +262,24 @@ fn what_passes_by_itself_is_tried_again_three_times_at_most() {
         scene.odoo.answer_raw(n, "HTTP/1.0 502 BAD GATEWAY\r\nConnection: close\r\n\r\n");
     }
     let output = scene.run("books.db");
-    assert_eq!(code(&output), 1, "{}", errors(&output));
+    // A gateway's 502 passes, if later: nobody has to look.
+    assert_eq!(code(&output), 75, "{}", errors(&output));
     assert_eq!(scene.odoo.seen().len() - before, 1 + 3);
     assert_eq!(scene.trail("lease.return", "result"), ["failed"]);
     scene.assert_same("books.db");
+}
+
+#[test]
+fn an_odoo_that_is_not_reached_is_tried_again_before_the_login_is_sent() {
+    let mut scene = Scene::new(Company::small(2), PASSWORD);
+    let mut body = deposit(&scene.odoo, PASSWORD);
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    body["url"] = format!("http://{closed}").into();
+    scene.connection = scene.vault.deposit_as("acme", "ada", &body);
+    let output = scene.run("books.db");
+    assert_eq!(code(&output), 75, "{}", errors(&output));
+    assert_eq!(errors(&output).matches("login: connect; trying again").count(), 2, "{}", errors(&output));
+    assert_eq!(scene.open_leases(), 0);
 }
 
 #[test]
