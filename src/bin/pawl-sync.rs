@@ -48,6 +48,9 @@ struct Run {
     /// Read everything again, not only what changed since the last run
     #[arg(long)]
     full: bool,
+    /// Remove what Odoo no longer shows, even if it is more than 100 records and a fifth of a model
+    #[arg(long)]
+    accept_removals: bool,
     /// Exit with 75 while another run holds the connection, instead of waiting for it
     #[arg(long)]
     no_wait: bool,
@@ -142,7 +145,13 @@ async fn sync(settings: Settings, run: Run) -> Result<(), SyncError> {
     let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
     let worker = Worker::new(settings, Clock::system())?;
     let records_go_out = run.to == Target::JsonLines;
-    let job = Job { connection: run.connection, sink: run.to, whole: run.full, waits: !run.no_wait };
+    let job = Job {
+        connection: run.connection,
+        sink: run.to,
+        whole: run.full,
+        accepts_removals: run.accept_removals,
+        waits: !run.no_wait,
+    };
     let mut display = Display::new();
     let mut show = |step: Step| display.show(&step);
     let done = tokio::select! {

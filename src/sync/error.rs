@@ -51,6 +51,22 @@ pub enum SyncError {
     /// Odoo answered with what was not asked for: other ids, not in order, too many, or no time.
     #[error("Odoo's answer is not what was asked for; nothing of it was kept ({0})")]
     NotAsked(String),
+    /// Odoo shows a record, and then none.
+    #[error("Odoo shows the newest record of {0} and then none at all; nothing was removed")]
+    Contradiction(String),
+    /// So much is seldom deleted; it may be hidden.
+    #[error(
+        "{missing} of {of} records of {model} are no longer shown to the bot; nothing was removed; if that is \
+         right, run with --accept-removals"
+    )]
+    MassRemoval {
+        /// The model.
+        model: String,
+        /// How many it would remove.
+        missing: u64,
+        /// Of how many.
+        of: u64,
+    },
     /// Odoo goes on for ever.
     #[error("Odoo answers with more records than there can be ({0})")]
     Endless(String),
@@ -75,7 +91,9 @@ impl SyncError {
         match self {
             Self::Odoo(_, OdooError::LoginRefused) => Verdict::CredentialRefused,
             Self::Odoo(_, cause) if cause.retryable() => Verdict::Later,
-            Self::Sink(SinkError::OtherConnection { .. } | SinkError::OtherLayout(_)) => Verdict::Usage,
+            Self::Sink(
+                SinkError::OtherConnection { .. } | SinkError::OtherLayout(_) | SinkError::Foreign(_),
+            ) => Verdict::Usage,
             Self::Stopped
             | Self::LeaseOver
             | Self::VaultSilent
@@ -91,6 +109,8 @@ impl SyncError {
             | Self::Policy(_)
             | Self::Forgotten
             | Self::NotAsked(_)
+            | Self::Contradiction(_)
+            | Self::MassRemoval { .. }
             | Self::Endless(_)
             | Self::Sink(
                 SinkError::Io { .. }

@@ -18,6 +18,8 @@ pub struct Job {
     pub sink: Target,
     /// Every record of every model, whatever the sink holds.
     pub whole: bool,
+    /// Whether much of what the sink holds may be removed at once.
+    pub accepts_removals: bool,
     /// Whether to wait while another run holds the connection.
     pub waits: bool,
 }

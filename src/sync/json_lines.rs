@@ -11,8 +11,8 @@ use crate::clock::{Moment, new_id};
 use crate::ids::RunId;
 use crate::odoo::{Cell, Field, Fields, Record};
 use crate::sync::borrow::Outcome;
-use crate::sync::sink::{Known, Listed, Page, Run, Sink, SinkError};
-use crate::sync::sweep::Sweep;
+use crate::sync::sink::{Known, Listed, Loss, Page, Run, Sink, SinkError};
+use crate::sync::sweep::{Sweep, Swept};
 
 /// A sink that writes `{"model":…,"id":…,"fields":{…}}`, a record a line.
 pub struct JsonLines<W> {
@@ -70,8 +70,20 @@ impl<W: Write + Send> Sink for JsonLines<W> {
         Ok(listed.iter().map(|listed| listed.id).collect())
     }
 
-    fn end_sweep(&mut self, sweep: &Sweep) -> Result<u64, SinkError> {
-        Ok(sweep.count.read)
+    fn missing(&mut self, _: &str, _: i64, _: u32) -> Result<Vec<i64>, SinkError> {
+        Ok(Vec::new())
+    }
+
+    fn found(&mut self, _: &str, _: &[i64]) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    fn loss(&mut self, _: &str) -> Result<Loss, SinkError> {
+        Ok(Loss { missing: 0, of: 0 })
+    }
+
+    fn end_sweep(&mut self, sweep: Sweep) -> Result<Swept, SinkError> {
+        Ok(Swept { records: sweep.count.read, count: sweep.count })
     }
 }
 

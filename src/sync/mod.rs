@@ -9,6 +9,7 @@ mod error;
 mod hold;
 mod job;
 mod json_lines;
+mod missing;
 mod plan;
 mod pull;
 mod refusal;

@@ -40,6 +40,8 @@ const ROWS: &[Row] = &[
 
 /// How many records a call asks for. Suits an Odoo worker's memory and time limits.
 const PAGE: NonZeroU32 = count(1_000);
+/// How many are asked for by their ids.
+pub const AT_ONCE: NonZeroU32 = PAGE;
 /// How many, when it is ids and times alone.
 const LISTING: NonZeroU32 = count(5_000);
 
@@ -111,7 +113,13 @@ impl Part {
     /// Those records, as far as they are there. By a search: `read` takes seconds for ids that are not.
     pub fn these(&self, ids: Vec<i64>) -> Result<ReadQuery, NotReadable> {
         let domain = self.domain.clone().and("id", Operator::In, Operand::Ints(ids))?;
-        Ok(self.query(domain, &self.fields, Order::IdAscending, PAGE))
+        Ok(self.query(domain, &self.fields, Order::IdAscending, AT_ONCE))
+    }
+
+    /// Which of those are there: their times alone, which every record that is there can show.
+    pub fn there(&self, ids: Vec<i64>) -> Result<ReadQuery, NotReadable> {
+        let domain = self.domain.clone().and("id", Operator::In, Operand::Ints(ids))?;
+        Ok(self.query(domain, &self.written, Order::IdAscending, AT_ONCE))
     }
 
     fn query(&self, domain: Domain, fields: &Fields, order: Order, limit: NonZeroU32) -> ReadQuery {
@@ -145,6 +153,7 @@ mod tests {
         let since = Stamp::parse("2026-11-23 17:19:00").unwrap();
         for part in plan {
             assert!(part.newest(since).is_ok() && part.these(vec![7]).is_ok());
+            assert!(part.there(vec![7]).is_ok());
             for pass in [Pass::Whole, Pass::Changed { since }, Pass::Listed] {
                 assert!(part.page(Place { pass, last_id: 7 }).is_ok());
             }

@@ -10,8 +10,8 @@ use crate::clock::Clock;
 use crate::odoo::{Cell, Odoo, OdooError, ReadQuery, Record};
 use crate::sync::error::SyncError;
 use crate::sync::hold::Hold;
-use crate::sync::plan::{Part, page_size};
-use crate::sync::sink::{Desk, Gone, Known, Listed, Page};
+use crate::sync::plan::{AT_ONCE, Part, page_size};
+use crate::sync::sink::{Desk, Known, Listed, Missing, Page};
 use crate::sync::stamp::Stamp;
 use crate::sync::step::Step;
 use crate::sync::sweep::{Count, Pass, Place, Sweep, Swept};
@@ -29,6 +29,7 @@ pub(super) struct Puller<'a> {
     pub hold: &'a Hold<'a>,
     pub clock: &'a Clock,
     pub most_pages: u32,
+    pub accepts_removals: bool,
     pub say: RefCell<&'a mut dyn FnMut(Step)>,
 }
 
@@ -67,7 +68,7 @@ impl Puller<'_> {
     }
 
     /// The newest `write_date`: the watermark of a sweep that begins now, by the server's clock alone.
-    async fn newest(&self, part: &Part) -> Result<Option<Stamp>, SyncError> {
+    pub(super) async fn newest(&self, part: &Part) -> Result<Option<Stamp>, SyncError> {
         let until = Stamp::of(self.clock.now().after(AHEAD));
         let strange = || SyncError::NotAsked(part.model().to_owned());
         let found = self.fetch(part.model(), &part.newest(until)?).await?;
@@ -96,11 +97,11 @@ impl Puller<'_> {
                     kept
                 }
                 None => {
+                    self.check_it_was_shown(part, &sweep).await?;
                     let sweep = self.keep(part, sweep, page).await?;
+                    self.settle_missing(part).await?;
                     self.hold.check()?;
-                    let count = sweep.count;
-                    let records = self.desk.with(move |sink| sink.end_sweep(&sweep)).await?;
-                    return Ok(Swept { records, count });
+                    return Ok(self.desk.with(move |sink| sink.end_sweep(sweep)).await?);
                 }
             };
             self.say(Step::Pulling { model: part.model(), records: sweep.count.read });
@@ -117,45 +118,66 @@ impl Puller<'_> {
         if !is_rising(place.last_id, &ids) || ids.len() > asked {
             return Err(SyncError::NotAsked(part.model().to_owned()));
         }
-        let is_last = ids.len() < asked;
-        let last_id = ids.last().copied().unwrap_or(place.last_id);
-        let next = if is_last { place.next_pass() } else { Some(place.after(last_id)) };
-        // What is not on a page is not there, up to its last id; after the last page, up to any.
-        let gone = match place.pass {
-            Pass::Changed { .. } => Gone::Unknown,
-            Pass::Whole | Pass::Listed => Gone::AllBut {
-                after: place.last_id,
-                to: if is_last { i64::MAX } else { last_id },
-                there: ids,
-            },
+        let last_id = ids.last().copied();
+        // A short page is not the last one: records can be left out of it, and a gateway may cap it.
+        let next = last_id.map_or_else(|| place.next_pass(), |last_id| Some(place.after(last_id)));
+        let missing = match place.pass {
+            Pass::Changed { .. } => Missing::Unknown,
+            Pass::Whole | Pass::Listed => {
+                Missing::AllBut { after: place.last_id, to: last_id.unwrap_or(i64::MAX), there: ids }
+            }
         };
-        Ok(Fetched { records, gone, last_id, next })
+        Ok(Fetched { records, missing, next })
     }
 
     /// Writes a page; of a listing, first what the sink lacks of it.
     async fn keep(&self, part: &Part, mut sweep: Sweep, page: Fetched) -> Result<Sweep, SyncError> {
-        let Fetched { mut records, gone, last_id, next } = page;
+        let Fetched { mut records, missing, next } = page;
         if sweep.place.pass == Pass::Listed {
             let listed: Vec<Listed> = std::mem::take(&mut records).into_iter().map(listed).collect();
             let model = sweep.model.clone();
             let differing = self.desk.with(move |sink| sink.differing(&model, &listed)).await?;
-            let at_once = usize::try_from(page_size(Pass::Whole).get()).unwrap_or(usize::MAX);
+            let at_once = usize::try_from(AT_ONCE.get()).unwrap_or(usize::MAX);
             for asked in differing.chunks(at_once) {
                 sweep = self.fetch_again(part, sweep, asked.to_vec()).await?;
             }
         }
-        sweep.place = next.unwrap_or(sweep.place.after(last_id));
-        self.write(sweep, Page { records, gone }).await
+        sweep.place = next.unwrap_or(sweep.place);
+        self.write(sweep, Page { records, missing }).await
     }
 
     /// Reads and writes what the listing showed to be new, changed or late.
-    async fn fetch_again(&self, part: &Part, sweep: Sweep, asked: Vec<i64>) -> Result<Sweep, SyncError> {
-        let records = self.fetch(part.model(), &part.these(asked.clone())?).await?;
+    async fn fetch_again(
+        &self,
+        part: &Part,
+        mut sweep: Sweep,
+        mut asked: Vec<i64>,
+    ) -> Result<Sweep, SyncError> {
+        loop {
+            let (records, ids) = self.fetch_of(part, &part.these(asked.clone())?, &asked).await?;
+            let is_last = ids.is_empty();
+            asked.retain(|id| ids.binary_search(id).is_err());
+            let missing = if is_last { Missing::These(asked.clone()) } else { Missing::Unknown };
+            sweep = self.write(sweep, Page { records, missing }).await?;
+            if is_last || asked.is_empty() {
+                return Ok(sweep);
+            }
+        }
+    }
+
+    /// Records of which none is another than those, and their ids.
+    pub(super) async fn fetch_of(
+        &self,
+        part: &Part,
+        query: &ReadQuery,
+        those: &[i64],
+    ) -> Result<(Vec<Record>, Vec<i64>), SyncError> {
+        let records = self.fetch(part.model(), query).await?;
         let ids: Vec<i64> = records.iter().map(|record| record.id).collect();
-        if !is_rising(0, &ids) || ids.iter().any(|id| asked.binary_search(id).is_err()) {
+        if !is_rising(0, &ids) || ids.iter().any(|id| those.binary_search(id).is_err()) {
             return Err(SyncError::NotAsked(part.model().to_owned()));
         }
-        self.write(sweep, Page { records, gone: Gone::Unanswered(asked) }).await
+        Ok((records, ids))
     }
 
     async fn write(&self, sweep: Sweep, page: Page) -> Result<Sweep, SyncError> {
@@ -189,8 +211,7 @@ impl Puller<'_> {
 /// A page, what it says of ids that are not on it, and what comes after it.
 struct Fetched {
     records: Vec<Record>,
-    gone: Gone,
-    last_id: i64,
+    missing: Missing,
     next: Option<Place>,
 }
 

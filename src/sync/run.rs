@@ -167,7 +167,8 @@ impl Worker {
         let address = Address { database: loan.database, username: loan.username };
         let odoo = log_in(egress, address, loan.secret, say).await?;
         let (clock, most_pages) = (&self.clock, self.patience.most_pages);
-        let puller = Puller { odoo: &odoo, desk, hold, clock, most_pages, say: RefCell::new(say) };
+        let (accepts_removals, say) = (job.accepts_removals, RefCell::new(say));
+        let puller = Puller { odoo: &odoo, desk, hold, clock, most_pages, accepts_removals, say };
         for part in &self.plan {
             models.push((part.model().to_owned(), puller.pull(part, job.whole).await?));
         }

@@ -12,7 +12,7 @@ use crate::ids::RunId;
 use crate::odoo::{Fields, Record};
 use crate::sync::borrow::Outcome;
 use crate::sync::stamp::Stamp;
-use crate::sync::sweep::Sweep;
+use crate::sync::sweep::{Sweep, Swept};
 
 /// A place for records, open for one run.
 pub trait Sink: Send {
@@ -41,8 +41,17 @@ pub trait Sink: Send {
     /// Which of the `listed`, lowest id first, are not here, or with another time.
     fn differing(&mut self, model: &str, listed: &[Listed]) -> Result<Vec<i64>, SinkError>;
 
-    /// The sweep is whole: its `newest` is the watermark now. How many records of the model are here.
-    fn end_sweep(&mut self, sweep: &Sweep) -> Result<u64, SinkError>;
+    /// Of the records that are here and that no page of the sweep showed, the first `most` above `after`.
+    fn missing(&mut self, model: &str, after: i64, most: u32) -> Result<Vec<i64>, SinkError>;
+
+    /// These are not missing.
+    fn found(&mut self, model: &str, ids: &[i64]) -> Result<(), SinkError>;
+
+    /// What the end of the sweep would remove.
+    fn loss(&mut self, model: &str) -> Result<Loss, SinkError>;
+
+    /// The sweep is whole: what is missing is removed, and its `newest` is the watermark now.
+    fn end_sweep(&mut self, sweep: Sweep) -> Result<Swept, SinkError>;
 }
 
 /// A run on record: durable before anything is borrowed for it.
@@ -68,12 +77,13 @@ pub struct Known {
 pub struct Page {
     /// To be written.
     pub records: Vec<Record>,
-    /// To be removed.
-    pub gone: Gone,
+    /// What is not among them.
+    pub missing: Missing,
 }
 
-/// What a page says of records that are not on it.
-pub enum Gone {
+/// What a page says of records that are not on it. They may still be there: Odoo leaves a record out
+/// whose fields it can't work out.
+pub enum Missing {
     /// Nothing.
     Unknown,
     /// Of the ids above `after` up to `to` there are only these, lowest first.
@@ -85,8 +95,17 @@ pub enum Gone {
         /// What is there.
         there: Vec<i64>,
     },
-    /// These were asked for; what is not on the page is gone.
-    Unanswered(Vec<i64>),
+    /// These were asked for and not answered.
+    These(Vec<i64>),
+}
+
+/// What a sweep would take from the sink.
+#[derive(Clone, Copy)]
+pub struct Loss {
+    /// So many records.
+    pub missing: u64,
+    /// Of so many.
+    pub of: u64,
 }
 
 /// A record of which no more is known than when it was written.
@@ -117,6 +136,9 @@ pub enum SinkError {
     /// Another version made it.
     #[error("{} was made by another version of pawl-sync: name a new file, and all is read again", .0.display())]
     OtherLayout(PathBuf),
+    /// It is a database of somebody else's.
+    #[error("{} is a database of another program: name a file of its own for the sink", .0.display())]
+    Foreign(PathBuf),
     /// It can't be opened or locked.
     #[error("{}: {source}", .path.display())]
     Io {

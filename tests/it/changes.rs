@@ -42,15 +42,15 @@ fn a_run_with_nothing_to_do_asks_little_and_changes_nothing() {
     let asked = run(&scene, &[]);
     scene.assert_same("books.db");
     // Each model's newest write_date; then what was written since, and a list of ids and times, of
-    // which a page holds 5,000; or the whole of a small model.
+    // which a page holds 5,000; or the whole of a small model. An empty page ends each.
     let lines = scene.odoo.company().ids("account.move.line").len();
     for (model, fields, pages, lists) in [
-        ("account.move", 20, 1, 1),
-        ("account.move.line", 21, 1, lines / 5_000 + 1),
-        ("res.partner", 17, 1, 1),
-        ("product.product", 13, 1, 0),
-        ("res.currency", 7, 1, 0),
-        ("account.tax", 10, 1, 0),
+        ("account.move", 20, 2, 2),
+        ("account.move.line", 21, 2, lines / 5_000 + 2),
+        ("res.partner", 17, 2, 2),
+        ("product.product", 13, 2, 0),
+        ("res.currency", 7, 2, 0),
+        ("account.tax", 10, 2, 0),
     ] {
         let calls = [fields, 1].map(|fields| count(&asked, &format!("{model} {fields}")));
         assert_eq!(calls, [pages, 1 + lists], "{model}");
@@ -114,7 +114,8 @@ fn what_changed_comes_home() {
         scene.odoo.edit(change);
         let asked = run(&scene, &[]);
         scene.assert_same("books.db");
-        assert_eq!(count(&asked, "account.move 20"), 1, "{what}: {asked:?}");
+        // What was written since, and the empty page after it.
+        assert_eq!(count(&asked, "account.move 20"), 2, "{what}: {asked:?}");
     }
 }
 
@@ -124,10 +125,10 @@ fn what_changed_comes_home() {
 fn what_became_visible_late_comes_home_whatever_its_age() {
     let scene = Scene::new(Company::sized(3, 1_100, 60), PASSWORD);
     run(&scene, &[]);
-    // How long it took; and how many pages of invoices that takes: one of what was written since, and
-    // another when only the list of times shows it.
+    // How long it took; and how many pages of invoices that takes: one of what was written since, the
+    // empty one after it, and another when only the list of times shows it.
     for (n, (took, pages)) in
-        [(MINUTE, 1), (MINUTE * 59, 1), (MINUTE * 61, 2), (HOUR * 30, 2)].iter().enumerate()
+        [(MINUTE, 2), (MINUTE * 59, 2), (MINUTE * 61, 3), (HOUR * 30, 3)].iter().enumerate()
     {
         let n = n as i64;
         let mut late = scene.odoo.begin();
@@ -191,8 +192,8 @@ fn a_run_that_fails_moves_no_watermark() {
         assert_eq!(code(&output), 1, "{request}: {}", errors(&output));
     };
     an_hour_later();
-    // The login, the newest time, what was written since; and below, the list.
-    for request in 1..=3 {
+    // The login, the newest time, what was written since and its end; and below, the list.
+    for request in 1..=4 {
         fails_at(request);
         assert_eq!(watermark(&scene, "account.move"), first, "{request}");
     }
@@ -200,7 +201,7 @@ fn a_run_that_fails_moves_no_watermark() {
     run(&scene, &[]);
     assert_eq!(watermark(&scene, "account.move"), "2025-11-01 14:00:00");
     an_hour_later();
-    fails_at(4);
+    fails_at(5);
     assert_eq!(watermark(&scene, "account.move"), "2025-11-01 14:00:00");
     run(&scene, &[]);
     assert_eq!(watermark(&scene, "account.move"), "2025-11-01 15:00:00");
@@ -263,14 +264,14 @@ fn a_server_that_lies_about_time_or_order_loses_nothing() {
     run(&scene, &[]);
     let mark = watermark(&scene, "account.move");
     let many: Vec<(i64, &str)> = (1..=5_001).map(|id| (id, "2025-03-01 10:00:00")).collect();
-    // The answer to which request: 2 asks for the newest time, 4 for the list.
+    // The answer to which request: 2 asks for the newest time, 5 for the list.
     for (what, request, records) in [
         ("a time beyond every other", 2, vec![(1, "9999-12-31 23:59:59")]),
         ("no time", 2, vec![(1, "yesterday")]),
         ("two of them", 2, vec![(2, "2025-03-01 10:00:00"), (1, "2025-03-01 10:00:00")]),
-        ("one record twice", 4, vec![(5, "2025-03-01 10:00:00"), (5, "2025-03-01 10:00:00")]),
-        ("falling ids", 4, vec![(6, "2025-03-01 10:00:00"), (5, "2025-03-01 10:00:00")]),
-        ("more than was asked for", 4, many),
+        ("one record twice", 5, vec![(5, "2025-03-01 10:00:00"), (5, "2025-03-01 10:00:00")]),
+        ("falling ids", 5, vec![(6, "2025-03-01 10:00:00"), (5, "2025-03-01 10:00:00")]),
+        ("more than was asked for", 5, many),
     ] {
         scene.odoo.answer_raw(request, answer(&records));
         let output = scene.run("books.db");
@@ -282,7 +283,7 @@ fn a_server_that_lies_about_time_or_order_loses_nothing() {
     }
     // A list of times that are none: what is here differs from it, and is read again.
     let nonsense: Vec<(i64, &str)> = (1..=300).map(|id| (id, "soon")).collect();
-    scene.odoo.answer_raw(4, answer(&nonsense));
+    scene.odoo.answer_raw(5, answer(&nonsense));
     run(&scene, &[]);
     scene.assert_same("books.db");
 }

@@ -26,6 +26,7 @@ mod papers;
 mod postgres;
 mod process;
 mod production;
+mod removals;
 mod renewals;
 mod repeats;
 mod scene;

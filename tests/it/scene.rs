@@ -114,7 +114,7 @@ impl Scene {
         let worker = worker.with(patience);
         let connection = ConnectionId::parse(&self.connection).unwrap();
         let sink = Target::Sqlite(self.sink("books.db"));
-        let job = Job { connection, sink, whole: false, waits: false };
+        let job = Job { connection, sink, whole: false, accepts_removals: false, waits: false };
         let (_stopper, stop) = stop_pair();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(worker.run(&job, stop, &mut |step| {

@@ -40,7 +40,7 @@ fn what_odoo_holds_is_what_comes_home_and_again_after_changes() {
     assert_eq!(done["account.move"], [1_100, 1_100, 0]);
     assert_eq!(done["account.move.line"], [lines, lines, 0]);
     assert_eq!(done["res.partner"], [1_050, 1_050, 0]);
-    // Each model's newest time, and then its pages.
+    // Each model's newest time, then its pages, and the empty one that ends them.
     let mut asked = vec!["login".to_owned()];
     for (model, fields, pages) in [
         ("account.move", 20, 2),
@@ -51,7 +51,7 @@ fn what_odoo_holds_is_what_comes_home_and_again_after_changes() {
         ("account.tax", 10, 1),
     ] {
         asked.push(format!("{model} 1"));
-        asked.extend(std::iter::repeat_n(format!("{model} {fields}"), pages));
+        asked.extend(std::iter::repeat_n(format!("{model} {fields}"), pages + 1));
     }
     assert_eq!(scene.asked(), asked);
 
@@ -141,11 +141,11 @@ fn a_killed_run_goes_on_at_once_with_its_own_lease() {
     assert_eq!(lent.len(), 2);
     assert_eq!(lent[0], lent[1]);
     assert_eq!(scene.open_leases(), 0);
-    // The second page again; then what changed since the first run began.
+    // The second page again, and the end; then what changed since the first run began.
     let asked: Vec<String> = scene.asked().split_off(before);
     let moves: Vec<&String> = asked.iter().filter(|asked| asked.starts_with("account.move ")).collect();
     assert_eq!(asked[0], "login");
-    assert_eq!(moves[..2], ["account.move 20", "account.move 1"]);
+    assert_eq!(moves[..3], ["account.move 20", "account.move 20", "account.move 1"]);
     let ended = "SELECT count(*) FROM pawl_run WHERE finished_at IS NOT NULL AND outcome = 'ok'";
     assert_eq!(number(&scene.sink("books.db"), ended), 1);
 }
@@ -201,9 +201,9 @@ fn a_signal_stops_it_between_pages_and_the_lease_comes_back() {
         assert_eq!(code(&next), 0);
         assert!(errors(&next).contains("going on"), "{}", errors(&next));
         scene.assert_same("books.db");
-        // The first page is not asked for again.
+        // The first page is not asked for again: the second, and the end.
         let asked = scene.asked().split_off(before);
-        assert_eq!(asked[..3], ["login", "account.move 20", "account.move 1"]);
+        assert_eq!(asked[..4], ["login", "account.move 20", "account.move 20", "account.move 1"]);
     }
 }
 

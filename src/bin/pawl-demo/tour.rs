@@ -161,7 +161,8 @@ impl Scene {
         let settings =
             [("PAWL_URL", vault.as_str()), ("PAWL_TOKEN", token.expose()), ("PAWL_EGRESS_ALLOW", LOOPBACK)];
         let worker = Worker::new(Settings::from(settings.into_iter().map(named))?, Clock::system())?;
-        let job = Job { connection: id.clone(), sink: sink.into(), whole: false, waits: false };
+        let sink = sink.into();
+        let job = Job { connection: id.clone(), sink, whole: false, accepts_removals: false, waits: false };
         let (_stopper, stop) = stop_pair();
         Ok(worker.run(&job, stop, &mut |_| {}).await?)
     }

@@ -1,6 +1,7 @@
 //! SQLite as a sink: one file, for one connection, written by one run at a time. A run is on record
 //! here before anything is lent for it; one that died is found here and goes on.
 
+mod missing;
 mod sweeps;
 mod table;
 mod upsert;
@@ -19,8 +20,8 @@ use crate::clock::{Moment, new_id};
 use crate::ids::{ConnectionId, RunId};
 use crate::odoo::Fields;
 use crate::sync::borrow::Outcome;
-use crate::sync::sink::{Known, Listed, Page, Run, Sink, SinkError};
-use crate::sync::sweep::Sweep;
+use crate::sync::sink::{Known, Listed, Loss, Page, Run, Sink, SinkError};
+use crate::sync::sweep::{Sweep, Swept};
 use table::Table;
 
 impl From<diesel::result::Error> for SinkError {
@@ -73,10 +74,15 @@ const TABLES: &str = "
         read     INTEGER NOT NULL,
         changed  INTEGER NOT NULL,
         removed  INTEGER NOT NULL
-    );";
+    );
+    CREATE TABLE IF NOT EXISTS pawl_missing (
+        model TEXT    NOT NULL,
+        id    INTEGER NOT NULL,
+        PRIMARY KEY (model, id)
+    ) WITHOUT ROWID;";
 
 /// The number of that layout, in the file's `user_version`.
-const LAYOUT: i64 = 2;
+const LAYOUT: i64 = 3;
 
 #[derive(QueryableByName)]
 struct OneText {
@@ -99,17 +105,18 @@ struct OpenRun {
 impl SqliteSink {
     /// Opens or makes the sink at `path` and locks it, by a lock that ends with this process.
     pub fn open(path: &Path, connection: &ConnectionId) -> Result<Self, SinkError> {
-        let lock = lock(path)?;
         let io = |source| SinkError::Io { path: path.into(), source };
         private(path).map_err(io)?;
-        // `file:` and `:memory:` mean something else to SQLite than to the lock.
+        // One lock whatever a link calls it; and `file:` and `:memory:` mean something else to SQLite.
         let file = std::fs::canonicalize(path).map_err(io)?;
+        let lock = lock(&file, path)?;
         let mut db = SqliteConnection::establish(&file.to_string_lossy())
             .map_err(|_| SinkError::Database("it can't be opened"))?;
-        db.batch_execute(
-            "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-             PRAGMA foreign_keys = ON;",
-        )?;
+        db.batch_execute("PRAGMA busy_timeout = 5000")?;
+        if !is_ours(&mut db)? {
+            return Err(SinkError::Foreign(path.into()));
+        }
+        db.batch_execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
         prepare(&mut db, path)?;
         let owner: Option<OneText> =
             sql_query("SELECT connection_id AS text FROM pawl_sink").get_result(&mut db).optional()?;
@@ -178,14 +185,17 @@ impl Sink for SqliteSink {
     }
 
     fn begin_sweep(&mut self, sweep: &Sweep) -> Result<(), SinkError> {
-        sweeps::begin(&mut self.db, sweep)
+        self.db.immediate_transaction(|db| {
+            missing::forget(db, &sweep.model)?;
+            sweeps::begin(db, sweep)
+        })
     }
 
     fn write(&mut self, mut sweep: Sweep, page: Page) -> Result<Sweep, SinkError> {
         let table = self.tables.get(&sweep.model).ok_or(SinkError::Broken)?;
         self.db.immediate_transaction(|db| {
-            let Page { records, gone } = page;
-            sweep.count.removed += table.remove(db, &gone, &records)?;
+            let Page { records, missing } = page;
+            missing::note(db, (&sweep.model, table), &missing)?;
             for record in records {
                 sweep.count.read += 1;
                 sweep.count.changed += u64::from(table.write(db, record)?);
@@ -200,11 +210,26 @@ impl Sink for SqliteSink {
         Ok(table.differing(&mut self.db, listed)?)
     }
 
-    fn end_sweep(&mut self, sweep: &Sweep) -> Result<u64, SinkError> {
+    fn missing(&mut self, model: &str, after: i64, most: u32) -> Result<Vec<i64>, SinkError> {
+        Ok(missing::some(&mut self.db, model, after, most)?)
+    }
+
+    fn found(&mut self, model: &str, ids: &[i64]) -> Result<(), SinkError> {
+        Ok(missing::found(&mut self.db, model, ids)?)
+    }
+
+    fn loss(&mut self, model: &str) -> Result<Loss, SinkError> {
+        let table = self.tables.get(model).ok_or(SinkError::Broken)?;
+        let missing = missing::count(&mut self.db, model)?;
+        Ok(Loss { missing, of: table.count(&mut self.db)? })
+    }
+
+    fn end_sweep(&mut self, mut sweep: Sweep) -> Result<Swept, SinkError> {
         let table = self.tables.get(&sweep.model).ok_or(SinkError::Broken)?;
         self.db.immediate_transaction(|db| {
-            sweeps::end(db, sweep)?;
-            Ok(table.count(db)?)
+            sweep.count.removed += missing::remove(db, (&sweep.model, table))?;
+            sweeps::end(db, &sweep)?;
+            Ok(Swept { records: table.count(db)?, count: sweep.count })
         })
     }
 }
@@ -228,9 +253,18 @@ fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
+/// Whether the file is a sink, or empty and may become one. Somebody's own tables are not taken over.
+fn is_ours(db: &mut SqliteConnection) -> Result<bool, SinkError> {
+    let ours: OneNumber = sql_query(
+        "SELECT count(*) = 0 OR coalesce(sum(name = 'pawl_sink'), 0) > 0 AS number FROM sqlite_master",
+    )
+    .get_result(db)?;
+    Ok(ours.number != 0)
+}
+
 /// Locks the file beside the sink. Not the sink: SQLite has locks of its own on that.
-fn lock(path: &Path) -> Result<File, SinkError> {
-    let mut beside = path.as_os_str().to_owned();
+fn lock(file: &Path, path: &Path) -> Result<File, SinkError> {
+    let mut beside = file.as_os_str().to_owned();
     beside.push(".lock");
     let beside = PathBuf::from(beside);
     let io = |source| SinkError::Io { path: beside.clone(), source };

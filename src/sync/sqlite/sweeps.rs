@@ -63,7 +63,7 @@ pub(super) fn known(db: &mut SqliteConnection, model: &str) -> Result<Known, Sin
 
 /// Nothing is known of the model from now on.
 pub(super) fn forget(db: &mut SqliteConnection, model: &str) -> QueryResult<()> {
-    for table in ["pawl_sweep", "pawl_watermark"] {
+    for table in ["pawl_sweep", "pawl_watermark", "pawl_missing"] {
         sql_query(format!("DELETE FROM {table} WHERE model = ?")).bind::<Text, _>(model).execute(db)?;
     }
     Ok(())

@@ -7,7 +7,7 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 
 use crate::odoo::{Field, Fields, Kind, Record};
-use crate::sync::sink::{Gone, Listed};
+use crate::sync::sink::Listed;
 use crate::sync::sqlite::upsert::Statement;
 
 /// The table of the model of `fields`.
@@ -62,28 +62,6 @@ impl Table {
         upsert.execute(db).map(|rows| rows > 0)
     }
 
-    /// Removes what is gone. How many records.
-    pub fn remove(&self, db: &mut SqliteConnection, gone: &Gone, page: &[Record]) -> QueryResult<u64> {
-        let gone: Vec<i64> = match gone {
-            Gone::Unknown => return Ok(0),
-            Gone::Unanswered(asked) => {
-                let is_there = |id: &i64| page.binary_search_by_key(id, |record| record.id).is_ok();
-                asked.iter().copied().filter(|id| !is_there(id)).collect()
-            }
-            Gone::AllBut { after, to, there } => {
-                let ids = self.between(db, *after, *to)?.into_iter().map(|row| row.id);
-                ids.filter(|id| there.binary_search(id).is_err()).collect()
-            }
-        };
-        let sql = format!("DELETE FROM \"{}\" WHERE id = ?", self.name);
-        let mut removed = 0;
-        for id in gone {
-            let rows = sql_query(sql.as_str()).bind::<BigInt, _>(id).execute(db)?;
-            removed += u64::try_from(rows).unwrap_or(0);
-        }
-        Ok(removed)
-    }
-
     /// Which of the `listed`, lowest id first, are not here, or with another `write_date`.
     pub fn differing(&self, db: &mut SqliteConnection, listed: &[Listed]) -> QueryResult<Vec<i64>> {
         let (Some(first), Some(last)) = (listed.first(), listed.last()) else {
@@ -101,6 +79,11 @@ impl Table {
         let sql =
             format!("SELECT id, write_date FROM \"{}\" WHERE id > ? AND id <= ? ORDER BY id", self.name);
         sql_query(sql).bind::<BigInt, _>(after).bind::<BigInt, _>(to).load(db)
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// How many records are here.
