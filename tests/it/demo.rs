@@ -19,7 +19,7 @@ fn the_tour_ends_right_and_leaves_nothing() {
     assert_eq!(errors, "");
     for line in [
         "  account.move            420           420         0",
-        "  Odoo saw 1 login and 14 reads, and nothing else",
+        "  Odoo saw 1 login and 20 reads, and nothing else",
         "  the login, which is no secret, is in ",
         "  the password is in none: ",
         "  404 urn:pawl:problem:not-found: there is nothing left to lend",
