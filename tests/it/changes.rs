@@ -235,7 +235,7 @@ fn the_next_page_is_on_its_way_while_one_is_written() {
     scene.assert_same("books.db");
 }
 
-fn answer(records: &[(i64, &str)]) -> Vec<u8> {
+pub fn answer(records: &[(i64, &str)]) -> Vec<u8> {
     let record = |(id, written): &(i64, &str)| {
         format!(
             "<value><struct>\n<member>\n<name>id</name>\n<value><int>{id}</int></value>\n</member>\n<member>\n\

@@ -17,6 +17,7 @@ mod lane;
 mod lease_kept;
 mod leases;
 mod life;
+mod missing;
 mod odoo_calls;
 mod odoo_client;
 mod odoo_wire;
