@@ -39,6 +39,7 @@ mod standin_faults;
 mod standin_time;
 mod standin_wire;
 mod sync;
+mod tls;
 mod tokens;
 mod truth;
 mod xml_answers;
