@@ -190,6 +190,7 @@ pub struct ConnectionList {
               ("lend" = (operation_id = "lend_credential", parameters(("id" = "$response.body#/id")))),
               ("forget" = (operation_id = "forget_connection", parameters(("id" = "$response.body#/id"))))),
         description = "It is kept."),
+        (status = 404, description = "`not-found`: what the first request with this key made is forgotten"),
         (status = 409, description = "`duplicate`, `credential-replaced`")))]
 pub(super) async fn deposit(
     state: web::Data<State>,

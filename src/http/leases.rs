@@ -11,7 +11,7 @@ use crate::http::State;
 use crate::http::extract::{By, Id, Once, Paged};
 use crate::http::problem::{Kind, Problem};
 use crate::http::shapes::{
-    Callable, CredentialKind, Ending, IdempotencyKey, Label, LeaseState, Name, Outcome, PageOf, Purpose,
+    CredentialKind, Ending, IdempotencyKey, Label, LeaseState, Name, OdooMethod, Outcome, PageOf, Purpose,
     TenantName,
 };
 use crate::http::whole::Whole;
@@ -102,7 +102,7 @@ pub struct LentCredentialView<'a> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Allowed)]
 pub struct AllowedView<'a> {
-    #[schema(value_type = Vec<Callable>)]
+    #[schema(value_type = Vec<OdooMethod>)]
     methods: Vec<&'static str>,
     models: &'a [String],
 }

@@ -52,7 +52,7 @@ macro_rules! words {
 }
 
 words!(Name, Label, TenantName, Environment, CredentialKind, ConnectionState);
-words!(Purpose, Outcome, Ending, LeaseState, Callable, ProblemType, EventNumber, Hash);
+words!(Purpose, Outcome, Ending, LeaseState, OdooMethod, ProblemType, EventNumber, Hash);
 
 shapes! {
     ConnectionId = made_id("conn", "One connection.");
@@ -74,7 +74,7 @@ shapes! {
         &["open", "ended"],
         "`ended` when it was handed back, its connection forgotten, or its time is over.",
     );
-    Callable = one_of(&Method::ALL.iter().map(|method| method.as_str()).collect::<Vec<_>>(), "A method of Odoo's that reads.");
+    OdooMethod = one_of(&Method::ALL.iter().map(|method| method.as_str()).collect::<Vec<_>>(), "A method of Odoo's that reads.");
     ProblemType = text(64, "^urn:pawl:problem:[a-z-]+$", "Stable, and explained in docs/problems.md.")
         .examples(Kind::ALL.iter().map(|kind| kind.urn()));
     EventNumber = text(18, "^[0-9]+$", "The number of an event.");
