@@ -28,7 +28,7 @@ pub struct LendBody {
     #[schema(value_type = Purpose)]
     purpose: String,
     /// 60 to 900, 300 when absent.
-    #[schema(value_type = Option<i64>, minimum = 60, maximum = 900, default = 300)]
+    #[schema(value_type = Option<i64>, minimum = 60, maximum = 900)]
     ttl_seconds: Option<Whole<u64>>,
     /// The run it is for: the same client asking again with it gets the same lease back.
     #[schema(value_type = Option<Label>)]
@@ -41,7 +41,7 @@ pub struct LendBody {
 #[schema(as = Renew)]
 pub struct RenewBody {
     /// From now: 60 to 900, 300 when absent. A lease never gets shorter.
-    #[schema(value_type = Option<i64>, minimum = 60, maximum = 900, default = 300)]
+    #[schema(value_type = Option<i64>, minimum = 60, maximum = 900)]
     ttl_seconds: Option<Whole<u64>>,
 }
 

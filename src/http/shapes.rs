@@ -93,13 +93,9 @@ pub(super) struct PageOf<T>(std::marker::PhantomData<T>);
 
 impl<T: PartialSchema> IntoParams for PageOf<T> {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let limit = ObjectBuilder::new()
-            .schema_type(Type::Integer)
-            .minimum(Some(1))
-            .maximum(Some(200))
-            .default(Some(50.into()));
+        let limit = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(200));
         vec![
-            optional("limit", ParameterIn::Query, "How many at most.", Schema::from(limit)),
+            optional("limit", ParameterIn::Query, "How many at most, 50 when absent.", Schema::from(limit)),
             optional("cursor", ParameterIn::Query, "`next_cursor` of the page before.", T::schema()),
         ]
     }

@@ -16,7 +16,7 @@ const body: components["schemas"]["Deposit"] = {
 };
 const { data: kept } = await backend.POST("/v1/connections", { body });
 const { error: again } = await backend.POST("/v1/connections", { body });
-const { data: listed } = await backend.GET("/v1/connections", { params: { query: { limit: 10 } } });
+const { data: listed } = await backend.GET("/v1/connections");
 const one = { params: { path: { id: kept!.id } } };
 const { data: loan } = await worker.POST("/v1/connections/{id}/leases", { ...one, body: { purpose: "sync" } });
 const { response: back } = await worker.POST("/v1/leases/{id}/return", {

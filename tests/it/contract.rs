@@ -111,7 +111,7 @@ fn a_generated_python_client_does_what_the_readme_says() {
 fn a_generated_typescript_client_does_what_the_readme_says() {
     let vault = Vault::start();
     let node = root("target/test-node");
-    let has = node.join("node_modules/openapi-typescript").exists();
+    let has = node.join("installed").exists();
     assert!(has, "run ./test, which installs TypeScript into target/test-node");
     // Inside, so that its modules are found.
     let dir = tempfile::tempdir_in(&node).unwrap();
