@@ -65,10 +65,11 @@ struct Alike;
 
 impl Modify for Alike {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let policy = Policy::embedded().ok();
         for (path, item) in &mut document.paths.paths {
             let named = path.contains("{id}");
             for operation in operations(item) {
-                add_roles(operation);
+                add_roles(operation, policy.as_ref());
                 add_refusals(operation, named);
                 add_headers(operation);
             }
@@ -81,10 +82,10 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 }
 
 /// From the policy that the vault itself judges by.
-fn add_roles(operation: &mut Operation) {
+fn add_roles(operation: &mut Operation, policy: Option<&Policy>) {
     let security = serde_json::to_value(&operation.security).unwrap_or_default();
     let Some(action) = security.pointer("/0/bearer/0").and_then(|action| action.as_str()) else { return };
-    let roles = Policy::embedded().map(|policy| policy.roles_that_may(action)).unwrap_or_default();
+    let roles = policy.map(|policy| policy.roles_that_may(action)).unwrap_or_default();
     let roles: Vec<String> = roles.iter().map(|role| format!("`{}`", role.as_str())).collect();
     let more = format!("Roles: {}.", roles.join(", "));
     operation.description = Some(match operation.description.take() {
