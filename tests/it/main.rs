@@ -4,6 +4,7 @@
 
 mod api;
 mod changes;
+mod contract;
 mod database;
 mod demo;
 mod durability;
