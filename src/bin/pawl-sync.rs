@@ -107,7 +107,7 @@ fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    if let Err(refused) = pawl::telemetry::start(&settings.log) {
+    if let Err(refused) = pawl::telemetry::start(&settings.log, settings.log_format) {
         complain(&refused.to_string());
         return ExitCode::from(USAGE);
     }

@@ -35,13 +35,10 @@ impl Settings {
         }
     }
 
-    pub(super) fn listen(&mut self) -> SocketAddr {
-        let default = SocketAddr::from(([127, 0, 0, 1], 7295));
-        let Some(text) = self.text("listen") else { return default };
-        text.parse().unwrap_or_else(|_| {
-            self.wrong.push("PAWL_LISTEN must be an IP address and a port, such as 127.0.0.1:7295".into());
-            default
-        })
+    pub(super) fn address(&mut self, name: &str) -> Option<SocketAddr> {
+        let text = self.text(name)?;
+        let rule = || format!("{} must be an IP address and a port, such as 127.0.0.1:7295", spoken(name));
+        text.parse().map_err(|_| self.wrong.push(rule())).ok()
     }
 
     /// A database's address, from the setting or from the file that `NAME_file` names.

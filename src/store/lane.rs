@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::metrics;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::events::Ends;
 use crate::store::lend::{Granted, LendAsk, answer};
 use crate::store::open::{Complain, Opener};
 use crate::store::scopes::Scopes;
-use crate::store::tx::{Store, Writers};
+use crate::store::tx::{Outcome, Store, Writers};
 
 /// How many lends one transaction takes at most.
 const BATCH: usize = 64;
@@ -32,6 +33,8 @@ const WAITING: usize = 1024;
 const AGAIN: Duration = Duration::from_millis(4);
 /// A batch that takes longer hangs on a connection that nobody answers any more.
 const STUCK: Duration = Duration::from_secs(5);
+/// What its transactions are called.
+const LEND: &str = "lend";
 
 /// The way in, to a thread that is replaced when it hangs.
 pub(super) struct Lane {
@@ -55,7 +58,10 @@ struct Pulse {
 
 struct Waiting {
     ask: LendAsk,
+    asked: Instant,
     deadline: Instant,
+    /// The request's.
+    span: tracing::Span,
     reply: oneshot::Sender<Result<Granted, StoreError>>,
 }
 
@@ -71,7 +77,8 @@ impl Store {
     /// no secret may be sent, and whether a lease was granted is unknown.
     pub async fn lend(&self, ask: LendAsk, deadline: Duration) -> Result<Granted, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let waiting = Waiting { ask, deadline: Instant::now() + deadline, reply };
+        let (asked, span) = (Instant::now(), tracing::Span::current());
+        let waiting = Waiting { ask, asked, deadline: asked + deadline, span, reply };
         self.lane.way_in()?.try_send(waiting).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => StoreError::Unavailable("too many lends wait"),
             mpsc::error::TrySendError::Closed(_) => StoreError::Unavailable("the lane has ended"),
@@ -194,12 +201,17 @@ fn write(opener: &Opener, held: &mut Option<Db>, batch: Vec<Waiting>) -> Left {
     if batch.is_empty() {
         return Left::default();
     }
+    let entered = Instant::now();
     let scopes: Scopes = batch.iter().map(|waiting| &waiting.ask.scope).collect();
     let (mut db, taken) = match begin(opener, held.take(), &scopes) {
         Ok(begun) => begun,
-        Err(error) => return tell(batch.into_iter().map(|waiting| waiting.reply), &error),
+        Err(error) => {
+            metrics::transaction(LEND, Outcome::Failed.name(), entered.elapsed());
+            return tell(batch.into_iter().map(|waiting| waiting.reply), &error);
+        }
     };
     let begun = Instant::now();
+    let ended = |outcome: Outcome| metrics::transaction(LEND, outcome.name(), entered.elapsed());
     let (mut left, mut answers, mut ends) = (Left::default(), Vec::new(), Ends::default());
     let mut asks = batch.into_iter();
     while let Some(waiting) = asks.next() {
@@ -208,11 +220,12 @@ fn write(opener: &Opener, held: &mut Option<Db>, batch: Vec<Waiting>) -> Left {
         } else if begun.elapsed() > BUDGET {
             left.first.push(waiting);
         } else if waiting.is_worth_it() {
-            match answer(&mut db, &waiting.ask, &mut ends) {
+            match waiting.span.in_scope(|| answer(&mut db, &waiting.ask, &mut ends)) {
                 Ok(granted) => answers.push((waiting, granted)),
                 // It fails for itself; those before it were not answered yet, and go on with the rest.
                 Err(error) => {
                     let _ = db.rollback();
+                    ended(Outcome::RolledBack);
                     let _ = waiting.reply.send(Err(error));
                     let first = answers.into_iter().map(|(waiting, _)| waiting).chain(asks).collect();
                     return Left { first, last: left.last, moved: true };
@@ -223,14 +236,20 @@ fn write(opener: &Opener, held: &mut Option<Db>, batch: Vec<Waiting>) -> Left {
     // Nobody may have been left to answer while the database was waited for.
     if answers.iter().all(|(waiting, _)| waiting.reply.is_closed()) {
         let _ = db.rollback();
+        if !answers.is_empty() {
+            ended(Outcome::RolledBack);
+        }
         *held = Some(db);
         return left;
     }
     if let Err(error) = db.commit() {
         let _ = db.rollback();
+        ended(Outcome::Failed);
         return tell(answers.into_iter().map(|(waiting, _)| waiting.reply), &error.into());
     }
+    ended(Outcome::Committed);
     for (waiting, granted) in answers {
+        metrics::event_durable(waiting.asked.elapsed());
         let _ = waiting.reply.send(Ok(granted));
     }
     *held = Some(db);

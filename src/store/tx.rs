@@ -4,11 +4,12 @@ use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use diesel::r2d2::Pool;
+use diesel::r2d2::{Pool, PooledConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::access::Scope;
 use crate::config::Database;
+use crate::metrics;
 use crate::store::db::{Access, Db};
 use crate::store::error::StoreError;
 use crate::store::lane::Lane;
@@ -66,6 +67,8 @@ impl Writers {
 pub struct Tx<'a> {
     pub(super) db: &'a mut Db,
     pub(super) scope: &'a Scope,
+    /// How many events it appended.
+    pub(super) appended: &'a mut u32,
 }
 
 impl Store {
@@ -114,8 +117,10 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         let scopes = Scopes::from(&scope);
-        self.transact(name, Access::Write, scopes, deadline, move |db| work(&mut Tx { db, scope: &scope }))
-            .await
+        self.transact(name, Access::Write, scopes, deadline, move |db, appended| {
+            work(&mut Tx { db, scope: &scope, appended })
+        })
+        .await
     }
 
     /// Reads rows of `scope`, all as they were at one moment.
@@ -131,22 +136,23 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         let scopes = Scopes::from(&scope);
-        self.transact(name, Access::Read, scopes, deadline, move |db| work(&mut Tx { db, scope: &scope }))
-            .await
+        self.transact(name, Access::Read, scopes, deadline, move |db, appended| {
+            work(&mut Tx { db, scope: &scope, appended })
+        })
+        .await
     }
 
     /// Whether the database answers, and the lane moves.
     pub async fn ping(&self, deadline: Duration) -> Result<(), StoreError> {
         self.lane.check()?;
-        self.transact("ping", Access::Read, Scopes::default(), deadline, |db| Ok(db.ping()?)).await
+        self.transact("ping", Access::Read, Scopes::default(), deadline, |db, _| Ok(db.ping()?)).await
     }
 
     /// Takes deleted bytes out of the write-ahead log, as far as readers allow it now.
     pub async fn scrub(&self, deadline: Duration) -> Result<(), StoreError> {
-        let pool = self.pool.clone();
+        let store = self.clone();
         self.within(deadline, Access::Write, Scopes::default(), move |_, _| {
-            let mut db = pool.get().map_err(|_| StoreError::Unavailable("no connection"))?;
-            Ok(db.checkpoint()?)
+            Ok(store.connection()?.checkpoint()?)
         })
         .await
     }
@@ -157,18 +163,25 @@ impl Store {
         access: Access,
         scopes: Scopes,
         deadline: Duration,
-        work: impl FnOnce(&mut Db) -> Result<T, E> + Send + 'static,
+        work: impl FnOnce(&mut Db, &mut u32) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let pool = self.pool.clone();
+        let (store, asked) = (self.clone(), Instant::now());
         self.within(deadline, access, scopes, move |scopes, until| {
-            let mut db = pool.get().map_err(|_| StoreError::Unavailable("no connection"))?;
-            transact(&mut db, name, (access, scopes, Some(until)), work)
+            let terms = Terms { name, access, scopes, asked, until: Some(until) };
+            transact(&mut *store.connection()?, &terms, work)
         })
         .await
+    }
+
+    pub(super) fn connection(&self) -> Result<PooledConnection<Opener>, StoreError> {
+        let asked = Instant::now();
+        let got = self.pool.get();
+        metrics::pool_wait(asked.elapsed());
+        got.map_err(|_| StoreError::Unavailable("no connection"))
     }
 
     /// Runs `work` off the async threads. One that is still at it when the deadline passes keeps its
@@ -190,8 +203,9 @@ impl Store {
                 Access::Read => None,
                 Access::Write => writers.place(&scopes).await,
             };
+            let span = tracing::Span::current();
             tokio::task::spawn_blocking(move || {
-                let _place = place;
+                let (_place, _of_request) = (place, span.entered());
                 work(&scopes, until)
             })
             .await
@@ -204,37 +218,88 @@ impl Store {
     }
 }
 
-/// All of `work` in one transaction, or none of it. Nothing of it once `until` has passed: whoever asked
+/// What a transaction is, and until when.
+pub(super) struct Terms<'a> {
+    pub(super) name: &'static str,
+    pub(super) access: Access,
+    pub(super) scopes: &'a Scopes,
+    /// Since when somebody waits for it.
+    pub(super) asked: Instant,
+    pub(super) until: Option<Instant>,
+}
+
+/// All of `work` in one transaction, or none of it. Nothing of it once its time has passed: whoever asked
 /// was told 503 then, and may have been told of a later change since.
 pub(super) fn transact<T, E>(
     db: &mut Db,
-    name: &'static str,
-    (access, scopes, until): (Access, &Scopes, Option<Instant>),
-    work: impl FnOnce(&mut Db) -> Result<T, E>,
+    terms: &Terms,
+    work: impl FnOnce(&mut Db, &mut u32) -> Result<T, E>,
 ) -> Result<T, E>
 where
     E: From<StoreError>,
 {
-    let _span = tracing::debug_span!("store", name).entered();
+    let name = terms.name;
+    let _span = tracing::debug_span!("store", transaction = name).entered();
+    let (begun, mut appended) = (Instant::now(), 0);
+    let (done, outcome) = attempt(db, terms, |db| work(db, &mut appended));
+    metrics::transaction(name, outcome.name(), begun.elapsed());
+    tracing::debug!(outcome = outcome.name(), "transaction");
+    if outcome == Outcome::Committed {
+        (0..appended).for_each(|_| metrics::event_durable(terms.asked.elapsed()));
+    }
+    done
+}
+
+fn attempt<T, E>(
+    db: &mut Db,
+    terms: &Terms,
+    work: impl FnOnce(&mut Db) -> Result<T, E>,
+) -> (Result<T, E>, Outcome)
+where
+    E: From<StoreError>,
+{
     let stored = |e: diesel::result::Error| E::from(StoreError::from(e));
-    let in_time = || match until {
-        Some(until) if access == Access::Write && Instant::now() >= until => {
+    let in_time = || match terms.until {
+        Some(until) if terms.access == Access::Write && Instant::now() >= until => {
             Err(E::from(StoreError::Unavailable("deadline")))
         }
         _ => Ok(()),
     };
-    db.begin(access, scopes).map_err(stored)?;
+    if let Err(error) = db.begin(terms.access, terms.scopes) {
+        return (Err(stored(error)), Outcome::Failed);
+    }
     let done = in_time().and_then(|()| work(db)).and_then(|done| in_time().map(|()| done));
     match done {
-        Ok(done) => db.commit().map(|()| done).map_err(|e| {
-            // A commit that failed leaves the transaction open on SQLite.
-            let _ = db.rollback();
-            stored(e)
-        }),
+        Ok(done) => match db.commit() {
+            Ok(()) => (Ok(done), Outcome::Committed),
+            Err(error) => {
+                // A commit that failed leaves the transaction open on SQLite.
+                let _ = db.rollback();
+                (Err(stored(error)), Outcome::Failed)
+            }
+        },
         Err(refused) => {
             // The pool throws a connection away whose transaction is still open.
             let _ = db.rollback();
-            Err(refused)
+            (Err(refused), Outcome::RolledBack)
+        }
+    }
+}
+
+/// How a transaction ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Committed,
+    RolledBack,
+    Failed,
+}
+
+impl Outcome {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Committed => "committed",
+            Self::RolledBack => "rolled_back",
+            Self::Failed => "failed",
         }
     }
 }

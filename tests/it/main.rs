@@ -18,6 +18,8 @@ mod lane;
 mod lease_kept;
 mod leases;
 mod life;
+mod logs;
+mod metrics;
 mod missing;
 mod odoo_calls;
 mod odoo_client;
