@@ -7,6 +7,7 @@ mod changes;
 mod contract;
 mod database;
 mod demo;
+mod deploy;
 mod durability;
 mod egress;
 mod harness;
