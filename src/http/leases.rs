@@ -79,6 +79,8 @@ pub struct LentCredentialView<'a> {
     kind: &'a str,
     secret: &'a str,
     revision: i64,
+    /// When it ends by itself.
+    expires_at: Option<String>,
 }
 
 /// What may be called with it.
@@ -177,6 +179,7 @@ fn write(loan: &Loan) -> Result<Zeroizing<Vec<u8>>, Problem> {
             kind: &loan.kind,
             secret: loan.secret.expose(),
             revision: loan.revision.number(),
+            expires_at: loan.credential_expires_at.map(|at| at.to_string()),
         },
         allowed: AllowedView {
             methods: Method::ALL.iter().map(|method| method.as_str()).collect(),

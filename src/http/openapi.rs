@@ -3,7 +3,7 @@
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::http::{audit, connections, leases, ops};
+use crate::http::{audit, checks, connections, leases, ops};
 
 /// The OpenAPI document.
 pub fn document() -> utoipa::openapi::OpenApi {
@@ -19,6 +19,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
         connections::show,
         connections::update,
         connections::replace,
+        checks::check,
         connections::forget,
         leases::lend,
         leases::list,

@@ -2,7 +2,7 @@
 
 use actix_web::web::{self, ServiceConfig, delete, get, patch, post, put, resource};
 
-use crate::http::{audit, connections, leases, ops};
+use crate::http::{audit, checks, connections, leases, ops};
 
 /// Adds them all.
 pub fn routes(service: &mut ServiceConfig) {
@@ -23,6 +23,11 @@ pub fn routes(service: &mut ServiceConfig) {
         .service(
             resource("/v1/connections/{id}/credential")
                 .route(put().to(connections::replace))
+                .default_service(web::to(ops::wrong_method)),
+        )
+        .service(
+            resource("/v1/connections/{id}/check")
+                .route(post().to(checks::check))
                 .default_service(web::to(ops::wrong_method)),
         )
         .service(

@@ -1,0 +1,126 @@
+//! A check against TLS: a certificate that is right, one that has expired, one for another name, one of an
+//! unknown authority, and a port that speaks no TLS. Certificates are made by openssl's command.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use serde_json::json;
+
+use crate::check::{by_worker, lines};
+use crate::scene::{Scene, code, errors};
+use crate::standin::company::Company;
+use crate::standin::{DATABASE, LOGIN, PASSWORD};
+
+fn openssl(dir: &Path, line: &str) {
+    let made = Command::new("openssl").current_dir(dir).args(line.split(' ')).output();
+    let made = made.unwrap_or_else(|e| panic!("openssl (Debian: openssl): {e}"));
+    assert!(made.status.success(), "{line}: {}", String::from_utf8_lossy(&made.stderr));
+}
+
+const KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj";
+
+fn authority(dir: &Path, name: &str) {
+    openssl(dir, &format!("req -x509 {KEY} /CN=pawl-test-{name} -keyout {name}.key -out {name}.pem -days 30"));
+}
+
+fn certificate(dir: &Path, name: &str, (alternative, days): (&str, &str)) {
+    openssl(dir, &format!("req {KEY} /CN=pawl-test -keyout {name}.key -out {name}.csr"));
+    std::fs::write(dir.join("names"), format!("subjectAltName={alternative}")).unwrap();
+    openssl(
+        dir,
+        &format!(
+            "x509 -req -in {name}.csr -CA known.pem -CAkey known.key -CAcreateserial -days {days} -extfile names \
+             -out {name}.pem"
+        ),
+    );
+}
+
+/// Speaks TLS with that certificate before the stand-in; its port. Ends with the process.
+fn front(dir: &Path, name: &str, behind: &str) -> u16 {
+    let chain = vec![CertificateDer::from_pem_file(dir.join(format!("{name}.pem"))).unwrap()];
+    let key = PrivateKeyDer::from_pem_file(dir.join(format!("{name}.key"))).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = Arc::new(config.with_no_client_auth().with_single_cert(chain, key).unwrap());
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let behind = behind.trim_start_matches("http://").to_owned();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let session = ServerConnection::new(config.clone()).unwrap();
+            // A client that does not take the certificate hangs up.
+            let _ = relay(StreamOwned::new(session, stream), &behind);
+        }
+    });
+    port
+}
+
+fn relay(mut client: StreamOwned<ServerConnection, TcpStream>, behind: &str) -> std::io::Result<()> {
+    let mut request = Vec::new();
+    while !is_whole(&request) {
+        let mut piece = [0; 4096];
+        match client.read(&mut piece)? {
+            0 => return Ok(()),
+            read => request.extend_from_slice(&piece[..read]),
+        }
+    }
+    let mut server = TcpStream::connect(behind)?;
+    server.write_all(&request)?;
+    let mut answer = Vec::new();
+    server.read_to_end(&mut answer)?;
+    client.write_all(&answer)?;
+    client.conn.send_close_notify();
+    client.flush()
+}
+
+fn is_whole(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request).to_lowercase();
+    let Some((head, _)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap_or("0");
+    let begun = request.windows(4).position(|at| at == b"\r\n\r\n").unwrap() + 4;
+    request.len() >= begun + length.trim().parse::<usize>().unwrap()
+}
+
+#[test]
+fn each_fault_of_a_certificate_is_a_cause_of_its_own() {
+    let mut scene = Scene::new(Company::small(1), PASSWORD);
+    let dir = scene.dir.path().to_owned();
+    authority(&dir, "known");
+    authority(&dir, "unknown");
+    for (name, of) in [
+        ("right", ("IP:127.0.0.1", "30")),
+        ("expired", ("IP:127.0.0.1", "-1")),
+        ("other", ("DNS:other.example", "30")),
+    ] {
+        certificate(&dir, name, of);
+    }
+    let plain = scene.odoo.url().rsplit(':').next().unwrap().parse().unwrap();
+    for (name, port, trusted, expected) in [
+        ("right", None, "known", None),
+        ("expired", None, "known", Some("certificate_expired")),
+        ("other", None, "known", Some("certificate_name")),
+        ("right", None, "unknown", Some("certificate_unknown")),
+        ("no TLS", Some(plain), "known", Some("tls")),
+    ] {
+        let port: u16 = port.unwrap_or_else(|| front(&dir, name, &scene.odoo.url()));
+        let body = json!({"url": format!("https://127.0.0.1:{port}"), "database": DATABASE, "username": LOGIN,
+                          "credential": {"kind": "password", "secret": PASSWORD}});
+        scene.connection = scene.vault.deposit_as("acme", "ada", &body);
+        let logins = scene.odoo.logins();
+        let roots = dir.join(format!("{trusted}.pem"));
+        let output = by_worker(&scene, &[("SSL_CERT_FILE", roots.to_str().unwrap())]);
+        let found = lines(&output);
+        assert_eq!(found.iter().map(String::as_str).next(), expected, "{name}: {}", errors(&output));
+        assert_eq!((code(&output), found.len()), (i32::from(expected.is_some()), usize::from(expected.is_some())));
+        assert_eq!(scene.odoo.logins() - logins, usize::from(expected.is_none()), "{name}");
+        for never in ["pawl-test", "other.example"] {
+            assert!(!String::from_utf8_lossy(&output.stdout).contains(never), "{name}");
+        }
+    }
+}
