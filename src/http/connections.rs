@@ -193,7 +193,8 @@ pub(super) async fn deposit(
     let (id, mut connection) = (stored.id.clone(), ConnectionView::from(stored));
     let mut check = None;
     if checked {
-        let found = state.vault.check(&actor, id.clone()).await.unwrap_or_else(|_| Diagnosis::not_made());
+        let found =
+            state.vault.check_deposited(&actor, id.clone()).await.unwrap_or_else(|_| Diagnosis::not_made());
         match found.login {
             Login::Taken => connection.state = "active".into(),
             Login::Refused => connection.state = "auth_failed".into(),

@@ -19,11 +19,8 @@ use crate::secret::Secret;
 pub const CHECK_WITHIN: Duration = Duration::from_secs(30);
 /// A name is looked up within this; and a host that is not public is told no sooner, whatever made it so.
 const HOST_WITHIN: Duration = Duration::from_secs(1);
-const LIMITS: Limits = Limits {
-    connect: Duration::from_secs(5),
-    total: Duration::from_secs(10),
-    max_bytes: 4 * 1024 * 1024,
-};
+const LIMITS: Limits =
+    Limits { connect: Duration::from_secs(5), total: Duration::from_secs(10), max_bytes: 4 * 1024 * 1024 };
 /// The first version that the client is built for.
 const OLDEST: i64 = 14;
 /// The first version in which a user's groups have the name `all_group_ids`.
@@ -72,6 +69,11 @@ impl Diagnosis {
     /// A check that was not made.
     pub fn not_made() -> Self {
         Self { findings: vec![Finding { code: Code::NotChecked, model: None }], login: Login::Unknown }
+    }
+
+    /// A login that is known to be refused, and was not tried.
+    pub fn refused() -> Self {
+        Self { findings: vec![Finding { code: Code::LoginRefused, model: None }], login: Login::Refused }
     }
 
     /// Whether a sync would go well: nothing found, or warnings alone.

@@ -114,7 +114,8 @@ impl VaultClient {
         run: &RunId,
         lasting: Duration,
     ) -> Result<Loan, BorrowError> {
-        self.borrow(connection, &json!({"purpose": "sync", "ttl_seconds": lasting.as_secs(), "run_id": run})).await
+        self.borrow(connection, &json!({"purpose": "sync", "ttl_seconds": lasting.as_secs(), "run_id": run}))
+            .await
     }
 
     /// Borrows it for a check: not exclusively, and also after Odoo refused it.

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::ids::ConnectionId;
 use crate::odoo::{self, Address, Diagnosis, Login};
 use crate::secret::Secret;
-use crate::store::{LendRefused, Store, StoredConnection, Tx};
+use crate::store::{LendRefused, SealedCredential, Store, StoredConnection, Tx};
 use crate::vault::lend::{binding, proof};
 use crate::vault::{DEADLINE, Vault};
 
@@ -29,12 +29,47 @@ struct Opened {
     expired: bool,
 }
 
+/// What to do with a credential that Odoo refused before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Refused {
+    /// Somebody asked for it: try.
+    Try,
+    /// Tell it.
+    Tell,
+}
+
+impl Refused {
+    fn tells(self, credential: &SealedCredential) -> bool {
+        self == Self::Tell && credential.auth_failed
+    }
+}
+
 impl Vault {
     /// Checks the connection `id` of the caller's scope.
     pub async fn check(&self, actor: &Actor, id: ConnectionId) -> Result<Diagnosis, Error> {
+        self.check_or_tell(actor, id, Refused::Try).await
+    }
+
+    /// The same for what was just deposited. When the deposit comes again and Odoo has refused the credential,
+    /// it is told without another try.
+    pub async fn check_deposited(&self, actor: &Actor, id: ConnectionId) -> Result<Diagnosis, Error> {
+        self.check_or_tell(actor, id, Refused::Tell).await
+    }
+
+    async fn check_or_tell(
+        &self,
+        actor: &Actor,
+        id: ConnectionId,
+        refused: Refused,
+    ) -> Result<Diagnosis, Error> {
         let scope = self.allow(actor, Action::Check).await?;
+        // What is nobody else's business: that a connection of theirs is there, or under check.
+        let own = id.clone();
+        let look = move |tx: &mut Tx| tx.find_connection(&own)?.map(drop).ok_or(Error::NotFound);
+        self.store.view("look before check", scope.clone(), DEADLINE, look).await?;
         let turn = self.checks.begin(&id)?;
-        let opened = self.open_to_check(actor, scope.clone(), id).await?;
+        let opened = self.open_to_check(actor, scope.clone(), id, refused).await?;
+        let Some(opened) = opened else { return Ok(Diagnosis::refused()) };
         let work = Work {
             store: self.store.clone(),
             exceptions: self.exceptions.clone(),
@@ -47,32 +82,40 @@ impl Vault {
         done.map_err(|_| Error::Unavailable("the check broke off".into()))?
     }
 
-    async fn open_to_check(&self, actor: &Actor, scope: Scope, id: ConnectionId) -> Result<Opened, Error> {
+    /// Nothing is opened of what Odoo refused before, if that is only to be told.
+    async fn open_to_check(
+        &self,
+        actor: &Actor,
+        scope: Scope,
+        id: ConnectionId,
+        refused: Refused,
+    ) -> Result<Option<Opened>, Error> {
         let at = self.clock.now();
         let (keyring, recorded_by, covered) = (self.keyring.clone(), actor.clone(), scope.clone());
         let begin = move |tx: &mut Tx| {
-            let mut connection = tx.find_connection(&id)?.ok_or(Error::NotFound)?;
+            let connection = tx.find_connection(&id)?.ok_or(Error::NotFound)?;
             let owner = covered.of_user(&connection.user).ok_or(Error::NotFound)?;
             let found = tx.find_sealed(&owner, &id, &proof(&keyring, &owner, &id))?;
             let outcome = match &found {
+                Ok(credential) if refused.tells(credential) => Outcome::Refused("auth-failed"),
                 Ok(_) => Outcome::DoneWith("begun"),
                 Err(refused) => Outcome::Refused(refused.cause()),
             };
             tx.append(&record(&recorded_by, &id, outcome, at)?)?;
-            if let Ok(credential) = &found {
-                connection.revision = credential.revision;
-            }
             Ok::<_, Error>(found.map(|credential| (owner, connection, credential)))
         };
         let begun: Result<_, LendRefused> = self.store.run("begin check", scope, DEADLINE, begin).await?;
         let (owner, connection, credential) = begun.map_err(|refused| Error::of_lend(refused, at))?;
+        if refused.tells(&credential) {
+            return Ok(None);
+        }
         let binding = binding(&owner, &connection.id, &credential);
         let secret = self.keyring.open(&binding, &credential.sealed).map_err(|_| Error::DoesNotOpen)?;
         let expired = credential.expires_at.is_some_and(|ends| ends <= at);
         // Where it is sent is what it was sealed for.
         let (url, database, username) = credential.address;
         let connection = StoredConnection { url, database, username, ..connection };
-        Ok(Opened { connection, secret, expired })
+        Ok(Some(Opened { connection, secret, expired }))
     }
 }
 
@@ -92,10 +135,7 @@ impl Work {
             url: &connection.url,
             org: Some(connection.org.as_str()),
             exceptions: &self.exceptions,
-            address: Address {
-                database: connection.database.clone(),
-                username: connection.username.clone(),
-            },
+            address: Address { database: connection.database.clone(), username: connection.username.clone() },
             secret,
             expired,
         };

@@ -136,7 +136,11 @@ pub(super) fn proof(keyring: &Arc<Keyring>, owner: &UserScope, id: &ConnectionId
     Box::new(move |credential| keyring.prove(&binding(&owner, &id, credential), &credential.sealed))
 }
 
-pub(super) fn binding<'a>(owner: &'a UserScope, id: &'a ConnectionId, lies: &'a SealedCredential) -> Binding<'a> {
+pub(super) fn binding<'a>(
+    owner: &'a UserScope,
+    id: &'a ConnectionId,
+    lies: &'a SealedCredential,
+) -> Binding<'a> {
     let (url, database, username) = &lies.address;
     Binding::credential(owner, id, lies.revision, &lies.kind, (url, database, username))
 }

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
+use crate::database::on_postgres;
 use crate::durability::stop_the_trail;
-use crate::harness::{Answer, Vault, program};
+use crate::harness::{Answer, Home, Vault, call, holds, program, raw};
 use crate::scene::{LOOPBACK, Scene, code, deposit, errors};
 use crate::standin::company::Company;
 use crate::standin::wire::Value;
@@ -48,7 +49,8 @@ pub fn lines(output: &Output) -> Vec<String> {
 
 fn http(status: &str, more: &str, body: &str) -> Vec<u8> {
     let length = body.len();
-    format!("HTTP/1.1 {status}\r\n{more}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}").into_bytes()
+    format!("HTTP/1.1 {status}\r\n{more}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}")
+        .into_bytes()
 }
 
 fn version(major: &str) -> Vec<u8> {
@@ -116,13 +118,7 @@ fn each_cause_is_told_by_its_code() {
             "active",
         ),
         ("hangs up", |o| o.answer_raw(1, Vec::new()), &["broken_off"], false, "active"),
-        (
-            "hangs up after the login",
-            |o| o.answer_raw(3, Vec::new()),
-            &["broken_off"],
-            false,
-            "active",
-        ),
+        ("hangs up after the login", |o| o.answer_raw(3, Vec::new()), &["broken_off"], false, "active"),
         (
             "no version",
             |o| o.answer_raw(1, version(&format!("<string>{SAID}</string>"))),
@@ -188,7 +184,21 @@ fn what_the_deposit_got_wrong_is_told_with_it() {
     ] {
         let answer = ask(username, database, PASSWORD, "?check=true");
         assert_eq!((answer.status, codes(&answer.json["check"])), (201, vec![expected.to_owned()]));
-        assert_eq!((answer.json["check"]["ok"].as_bool(), answer.json["state"].as_str()), (Some(false), Some(state)));
+        assert_eq!(
+            (answer.json["check"]["ok"].as_bool(), answer.json["state"].as_str()),
+            (Some(false), Some(state))
+        );
+    }
+    // A deposit that comes again does not try again what Odoo refused.
+    let (logins, text) =
+        (scene.odoo.logins(), deposit(&scene.odoo, "wrong").to_string().replace(LOGIN, "again"));
+    for tries in [1, 1] {
+        let head = format!(
+            "Authorization: Bearer {backend}\r\nContent-Type: application/json\r\nIdempotency-Key: k\r\n"
+        );
+        let answer = raw(&scene.vault.url, "POST", "/v1/connections?check=true", &head, text.as_bytes());
+        assert_eq!((answer.status, codes(&answer.json["check"])), (201, vec!["login_refused".to_owned()]));
+        assert_eq!((answer.text("state").as_str(), scene.odoo.logins() - logins), ("auth_failed", tries));
     }
     let answer = ask("second", DATABASE, PASSWORD, "?check=false");
     assert_eq!((answer.status, &answer.json["check"]), (201, &Json::Null));
@@ -293,6 +303,9 @@ fn a_check_under_way_ends_with_its_credential() {
             let checking = threads.spawn(|| check(&scene));
             assert!(scene.odoo.wait_until_held());
             assert_eq!(check(&scene).problem(), "check-running");
+            // Which is nobody else's business.
+            let eve = scene.vault.token("acme", "eve", "backend");
+            assert_eq!(scene.vault.call("POST", &path(&scene.connection), &eve, None).problem(), "not-found");
             let at = format!("/v1/connections/{}{suffix}", scene.connection);
             let changed = scene.vault.call(method, &at, &backend, body.as_ref());
             assert!((200..300).contains(&changed.status), "{}", changed.body);
@@ -343,14 +356,38 @@ fn a_sync_reads_nothing_that_is_for_checks_and_exceptions_are_of_their_org() {
     check(&scene);
     let asked: Vec<_> = scene.odoo.seen().into_iter().filter(|call| of_rights(&call.model)).collect();
     let methods: Vec<_> = asked.iter().map(|call| (call.method.as_str(), call.model.as_str())).collect();
-    assert_eq!(
-        methods,
-        [("search_read", "ir.model.access"), ("read", "res.users"), ("read", "res.groups")]
-    );
+    assert_eq!(methods, [("search_read", "ir.model.access"), ("read", "res.users"), ("read", "res.groups")]);
 
     let vault = Vault::start_with(&[("PAWL_EGRESS_ALLOW", "acme@127.0.0.1")]);
     let odoo = StandIn::start(Company::small(1)).unwrap();
     let id = vault.deposit_as("acme", "ada", &deposit(&odoo, PASSWORD));
     let backend = vault.token("acme", "ada", "backend");
     assert_eq!(vault.call("POST", &path(&id), &backend, None).json["ok"], true);
+}
+
+/// At TRACE, with the secret on its way to Odoo. In production nothing on loopback may be called, so this is
+/// for the embedded mode.
+#[test]
+fn nothing_secret_is_in_the_vaults_log() {
+    if on_postgres() {
+        return;
+    }
+    let (home, odoo) = (Home::new(), StandIn::start(Company::small(1)).unwrap());
+    let process = home.serve(&[LOOPBACK, ("PAWL_LOG", "trace")]);
+    let args = ["token", "issue", "--org", "acme", "--user", "ada", "--role", "backend"];
+    let token = String::from_utf8(home.pawl(&[]).args(args).output().unwrap().stdout).unwrap();
+    let mut wrong = deposit(&odoo, "planted-WRONG-5hT9");
+    wrong["username"] = json!("nobody");
+    for (body, expected) in [(deposit(&odoo, API_KEY), true), (wrong, false)] {
+        let answer = call(&process.url, "POST", "/v1/connections?check=true", token.trim(), Some(&body));
+        assert_eq!((answer.status, &answer.json["check"]["ok"]), (201, &json!(expected)), "{}", answer.body);
+    }
+    assert_eq!(odoo.logins(), 2);
+    drop(process);
+    let log = std::fs::read(home.path().join("log")).unwrap();
+    assert!(log.len() > 1_000, "{}", log.len());
+    for never in [API_KEY, "planted-WRONG-5hT9"] {
+        assert!(!holds(&log, never));
+        assert!(home.everything_kept().iter().all(|(_, bytes)| !holds(bytes, never)));
+    }
 }

@@ -26,7 +26,10 @@ fn openssl(dir: &Path, line: &str) {
 const KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj";
 
 fn authority(dir: &Path, name: &str) {
-    openssl(dir, &format!("req -x509 {KEY} /CN=pawl-test-{name} -keyout {name}.key -out {name}.pem -days 30"));
+    openssl(
+        dir,
+        &format!("req -x509 {KEY} /CN=pawl-test-{name} -keyout {name}.key -out {name}.pem -days 30"),
+    );
 }
 
 fn certificate(dir: &Path, name: &str, (alternative, days): (&str, &str)) {
@@ -56,6 +59,19 @@ fn front(dir: &Path, name: &str, behind: &str) -> u16 {
             let session = ServerConnection::new(config.clone()).unwrap();
             // A client that does not take the certificate hangs up.
             let _ = relay(StreamOwned::new(session, stream), &behind);
+        }
+    });
+    port
+}
+
+/// Answers whatever comes as a web server does that speaks no TLS; its port. Ends with the process.
+fn without_tls() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n");
         }
     });
     port
@@ -100,7 +116,7 @@ fn each_fault_of_a_certificate_is_a_cause_of_its_own() {
     ] {
         certificate(&dir, name, of);
     }
-    let plain = scene.odoo.url().rsplit(':').next().unwrap().parse().unwrap();
+    let plain = without_tls();
     for (name, port, trusted, expected) in [
         ("right", None, "known", None),
         ("expired", None, "known", Some("certificate_expired")),
@@ -117,7 +133,10 @@ fn each_fault_of_a_certificate_is_a_cause_of_its_own() {
         let output = by_worker(&scene, &[("SSL_CERT_FILE", roots.to_str().unwrap())]);
         let found = lines(&output);
         assert_eq!(found.iter().map(String::as_str).next(), expected, "{name}: {}", errors(&output));
-        assert_eq!((code(&output), found.len()), (i32::from(expected.is_some()), usize::from(expected.is_some())));
+        assert_eq!(
+            (code(&output), found.len()),
+            (i32::from(expected.is_some()), usize::from(expected.is_some()))
+        );
         assert_eq!(scene.odoo.logins() - logins, usize::from(expected.is_none()), "{name}");
         for never in ["pawl-test", "other.example"] {
             assert!(!String::from_utf8_lossy(&output.stdout).contains(never), "{name}");

@@ -93,6 +93,7 @@ impl Made {
 
     /// Whether it is put away.
     pub fn is_archived(&self) -> bool {
-        !matches!(self, Self::Move(_) | Self::Line(_) | Self::Group(_) | Self::Access) && self.field("active") == EMPTY
+        !matches!(self, Self::Move(_) | Self::Line(_) | Self::Group(_) | Self::Access)
+            && self.field("active") == EMPTY
     }
 }
