@@ -284,8 +284,8 @@ fn cause(error: &reqwest::Error) -> EgressError {
 /// errors come wrapped in two of them.
 fn tls(error: &(dyn Error + 'static)) -> Option<EgressError> {
     use rustls::CertificateError::{
-        Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext,
-        UnknownIssuer,
+        BadSignature, Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet,
+        NotValidYetContext, UnknownIssuer,
     };
     if let Some(inside) = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref()) {
         return tls(inside);
@@ -296,9 +296,15 @@ fn tls(error: &(dyn Error + 'static)) -> Option<EgressError> {
                 EgressError::CertificateExpired
             }
             NotValidForName | NotValidForNameContext { .. } => EgressError::CertificateName,
-            UnknownIssuer => EgressError::CertificateUnknown,
+            // An authority that has a known one's name alone is as unknown.
+            UnknownIssuer | BadSignature => EgressError::CertificateUnknown,
             _ => EgressError::Tls,
         },
         _ => EgressError::Tls,
     })
+}
+
+/// Whether TLS failed somewhere behind `error`.
+pub fn is_tls(error: &(dyn Error + 'static)) -> bool {
+    tls(error).is_some() || error.source().is_some_and(is_tls)
 }

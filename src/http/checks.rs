@@ -6,7 +6,8 @@ use utoipa::ToSchema;
 
 use crate::http::State;
 use crate::http::extract::{By, Id};
-use crate::http::problem::{Problem, ProblemView};
+use crate::http::problem::Problem;
+use crate::http::shapes::{CheckCode, Severity};
 use crate::ids::ConnectionId;
 use crate::odoo::Diagnosis;
 
@@ -24,10 +25,9 @@ pub struct CheckView {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Finding)]
 pub struct FindingView {
-    /// Stable; docs/checks.md lists them.
-    #[schema(example = "login_refused")]
+    #[schema(value_type = CheckCode)]
     code: &'static str,
-    /// `error` or `warning`.
+    #[schema(value_type = Severity)]
     severity: &'static str,
     /// One sentence. Never quotes what a server said.
     detail: String,
@@ -50,9 +50,13 @@ impl From<&Diagnosis> for CheckView {
 /// Check a connection: log in to its Odoo, once, read one record of each model, and tell what is wrong. One
 /// at a time for a connection, 30 s at most. A refused login marks it `auth_failed`, one that is taken
 /// unmarks it.
-#[utoipa::path(post, path = "/v1/connections/{id}/check", params(("id" = String, Path)),
-    responses((status = 200, body = CheckView), (status = "4XX", body = ProblemView),
-              (status = "5XX", body = ProblemView)))]
+#[utoipa::path(post, path = "/v1/connections/{id}/check",
+    operation_id = "check_connection", security(("bearer" = ["connection.check"])),
+    params(("id" = ConnectionId, Path, description = "Its id.")),
+    responses((status = 200, body = CheckView, description = "What was found."),
+        (status = 409, description = "`check-running`, `credential-replaced`"),
+        (status = 500, description = "`does-not-open`, `damaged`"),
+        (status = 503, description = "`key-not-held`, `unavailable`")))]
 pub(super) async fn check(
     state: web::Data<State>,
     By(actor): By,

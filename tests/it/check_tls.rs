@@ -1,10 +1,8 @@
 //! A check against TLS: a certificate that is right, one that has expired, one for another name, one of an
-//! unknown authority, and a port that speaks no TLS. Certificates are made by openssl's command.
+//! unknown authority, and a port that speaks no TLS.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
@@ -16,38 +14,12 @@ use crate::check::{by_worker, lines};
 use crate::scene::{Scene, code, errors};
 use crate::standin::company::Company;
 use crate::standin::{DATABASE, LOGIN, PASSWORD};
-
-fn openssl(dir: &Path, line: &str) {
-    let made = Command::new("openssl").current_dir(dir).args(line.split(' ')).output();
-    let made = made.unwrap_or_else(|e| panic!("openssl (Debian: openssl): {e}"));
-    assert!(made.status.success(), "{line}: {}", String::from_utf8_lossy(&made.stderr));
-}
-
-const KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj";
-
-fn authority(dir: &Path, name: &str) {
-    openssl(
-        dir,
-        &format!("req -x509 {KEY} /CN=pawl-test-{name} -keyout {name}.key -out {name}.pem -days 30"),
-    );
-}
-
-fn certificate(dir: &Path, name: &str, (alternative, days): (&str, &str)) {
-    openssl(dir, &format!("req {KEY} /CN=pawl-test -keyout {name}.key -out {name}.csr"));
-    std::fs::write(dir.join("names"), format!("subjectAltName={alternative}")).unwrap();
-    openssl(
-        dir,
-        &format!(
-            "x509 -req -in {name}.csr -CA known.pem -CAkey known.key -CAcreateserial -days {days} -extfile names \
-             -out {name}.pem"
-        ),
-    );
-}
+use crate::tls::{Authority, GOOD};
 
 /// Speaks TLS with that certificate before the stand-in; its port. Ends with the process.
-fn front(dir: &Path, name: &str, behind: &str) -> u16 {
-    let chain = vec![CertificateDer::from_pem_file(dir.join(format!("{name}.pem"))).unwrap()];
-    let key = PrivateKeyDer::from_pem_file(dir.join(format!("{name}.key"))).unwrap();
+fn front((certificate, key): &(String, String), behind: &str) -> u16 {
+    let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let config = Arc::new(config.with_no_client_auth().with_single_cert(chain, key).unwrap());
@@ -107,29 +79,33 @@ fn is_whole(request: &[u8]) -> bool {
 fn each_fault_of_a_certificate_is_a_cause_of_its_own() {
     let mut scene = Scene::new(Company::small(1), PASSWORD);
     let dir = scene.dir.path().to_owned();
-    authority(&dir, "known");
-    authority(&dir, "unknown");
-    for (name, of) in [
-        ("right", ("IP:127.0.0.1", "30")),
-        ("expired", ("IP:127.0.0.1", "-1")),
-        ("other", ("DNS:other.example", "30")),
-    ] {
-        certificate(&dir, name, of);
-    }
+    let (known, unknown) = (Authority::new(), Authority::new());
+    let right = known.vouch("127.0.0.1", GOOD);
     let plain = without_tls();
+    let url = scene.odoo.url();
     for (name, port, trusted, expected) in [
-        ("right", None, "known", None),
-        ("expired", None, "known", Some("certificate_expired")),
-        ("other", None, "known", Some("certificate_name")),
-        ("right", None, "unknown", Some("certificate_unknown")),
-        ("no TLS", Some(plain), "known", Some("tls")),
+        ("right", front(&right, &url), &known, None),
+        (
+            "expired",
+            front(&known.vouch("127.0.0.1", (2000, 2001)), &url),
+            &known,
+            Some("certificate_expired"),
+        ),
+        (
+            "of another name",
+            front(&known.vouch("other.example", GOOD), &url),
+            &known,
+            Some("certificate_name"),
+        ),
+        ("unknown", front(&right, &url), &unknown, Some("certificate_unknown")),
+        ("no TLS", plain, &known, Some("tls")),
     ] {
-        let port: u16 = port.unwrap_or_else(|| front(&dir, name, &scene.odoo.url()));
         let body = json!({"url": format!("https://127.0.0.1:{port}"), "database": DATABASE, "username": LOGIN,
                           "credential": {"kind": "password", "secret": PASSWORD}});
         scene.connection = scene.vault.deposit_as("acme", "ada", &body);
         let logins = scene.odoo.logins();
-        let roots = dir.join(format!("{trusted}.pem"));
+        let roots = dir.join("roots.pem");
+        std::fs::write(&roots, &trusted.pem).unwrap();
         let output = by_worker(&scene, &[("SSL_CERT_FILE", roots.to_str().unwrap())]);
         let found = lines(&output);
         assert_eq!(found.iter().map(String::as_str).next(), expected, "{name}: {}", errors(&output));
@@ -138,7 +114,7 @@ fn each_fault_of_a_certificate_is_a_cause_of_its_own() {
             (i32::from(expected.is_some()), usize::from(expected.is_some()))
         );
         assert_eq!(scene.odoo.logins() - logins, usize::from(expected.is_none()), "{name}");
-        for never in ["pawl-test", "other.example"] {
+        for never in ["rcgen", "other.example"] {
             assert!(!String::from_utf8_lossy(&output.stdout).contains(never), "{name}");
         }
     }
