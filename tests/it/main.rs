@@ -4,6 +4,8 @@
 
 mod api;
 mod changes;
+mod check;
+mod check_tls;
 mod contract;
 mod database;
 mod demo;
