@@ -125,14 +125,16 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         return doctor();
     }
     let config = Config::load()?;
-    pawl::telemetry::start(&config.log, config.log_format)?;
-    match command {
+    let telemetry = pawl::telemetry::start(&config.log, config.log_format, config.otlp_endpoint.as_ref())?;
+    let done = match command {
         Command::Serve => serve(config),
         Command::Init => init(config),
         Command::Token { command: TokenCommand::Issue(issue) } => issue_token(config, &issue),
         Command::Ready => ready(&config),
         Command::Doctor | Command::Openapi => Ok(ExitCode::SUCCESS),
-    }
+    };
+    telemetry.end();
+    done
 }
 
 fn serve(config: Config) -> Result<ExitCode, Failure> {

@@ -1,13 +1,14 @@
 //! The composition root: the only file that knows every part. Opens what is there, makes what may be
 //! made, and serves.
 
+mod ops;
 mod ready;
 mod setup;
 #[cfg(test)]
 mod tests;
 mod tls;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ pub use ready::{NotReady, ask_ready};
 pub use setup::{Setup, StartError};
 pub use tls::{Certificate, Looked, Shown, TlsRefused};
 
+use ops::{Ops, bind};
 use setup::{make_dir, match_keys, open_issuer, open_key_file, open_store};
 
 /// Open requests finish within this when the process is told to stop.
@@ -202,36 +204,6 @@ pub struct Serving {
     shown: Option<Arc<Shown>>,
     server: actix_web::dev::Server,
     ops: Option<Ops>,
-}
-
-/// The ops listener: plain http, on loopback, with little that anybody could want.
-struct Ops {
-    address: SocketAddr,
-    server: actix_web::dev::Server,
-}
-
-impl Ops {
-    fn serve(
-        listener: TcpListener,
-        address: SocketAddr,
-        state: web::Data<State>,
-    ) -> Result<Self, StartError> {
-        let server =
-            HttpServer::new(move || Service::new().app_data(state.clone()).configure(http::ops_routes))
-                .workers(1)
-                .client_request_timeout(HEAD_WITHIN)
-                .disable_signals()
-                .listen(listener)
-                .map_err(|source| StartError::cant_listen(address, source))?;
-        Ok(Self { address, server: server.run() })
-    }
-}
-
-fn bind(listen: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let io = |source| StartError::cant_listen(listen, source);
-    let listener = TcpListener::bind(listen).map_err(io)?;
-    let address = listener.local_addr().map_err(io)?;
-    Ok((listener, address))
 }
 
 impl Serving {

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::egress::Exceptions;
-use crate::telemetry::LogFormat;
+use crate::telemetry::{LogFormat, OtlpEndpoint};
 
 pub use database::{Database, DatabaseRefused, PostgresAddress};
 pub use read::environment_settings;
@@ -33,6 +33,7 @@ pub const VAULT_SETTINGS: &[(&str, &str)] = &[
     ("egress_allow", "comma-separated [ORG@]host|cidr[:port] that may be private or plain http"),
     ("log", "what to log (warn,pawl=info)"),
     ("log_format", "text (default) or json: an object a line"),
+    ("otlp_endpoint", "a collector to send spans to by OTLP over HTTP, https or on loopback (none)"),
     ("tls", "terminated-on-this-host: a proxy on this host speaks TLS for us"),
     ("tls_cert", "the certificate to listen with, PEM, with its chain; read again when it changes"),
     ("tls_key", "its private key, PEM"),
@@ -96,6 +97,8 @@ pub struct Config {
     pub log: String,
     /// What its lines look like.
     pub log_format: LogFormat,
+    /// Where spans go.
+    pub otlp_endpoint: Option<OtlpEndpoint>,
     /// Who speaks TLS.
     pub tls: Tls,
     /// `iss` of our tokens.
@@ -166,6 +169,7 @@ impl Config {
             egress_allow: settings.exceptions(),
             log: settings.text("log").unwrap_or_else(|| "warn,pawl=info".into()),
             log_format: settings.choice("log_format", LogFormat::NAMES, LogFormat::Text),
+            otlp_endpoint: settings.otlp_endpoint(),
             tls: settings.tls(),
             issuer: settings.text("public_url").unwrap_or_else(|| "urn:pawl".into()),
             own_issuer: settings.choice("own_issuer", &[("on", true), ("off", false)], false),

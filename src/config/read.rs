@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::{Database, PREFIX, VAULT_SETTINGS};
 use crate::egress::Exceptions;
 use crate::secret::Secret;
+use crate::telemetry::OtlpEndpoint;
 
 pub(super) struct Settings {
     pub(super) given: BTreeMap<String, String>,
@@ -70,6 +71,13 @@ impl Settings {
         self.wrong
             .push(not_built(&text).unwrap_or_else(|| format!("{} must begin with {prefix}", spoken(name))));
         None
+    }
+
+    pub(super) fn otlp_endpoint(&mut self) -> Option<OtlpEndpoint> {
+        let text = self.text("otlp_endpoint")?;
+        OtlpEndpoint::parse(&text)
+            .map_err(|refused| self.wrong.push(format!("PAWL_OTLP_ENDPOINT {refused}")))
+            .ok()
     }
 
     pub(super) fn exceptions(&mut self) -> Exceptions {

@@ -17,7 +17,8 @@ use crate::store::events::Ends;
 use crate::store::lend::{Granted, LendAsk, answer};
 use crate::store::open::{Complain, Opener};
 use crate::store::scopes::Scopes;
-use crate::store::tx::{Outcome, Store, Writers};
+use crate::store::transact::Outcome;
+use crate::store::tx::{Store, Writers};
 
 /// How many lends one transaction takes at most.
 const BATCH: usize = 64;
@@ -60,7 +61,7 @@ struct Waiting {
     ask: LendAsk,
     asked: Instant,
     deadline: Instant,
-    /// The request's.
+    /// The ask's, or the request's where nobody listens to more.
     span: tracing::Span,
     reply: oneshot::Sender<Result<Granted, StoreError>>,
 }
@@ -77,7 +78,8 @@ impl Store {
     /// no secret may be sent, and whether a lease was granted is unknown.
     pub async fn lend(&self, ask: LendAsk, deadline: Duration) -> Result<Granted, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let (asked, span) = (Instant::now(), tracing::Span::current());
+        let span = tracing::debug_span!("store", transaction = LEND, batch = tracing::field::Empty);
+        let (asked, span) = (Instant::now(), span.or_current());
         let waiting = Waiting { ask, asked, deadline: asked + deadline, span, reply };
         self.lane.way_in()?.try_send(waiting).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => StoreError::Unavailable("too many lends wait"),
@@ -248,7 +250,9 @@ fn write(opener: &Opener, held: &mut Option<Db>, batch: Vec<Waiting>) -> Left {
         return tell(answers.into_iter().map(|(waiting, _)| waiting.reply), &error.into());
     }
     ended(Outcome::Committed);
+    let size = answers.len();
     for (waiting, granted) in answers {
+        waiting.span.record("batch", size);
         metrics::event_durable(waiting.asked.elapsed());
         let _ = waiting.reply.send(Ok(granted));
     }

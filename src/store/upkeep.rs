@@ -14,7 +14,8 @@ use crate::store::error::StoreError;
 use crate::store::events::append;
 use crate::store::schema::{issuer_keys, keys};
 use crate::store::scopes::Scopes;
-use crate::store::tx::{Store, Terms, transact};
+use crate::store::transact::{Terms, transact};
+use crate::store::tx::Store;
 
 /// A transaction on the vault's own rows.
 pub struct Upkeep<'a> {

@@ -47,5 +47,6 @@ mod standin_wire;
 mod sync;
 mod tls;
 mod tokens;
+mod traces;
 mod truth;
 mod xml_answers;
