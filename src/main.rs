@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use pawl::app::{App, Setup, Signals, StartError};
+use pawl::app::{App, Certificate, Setup, Signals, StartError};
 use pawl::clock::Clock;
-use pawl::config::{Config, Mode, VAULT_SETTINGS};
+use pawl::config::{Config, Mode, Tls, VAULT_SETTINGS};
 use pawl::ids::{ClientId, OrgId, UserId};
 
 /// Keeps Odoo credentials and lends them for minutes to a read-only worker.
@@ -138,7 +138,7 @@ fn serve(config: Config) -> Result<ExitCode, Failure> {
     actix_web::rt::System::new().block_on(async move {
         let serving = app.serve(Signals::Heed)?;
         let mut out = std::io::stdout().lock();
-        writeln!(out, "pawl listens on http://{}", serving.address())?;
+        writeln!(out, "pawl listens on {}", serving.url())?;
         writeln!(out, "data: {} (database {database})", data_dir.display())?;
         writeln!(out, "keys: {} (sealing with {key})", key_file.display())?;
         writeln!(out, "token: pawl token issue --org ORG --user USER --role backend")?;
@@ -192,6 +192,7 @@ fn doctor() -> Result<ExitCode, Failure> {
     };
     writeln!(out, "mode      {}", config.mode)?;
     writeln!(out, "listen    {}", config.listen)?;
+    let is_shown = show_certificate(&config, &mut out)?;
     writeln!(out, "data      {}", config.data_dir.display())?;
     writeln!(out, "database  {}", config.database)?;
     writeln!(out, "keys      {}", config.key_file.display())?;
@@ -202,7 +203,7 @@ fn doctor() -> Result<ExitCode, Failure> {
     match App::open_with(config, Clock::system(), Setup::Look) {
         Ok(app) => {
             writeln!(out, "ok        the database opens, {} is held and opens the issuer's key", app.key())?;
-            Ok(ExitCode::SUCCESS)
+            Ok(if is_shown { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Err(StartError::NotSetUp) => {
             writeln!(out, "wrong     nothing is set up yet: run `{how}`")?;
@@ -214,3 +215,31 @@ fn doctor() -> Result<ExitCode, Failure> {
         }
     }
 }
+
+/// Which certificate the listener would show, and what is wrong with it: `false` if it can't be shown.
+fn show_certificate(config: &Config, out: &mut impl Write) -> std::io::Result<bool> {
+    let files = match &config.tls {
+        Tls::Nobody => return writeln!(out, "tls       none").map(|()| true),
+        Tls::ProxyOnThisHost => return writeln!(out, "tls       terminated on this host").map(|()| true),
+        Tls::Listener(files) => files,
+    };
+    let now = Clock::system().now();
+    match Certificate::read(files, &config.issuer, now) {
+        Ok(certificate) => {
+            let until = certificate.not_after();
+            let days = until.since(now).as_secs() / (24 * 60 * 60);
+            writeln!(out, "tls       {}, good until {until}, for {days} days", files.cert.display())?;
+            if days < SOON_DAYS {
+                writeln!(
+                    out,
+                    "warning   the certificate ends in {days} days: renew it, Pawl takes it by itself"
+                )?;
+            }
+            Ok(true)
+        }
+        Err(refused) => writeln!(out, "wrong     {refused}").map(|()| false),
+    }
+}
+
+/// A certificate that ends sooner is spoken of.
+const SOON_DAYS: u64 = 14;

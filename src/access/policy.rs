@@ -139,6 +139,13 @@ impl Policy {
         self.0.keys().find(|role| role.0 == name).cloned()
     }
 
+    /// The roles that grant the action of that name, in the order of their names.
+    pub fn roles_that_may(&self, action: &str) -> Vec<Role> {
+        let grants =
+            self.0.iter().filter(|(_, grants)| grants.reaches.iter().any(|(a, _)| a.as_str() == action));
+        grants.map(|(role, _)| role.clone()).collect()
+    }
+
     /// The furthest that any of `roles` reaches with `action`.
     pub(super) fn reach(&self, roles: &[Role], action: Action) -> Option<Reach> {
         let reaches: Vec<Reach> = self

@@ -4,6 +4,7 @@
 mod setup;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -11,11 +12,12 @@ use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App as Service, HttpServer, middleware, web};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::access::{NotIssued, Policy, Tokens};
 use crate::audit::AuditEvent;
 use crate::clock::{Clock, NoRandomness};
-use crate::config::{Config, Mode};
+use crate::config::{Config, Mode, Tls};
 use crate::http::{self, State};
 use crate::ids::{ClientId, KeyId, OrgId, UserId};
 use crate::odoo::Readable;
@@ -25,11 +27,16 @@ use crate::store::{Store, StoreError};
 use crate::vault::Vault;
 
 pub use setup::{Setup, StartError};
+pub use tls::{Certificate, Looked, Shown, TlsRefused};
 
 use setup::{make_dir, match_keys, open_issuer, open_key_file, open_store};
 
 /// Open requests finish within this when the process is told to stop.
 const STOP_WITHIN_SECONDS: u64 = 10;
+/// A client that has not sent the head of its request by then is cut off, or has not shaken hands.
+const HEAD_WITHIN: Duration = Duration::from_secs(5);
+/// How often the certificate's files are looked at; on SIGHUP at once.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// What is opened: the parts from which a vault is put together.
 pub struct App {
@@ -99,6 +106,12 @@ impl App {
     pub fn serve(self, signals: Signals) -> Result<Serving, StartError> {
         let listen = self.config.listen;
         let io = |source| StartError::Io { what: format!("can't listen on {listen}"), source };
+        let shown = match &self.config.tls {
+            Tls::Listener(files) => {
+                Some(Arc::new(Shown::open(files, &self.config.issuer, self.clock.clone())?))
+            }
+            Tls::ProxyOnThisHost | Tls::Nobody => None,
+        };
         let listener = TcpListener::bind(listen).map_err(io)?;
         let address = listener.local_addr().map_err(io)?;
         let vault =
@@ -112,13 +125,22 @@ impl App {
         })
         .workers(WORKERS)
         .shutdown_timeout(STOP_WITHIN_SECONDS)
+        .client_request_timeout(HEAD_WITHIN)
+        .tls_handshake_timeout(HEAD_WITHIN)
         .server_hostname("pawl");
         let server = match signals {
             Signals::Heed => server,
             Signals::Ignore => server.disable_signals(),
         };
-        let server = server.listen(listener).map_err(io)?.run();
-        Ok(Serving { address, server })
+        let server = match &shown {
+            Some(shown) => server.listen_rustls_0_23(listener, shown.server_config()?),
+            None => server.listen(listener),
+        };
+        let server = server.map_err(io)?.run();
+        if signals == Signals::Heed {
+            actix_web::rt::spawn(look_again(shown.clone()));
+        }
+        Ok(Serving { address, server, shown })
     }
 }
 
@@ -154,9 +176,24 @@ pub enum Signals {
     Ignore,
 }
 
+/// Looks at the certificate's files again and again, and at SIGHUP, which ends nobody.
+async fn look_again(shown: Option<Arc<Shown>>) {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => {}
+            _ = ticks.tick() => {}
+        }
+        let Some(shown) = shown.clone() else { continue };
+        let _ = actix_web::rt::task::spawn_blocking(move || shown.look()).await;
+    }
+}
+
 /// A server that listens; to be awaited until it stops.
 pub struct Serving {
     address: SocketAddr,
+    shown: Option<Arc<Shown>>,
     server: actix_web::dev::Server,
 }
 
@@ -164,6 +201,17 @@ impl Serving {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it listens, as a URL without a slash at its end.
+    pub fn url(&self) -> String {
+        let scheme = if self.shown.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// The certificate that it shows.
+    pub fn shown(&self) -> Option<&Arc<Shown>> {
+        self.shown.as_ref()
     }
 
     /// Runs until it is told to stop; open requests finish, for ten seconds at most.

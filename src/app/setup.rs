@@ -5,6 +5,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
 use crate::access::{IssuerKey, PolicyRefused};
+use crate::app::tls::TlsRefused;
 use crate::audit::AuditEvent;
 use crate::clock::{Clock, NoRandomness};
 use crate::config::{Config, Database};
@@ -48,6 +49,12 @@ pub enum StartError {
         /// What the source holds, `id=fingerprint`, or `none`.
         held: String,
     },
+    /// The certificate to listen with.
+    #[error(transparent)]
+    Certificate(#[from] TlsRefused),
+    /// TLS itself.
+    #[error("TLS can't be spoken: {0}")]
+    Tls(#[from] rustls::Error),
     /// The issuer's key does not open.
     #[error("the issuer's key in the database does not open: {0}")]
     Issuer(OpenRefused),

@@ -3,6 +3,7 @@
 
 mod database;
 mod read;
+mod tls;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use crate::egress::Exceptions;
 pub use database::{Database, DatabaseRefused, PostgresAddress};
 pub use read::environment_settings;
 use read::{Settings, file_settings};
+pub use tls::{Tls, TlsFiles};
 
 /// Every setting of the vault: its name in `pawl.toml`, and what it is for.
 /// In the environment the name is `PAWL_` and upper case.
@@ -29,6 +31,8 @@ pub const VAULT_SETTINGS: &[(&str, &str)] = &[
     ("egress_allow", "comma-separated [ORG@]host|cidr[:port] that may be private or plain http"),
     ("log", "what to log (warn,pawl=info)"),
     ("tls", "terminated-on-this-host: a proxy on this host speaks TLS for us"),
+    ("tls_cert", "the certificate to listen with, PEM, with its chain; read again when it changes"),
+    ("tls_key", "its private key, PEM"),
     ("public_url", "the issuer of our tokens (urn:pawl)"),
     ("own_issuer", "on: `pawl token issue` may mint tokens in production"),
 ];
@@ -38,6 +42,7 @@ pub const WORKER_SETTINGS: &[(&str, &str)] = &[
     ("url", "where the vault listens (http://127.0.0.1:7295)"),
     ("token", "the bearer token, or token_file"),
     ("token_file", "the file that holds the bearer token"),
+    ("ca", "the file of certificates (PEM) that alone vouch for the vault; without, the system's"),
     ("egress_allow", "comma-separated host|cidr[:port] that may be private or plain http"),
     ("log", "what to log"),
 ];
@@ -83,8 +88,8 @@ pub struct Config {
     pub egress_allow: Exceptions,
     /// The log filter.
     pub log: String,
-    /// A proxy on this host terminates TLS.
-    pub tls_terminated_here: bool,
+    /// Who speaks TLS.
+    pub tls: Tls,
     /// `iss` of our tokens.
     pub issuer: String,
     /// `pawl token issue` may mint in production.
@@ -150,7 +155,7 @@ impl Config {
             key_file_apart: settings.choice("key_file_apart", &[("yes", true), ("no", false)], false),
             egress_allow: settings.exceptions(),
             log: settings.text("log").unwrap_or_else(|| "warn,pawl=info".into()),
-            tls_terminated_here: settings.choice("tls", &[("terminated-on-this-host", true)], false),
+            tls: settings.tls(),
             issuer: settings.text("public_url").unwrap_or_else(|| "urn:pawl".into()),
             own_issuer: settings.choice("own_issuer", &[("on", true), ("off", false)], false),
             data_dir,
@@ -236,17 +241,18 @@ impl Config {
                     .into(),
             );
         }
-        if !self.tls_terminated_here {
-            wrong.push(
-                "PAWL_TLS: this version listens without TLS, so it must be terminated-on-this-host, by a proxy \
-                 beside it"
+        match self.tls {
+            Tls::Listener(_) => {}
+            Tls::Nobody => wrong.push(
+                "PAWL_TLS_CERT and PAWL_TLS_KEY: nobody speaks TLS; name a certificate and its key, or set \
+                 PAWL_TLS=terminated-on-this-host when a proxy beside Pawl does"
                     .into(),
-            );
-        } else if !self.listen.ip().is_loopback() {
-            wrong.push(format!(
+            ),
+            Tls::ProxyOnThisHost if self.listen.ip().is_loopback() => {}
+            Tls::ProxyOnThisHost => wrong.push(format!(
                 "PAWL_LISTEN is {}: with PAWL_TLS=terminated-on-this-host it must be loopback",
                 self.listen
-            ));
+            )),
         }
         if self.egress_allow.covers_local() {
             wrong.push("PAWL_EGRESS_ALLOW has an exception for loopback or link-local addresses".into());

@@ -247,7 +247,7 @@ fn cause(error: &reqwest::Error) -> EgressError {
         if let Some(own) = error.downcast_ref::<EgressError>() {
             return *own;
         }
-        if is_tls(error) {
+        if is_tls_itself(error) {
             return EgressError::Tls;
         }
         at = error.source();
@@ -263,7 +263,12 @@ fn cause(error: &reqwest::Error) -> EgressError {
 
 /// An io::Error shows its inside only by `get_ref`, its source() is the inside's source; and TLS
 /// errors come wrapped in two of them.
-fn is_tls(error: &(dyn Error + 'static)) -> bool {
+fn is_tls_itself(error: &(dyn Error + 'static)) -> bool {
     let inside = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
-    error.is::<rustls::Error>() || inside.is_some_and(|inside| is_tls(inside))
+    error.is::<rustls::Error>() || inside.is_some_and(|inside| is_tls_itself(inside))
+}
+
+/// Whether TLS failed somewhere behind `error`.
+pub fn is_tls(error: &(dyn Error + 'static)) -> bool {
+    is_tls_itself(error) || error.source().is_some_and(is_tls)
 }

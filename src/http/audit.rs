@@ -6,20 +6,24 @@ use utoipa::ToSchema;
 
 use crate::http::State;
 use crate::http::extract::{By, Paged};
-use crate::http::problem::{Kind, Problem, ProblemView};
+use crate::http::problem::{Kind, Problem};
+use crate::http::shapes::{EventNumber, Hash, PageOf};
 
 /// One event and its place in the org's chain.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AuditEvent)]
 pub struct EventView {
     /// Its number in the org's chain, from 1, without gaps.
+    #[schema(minimum = 1)]
     seq: i64,
     /// The event: members sorted, texts alone. Without white space these are the hashed bytes.
     #[schema(value_type = Object)]
     event: serde_json::Value,
-    /// Hex SHA-256 of the event before.
+    /// Of the event before.
+    #[schema(value_type = Hash)]
     prev_hash: String,
-    /// Hex SHA-256 of this one.
+    /// Of this one.
+    #[schema(value_type = Hash)]
     hash: String,
 }
 
@@ -28,15 +32,15 @@ pub struct EventView {
 pub struct EventList {
     items: Vec<EventView>,
     /// `cursor` of the next page; null on the last.
+    #[schema(value_type = Option<EventNumber>, required = true)]
     next_cursor: Option<String>,
 }
 
 /// Read the org's trail.
 #[utoipa::path(get, path = "/v1/audit/events",
-    params(("limit" = Option<u16>, Query, description = "1 to 200, default 50"),
-           ("cursor" = Option<String>, Query, description = "next_cursor of the page before")),
-    responses((status = 200, body = EventList), (status = "4XX", body = ProblemView),
-              (status = "5XX", body = ProblemView)))]
+    operation_id = "list_audit_events", security(("bearer" = ["audit.read"])),
+    params(PageOf<EventNumber>),
+    responses((status = 200, body = EventList, description = "A page.")))]
 pub(super) async fn list(
     state: web::Data<State>,
     By(actor): By,

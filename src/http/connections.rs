@@ -4,10 +4,15 @@ use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
+use crate::clock::Moment;
 use crate::http::State;
 use crate::http::extract::{By, Id, Json, Once, Paged};
 use crate::http::object::Object;
-use crate::http::problem::{Problem, ProblemView};
+use crate::http::problem::Problem;
+use crate::http::shapes::{
+    ConnectionState, CredentialKind, Environment, IdempotencyKey, Label, Name, PageOf, TenantName,
+};
+use crate::http::whole::Whole;
 use crate::ids::ConnectionId;
 use crate::secret::Secret;
 use crate::vault::{Deposit, Replace, StoredConnection, Update};
@@ -18,15 +23,23 @@ use crate::vault::{Deposit, Replace, StoredConnection, Update};
 #[schema(as = Deposit)]
 pub struct DepositBody {
     /// Odoo's address: https, a public host, no path.
-    #[schema(example = "https://acme.odoo.com", max_length = 2048)]
+    #[schema(
+        example = "https://acme.odoo.com",
+        max_length = 2048,
+        pattern = r"^https?://[^\s\u0000-\u001f\u007f-\u009f/?#@\\]+/?$"
+    )]
     url: String,
     /// The database there, at most 256 bytes.
+    #[schema(value_type = Name)]
     database: String,
     /// The login there, at most 256 bytes.
+    #[schema(value_type = Name)]
     username: String,
     /// What people call it, at most 128 bytes.
+    #[schema(value_type = Option<Label>)]
     label: Option<String>,
-    /// `production` (the default), `staging` or `development`.
+    /// `production` when absent.
+    #[schema(value_type = Option<Environment>)]
     environment: Option<String>,
     #[schema(value_type = CredentialBody)]
     credential: Object<CredentialBody>,
@@ -37,31 +50,32 @@ pub struct DepositBody {
 #[serde(deny_unknown_fields)]
 #[schema(as = NewCredential)]
 pub struct CredentialBody {
-    /// `password` or `api_key`.
+    #[schema(value_type = CredentialKind)]
     kind: String,
     /// The password or API key: 1 to 4096 bytes, no control characters.
-    #[schema(value_type = String, format = Password, write_only)]
+    #[schema(value_type = String, format = Password, write_only, min_length = 1, max_length = 4096, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")]
     secret: Secret,
-    /// When it ends by itself, RFC 3339.
+    /// When it ends by itself; ahead.
+    #[schema(value_type = Option<Moment>)]
     expires_at: Option<String>,
 }
 
 /// What is to change of a connection; what is not named stays.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = Update)]
+#[schema(as = Update, min_properties = 1)]
 pub struct UpdateBody {
     /// What people call it, at most 128 bytes; null to clear.
     #[serde(default, deserialize_with = "named")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<Label>)]
     label: Option<Option<String>>,
     /// How often it is to be synced; null to clear.
     #[serde(default, deserialize_with = "named")]
     #[schema(value_type = Option<i64>, minimum = 60, maximum = 604800)]
-    sync_interval_seconds: Option<Option<i64>>,
-    /// `production`, `staging` or `development`; an owner's to change.
+    sync_interval_seconds: Option<Option<Whole<i64>>>,
+    /// An owner's to change.
     #[serde(default, deserialize_with = "named")]
-    #[schema(value_type = String, required = false)]
+    #[schema(value_type = Environment, required = false)]
     environment: Option<String>,
 }
 
@@ -76,9 +90,10 @@ fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Res
 #[schema(as = Replace)]
 pub struct ReplaceBody {
     /// The password or API key: 1 to 4096 bytes, no control characters.
-    #[schema(value_type = String, format = Password, write_only)]
+    #[schema(value_type = String, format = Password, write_only, min_length = 1, max_length = 4096, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")]
     secret: Secret,
-    /// When it ends by itself, RFC 3339.
+    /// When it ends by itself; ahead.
+    #[schema(value_type = Option<Moment>)]
     expires_at: Option<String>,
 }
 
@@ -86,23 +101,33 @@ pub struct ReplaceBody {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Connection)]
 pub struct ConnectionView {
-    #[schema(example = "conn_01ARZ3NDEKTSV4RRFFQ69G5FAV")]
+    #[schema(value_type = ConnectionId)]
     id: String,
+    #[schema(value_type = TenantName)]
     org: String,
+    #[schema(value_type = TenantName)]
     user: String,
+    #[schema(value_type = Option<Label>, required = true)]
     label: Option<String>,
+    #[schema(value_type = Environment)]
     environment: String,
+    /// Odoo's address: an origin, without a slash at its end.
     url: String,
+    #[schema(value_type = Name)]
     database: String,
+    #[schema(value_type = Name)]
     username: String,
-    /// `active`, or `auth_failed` after Odoo refused the credential.
+    #[schema(value_type = ConnectionState)]
     state: String,
     credential: CredentialView,
     /// How often it is to be synced.
+    #[schema(required = true)]
     sync_interval_seconds: Option<i64>,
-    /// RFC 3339, UTC, microseconds; as all times.
+    #[schema(value_type = Moment)]
     created_at: String,
+    #[schema(value_type = Moment)]
     updated_at: String,
+    #[schema(value_type = Option<Moment>, required = true)]
     last_lent_at: Option<String>,
 }
 
@@ -110,11 +135,14 @@ pub struct ConnectionView {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Credential)]
 pub struct CredentialView {
+    #[schema(value_type = CredentialKind)]
     kind: String,
     /// How often it was replaced, from 1.
+    #[schema(minimum = 1)]
     revision: i64,
     /// The master key it is sealed under.
     key_id: String,
+    #[schema(value_type = Option<Moment>, required = true)]
     expires_at: Option<String>,
 }
 
@@ -149,14 +177,21 @@ impl From<StoredConnection> for ConnectionView {
 pub struct ConnectionList {
     items: Vec<ConnectionView>,
     /// `cursor` of the next page; null on the last.
+    #[schema(value_type = Option<ConnectionId>, required = true)]
     next_cursor: Option<String>,
 }
 
 /// Deposit a credential: it is sealed and kept, and never shown again. Nothing is called.
-#[utoipa::path(post, path = "/v1/connections", request_body = DepositBody,
-    params(("Idempotency-Key" = Option<String>, Header, description = "names this request for 24 hours")),
-    responses((status = 201, body = ConnectionView, headers(("Location" = String, description = "its path"))),
-    (status = "4XX", body = ProblemView), (status = "5XX", body = ProblemView)))]
+#[utoipa::path(post, path = "/v1/connections",
+    operation_id = "deposit_connection", security(("bearer" = ["connection.deposit"])), request_body = DepositBody,
+    params(IdempotencyKey),
+    responses((status = 201, body = ConnectionView, headers(("Location" = String, description = "Its path.")),
+        links(("show" = (operation_id = "show_connection", parameters(("id" = "$response.body#/id")))),
+              ("lend" = (operation_id = "lend_credential", parameters(("id" = "$response.body#/id")))),
+              ("forget" = (operation_id = "forget_connection", parameters(("id" = "$response.body#/id"))))),
+        description = "It is kept."),
+        (status = 404, description = "`not-found`: what the first request with this key made is forgotten"),
+        (status = 409, description = "`duplicate`, `credential-replaced`")))]
 pub(super) async fn deposit(
     state: web::Data<State>,
     By(actor): By,
@@ -179,10 +214,9 @@ pub(super) async fn deposit(
 
 /// List connections, oldest first.
 #[utoipa::path(get, path = "/v1/connections",
-    params(("limit" = Option<u16>, Query, description = "1 to 200, default 50"),
-           ("cursor" = Option<String>, Query, description = "next_cursor of the page before")),
-    responses((status = 200, body = ConnectionList), (status = "4XX", body = ProblemView),
-              (status = "5XX", body = ProblemView)))]
+    operation_id = "list_connections", security(("bearer" = ["connection.list"])),
+    params(PageOf<ConnectionId>),
+    responses((status = 200, body = ConnectionList, description = "A page.")))]
 pub(super) async fn list(
     state: web::Data<State>,
     By(actor): By,
@@ -195,9 +229,9 @@ pub(super) async fn list(
 }
 
 /// Show one connection, without its secret.
-#[utoipa::path(get, path = "/v1/connections/{id}", params(("id" = String, Path)),
-    responses((status = 200, body = ConnectionView), (status = "4XX", body = ProblemView),
-              (status = "5XX", body = ProblemView)))]
+#[utoipa::path(get, path = "/v1/connections/{id}",
+    operation_id = "show_connection", security(("bearer" = ["connection.show"])), params(("id" = ConnectionId, Path, description = "Its id.")),
+    responses((status = 200, body = ConnectionView, description = "The connection.")))]
 pub(super) async fn show(
     state: web::Data<State>,
     By(actor): By,
@@ -208,10 +242,10 @@ pub(super) async fn show(
 }
 
 /// Change a connection's label, sync interval or environment; what is not named stays.
-#[utoipa::path(patch, path = "/v1/connections/{id}", params(("id" = String, Path)),
+#[utoipa::path(patch, path = "/v1/connections/{id}",
+    operation_id = "update_connection", security(("bearer" = ["connection.update"])), params(("id" = ConnectionId, Path, description = "Its id.")),
     request_body = UpdateBody,
-    responses((status = 200, body = ConnectionView), (status = "4XX", body = ProblemView),
-              (status = "5XX", body = ProblemView)))]
+    responses((status = 200, body = ConnectionView, description = "The connection.")))]
 pub(super) async fn update(
     state: web::Data<State>,
     By(actor): By,
@@ -220,7 +254,7 @@ pub(super) async fn update(
 ) -> Result<HttpResponse, Problem> {
     let update = Update {
         label: body.label,
-        sync_interval_seconds: body.sync_interval_seconds,
+        sync_interval_seconds: body.sync_interval_seconds.map(|named| named.map(|Whole(seconds)| seconds)),
         environment: body.environment,
     };
     let stored = state.vault.update(&actor, id, update).await?;
@@ -229,11 +263,14 @@ pub(super) async fn update(
 
 /// Replace a connection's credential with another of its kind: the next revision. Nothing is left of the
 /// old one.
-#[utoipa::path(put, path = "/v1/connections/{id}/credential", request_body = ReplaceBody,
-    params(("id" = String, Path),
-           ("Idempotency-Key" = Option<String>, Header, description = "names this request for 24 hours")),
-    responses((status = 200, body = ConnectionView), (status = "4XX", body = ProblemView),
-              (status = "5XX", body = ProblemView)))]
+#[utoipa::path(put, path = "/v1/connections/{id}/credential",
+    operation_id = "replace_credential", security(("bearer" = ["connection.replace"])), request_body = ReplaceBody,
+    params(("id" = ConnectionId, Path, description = "Its id."),
+           IdempotencyKey),
+    responses((status = 200, body = ConnectionView, description = "The connection."),
+        (status = 409, description = "`credential-replaced`"),
+        (status = 500, description = "`does-not-open`, `damaged`"),
+        (status = 503, description = "`key-not-held`, `unavailable`")))]
 pub(super) async fn replace(
     state: web::Data<State>,
     By(actor): By,
@@ -246,8 +283,9 @@ pub(super) async fn replace(
 }
 
 /// Forget a connection: its row, its ciphertext and its open leases end with this call.
-#[utoipa::path(delete, path = "/v1/connections/{id}", params(("id" = String, Path)),
-    responses((status = 204), (status = "4XX", body = ProblemView), (status = "5XX", body = ProblemView)))]
+#[utoipa::path(delete, path = "/v1/connections/{id}",
+    operation_id = "forget_connection", security(("bearer" = ["connection.forget"])), params(("id" = ConnectionId, Path, description = "Its id.")),
+    responses((status = 204, description = "It is forgotten.")))]
 pub(super) async fn forget(
     state: web::Data<State>,
     By(actor): By,

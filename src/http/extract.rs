@@ -76,8 +76,14 @@ impl Named for LeaseId {
 /// The number of an event.
 impl Named for i64 {
     fn parse(text: &str) -> Result<Self, IdRefused> {
-        text.parse().ok().filter(|number| *number >= 0).ok_or(IdRefused::Malformed)
+        let digits = (1..=18).contains(&text.len()) && is_digits(text);
+        text.parse().ok().filter(|_| digits).ok_or(IdRefused::Malformed)
     }
+}
+
+/// Rust's numbers may be written with a plus, the API's may not.
+fn is_digits(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The `{id}` of the path.
@@ -112,10 +118,15 @@ impl<T: Named> FromRequest for Paged<T> {
 fn page<T: Named>(query: &str) -> Result<Page<T>, Problem> {
     let mut page = Page { after: None, limit: DEFAULT_LIMIT };
     let mut wrong = Vec::new();
+    let mut seen = Vec::new();
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        if seen.contains(&name) {
+            wrong.push(FieldError::new(&name, "once", "must be given once"));
+            continue;
+        }
         match &*name {
             "limit" => match value.parse() {
-                Ok(limit @ 1..=MAX_LIMIT) => page.limit = limit,
+                Ok(limit @ 1..=MAX_LIMIT) if is_digits(&value) => page.limit = limit,
                 _ => wrong.push(FieldError::new("limit", "range", "must be from 1 to 200")),
             },
             "cursor" => match T::parse(&value) {
@@ -124,8 +135,12 @@ fn page<T: Named>(query: &str) -> Result<Page<T>, Problem> {
                     wrong.push(FieldError::new("cursor", "cursor", "must be a next_cursor of this list"))
                 }
             },
-            other => wrong.push(unknown(other)),
+            other => {
+                wrong.push(unknown(other));
+                continue;
+            }
         }
+        seen.push(name);
     }
     if wrong.is_empty() { Ok(page) } else { Err(Problem::invalid(wrong)) }
 }

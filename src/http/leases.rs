@@ -1,13 +1,20 @@
 //! `/v1/connections/{id}/leases` and `/v1/leases`: lend, list, show, renew, hand back.
 
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
+use crate::clock::Moment;
 use crate::http::State;
 use crate::http::extract::{By, Id, Once, Paged};
-use crate::http::problem::{Kind, Problem, ProblemView};
+use crate::http::problem::{Kind, Problem};
+use crate::http::shapes::{
+    CredentialKind, Ending, IdempotencyKey, Label, LeaseState, Name, OdooMethod, Outcome, PageOf, Purpose,
+    TenantName,
+};
+use crate::http::whole::Whole;
 use crate::http::wiped::WipedBody;
 use crate::ids::{ConnectionId, LeaseId};
 use crate::odoo::Method;
@@ -18,12 +25,13 @@ use crate::vault::{GiveBack, Lend, Loan, Renew, StoredLease};
 #[serde(deny_unknown_fields)]
 #[schema(as = Lend)]
 pub struct LendBody {
-    /// `sync` (exclusive), `check` or `other`.
+    #[schema(value_type = Purpose)]
     purpose: String,
     /// 60 to 900, 300 when absent.
-    #[schema(minimum = 60, maximum = 900)]
-    ttl_seconds: Option<u64>,
+    #[schema(value_type = Option<i64>, minimum = 60, maximum = 900)]
+    ttl_seconds: Option<Whole<u64>>,
     /// The run it is for: the same client asking again with it gets the same lease back.
+    #[schema(value_type = Option<Label>)]
     run_id: Option<String>,
 }
 
@@ -33,8 +41,8 @@ pub struct LendBody {
 #[schema(as = Renew)]
 pub struct RenewBody {
     /// From now: 60 to 900, 300 when absent. A lease never gets shorter.
-    #[schema(minimum = 60, maximum = 900)]
-    ttl_seconds: Option<u64>,
+    #[schema(value_type = Option<i64>, minimum = 60, maximum = 900)]
+    ttl_seconds: Option<Whole<u64>>,
 }
 
 /// How a loan went.
@@ -42,20 +50,23 @@ pub struct RenewBody {
 #[serde(deny_unknown_fields)]
 #[schema(as = GiveBack)]
 pub struct GiveBackBody {
-    /// `ok`, `failed` or `auth_failed`.
+    #[schema(value_type = Outcome)]
     outcome: String,
     /// How many records were read.
-    records: Option<u64>,
+    #[schema(value_type = Option<i64>, minimum = 0, maximum = 9223372036854775807i64)]
+    records: Option<Whole<u64>>,
 }
 
 /// A lent credential. Not to be stored.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Loan)]
 pub struct LoanView<'a> {
-    #[schema(example = "lease_01ARZ3NDEKTSV4RRFFQ69G5FAV")]
+    #[schema(value_type = LeaseId)]
     id: &'a str,
+    #[schema(value_type = Moment)]
     expires_at: String,
     /// Grows with every lease of this connection.
+    #[schema(minimum = 1)]
     fence: i64,
     connection: LentConnectionView<'a>,
     credential: LentCredentialView<'a>,
@@ -66,9 +77,12 @@ pub struct LoanView<'a> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = LentConnection)]
 pub struct LentConnectionView<'a> {
+    #[schema(value_type = ConnectionId)]
     id: &'a str,
     url: &'a str,
+    #[schema(value_type = Name)]
     database: &'a str,
+    #[schema(value_type = Name)]
     username: &'a str,
 }
 
@@ -76,8 +90,11 @@ pub struct LentConnectionView<'a> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = LentCredential)]
 pub struct LentCredentialView<'a> {
+    #[schema(value_type = CredentialKind)]
     kind: &'a str,
+    #[schema(format = Password, read_only)]
     secret: &'a str,
+    #[schema(minimum = 1)]
     revision: i64,
 }
 
@@ -85,6 +102,7 @@ pub struct LentCredentialView<'a> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Allowed)]
 pub struct AllowedView<'a> {
+    #[schema(value_type = Vec<OdooMethod>)]
     methods: Vec<&'static str>,
     models: &'a [String],
 }
@@ -93,20 +111,30 @@ pub struct AllowedView<'a> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Lease)]
 pub struct LeaseView {
+    #[schema(value_type = LeaseId)]
     id: String,
+    #[schema(value_type = ConnectionId)]
     connection_id: String,
+    #[schema(value_type = TenantName)]
     client_id: String,
+    #[schema(value_type = Purpose)]
     purpose: String,
+    #[schema(value_type = Option<Label>, required = true)]
     run_id: Option<String>,
+    #[schema(minimum = 1)]
     revision: i64,
+    #[schema(minimum = 1)]
     fence: i64,
+    #[schema(value_type = Moment)]
     lent_at: String,
+    #[schema(value_type = Moment)]
     expires_at: String,
-    /// `open`, or `ended` when it was handed back, its connection forgotten, or its time is over.
+    #[schema(value_type = LeaseState)]
     state: &'static str,
     /// When it was ended before its time.
+    #[schema(value_type = Option<Moment>, required = true)]
     ended_at: Option<String>,
-    /// How it was ended: `ok`, `failed`, `auth_failed` or `forgotten`.
+    #[schema(value_type = Option<Ending>, required = true)]
     outcome: Option<String>,
 }
 
@@ -115,6 +143,7 @@ pub struct LeaseView {
 pub struct LeaseList {
     items: Vec<LeaseView>,
     /// `cursor` of the next page; null on the last.
+    #[schema(value_type = Option<LeaseId>, required = true)]
     next_cursor: Option<String>,
 }
 
@@ -139,26 +168,39 @@ impl From<StoredLease> for LeaseView {
 
 /// Borrow a credential, opened, for minutes. It is on record before it is sent.
 #[utoipa::path(post, path = "/v1/connections/{id}/leases",
-    params(("id" = String, Path),
-           ("Idempotency-Key" = Option<String>, Header, description = "names this request for 24 hours")),
+    operation_id = "lend_credential", security(("bearer" = ["lease.lend"])),
+    params(("id" = ConnectionId, Path, description = "The connection."),
+           IdempotencyKey),
     request_body = LendBody,
-    responses((status = 201, body = LoanView), (status = "4XX", body = ProblemView),
-              (status = "5XX", body = ProblemView)))]
+    responses((status = 201, body = LoanView, description = "It is lent.",
+        headers(("Location" = String, description = "The lease's path.")),
+        links(("show" = (operation_id = "show_lease", parameters(("id" = "$response.body#/id")))),
+              ("renew" = (operation_id = "renew_lease", parameters(("id" = "$response.body#/id")))),
+              ("return" = (operation_id = "return_lease", parameters(("id" = "$response.body#/id")))))),
+        (status = 403, description = "`forbidden`, `kind-not-allowed`"),
+        (status = 409, description = "`lease-held`, `lease-ended`, `credential-replaced`",
+         headers(("Retry-After" = i64, description = "With `lease-held`: seconds until it ends at the latest."))),
+        (status = 500, description = "`does-not-open`, `damaged`"),
+        (status = 503, description = "`key-not-held`, `unavailable`")))]
 pub(super) async fn lend(
     state: web::Data<State>,
     By(actor): By,
     Id(id): Id<ConnectionId>,
     Once(body, repeat): Once<LendBody>,
 ) -> Result<HttpResponse<WipedBody>, Problem> {
-    let lend = Lend { purpose: body.purpose, ttl_seconds: body.ttl_seconds, run_id: body.run_id };
+    let lend = Lend {
+        purpose: body.purpose,
+        ttl_seconds: body.ttl_seconds.map(|Whole(seconds)| seconds),
+        run_id: body.run_id,
+    };
     let loan = state.vault.lend(&actor, id, lend, repeat).await?;
     let bytes = write(&loan)?;
+    let location = HeaderValue::try_from(format!("/v1/leases/{}", loan.lease))
+        .map_err(|_| Problem::new(Kind::Unavailable, "the loan could not be written"))?;
     let mut response =
         HttpResponse::with_body(actix_web::http::StatusCode::CREATED, WipedBody::new(bytes, loan.passage));
-    response.headers_mut().insert(
-        actix_web::http::header::CONTENT_TYPE,
-        actix_web::http::header::HeaderValue::from_static("application/json"),
-    );
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(LOCATION, location);
     Ok(response)
 }
 
@@ -191,10 +233,9 @@ fn write(loan: &Loan) -> Result<Zeroizing<Vec<u8>>, Problem> {
 
 /// List the leases that are out now.
 #[utoipa::path(get, path = "/v1/leases",
-    params(("limit" = Option<u16>, Query, description = "1 to 200, default 50"),
-           ("cursor" = Option<String>, Query, description = "next_cursor of the page before")),
-    responses((status = 200, body = LeaseList), (status = "4XX", body = ProblemView),
-              (status = "5XX", body = ProblemView)))]
+    operation_id = "list_leases", security(("bearer" = ["lease.list"])),
+    params(PageOf<LeaseId>),
+    responses((status = 200, body = LeaseList, description = "A page.")))]
 pub(super) async fn list(
     state: web::Data<State>,
     By(actor): By,
@@ -207,9 +248,9 @@ pub(super) async fn list(
 }
 
 /// Show one lease, open or ended.
-#[utoipa::path(get, path = "/v1/leases/{id}", params(("id" = String, Path)),
-    responses((status = 200, body = LeaseView), (status = "4XX", body = ProblemView),
-              (status = "5XX", body = ProblemView)))]
+#[utoipa::path(get, path = "/v1/leases/{id}",
+    operation_id = "show_lease", security(("bearer" = ["lease.show"])), params(("id" = LeaseId, Path, description = "Its id.")),
+    responses((status = 200, body = LeaseView, description = "The lease.")))]
 pub(super) async fn show(
     state: web::Data<State>,
     By(actor): By,
@@ -221,35 +262,42 @@ pub(super) async fn show(
 
 /// Keep a lease for longer; only its holder can, and only while it might be lent as it is.
 #[utoipa::path(post, path = "/v1/leases/{id}/renew",
-    params(("id" = String, Path),
-           ("Idempotency-Key" = Option<String>, Header, description = "names this request for 24 hours")),
+    operation_id = "renew_lease", security(("bearer" = ["lease.renew"])),
+    params(("id" = LeaseId, Path, description = "Its id."),
+           IdempotencyKey),
     request_body = RenewBody,
-    responses((status = 200, body = LeaseView), (status = "4XX", body = ProblemView),
-              (status = "5XX", body = ProblemView)))]
+    responses((status = 200, body = LeaseView, description = "The lease."),
+        (status = 403, description = "`forbidden`, `not-holder`, `kind-not-allowed`"),
+        (status = 409, description = "`lease-ended`, `credential-replaced`"),
+        (status = 500, description = "`does-not-open`, `damaged`"),
+        (status = 503, description = "`key-not-held`, `unavailable`")))]
 pub(super) async fn renew(
     state: web::Data<State>,
     By(actor): By,
     Id(id): Id<LeaseId>,
     Once(body, repeat): Once<RenewBody>,
 ) -> Result<HttpResponse, Problem> {
-    let renew = Renew { ttl_seconds: body.ttl_seconds };
+    let renew = Renew { ttl_seconds: body.ttl_seconds.map(|Whole(seconds)| seconds) };
     let stored = state.vault.renew(&actor, id, renew, repeat).await?;
     Ok(HttpResponse::Ok().json(LeaseView::from(stored)))
 }
 
 /// Hand a lease back; only its holder can.
 #[utoipa::path(post, path = "/v1/leases/{id}/return",
-    params(("id" = String, Path),
-           ("Idempotency-Key" = Option<String>, Header, description = "names this request for 24 hours")),
+    operation_id = "return_lease", security(("bearer" = ["lease.return"])),
+    params(("id" = LeaseId, Path, description = "Its id."),
+           IdempotencyKey),
     request_body = GiveBackBody,
-    responses((status = 204), (status = "4XX", body = ProblemView), (status = "5XX", body = ProblemView)))]
+    responses((status = 204, description = "It is ended."),
+        (status = 403, description = "`forbidden`, `not-holder`"),
+        (status = 409, description = "`lease-ended`")))]
 pub(super) async fn give_back(
     state: web::Data<State>,
     By(actor): By,
     Id(id): Id<LeaseId>,
     Once(body, repeat): Once<GiveBackBody>,
 ) -> Result<HttpResponse, Problem> {
-    let given = GiveBack { outcome: body.outcome, records: body.records };
+    let given = GiveBack { outcome: body.outcome, records: body.records.map(|Whole(count)| count) };
     state.vault.give_back(&actor, id, given, repeat).await?;
     Ok(HttpResponse::NoContent().finish())
 }

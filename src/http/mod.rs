@@ -11,6 +11,8 @@ mod ops;
 mod problem;
 mod request;
 mod routes;
+mod shapes;
+mod whole;
 mod wiped;
 
 use crate::access::Tokens;

@@ -1,8 +1,15 @@
-//! The API's description, drawn from the handlers themselves; a test holds it against the routes.
+//! The API's description, drawn from the handlers themselves; a test holds it against the routes, and
+//! another one fuzzes the vault by it. What every call answers alike is added here, by what it takes.
 
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Header, PathItem, Ref, RefOr, Response, Server};
 use utoipa::{Modify, OpenApi};
 
+use crate::access::Policy;
+use crate::http::problem::{Kind, ProblemView};
 use crate::http::{audit, connections, leases, ops};
 
 /// The OpenAPI document.
@@ -12,7 +19,11 @@ pub fn document() -> utoipa::openapi::OpenApi {
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Pawl", description = "Keeps Odoo credentials and lends them for minutes to a read-only worker."),
+    info(title = "Pawl", description = "Keeps Odoo credentials and lends them for minutes to a read-only worker.\n\n\
+        Every call but those of `ops` needs a bearer token, an `at+jwt` of at most 15 minutes; its roles and \
+        its org and user decide what it reaches, and what it does not reach is not found. Under `security` \
+        stands the action that a role must grant. Every error is `application/problem+json` (RFC 9457) with a \
+        stable `type`; a path that is not here answers 404, a method that is not here 405."),
     paths(
         connections::deposit,
         connections::list,
@@ -30,8 +41,9 @@ pub fn document() -> utoipa::openapi::OpenApi {
         ops::readyz,
         ops::openapi
     ),
+    components(schemas(ProblemView)),
     security(("bearer" = [])),
-    modifiers(&Bearer)
+    modifiers(&Bearer, &Alike)
 )]
 struct Api;
 
@@ -43,5 +55,97 @@ impl Modify for Bearer {
         bearer.bearer_format = Some("at+jwt".into());
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        // Wherever the document was read from.
+        document.servers = Some(vec![Server::new("/")]);
     }
+}
+
+/// What calls have alike: the roles that may, the refusals, the headers.
+struct Alike;
+
+impl Modify for Alike {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let policy = Policy::embedded().ok();
+        for (path, item) in &mut document.paths.paths {
+            let named = path.contains("{id}");
+            for operation in operations(item) {
+                add_roles(operation, policy.as_ref());
+                add_refusals(operation, named);
+                add_headers(operation);
+            }
+        }
+    }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten()
+}
+
+/// From the policy that the vault itself judges by.
+fn add_roles(operation: &mut Operation, policy: Option<&Policy>) {
+    let security = serde_json::to_value(&operation.security).unwrap_or_default();
+    let Some(action) = security.pointer("/0/bearer/0").and_then(|action| action.as_str()) else { return };
+    let roles = policy.map(|policy| policy.roles_that_may(action)).unwrap_or_default();
+    let roles: Vec<String> = roles.iter().map(|role| format!("`{}`", role.as_str())).collect();
+    let more = format!("Roles: {}.", roles.join(", "));
+    operation.description = Some(match operation.description.take() {
+        Some(text) if !text.is_empty() => format!("{text}\n\n{more}"),
+        _ => more,
+    });
+}
+
+/// A handler names a status itself where it has more to say of it.
+fn add_refusals(operation: &mut Operation, named: bool) {
+    let parameters = operation.parameters.iter().flatten();
+    let repeatable =
+        parameters.filter(|p| matches!(p, RefOr::T(p) if p.name == "Idempotency-Key")).count() > 0;
+    let mut refusals: Vec<&[Kind]> = Vec::new();
+    if operation.security.as_ref().is_none_or(|security| security.iter().any(|s| *s != Default::default())) {
+        refusals.push(&[Kind::Unauthorized]);
+        refusals.push(&[Kind::Forbidden]);
+        refusals.push(&[Kind::Damaged]);
+        refusals.push(&[Kind::Unavailable]);
+    }
+    if named {
+        refusals.push(&[Kind::NotFound]);
+    }
+    if operation.request_body.is_some() {
+        refusals.push(&[Kind::Malformed]);
+        refusals.push(&[Kind::TooLarge]);
+        refusals.push(&[Kind::UnsupportedMediaType]);
+    }
+    if repeatable {
+        refusals.push(&[Kind::Invalid, Kind::KeyReused]);
+    } else if operation.parameters.is_some() || operation.request_body.is_some() {
+        refusals.push(&[Kind::Invalid]);
+    }
+    for kinds in refusals {
+        let Some(status) = kinds.first().map(|kind| kind.status().to_string()) else { continue };
+        let names: Vec<String> = kinds.iter().map(|kind| format!("`{}`", kind.name())).collect();
+        let answer = || Response::new(names.join(", ")).into();
+        operation.responses.responses.entry(status).or_insert_with(answer);
+    }
+}
+
+fn add_headers(operation: &mut Operation) {
+    for (status, answer) in &mut operation.responses.responses {
+        let RefOr::T(answer) = answer else { continue };
+        if status.starts_with(['4', '5']) {
+            let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+            answer.content.clear();
+            answer.content.insert("application/problem+json".into(), problem.into());
+        }
+        let mut add = |name: &str, header: Header| {
+            answer.headers.insert(name.into(), header.into());
+        };
+        add("X-Request-Id", header(Type::String, "This request, as the log and the trail name it."));
+        if status == "401" {
+            add("WWW-Authenticate", header(Type::String, "`Bearer`"));
+        }
+    }
+}
+
+fn header(kind: Type, what: &str) -> Header {
+    let schema = ObjectBuilder::new().schema_type(kind).build();
+    HeaderBuilder::new().schema(Some(schema)).description(Some(what)).build()
 }

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use crate::access::TokenRefused;
 use crate::clock::Moment;
 use crate::error::{Error, FieldError};
+use crate::http::shapes::ProblemType;
 use crate::ids::ConnectionId;
 
 macro_rules! kinds {
@@ -28,6 +29,11 @@ macro_rules! kinds {
             /// The NAME in `urn:pawl:problem:NAME`.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
+            }
+
+            /// `type` of the problem.
+            pub fn urn(self) -> String {
+                format!("urn:pawl:problem:{}", self.name())
             }
 
             /// The HTTP status.
@@ -91,16 +97,30 @@ pub struct Problem {
     errors: Vec<FieldError>,
     connection_id: Option<ConnectionId>,
     held: Option<(Moment, u64)>,
+    allowed: Option<&'static str>,
 }
 
 impl Problem {
     pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), errors: Vec::new(), connection_id: None, held: None }
+        Self {
+            kind,
+            detail: detail.into(),
+            errors: Vec::new(),
+            connection_id: None,
+            held: None,
+            allowed: None,
+        }
     }
 
     pub(super) fn invalid(errors: Vec<FieldError>) -> Self {
         let fields: Vec<&str> = errors.iter().map(|error| error.field.as_str()).collect();
         Self { errors: errors.clone(), ..Self::new(Kind::Invalid, fields.join(", ")) }
+    }
+
+    /// The path takes `allowed` alone.
+    pub(super) fn wrong_method(allowed: &'static str) -> Self {
+        let problem = Self::new(Kind::MethodNotAllowed, "this path does not take that method");
+        Self { allowed: Some(allowed), ..problem }
     }
 
     pub(super) fn kind(&self) -> Kind {
@@ -118,11 +138,14 @@ impl Problem {
         if self.kind == Kind::Unauthorized {
             response.insert_header(("WWW-Authenticate", "Bearer"));
         }
+        if let Some(allowed) = self.allowed {
+            response.insert_header(("Allow", allowed));
+        }
         if let Some((_, seconds)) = self.held {
             response.insert_header(("Retry-After", seconds.to_string()));
         }
         let view = ProblemView {
-            r#type: format!("urn:pawl:problem:{}", self.kind.name()),
+            r#type: self.kind.urn(),
             title: self.kind.title(),
             status: self.kind.status(),
             detail: self.detail.clone(),
@@ -194,11 +217,12 @@ impl ResponseError for Problem {
 #[schema(as = Problem)]
 pub struct ProblemView {
     /// `urn:pawl:problem:NAME`, stable.
-    #[schema(example = "urn:pawl:problem:not-found")]
+    #[schema(value_type = ProblemType)]
     r#type: String,
     /// What kind of problem it is.
     title: &'static str,
     /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
     /// What it was this time. Never quotes a value that was sent.
     detail: String,
@@ -208,9 +232,11 @@ pub struct ProblemView {
     errors: Vec<FieldErrorView>,
     /// With `duplicate`: the connection that is there already.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<ConnectionId>, nullable = false)]
     connection_id: Option<String>,
     /// With `lease-held`: until when at the latest.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Moment>, nullable = false)]
     held_until: Option<String>,
 }
 

@@ -11,54 +11,64 @@ pub fn routes(service: &mut ServiceConfig) {
             resource("/v1/connections")
                 .route(post().to(connections::deposit))
                 .route(get().to(connections::list))
-                .default_service(web::to(ops::wrong_method)),
+                .default_service(web::to(|| ops::wrong_method("GET, POST"))),
         )
         .service(
             resource("/v1/connections/{id}")
                 .route(get().to(connections::show))
                 .route(patch().to(connections::update))
                 .route(delete().to(connections::forget))
-                .default_service(web::to(ops::wrong_method)),
+                .default_service(web::to(|| ops::wrong_method("DELETE, GET, PATCH"))),
         )
         .service(
             resource("/v1/connections/{id}/credential")
                 .route(put().to(connections::replace))
-                .default_service(web::to(ops::wrong_method)),
+                .default_service(web::to(|| ops::wrong_method("PUT"))),
         )
         .service(
             resource("/v1/connections/{id}/leases")
                 .route(post().to(leases::lend))
-                .default_service(web::to(ops::wrong_method)),
+                .default_service(web::to(|| ops::wrong_method("POST"))),
         )
         .service(
-            resource("/v1/leases").route(get().to(leases::list)).default_service(web::to(ops::wrong_method)),
+            resource("/v1/leases")
+                .route(get().to(leases::list))
+                .default_service(web::to(|| ops::wrong_method("GET"))),
         )
         .service(
             resource("/v1/leases/{id}")
                 .route(get().to(leases::show))
-                .default_service(web::to(ops::wrong_method)),
+                .default_service(web::to(|| ops::wrong_method("GET"))),
         )
         .service(
             resource("/v1/leases/{id}/renew")
                 .route(post().to(leases::renew))
-                .default_service(web::to(ops::wrong_method)),
+                .default_service(web::to(|| ops::wrong_method("POST"))),
         )
         .service(
             resource("/v1/leases/{id}/return")
                 .route(post().to(leases::give_back))
-                .default_service(web::to(ops::wrong_method)),
+                .default_service(web::to(|| ops::wrong_method("POST"))),
         )
         .service(
             resource("/v1/audit/events")
                 .route(get().to(audit::list))
-                .default_service(web::to(ops::wrong_method)),
+                .default_service(web::to(|| ops::wrong_method("GET"))),
         )
-        .service(resource("/livez").route(get().to(ops::livez)).default_service(web::to(ops::wrong_method)))
-        .service(resource("/readyz").route(get().to(ops::readyz)).default_service(web::to(ops::wrong_method)))
+        .service(
+            resource("/livez")
+                .route(get().to(ops::livez))
+                .default_service(web::to(|| ops::wrong_method("GET"))),
+        )
+        .service(
+            resource("/readyz")
+                .route(get().to(ops::readyz))
+                .default_service(web::to(|| ops::wrong_method("GET"))),
+        )
         .service(
             resource("/openapi.json")
                 .route(get().to(ops::openapi))
-                .default_service(web::to(ops::wrong_method)),
+                .default_service(web::to(|| ops::wrong_method("GET"))),
         )
         .default_service(web::to(ops::no_route));
 }

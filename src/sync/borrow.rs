@@ -2,15 +2,17 @@
 //! The secret goes from the answer's buffer, which is wiped, straight into a [`Secret`].
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use reqwest::header::RETRY_AFTER;
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::clock::{Clock, Moment, new_id};
+use crate::egress::is_tls;
 use crate::ids::{ConnectionId, LeaseId, RequestId, RunId};
 use crate::secret::Secret;
 use crate::sync::refusal::{BorrowError, Refusal, Request};
@@ -83,11 +85,16 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 const MAX_ANSWER: usize = 64 * 1024;
 
 impl VaultClient {
-    /// A client that follows no redirect and heeds no proxy.
-    pub fn new(url: VaultUrl, token: Secret, clock: Clock) -> Result<Self, BorrowError> {
+    /// A client that follows no redirect and heeds no proxy. With a file `ca`, nobody but whose certificates
+    /// lie there vouches for the vault.
+    pub fn new(url: VaultUrl, ca: Option<&Path>, token: Secret, clock: Clock) -> Result<Self, BorrowError> {
         // Fails when it was chosen already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = Client::builder()
+        let builder = match ca {
+            Some(ca) => Client::builder().tls_certs_only(certificates(ca)?),
+            None => Client::builder(),
+        };
+        let http = builder
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_WITHIN)
@@ -177,7 +184,10 @@ impl VaultClient {
 
     async fn send(&self, request: RequestBuilder) -> Result<Answer, BorrowError> {
         // The error could quote the address at most; it is not kept all the same.
-        let unreachable = |_| BorrowError::Unreachable(self.url.clone());
+        let unreachable = |error: reqwest::Error| match is_tls(&error) {
+            true => BorrowError::Tls(self.url.clone()),
+            false => BorrowError::Unreachable(self.url.clone()),
+        };
         let request = request.bearer_auth(self.token.expose());
         let mut response: Response = request.send().await.map_err(unreachable)?;
         let mut body = Zeroizing::new(Vec::with_capacity(MAX_ANSWER));
@@ -215,6 +225,12 @@ impl VaultClient {
             (None, _) => self.strange(),
         }
     }
+}
+
+fn certificates(file: &Path) -> Result<Vec<Certificate>, BorrowError> {
+    let pem = std::fs::read(file).map_err(|_| BorrowError::Ca("the file can't be read"))?;
+    let found = Certificate::from_pem_bundle(&pem).unwrap_or_default();
+    if found.is_empty() { Err(BorrowError::Ca("the file holds no certificate in PEM")) } else { Ok(found) }
 }
 
 struct Answer {

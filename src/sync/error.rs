@@ -93,7 +93,8 @@ impl SyncError {
             Self::Odoo(_, cause) if cause.retryable() => Verdict::Later,
             Self::Sink(
                 SinkError::OtherConnection { .. } | SinkError::OtherLayout(_) | SinkError::Foreign(_),
-            ) => Verdict::Usage,
+            )
+            | Self::Borrow(BorrowError::Ca(_)) => Verdict::Usage,
             Self::Stopped
             | Self::LeaseOver
             | Self::VaultSilent
@@ -119,9 +120,12 @@ impl SyncError {
                 | SinkError::Broken
                 | SinkError::NoRandomness(_),
             )
-            | Self::Borrow(BorrowError::Refused(..) | BorrowError::NotAVault(_) | BorrowError::NoClient) => {
-                Verdict::Failed
-            }
+            | Self::Borrow(
+                BorrowError::Refused(..)
+                | BorrowError::Tls(_)
+                | BorrowError::NotAVault(_)
+                | BorrowError::NoClient,
+            ) => Verdict::Failed,
         }
     }
 }

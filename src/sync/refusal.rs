@@ -16,6 +16,15 @@ pub enum BorrowError {
     /// No answer came.
     #[error("the vault at {0} does not answer")]
     Unreachable(VaultUrl),
+    /// No TLS with it.
+    #[error(
+        "TLS with the vault at {0} failed: its certificate is not for that host, has ended, or nobody who is trusted \
+         here vouches for it (PAWL_CA names who is)"
+    )]
+    Tls(VaultUrl),
+    /// The file of those who vouch for the vault is none.
+    #[error("PAWL_CA: {0}")]
+    Ca(&'static str),
     /// It can't do this now.
     #[error("the vault can't do this now{0}")]
     Unavailable(Request),

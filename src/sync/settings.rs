@@ -2,6 +2,7 @@
 //! The token is a secret from the moment it is read.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use crate::config::{VAULT_SETTINGS, WORKER_SETTINGS, environment_settings};
 use crate::egress::Exceptions;
@@ -19,6 +20,8 @@ pub struct Settings {
     pub vault: VaultUrl,
     /// The bearer token.
     pub token: Secret,
+    /// The file of certificates that alone vouch for the vault.
+    pub ca: Option<PathBuf>,
     /// Hosts of Odoo that may be private or plain http.
     pub egress_allow: Exceptions,
     /// The log filter.
@@ -52,8 +55,11 @@ impl Settings {
             wrong.push("PAWL_EGRESS_ALLOW: the worker takes no ORG@: what it is lent is of one org".into());
         }
         let log = given.remove("log").unwrap_or_else(|| "warn".into());
+        let ca = given.remove("ca").map(PathBuf::from);
         match (vault, token) {
-            (Some(vault), Some(token)) if wrong.is_empty() => Ok(Self { vault, token, egress_allow, log }),
+            (Some(vault), Some(token)) if wrong.is_empty() => {
+                Ok(Self { vault, token, ca, egress_allow, log })
+            }
             _ => Err(SettingsRefused(wrong)),
         }
     }

@@ -31,10 +31,14 @@ pub struct Deposit {
     pub expires_at: Option<String>,
 }
 
-const KINDS: &[&str] = &["password", "api_key"];
-pub(super) const ENVIRONMENTS: &[&str] = &["production", "staging", "development"];
-pub(super) const MAX_SECRET_BYTES: usize = 4096;
-const MAX_NAME_BYTES: usize = 256;
+/// What a credential may be.
+pub const KINDS: &[&str] = &["password", "api_key"];
+/// What an Odoo may be to its customer.
+pub const ENVIRONMENTS: &[&str] = &["production", "staging", "development"];
+/// The longest credential, in bytes of UTF-8.
+pub const MAX_SECRET_BYTES: usize = 4096;
+/// The longest database name and login, in bytes of UTF-8.
+pub const MAX_NAME_BYTES: usize = 256;
 pub(super) const MAX_LABEL_BYTES: usize = 128;
 
 /// A deposit that broke no rule.

@@ -16,7 +16,8 @@ pub struct GiveBack {
     pub records: Option<u64>,
 }
 
-const OUTCOMES: &[&str] = &["ok", "failed", "auth_failed"];
+/// How a loan may have gone.
+pub const OUTCOMES: &[&str] = &["ok", "failed", "auth_failed"];
 
 impl Vault {
     /// Ends the lease. Its connection shows `auth_failed` when Odoo refused the credential.

@@ -26,7 +26,8 @@ pub struct Lend {
     pub run_id: Option<String>,
 }
 
-const PURPOSES: &[&str] = &["sync", "check", "other"];
+/// What a loan may be for.
+pub const PURPOSES: &[&str] = &["sync", "check", "other"];
 const TTL_SECONDS: std::ops::RangeInclusive<u64> = 60..=900;
 const DEFAULT_TTL_SECONDS: u64 = 300;
 

@@ -25,10 +25,10 @@ use crate::store::Store;
 
 pub use crate::store::{Repeat, StoredConnection, StoredEvent, StoredLease};
 pub use browse::Page;
-pub use deposit::Deposit;
+pub use deposit::{Deposit, ENVIRONMENTS, KINDS, MAX_NAME_BYTES, MAX_SECRET_BYTES};
 pub use gate::Passage;
-pub use give_back::GiveBack;
-pub use lend::{Lend, Loan};
+pub use give_back::{GiveBack, OUTCOMES};
+pub use lend::{Lend, Loan, PURPOSES};
 pub use renew::Renew;
 pub use replace::Replace;
 pub use update::Update;

@@ -72,6 +72,8 @@ fn lists_turn_pages_and_see_each_item_once() {
         ("limit=0", "limit range"),
         ("limit=201", "limit range"),
         ("limit=x", "limit range"),
+        ("limit=%2B5", "limit range"),
+        ("limit=5&limit=6", "limit once"),
         ("cursor=conn_1", "cursor cursor"),
         ("offset=3", "offset unknown_field"),
     ] {
@@ -163,13 +165,14 @@ fn what_is_no_json_is_refused_by_its_form() {
         let refused = raw(&vault.url, "POST", "/v1/connections", headers, body.as_bytes());
         assert_eq!((refused.status, refused.problem().as_str()), (status, problem), "{body:.40}");
     }
-    for (method, path, status, problem) in [
-        ("GET", "/v1/nothing", 404, "not-found"),
-        ("PUT", "/v1/connections", 405, "method-not-allowed"),
-        ("POST", "/livez", 405, "method-not-allowed"),
+    for (method, path, status, problem, allowed) in [
+        ("GET", "/v1/nothing", 404, "not-found", None),
+        ("PUT", "/v1/connections", 405, "method-not-allowed", Some("GET, POST")),
+        ("POST", "/livez", 405, "method-not-allowed", Some("GET")),
     ] {
         let refused = raw(&vault.url, method, path, &bearer, b"");
         assert_eq!((refused.status, refused.problem().as_str()), (status, problem), "{method} {path}");
+        assert_eq!(refused.header("allow"), allowed, "{method} {path}");
     }
 }
 
@@ -356,6 +359,11 @@ fn every_change_is_on_a_chain_that_anyone_can_follow() {
         vault.call("GET", "/v1/audit/events?limit=1&cursor=2", &vault.token("acme", "a", "auditor"), None);
     assert_eq!(page.json["items"][0]["seq"], 3);
     assert_eq!(page.json["next_cursor"], "3");
+    for cursor in ["%2B2", "-1", "0000000000000000002", ""] {
+        let path = format!("/v1/audit/events?cursor={cursor}");
+        let refused = vault.call("GET", &path, &vault.token("acme", "a", "auditor"), None);
+        assert_eq!((refused.status, refused.errors()), (422, vec!["cursor cursor".into()]), "{cursor}");
+    }
     assert!(vault.trail("other").iter().all(|e| e["event"]["org"] == "other"));
 }
 

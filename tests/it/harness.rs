@@ -396,7 +396,7 @@ impl Process {
             greeting.push(line.trim_end().to_owned());
         }
         let url = greeting[0].split_whitespace().last().unwrap_or_default().to_owned();
-        assert!(url.starts_with("http://"), "{greeting:?} {:?}", std::fs::read_to_string(dir.join("log")));
+        assert!(url.starts_with("http"), "{greeting:?} {:?}", std::fs::read_to_string(dir.join("log")));
         Self { child, url, greeting, stdout: Some(reader.into_inner()) }
     }
 

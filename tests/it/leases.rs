@@ -14,6 +14,7 @@ fn a_loan_carries_the_secret_once_and_for_minutes() {
     assert_eq!(loan.status, 201, "{}", loan.body);
     assert_eq!(loan.header("cache-control"), Some("no-store"));
     let lease = loan.text("id");
+    assert_eq!(loan.header("location"), Some(format!("/v1/leases/{lease}").as_str()));
     assert_eq!(
         loan.json,
         json!({"id": lease, "expires_at": "2026-11-24T12:01:00.000000Z", "fence": 1,
@@ -47,6 +48,7 @@ fn a_wish_out_of_range_names_its_rule() {
         (json!({"purpose": "sync", "ttl_seconds": 901}), "ttl_seconds range"),
         (json!({"purpose": "sync", "ttl_seconds": -1}), "ttl_seconds type"),
         (json!({"purpose": "sync", "ttl_seconds": "60"}), "ttl_seconds type"),
+        (json!({"purpose": "sync", "ttl_seconds": 60.5}), "ttl_seconds type"),
         (json!({"purpose": "theft"}), "purpose one_of"),
         (json!({}), "purpose required"),
         (json!(["sync", 60, null]), "body type"),
@@ -58,7 +60,7 @@ fn a_wish_out_of_range_names_its_rule() {
         assert_eq!((refused.status, refused.errors()), (422, vec![wrong.to_owned()]), "{body}");
     }
     let worker = vault.token("acme", "ada", "worker");
-    let lease = vault.lend(&id, &json!({"purpose": "sync", "ttl_seconds": 900})).text("id");
+    let lease = vault.lend(&id, &json!({"purpose": "sync", "ttl_seconds": 900.0})).text("id");
     for (body, wrong) in [
         (json!({"outcome": "lost"}), "outcome one_of"),
         (json!({"outcome": "ok", "records": -1}), "records type"),

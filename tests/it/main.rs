@@ -4,6 +4,7 @@
 
 mod api;
 mod changes;
+mod contract;
 mod database;
 mod demo;
 mod durability;
@@ -39,6 +40,7 @@ mod standin_faults;
 mod standin_time;
 mod standin_wire;
 mod sync;
+mod tls;
 mod tokens;
 mod truth;
 mod xml_answers;

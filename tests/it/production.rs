@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::harness::{Process, call, pawl};
+use crate::tls::{Authority, GOOD, lay};
 
 /// Settings under which production runs; `key` lies on other storage than `data`.
 fn settings(dir: &Path) -> Vec<(&'static str, String)> {
@@ -53,6 +54,19 @@ fn each_thing_that_is_not_safe_is_refused_by_name() {
         }
     }
     assert!(!dir.path().join("data").exists() && !dir.path().join("keys").exists());
+}
+
+#[test]
+fn with_a_certificate_it_listens_to_the_network() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    lay(dir.path(), &authority.vouch("localhost", GOOD));
+    let mut good: Vec<_> = settings(dir.path()).into_iter().filter(|(name, _)| *name != "PAWL_TLS").collect();
+    good.push(("PAWL_LISTEN", "0.0.0.0:0".into()));
+    good.extend(crate::tls::SETTINGS.iter().map(|(name, file)| (*name, file.to_string())));
+    let (ok, said) = run(dir.path(), &good, &["doctor"]);
+    assert!(!ok && said.contains("cert.pem, good until 2100-01-01"), "{said}");
+    assert!(said.matches("wrong").count() == 1 && said.contains("nothing is set up yet"), "{said}");
 }
 
 #[test]

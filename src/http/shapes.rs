@@ -1,0 +1,123 @@
+//! The form of what stands in requests and answers, for the API's description: one place for each rule,
+//! next to none of the code that judges by it; the fuzzed contract holds the two against each other.
+
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::{KnownFormat, RefOr, Required, SchemaFormat};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
+
+use crate::clock::Moment;
+use crate::http::problem::Kind;
+use crate::ids::{ConnectionId, LeaseId, MAX_TEXT_BYTES};
+use crate::odoo::Method;
+use crate::vault::{ENVIRONMENTS, KINDS, MAX_NAME_BYTES, OUTCOMES, PURPOSES};
+
+/// What is judged as 1 to so many bytes without control characters. JSON Schema counts characters, of
+/// which that many bytes are never more.
+pub(super) const NO_CONTROL: &str = r"^[^\u0000-\u001f\u007f-\u009f]+$";
+
+fn text(max: usize, pattern: &str, what: &str) -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(max))
+        .pattern(Some(pattern))
+        .description(Some(what))
+}
+
+fn one_of(choices: &[&str], what: &str) -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(choices.iter().copied()))
+        .description(Some(what))
+}
+
+macro_rules! shapes {
+    ($($name:ident = $schema:expr;)*) => {
+        $(
+            impl PartialSchema for $name {
+                fn schema() -> RefOr<Schema> {
+                    Schema::from($schema).into()
+                }
+            }
+
+            impl ToSchema for $name {}
+        )*
+    };
+}
+
+/// The API's word for what the code keeps as a text.
+macro_rules! words {
+    ($($name:ident),*) => { $(pub(super) enum $name {})* };
+}
+
+words!(Name, Label, TenantName, Environment, CredentialKind, ConnectionState);
+words!(Purpose, Outcome, Ending, LeaseState, OdooMethod, ProblemType, EventNumber, Hash);
+
+shapes! {
+    ConnectionId = made_id("conn", "One connection.");
+    LeaseId = made_id("lease", "One lease.");
+    Moment = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+        .description(Some("RFC 3339. Answers have UTC and microseconds."));
+    Name = text(MAX_NAME_BYTES, NO_CONTROL, "1 to 256 bytes, no control characters.");
+    Label = text(MAX_TEXT_BYTES, NO_CONTROL, "1 to 128 bytes, no control characters.");
+    TenantName = text(MAX_TEXT_BYTES, NO_CONTROL, "As the token names it.");
+    Environment = one_of(ENVIRONMENTS, "Which of a customer's Odoos it is.");
+    CredentialKind = one_of(KINDS, "What opens that Odoo.");
+    ConnectionState = one_of(&["active", "auth_failed"], "`auth_failed` after Odoo refused the credential.");
+    Purpose = one_of(PURPOSES, "`sync` is exclusive.");
+    Outcome = one_of(OUTCOMES, "How a loan went.");
+    Ending = one_of(&["ok", "failed", "auth_failed", "forgotten"], "How a lease was ended.");
+    LeaseState = one_of(
+        &["open", "ended"],
+        "`ended` when it was handed back, its connection forgotten, or its time is over.",
+    );
+    OdooMethod = one_of(&Method::ALL.iter().map(|method| method.as_str()).collect::<Vec<_>>(), "A method of Odoo's that reads.");
+    ProblemType = text(64, "^urn:pawl:problem:[a-z-]+$", "Stable, and explained in docs/problems.md.")
+        .examples(Kind::ALL.iter().map(|kind| kind.urn()));
+    EventNumber = text(18, "^[0-9]+$", "The number of an event.");
+    Hash = text(64, "^[0-9a-f]{64}$", "Hex SHA-256.").min_length(Some(64));
+}
+
+fn made_id(prefix: &str, what: &str) -> ObjectBuilder {
+    let length = prefix.len() + 27;
+    text(length, &format!("^{prefix}_[0-9A-Z]{{26}}$"), what)
+        .min_length(Some(length))
+        .examples([format!("{prefix}_01ARZ3NDEKTSV4RRFFQ69G5FAV")])
+}
+
+/// `?limit=&cursor=`, where the cursor is a `T`.
+pub(super) struct PageOf<T>(std::marker::PhantomData<T>);
+
+impl<T: PartialSchema> IntoParams for PageOf<T> {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let limit = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(200));
+        vec![
+            optional("limit", ParameterIn::Query, "How many at most, 50 when absent.", Schema::from(limit)),
+            optional("cursor", ParameterIn::Query, "`next_cursor` of the page before.", T::schema()),
+        ]
+    }
+}
+
+/// The header by which a request may be sent again.
+pub(super) enum IdempotencyKey {}
+
+impl IntoParams for IdempotencyKey {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let key = text(MAX_TEXT_BYTES, "^[!-~]+$", "Visible ASCII.");
+        let what = "Names this request for 24 hours: sent again with it, it is done once.";
+        vec![optional("Idempotency-Key", ParameterIn::Header, what, Schema::from(key))]
+    }
+}
+
+fn optional(name: &str, place: ParameterIn, what: &str, schema: impl Into<RefOr<Schema>>) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(place)
+        .required(Required::False)
+        .description(Some(what))
+        .schema(Some(schema))
+        .build()
+}
