@@ -60,6 +60,12 @@ pub enum Error {
     /// The caller may not borrow this kind of credential.
     #[error("no role of this token may borrow this kind of credential")]
     KindNotAllowed,
+    /// Odoo refused the credential; it is lent for no sync until it is replaced or a check logs in.
+    #[error("Odoo refused the credential: replace it, or check the connection")]
+    AuthFailed,
+    /// A check of the connection is under way.
+    #[error("a check of this connection is under way: wait for its end")]
+    CheckRunning,
     /// The credential was replaced since it was lent, or deposited under this Idempotency-Key.
     #[error("the credential was replaced since: borrow again, or look at the connection")]
     CredentialReplaced,
@@ -113,6 +119,7 @@ impl Error {
             LendRefused::NotFound => Self::NotFound,
             LendRefused::Held(held) => Self::LeaseHeld { until: held.until, now },
             LendRefused::KindNotAllowed => Self::KindNotAllowed,
+            LendRefused::AuthFailed => Self::AuthFailed,
             LendRefused::UnknownKey(_) | LendRefused::RetiredKey(_) => Self::KeyNotHeld,
             LendRefused::DoesNotOpen => Self::DoesNotOpen,
             LendRefused::LeaseEnded => Self::LeaseEnded,

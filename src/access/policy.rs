@@ -37,6 +37,8 @@ actions! {
     UpdateConnection = "connection.update",
     /// Change which environment a connection is.
     ChangeEnvironment = "connection.environment",
+    /// Log in to a connection's Odoo and tell what is wrong.
+    Check = "connection.check",
     /// Replace a connection's credential.
     Replace = "connection.replace",
     /// Forget a connection and its credential.

@@ -34,7 +34,26 @@ enum Command {
     /// currencies and taxes
     #[command(after_help = run_help())]
     Run(Run),
+    /// Log in to a connection's Odoo from this host, and tell what is wrong
+    #[command(after_help = CHECK_HELP)]
+    Check(Check),
 }
+
+#[derive(Args)]
+struct Check {
+    /// The connection, as the deposit answered it: conn_…
+    #[arg(long, value_name = "ID", value_parser = ConnectionId::parse)]
+    connection: ConnectionId,
+}
+
+const CHECK_HELP: &str = "\
+A line for each thing found: error or warning, its code (docs/checks.md), what it is, what to do.
+
+Exit codes:
+  0   a sync would go well; there may be warnings
+  1   it would not, or the check could not be made
+  2   wrong usage or settings
+  75  try again later: the vault does not answer";
 
 #[derive(Args)]
 struct Run {
@@ -77,7 +96,8 @@ fn run_help() -> String {
          75  try again later: the sink is busy, the vault does not answer, the lease or the token came to\n      \
              its end, Odoo fails for a while, or a signal (a second one: at once) or a closed pipe stopped\n      \
              the run\n  \
-         77  Odoo refused the credential; it was tried once and is not tried again\n\n\
+         77  Odoo refused the credential, now or before; it is not tried again until it is replaced or\n      \
+             checked\n\n\
          A run that was killed or stopped goes on where it was: start it again with the same --to.\n\
          The first run into a file reads everything, the next ones what changed; once a day, and with\n\
          --full, everything is read again. jsonl:- keeps nothing and always reads everything: each line is\n\
@@ -95,7 +115,7 @@ const LATER: u8 = 75;
 const CREDENTIAL_REFUSED: u8 = 77;
 
 fn main() -> ExitCode {
-    let Command::Run(run) = Cli::parse().command;
+    let command = Cli::parse().command;
     if let Err(error) = pawl::process::harden() {
         complain(&error.to_string());
         return ExitCode::FAILURE;
@@ -118,11 +138,16 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let synced = runtime.block_on(sync(settings, run));
+    let done = runtime.block_on(async {
+        match command {
+            Command::Run(run) => sync(settings, run).await.map(|()| ExitCode::SUCCESS),
+            Command::Check(asked) => check(settings, asked).await,
+        }
+    });
     // A page that nobody takes from standard output would be waited for.
     runtime.shutdown_background();
-    match synced {
-        Ok(()) => ExitCode::SUCCESS,
+    match done {
+        Ok(code) => code,
         Err(error) => {
             complain(&error.to_string());
             match error.verdict() {
@@ -137,6 +162,20 @@ fn main() -> ExitCode {
 
 fn complain(what: &str) {
     let _ = writeln!(std::io::stderr(), "pawl-sync: {what}");
+}
+
+async fn check(settings: Settings, asked: Check) -> Result<ExitCode, SyncError> {
+    let found = Worker::new(settings, Clock::system())?.check(&asked.connection).await?;
+    let mut out = std::io::stdout();
+    for finding in &found.findings {
+        let (severity, code) = (finding.code.severity().as_str(), finding.code.as_str());
+        let _ = writeln!(out, "{severity} {code}: {} {}", finding.detail(), finding.code.advice());
+    }
+    if found.is_ok() {
+        let _ = writeln!(out, "ok");
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(ExitCode::FAILURE)
 }
 
 async fn sync(settings: Settings, run: Run) -> Result<(), SyncError> {

@@ -49,9 +49,18 @@ pub enum EgressError {
     /// No connection.
     #[error("the host takes no connection")]
     Connect,
-    /// No TLS, or not with a certificate for that host.
+    /// No TLS, or none that both speak.
     #[error("TLS with the host failed: its certificate, its name or its version")]
     Tls,
+    /// A certificate whose time is over, or has not begun.
+    #[error("the host's certificate has expired, or is not valid yet")]
+    CertificateExpired,
+    /// A certificate for another name.
+    #[error("the host's certificate is for another name")]
+    CertificateName,
+    /// A certificate of an authority that this machine does not know.
+    #[error("the host's certificate is of an authority that this machine does not know")]
+    CertificateUnknown,
     /// Too slow.
     #[error("the host did not answer in time")]
     Timeout,
@@ -144,6 +153,16 @@ impl Egress {
             .build()
             .map_err(|_| EgressError::NoTls)?;
         Ok(Self { client, guard, url, max_bytes: limits.max_bytes })
+    }
+
+    /// Whether the host is there and public, or excepted. Nothing is connected to.
+    pub async fn judge(&self) -> Result<(), EgressError> {
+        let found = match self.url.host() {
+            Host::Ipv4(ip) => vec![IpAddr::V4(*ip)],
+            Host::Ipv6(ip) => vec![IpAddr::V6(*ip)],
+            Host::Domain(name) => (self.guard.resolve.0)(name.clone(), self.guard.port).await,
+        };
+        self.guard.judge(&found)
     }
 
     /// Posts `body`, whose buffer is wiped once sent, to `path`.
@@ -247,8 +266,8 @@ fn cause(error: &reqwest::Error) -> EgressError {
         if let Some(own) = error.downcast_ref::<EgressError>() {
             return *own;
         }
-        if is_tls_itself(error) {
-            return EgressError::Tls;
+        if let Some(cause) = tls(error) {
+            return cause;
         }
         at = error.source();
     }
@@ -263,12 +282,29 @@ fn cause(error: &reqwest::Error) -> EgressError {
 
 /// An io::Error shows its inside only by `get_ref`, its source() is the inside's source; and TLS
 /// errors come wrapped in two of them.
-fn is_tls_itself(error: &(dyn Error + 'static)) -> bool {
-    let inside = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
-    error.is::<rustls::Error>() || inside.is_some_and(|inside| is_tls_itself(inside))
+fn tls(error: &(dyn Error + 'static)) -> Option<EgressError> {
+    use rustls::CertificateError::{
+        BadSignature, Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet,
+        NotValidYetContext, UnknownIssuer,
+    };
+    if let Some(inside) = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref()) {
+        return tls(inside);
+    }
+    Some(match error.downcast_ref::<rustls::Error>()? {
+        rustls::Error::InvalidCertificate(why) => match why {
+            Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. } => {
+                EgressError::CertificateExpired
+            }
+            NotValidForName | NotValidForNameContext { .. } => EgressError::CertificateName,
+            // An authority that has a known one's name alone is as unknown.
+            UnknownIssuer | BadSignature => EgressError::CertificateUnknown,
+            _ => EgressError::Tls,
+        },
+        _ => EgressError::Tls,
+    })
 }
 
 /// Whether TLS failed somewhere behind `error`.
 pub fn is_tls(error: &(dyn Error + 'static)) -> bool {
-    is_tls_itself(error) || error.source().is_some_and(is_tls)
+    tls(error).is_some() || error.source().is_some_and(is_tls)
 }

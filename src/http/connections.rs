@@ -6,7 +6,8 @@ use utoipa::ToSchema;
 
 use crate::clock::Moment;
 use crate::http::State;
-use crate::http::extract::{By, Id, Json, Once, Paged};
+use crate::http::checks::CheckView;
+use crate::http::extract::{By, Id, Json, Once, Paged, Wanted};
 use crate::http::object::Object;
 use crate::http::problem::Problem;
 use crate::http::shapes::{
@@ -14,6 +15,7 @@ use crate::http::shapes::{
 };
 use crate::http::whole::Whole;
 use crate::ids::ConnectionId;
+use crate::odoo::{Diagnosis, Login};
 use crate::secret::Secret;
 use crate::vault::{Deposit, Replace, StoredConnection, Update};
 
@@ -181,11 +183,24 @@ pub struct ConnectionList {
     next_cursor: Option<String>,
 }
 
-/// Deposit a credential: it is sealed and kept, and never shown again. Nothing is called.
+/// A connection that was just kept, and what a check of it found, if one was asked for.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Deposited)]
+pub struct DepositedView {
+    #[serde(flatten)]
+    connection: ConnectionView,
+    /// With `?check=true`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    check: Option<CheckView>,
+}
+
+/// Deposit a credential: it is sealed and kept, and never shown again. Nothing is called, unless a check is
+/// asked for; whatever that finds, the deposit is kept.
 #[utoipa::path(post, path = "/v1/connections",
     operation_id = "deposit_connection", security(("bearer" = ["connection.deposit"])), request_body = DepositBody,
-    params(IdempotencyKey),
-    responses((status = 201, body = ConnectionView, headers(("Location" = String, description = "Its path.")),
+    params(("check" = Option<bool>, Query, description = "`true`: check it too."),
+           IdempotencyKey),
+    responses((status = 201, body = DepositedView, headers(("Location" = String, description = "Its path.")),
         links(("show" = (operation_id = "show_connection", parameters(("id" = "$response.body#/id")))),
               ("lend" = (operation_id = "lend_credential", parameters(("id" = "$response.body#/id")))),
               ("forget" = (operation_id = "forget_connection", parameters(("id" = "$response.body#/id"))))),
@@ -195,6 +210,7 @@ pub struct ConnectionList {
 pub(super) async fn deposit(
     state: web::Data<State>,
     By(actor): By,
+    Wanted(checked): Wanted,
     Once(body, repeat): Once<DepositBody>,
 ) -> Result<HttpResponse, Problem> {
     let Object(credential) = body.credential;
@@ -208,8 +224,21 @@ pub(super) async fn deposit(
         secret: credential.secret,
         expires_at: credential.expires_at,
     };
-    let view = ConnectionView::from(state.vault.deposit(&actor, deposit, repeat).await?);
-    Ok(HttpResponse::Created().insert_header(("Location", format!("/v1/connections/{}", view.id))).json(view))
+    let stored = state.vault.deposit(&actor, deposit, repeat).await?;
+    let (id, mut connection) = (stored.id.clone(), ConnectionView::from(stored));
+    let mut check = None;
+    if checked {
+        let found =
+            state.vault.check_deposited(&actor, id.clone()).await.unwrap_or_else(|_| Diagnosis::not_made());
+        match found.login {
+            Login::Taken => connection.state = "active".into(),
+            Login::Refused => connection.state = "auth_failed".into(),
+            Login::Unknown => {}
+        }
+        check = Some(CheckView::from(&found));
+    }
+    let location = ("Location", format!("/v1/connections/{id}"));
+    Ok(HttpResponse::Created().insert_header(location).json(DepositedView { connection, check }))
 }
 
 /// List connections, oldest first.

@@ -115,6 +115,30 @@ impl<T: Named> FromRequest for Paged<T> {
     }
 }
 
+/// `?check=true`, and nothing else.
+pub(super) struct Wanted(pub bool);
+
+impl FromRequest for Wanted {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let (mut wanted, mut wrong) = (None, Vec::new());
+        for (name, value) in url::form_urlencoded::parse(request.query_string().as_bytes()) {
+            match (&*name, &*value) {
+                ("check", _) if wanted.is_some() => {
+                    wrong.push(FieldError::new("check", "once", "must be given once"));
+                }
+                ("check", "true") => wanted = Some(true),
+                ("check", "false") => wanted = Some(false),
+                ("check", _) => wrong.push(FieldError::new("check", "boolean", "must be true or false")),
+                (other, _) => wrong.push(unknown(other)),
+            }
+        }
+        ready(if wrong.is_empty() { Ok(Self(wanted == Some(true))) } else { Err(Problem::invalid(wrong)) })
+    }
+}
+
 fn page<T: Named>(query: &str) -> Result<Page<T>, Problem> {
     let mut page = Page { after: None, limit: DEFAULT_LIMIT };
     let mut wrong = Vec::new();

@@ -96,6 +96,9 @@ pub struct LentCredentialView<'a> {
     secret: &'a str,
     #[schema(minimum = 1)]
     revision: i64,
+    /// When it ends by itself.
+    #[schema(value_type = Option<Moment>, required = true)]
+    expires_at: Option<String>,
 }
 
 /// What may be called with it.
@@ -178,7 +181,7 @@ impl From<StoredLease> for LeaseView {
               ("renew" = (operation_id = "renew_lease", parameters(("id" = "$response.body#/id")))),
               ("return" = (operation_id = "return_lease", parameters(("id" = "$response.body#/id")))))),
         (status = 403, description = "`forbidden`, `kind-not-allowed`"),
-        (status = 409, description = "`lease-held`, `lease-ended`, `credential-replaced`",
+        (status = 409, description = "`lease-held`, `auth-failed`, `lease-ended`, `credential-replaced`",
          headers(("Retry-After" = i64, description = "With `lease-held`: seconds until it ends at the latest."))),
         (status = 500, description = "`does-not-open`, `damaged`"),
         (status = 503, description = "`key-not-held`, `unavailable`")))]
@@ -219,6 +222,7 @@ fn write(loan: &Loan) -> Result<Zeroizing<Vec<u8>>, Problem> {
             kind: &loan.kind,
             secret: loan.secret.expose(),
             revision: loan.revision.number(),
+            expires_at: loan.credential_expires_at.map(|at| at.to_string()),
         },
         allowed: AllowedView {
             methods: Method::ALL.iter().map(|method| method.as_str()).collect(),

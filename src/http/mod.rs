@@ -2,6 +2,7 @@
 //! own beside the form of a request.
 
 mod audit;
+mod checks;
 mod connections;
 mod extract;
 mod leases;

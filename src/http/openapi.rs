@@ -10,7 +10,7 @@ use utoipa::{Modify, OpenApi};
 
 use crate::access::Policy;
 use crate::http::problem::{Kind, ProblemView};
-use crate::http::{audit, connections, leases, ops};
+use crate::http::{audit, checks, connections, leases, ops};
 
 /// The OpenAPI document.
 pub fn document() -> utoipa::openapi::OpenApi {
@@ -30,6 +30,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
         connections::show,
         connections::update,
         connections::replace,
+        checks::check,
         connections::forget,
         leases::lend,
         leases::list,

@@ -65,6 +65,10 @@ kinds! {
     Duplicate = "duplicate", 409, "There is a connection for that address already";
     /// Another run holds the lease.
     LeaseHeld = "lease-held", 409, "Another run holds this connection's lease";
+    /// Odoo refused the credential.
+    AuthFailed = "auth-failed", 409, "Odoo refused this connection's credential";
+    /// A check is under way.
+    CheckRunning = "check-running", 409, "A check of this connection is under way";
     /// The lease is over.
     LeaseEnded = "lease-ended", 409, "The lease has ended";
     /// Lent to another client.
@@ -177,6 +181,8 @@ impl From<Error> for Problem {
                 let seconds = u64::try_from(seconds).unwrap_or(u64::MAX).max(1);
                 Self { held: Some((until, seconds)), ..Self::new(Kind::LeaseHeld, detail) }
             }
+            Error::AuthFailed => Self::new(Kind::AuthFailed, detail),
+            Error::CheckRunning => Self::new(Kind::CheckRunning, detail),
             Error::LeaseEnded => Self::new(Kind::LeaseEnded, detail),
             Error::NotHolder => Self::new(Kind::NotHolder, detail),
             Error::CredentialReplaced => Self::new(Kind::CredentialReplaced, detail),

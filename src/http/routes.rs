@@ -2,7 +2,7 @@
 
 use actix_web::web::{self, ServiceConfig, delete, get, patch, post, put, resource};
 
-use crate::http::{audit, connections, leases, ops};
+use crate::http::{audit, checks, connections, leases, ops};
 
 /// Adds them all.
 pub fn routes(service: &mut ServiceConfig) {
@@ -24,6 +24,11 @@ pub fn routes(service: &mut ServiceConfig) {
             resource("/v1/connections/{id}/credential")
                 .route(put().to(connections::replace))
                 .default_service(web::to(|| ops::wrong_method("PUT"))),
+        )
+        .service(
+            resource("/v1/connections/{id}/check")
+                .route(post().to(checks::check))
+                .default_service(web::to(|| ops::wrong_method("POST"))),
         )
         .service(
             resource("/v1/connections/{id}/leases")

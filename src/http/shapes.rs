@@ -9,7 +9,7 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 use crate::clock::Moment;
 use crate::http::problem::Kind;
 use crate::ids::{ConnectionId, LeaseId, MAX_TEXT_BYTES};
-use crate::odoo::Method;
+use crate::odoo::{Code, Method};
 use crate::vault::{ENVIRONMENTS, KINDS, MAX_NAME_BYTES, OUTCOMES, PURPOSES};
 
 /// What is judged as 1 to so many bytes without control characters. JSON Schema counts characters, of
@@ -52,6 +52,7 @@ macro_rules! words {
 }
 
 words!(Name, Label, TenantName, Environment, CredentialKind, ConnectionState);
+words!(Severity, CheckCode);
 words!(Purpose, Outcome, Ending, LeaseState, OdooMethod, ProblemType, EventNumber, Hash);
 
 shapes! {
@@ -75,6 +76,9 @@ shapes! {
         "`ended` when it was handed back, its connection forgotten, or its time is over.",
     );
     OdooMethod = one_of(&Method::ALL.iter().map(|method| method.as_str()).collect::<Vec<_>>(), "A method of Odoo's that reads.");
+    Severity = one_of(&["error", "warning"], "Whether a sync would fail.");
+    CheckCode = text(64, "^[a-z_]+$", "Stable, and explained in docs/checks.md.")
+        .examples(Code::ALL.iter().map(|code| code.as_str()));
     ProblemType = text(64, "^urn:pawl:problem:[a-z-]+$", "Stable, and explained in docs/problems.md.")
         .examples(Kind::ALL.iter().map(|kind| kind.urn()));
     EventNumber = text(18, "^[0-9]+$", "The number of an event.");

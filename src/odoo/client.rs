@@ -61,6 +61,21 @@ impl Odoo {
         Self::answered((egress, address, secret), &answer).map_err(NotLoggedIn::from)
     }
 
+    /// The major version of the Odoo that answers there, asked without a login.
+    pub(super) async fn version(egress: &Egress) -> Result<i64, OdooError> {
+        let answer = post(egress, COMMON, xmlrpc::version()).await?;
+        match xmlrpc::read_value(&answer, &Caps::default())? {
+            Reply::Result(Value::Struct(members)) => major(&members).ok_or(OdooError::NotOdoo),
+            Reply::Result(_) => Err(OdooError::NotOdoo),
+            Reply::Fault(fault) => Err(OdooError::of_fault(&fault, None)),
+        }
+    }
+
+    /// The user's own id.
+    pub(super) fn uid(&self) -> i64 {
+        self.uid
+    }
+
     fn answered(
         (egress, address, secret): (Egress, Address, Secret),
         answer: &[u8],
@@ -98,6 +113,19 @@ impl Odoo {
                 Err(error)
             }
         }
+    }
+}
+
+/// `server_version_info` begins with 17, or with "saas~17" on Odoo's own hosting.
+fn major(members: &[(String, Value)]) -> Option<i64> {
+    let info = members.iter().find(|(name, _)| name == "server_version_info");
+    match info.map(|(_, value)| value) {
+        Some(Value::Array(info)) => match info.first()? {
+            Value::Int(major) => Some(*major),
+            Value::Text(major) => major.strip_prefix("saas~").unwrap_or(major).parse().ok(),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

@@ -60,6 +60,9 @@ impl OdooError {
             Self::Egress(EgressError::HostNotPublic) => "host_not_public",
             Self::Egress(EgressError::Connect) => "connect",
             Self::Egress(EgressError::Tls) => "tls",
+            Self::Egress(EgressError::CertificateExpired) => "certificate_expired",
+            Self::Egress(EgressError::CertificateName) => "certificate_name",
+            Self::Egress(EgressError::CertificateUnknown) => "certificate_unknown",
             Self::Egress(EgressError::Timeout) => "timeout",
             Self::Egress(EgressError::TooLarge) => "too_large",
             Self::Egress(EgressError::Redirected(_)) => "redirected",
@@ -91,7 +94,13 @@ impl OdooError {
             | Self::Malformed
             | Self::Unspeakable
             | Self::Egress(
-                EgressError::Tls | EgressError::TooLarge | EgressError::Redirected(_) | EgressError::NoTls,
+                EgressError::Tls
+                | EgressError::CertificateExpired
+                | EgressError::CertificateName
+                | EgressError::CertificateUnknown
+                | EgressError::TooLarge
+                | EgressError::Redirected(_)
+                | EgressError::NoTls,
             ) => false,
         }
     }

@@ -3,7 +3,9 @@
 //! else. The login record that Odoo itself makes is the one exception, once a run.
 
 mod client;
+mod diagnose;
 mod fault;
+mod finding;
 mod method;
 mod query;
 mod readable;
@@ -11,7 +13,9 @@ mod record;
 pub mod xmlrpc;
 
 pub use client::{Address, NotLoggedIn, Odoo};
+pub use diagnose::{CHECK_WITHIN, Diagnosis, Login, Subject, diagnose};
 pub use fault::OdooError;
+pub use finding::{Code, Finding, Severity};
 pub use method::Method;
 pub use query::{Condition, Domain, Operand, Operator, Order, ReadQuery};
 pub use readable::{Field, Fields, Kind, Model, NotReadable, Readable, ReadableRefused};

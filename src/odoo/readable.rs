@@ -56,6 +56,9 @@ impl Field {
 /// The policy.
 pub struct Readable(Vec<Model>);
 
+/// What a check alone may read besides. Nothing outside this room can name it, so no sync can ask for it.
+pub(in crate::odoo) struct CheckOnly(Vec<Model>);
+
 /// One readable model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Model(Arc<ModelInside>);
@@ -106,6 +109,8 @@ const READ_WRITES: &[(&str, &str)] = &[("account.move.line", "parent_id")];
 #[serde(deny_unknown_fields)]
 struct File {
     model: Vec<ModelInFile>,
+    #[serde(default)]
+    check: Vec<ModelInFile>,
 }
 
 #[derive(Deserialize)]
@@ -124,33 +129,7 @@ impl Readable {
     }
 
     fn parse(text: &str) -> Result<Self, ReadableRefused> {
-        let file: File = toml::from_str(text).map_err(|e| ReadableRefused::Form(e.message().to_owned()))?;
-        let mut models = Vec::new();
-        for model in file.model {
-            if !is_name(&model.name, b'.') {
-                return Err(ReadableRefused::NotAName(model.name));
-            }
-            if model.fields.is_empty() {
-                return Err(ReadableRefused::NoFields(model.name));
-            }
-            let mut fields = Vec::new();
-            for (name, kind) in model.fields {
-                if !is_name(&name, b'_') {
-                    return Err(ReadableRefused::NotAName(name));
-                }
-                if READ_WRITES.contains(&(model.name.as_str(), name.as_str())) {
-                    return Err(ReadableRefused::ReadWrites(model.name, name));
-                }
-                fields.push(Field { name, kind });
-            }
-            models.push(ModelInside { name: model.name, fields, paths: model.paths });
-        }
-        for model in &models {
-            if let Some(path) = model.paths.iter().find(|path| !is_path(path, model, &models)) {
-                return Err(ReadableRefused::NotAPath(model.name.clone(), path.clone()));
-            }
-        }
-        Ok(Self(models.into_iter().map(|model| Model(Arc::new(model))).collect()))
+        Ok(Self(models(file(text)?.model)?))
     }
 
     /// The model of that name.
@@ -163,6 +142,52 @@ impl Readable {
     pub fn model_names(&self) -> Vec<String> {
         self.0.iter().map(|model| model.name().to_owned()).collect()
     }
+}
+
+impl CheckOnly {
+    /// The policy compiled into this binary.
+    pub(in crate::odoo) fn embedded() -> Result<Self, ReadableRefused> {
+        Ok(Self(models(file(include_str!("../../policies/odoo-readable.toml"))?.check)?))
+    }
+
+    /// The model of that name.
+    pub(in crate::odoo) fn model(&self, name: &str) -> Result<Model, NotReadable> {
+        let found = self.0.iter().find(|model| model.name() == name).cloned();
+        found.ok_or_else(|| NotReadable(name.to_owned()))
+    }
+}
+
+fn file(text: &str) -> Result<File, ReadableRefused> {
+    toml::from_str(text).map_err(|e| ReadableRefused::Form(e.message().to_owned()))
+}
+
+fn models(named: Vec<ModelInFile>) -> Result<Vec<Model>, ReadableRefused> {
+    let mut models = Vec::new();
+    for model in named {
+        if !is_name(&model.name, b'.') {
+            return Err(ReadableRefused::NotAName(model.name));
+        }
+        if model.fields.is_empty() {
+            return Err(ReadableRefused::NoFields(model.name));
+        }
+        let mut fields = Vec::new();
+        for (name, kind) in model.fields {
+            if !is_name(&name, b'_') {
+                return Err(ReadableRefused::NotAName(name));
+            }
+            if READ_WRITES.contains(&(model.name.as_str(), name.as_str())) {
+                return Err(ReadableRefused::ReadWrites(model.name, name));
+            }
+            fields.push(Field { name, kind });
+        }
+        models.push(ModelInside { name: model.name, fields, paths: model.paths });
+    }
+    for model in &models {
+        if let Some(path) = model.paths.iter().find(|path| !is_path(path, model, &models)) {
+            return Err(ReadableRefused::NotAPath(model.name.clone(), path.clone()));
+        }
+    }
+    Ok(models.into_iter().map(|model| Model(Arc::new(model))).collect())
 }
 
 fn is_name(text: &str, joint: u8) -> bool {
@@ -244,7 +269,10 @@ mod tests {
                 "account.tax"
             ]
         );
-        assert!(readable.model("res.users").is_err());
+        for check_alone in ["res.users", "res.groups", "ir.model.access"] {
+            assert!(readable.model(check_alone).is_err());
+            assert!(CheckOnly::embedded().unwrap().model(check_alone).is_ok());
+        }
         let lines = readable.model("account.move.line").unwrap();
         assert!(lines.fields(&["parent_id"]).is_err());
         assert!(lines.fields(&["move_id.move_type"]).is_err(), "a path is for conditions alone");

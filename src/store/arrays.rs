@@ -37,6 +37,7 @@ statement! {
     /// whatever a plan that was made on empty tables takes for cheap.
     FindLent { org: String as Text, owner: String as Text, id: String as Text, exclusive: bool as Bool, at: i64 as BigInt }
     "SELECT wanted.number, mine.kind, mine.url, mine.database, mine.username, mine.sealed, mine.key_id, mine.revision,
+            mine.credential_expires_at, mine.state,
             (SELECT state FROM keys WHERE keys.id = mine.key_id),
             (SELECT fence FROM leases WHERE leases.org_id = wanted.org AND leases.connection_id = wanted.id
              ORDER BY fence DESC LIMIT 1),
@@ -56,7 +57,7 @@ statement! {
 impl Query for FindLent {
     type SqlType = (
         BigInt,
-        (Text, Text, Text, Text, Text, Text, BigInt),
+        (Text, Text, Text, Text, Text, Text, BigInt, Nullable<BigInt>, Text),
         Nullable<Text>,
         Nullable<BigInt>,
         Nullable<(Text, Text, Nullable<Text>, BigInt, BigInt, BigInt)>,

@@ -224,6 +224,29 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Writes the state that a check of `checked`, as it was found then, showed. `false` if its credential
+    /// is another one since, or gone.
+    pub fn mark_connection(
+        &mut self,
+        checked: &StoredConnection,
+        state: Option<&'static str>,
+        at: Moment,
+    ) -> Result<bool, StoreError> {
+        let now = self.find_connection(&checked.id)?;
+        let Some(now) = now.filter(|now| now.revision == checked.revision) else { return Ok(false) };
+        let Some(state) = state.filter(|state| *state != now.state) else { return Ok(true) };
+        let marked = diesel::update(
+            connections::table
+                .filter(connections::org_id.eq(now.org.as_str()))
+                .filter(connections::user_id.eq(now.user.as_str()))
+                .filter(connections::id.eq(now.id.as_str()))
+                .filter(connections::revision.eq(checked.revision.number())),
+        )
+        .set((connections::state.eq(state), connections::updated_at.eq(at.micros())))
+        .execute(self.db)?;
+        Ok(marked == 1)
+    }
+
     /// Removes the row with its ciphertext, ends its open leases and blanks what is kept of answers about
     /// it. `false` if the scope has none
     /// such.

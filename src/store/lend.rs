@@ -71,6 +71,8 @@ pub enum LendRefused {
     Held(Held),
     /// The caller may not borrow this kind of credential.
     KindNotAllowed,
+    /// Odoo refused the credential, and it is the same still.
+    AuthFailed,
     /// Its row names a key that is not held, or that there is no record of.
     UnknownKey(KeyId),
     /// Its row names a key that opens nothing any more.
@@ -94,6 +96,7 @@ impl LendRefused {
             Self::NotFound => "not-found",
             Self::Held(_) => "lease-held",
             Self::KindNotAllowed => "kind-not-allowed",
+            Self::AuthFailed => "auth-failed",
             Self::UnknownKey(_) => "key-not-held",
             Self::RetiredKey(_) => "key-retired",
             Self::DoesNotOpen => "does-not-open",
@@ -163,6 +166,9 @@ fn grant(db: &mut Db, batch: &mut Batch, at: usize, ask: &LendAsk) -> Result<Gra
     };
     if !ask.kinds.contains(&credential.kind) {
         return Ok(Err(LendRefused::KindNotAllowed));
+    }
+    if ask.is_exclusive() && credential.auth_failed {
+        return Ok(Err(LendRefused::AuthFailed));
     }
     let mut granted =
         SealedRow { lease: ask.lease.clone(), fence: 0, expires_at: ask.at.after(ask.ttl), credential };

@@ -23,6 +23,10 @@ pub struct SealedCredential {
     pub address: (String, String, String),
     /// The credential's revision.
     pub revision: Revision,
+    /// When it ends by itself.
+    pub expires_at: Option<Moment>,
+    /// Whether Odoo refused it.
+    pub auth_failed: bool,
     /// The sealed credential.
     pub sealed: Sealed,
 }
@@ -52,6 +56,8 @@ pub(super) struct SealedColumns {
     sealed: String,
     key_id: String,
     revision: i64,
+    credential_expires_at: Option<i64>,
+    state: String,
 }
 
 impl Tx<'_> {
@@ -129,6 +135,8 @@ pub(super) fn judge(
         kind: row.kind,
         address: (row.url, row.database, row.username),
         revision: Revision::from_number(row.revision),
+        expires_at: row.credential_expires_at.map(Moment::from_micros),
+        auth_failed: row.state == "auth_failed",
         sealed: Sealed { token: row.sealed, key_id },
     };
     Ok(match proof(&credential) {

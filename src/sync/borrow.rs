@@ -31,6 +31,8 @@ pub struct Loan {
     pub username: String,
     /// The credential.
     pub secret: Secret,
+    /// When it ends by itself.
+    pub expires_at: Option<Moment>,
 }
 
 /// How the run went, for the vault's trail.
@@ -119,15 +121,30 @@ impl VaultClient {
         run: &RunId,
         lasting: Duration,
     ) -> Result<Loan, BorrowError> {
-        let body = json!({"purpose": "sync", "ttl_seconds": lasting.as_secs(), "run_id": run});
-        let answer = self.change(&["v1", "connections", connection.as_str(), "leases"], &body).await?;
+        self.borrow(connection, &json!({"purpose": "sync", "ttl_seconds": lasting.as_secs(), "run_id": run}))
+            .await
+    }
+
+    /// Borrows it for a check: not exclusively, and also after Odoo refused it.
+    pub async fn lend_for_check(
+        &self,
+        connection: &ConnectionId,
+        lasting: Duration,
+    ) -> Result<Loan, BorrowError> {
+        self.borrow(connection, &json!({"purpose": "check", "ttl_seconds": lasting.as_secs()})).await
+    }
+
+    async fn borrow(&self, connection: &ConnectionId, body: &serde_json::Value) -> Result<Loan, BorrowError> {
+        let answer = self.change(&["v1", "connections", connection.as_str(), "leases"], body).await?;
         if answer.status != StatusCode::CREATED {
             return Err(self.problem(&answer));
         }
         let loan: LoanView = serde_json::from_slice(&answer.body).map_err(|_| self.strange())?;
         let lease = LeaseId::parse(&loan.id).map_err(|_| self.strange())?;
         let LentConnection { url, database, username } = loan.connection;
-        Ok(Loan { lease, url, database, username, secret: loan.credential.secret })
+        let LentCredential { secret, expires_at } = loan.credential;
+        let expires_at = expires_at.as_deref().and_then(Moment::parse);
+        Ok(Loan { lease, url, database, username, secret, expires_at })
     }
 
     /// Lets a lease last so long from now on.
@@ -262,6 +279,7 @@ struct LentConnection {
 #[derive(Deserialize)]
 struct LentCredential {
     secret: Secret,
+    expires_at: Option<String>,
 }
 
 #[derive(Deserialize)]

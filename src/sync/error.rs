@@ -2,7 +2,7 @@
 
 use crate::egress::{EgressError, UrlRefused};
 use crate::odoo::{NotReadable, OdooError, ReadableRefused};
-use crate::sync::refusal::BorrowError;
+use crate::sync::refusal::{BorrowError, Refusal};
 use crate::sync::sink::SinkError;
 
 /// The cause. Holds nothing that Odoo sent, and no secret.
@@ -89,7 +89,8 @@ impl SyncError {
     /// What to make of it.
     pub fn verdict(&self) -> Verdict {
         match self {
-            Self::Odoo(_, OdooError::LoginRefused) => Verdict::CredentialRefused,
+            Self::Odoo(_, OdooError::LoginRefused)
+            | Self::Borrow(BorrowError::Refused(Refusal::AuthFailed, _)) => Verdict::CredentialRefused,
             Self::Odoo(_, cause) if cause.retryable() => Verdict::Later,
             Self::Sink(
                 SinkError::OtherConnection { .. } | SinkError::OtherLayout(_) | SinkError::Foreign(_),

@@ -5,6 +5,7 @@
 //! through a `sweep`, a page at a time, into a `sink`.
 
 mod borrow;
+mod check;
 mod error;
 mod hold;
 mod job;

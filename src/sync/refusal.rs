@@ -77,6 +77,12 @@ pub enum Refusal {
     /// 404.
     #[error("the vault has no such connection for this token's org and user")]
     NotFound,
+    /// 409 with `auth-failed`.
+    #[error(
+        "Odoo refused the connection's credential, so it is lent for no sync: replace it, or run \
+         `pawl-sync check` once the cause is gone"
+    )]
+    AuthFailed,
     /// 409 with `lease-ended` or `credential-replaced`, 403 with `not-holder`.
     #[error("the lease has ended already")]
     LeaseOver,
@@ -91,6 +97,7 @@ pub enum Refusal {
 impl Refusal {
     pub(super) fn of(status: StatusCode, name: &str) -> Self {
         match (status.as_u16(), name) {
+            (_, "auth-failed") => Self::AuthFailed,
             (_, "kind-not-allowed") => Self::Kind,
             (_, "lease-ended" | "credential-replaced" | "not-holder") => Self::LeaseOver,
             (_, "does-not-open" | "damaged") => Self::DoesNotOpen,

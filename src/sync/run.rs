@@ -25,11 +25,11 @@ const PAUSES: &[Duration] = &[Duration::from_millis(500), Duration::from_secs(2)
 
 /// A worker of one vault.
 pub struct Worker {
-    vault: VaultClient,
-    exceptions: Exceptions,
-    clock: Clock,
+    pub(super) vault: VaultClient,
+    pub(super) exceptions: Exceptions,
+    pub(super) clock: Clock,
     plan: Vec<Part>,
-    patience: Patience,
+    pub(super) patience: Patience,
 }
 
 impl Worker {

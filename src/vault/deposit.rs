@@ -59,7 +59,7 @@ impl Vault {
     ) -> Result<StoredConnection, Error> {
         let scope = self.allow_user(actor, Action::Deposit).await?;
         let at = self.clock.now();
-        let checked = self.check(&deposit, scope.org().as_str())?;
+        let checked = self.hold_to_rules(&deposit, scope.org().as_str())?;
         let id = ConnectionId::new(at)?;
         let address = (checked.url.as_str().to_owned(), deposit.database, deposit.username);
         let binding = Binding::credential(
@@ -109,7 +109,7 @@ impl Vault {
     }
 
     /// Holds every member against its rules and names each that breaks one.
-    fn check(&self, deposit: &Deposit, org: &str) -> Result<Checked, Error> {
+    fn hold_to_rules(&self, deposit: &Deposit, org: &str) -> Result<Checked, Error> {
         let mut wrong = Vec::new();
         let url = OdooUrl::parse(&deposit.url, &self.exceptions, Some(org))
             .map_err(|refused| wrong.push(FieldError::new("url", refused.rule(), refused.to_string())))

@@ -47,6 +47,8 @@ pub struct Loan {
     pub kind: String,
     /// The credential's revision.
     pub revision: Revision,
+    /// When the credential ends by itself.
+    pub credential_expires_at: Option<Moment>,
     /// The credential.
     pub secret: Secret,
     /// The models that may be read with it.
@@ -101,6 +103,7 @@ impl Vault {
             address: credential.address,
             kind: credential.kind,
             revision: credential.revision,
+            credential_expires_at: credential.expires_at,
             secret,
             models: self.models.clone(),
             passage,
@@ -134,7 +137,11 @@ pub(super) fn proof(keyring: &Arc<Keyring>, owner: &UserScope, id: &ConnectionId
     Box::new(move |credential| keyring.prove(&binding(&owner, &id, credential), &credential.sealed))
 }
 
-fn binding<'a>(owner: &'a UserScope, id: &'a ConnectionId, lies: &'a SealedCredential) -> Binding<'a> {
+pub(super) fn binding<'a>(
+    owner: &'a UserScope,
+    id: &'a ConnectionId,
+    lies: &'a SealedCredential,
+) -> Binding<'a> {
     let (url, database, username) = &lies.address;
     Binding::credential(owner, id, lies.revision, &lies.kind, (url, database, username))
 }

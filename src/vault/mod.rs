@@ -1,6 +1,7 @@
 //! What the vault does, a file a use case. Knows nothing of HTTP and nothing of SQL.
 
 mod browse;
+mod check;
 mod deposit;
 mod forget;
 mod gate;
@@ -47,6 +48,7 @@ pub struct Vault {
     models: Vec<String>,
     clock: Clock,
     gates: gate::Gates,
+    checks: check::Checks,
 }
 
 impl Vault {
@@ -58,7 +60,15 @@ impl Vault {
         models: Vec<String>,
         clock: Clock,
     ) -> Self {
-        Self { store, keyring: Arc::new(keyring), exceptions, models, clock, gates: gate::Gates::new() }
+        Self {
+            store,
+            keyring: Arc::new(keyring),
+            exceptions,
+            models,
+            clock,
+            gates: gate::Gates::new(),
+            checks: check::Checks::new(),
+        }
     }
 
     /// Whether the database answers.

@@ -6,7 +6,7 @@ use crate::database::{on_postgres, without_foreign_keys};
 use crate::harness::{Vault, deposit, raw};
 
 /// The trail takes nothing more.
-fn stop_the_trail(vault: &Vault) {
+pub fn stop_the_trail(vault: &Vault) {
     vault.sql(match on_postgres() {
         false => {
             "CREATE TRIGGER no_audit BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'full'); END"

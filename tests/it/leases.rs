@@ -19,7 +19,8 @@ fn a_loan_carries_the_secret_once_and_for_minutes() {
         loan.json,
         json!({"id": lease, "expires_at": "2026-11-24T12:01:00.000000Z", "fence": 1,
             "connection": {"id": id, "url": ODOO, "database": "acme", "username": "bot"},
-            "credential": {"kind": "password", "secret": "pässword \"quoted\" \\", "revision": 1},
+            "credential": {"kind": "password", "secret": "pässword \"quoted\" \\", "revision": 1,
+                           "expires_at": null},
             "allowed": {"methods": ["search_read", "read"], "models": ["account.move", "account.move.line", "res.partner", "product.product",
                 "res.currency", "account.tax"]}})
     );

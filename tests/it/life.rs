@@ -248,7 +248,10 @@ fn nothing_is_sealed_under_a_key_that_may_not_seal() {
         assert_eq!((refused.status, refused.problem().as_str()), (503, problem));
         vault.sql("UPDATE keys SET state = 'sealing'");
         let loan = vault.lend(&id, &json!({"purpose": "other"}));
-        assert_eq!(loan.json["credential"], json!({"kind": "password", "secret": "first", "revision": 1}));
+        assert_eq!(
+            loan.json["credential"],
+            json!({"kind": "password", "secret": "first", "revision": 1, "expires_at": null})
+        );
     }
 }
 

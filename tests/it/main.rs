@@ -4,9 +4,12 @@
 
 mod api;
 mod changes;
+mod check;
+mod check_tls;
 mod contract;
 mod database;
 mod demo;
+mod deploy;
 mod durability;
 mod egress;
 mod harness;

@@ -144,6 +144,21 @@ fn every_problem_is_explained() {
 }
 
 #[test]
+fn every_cause_that_a_check_finds_is_explained() {
+    let page = read("docs/checks.md");
+    for code in pawl::odoo::Code::ALL {
+        let [code, severity] = [code.as_str(), code.severity().as_str()];
+        assert!(page.contains(&format!("| `{code}` | {severity} | ")), "docs/checks.md lacks {code}");
+    }
+    for code in pawl::odoo::Code::ALL {
+        let row = format!("| {} | {} |", code.detail(), code.advice());
+        assert!(page.contains(&row), "docs/checks.md has other words for {}", code.as_str());
+    }
+    let rows = page.lines().filter(|line| line.starts_with("| `")).count();
+    assert_eq!(rows, pawl::odoo::Code::ALL.len());
+}
+
+#[test]
 fn every_threat_names_a_test_that_exists() {
     let tests: String = ["tests/it", "src"].iter().map(|dir| all_of(&root(dir))).collect();
     let mut threats = 0;

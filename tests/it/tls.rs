@@ -19,7 +19,7 @@ use crate::harness::{Process, holds, pawl, program};
 /// Whoever vouches for certificates.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    pem: String,
+    pub pem: String,
 }
 
 impl Authority {

@@ -9,7 +9,7 @@ mod tag;
 mod write;
 
 pub use read::{Caps, Members, Reply, read_records, read_value};
-pub use write::{Login, authenticate, execute};
+pub use write::{Login, authenticate, execute, version};
 
 /// A value as it came.
 #[derive(Clone, Debug, PartialEq)]

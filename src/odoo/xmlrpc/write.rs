@@ -1,4 +1,4 @@
-//! Calls, written. Only two functions write a method's name, and both take it from here or from
+//! Calls, written. Only three functions write a method's name, and all take it from here or from
 //! [`Method`]: there is no parameter by which another could come.
 
 use zeroize::Zeroizing;
@@ -14,6 +14,14 @@ pub struct Login<'a> {
     pub database: &'a str,
     /// The password or API key.
     pub secret: &'a Secret,
+}
+
+/// `common.version()`: asked without a login.
+pub fn version() -> Zeroizing<Vec<u8>> {
+    let mut call = Call { xml: Zeroizing::new(Vec::with_capacity(256)) };
+    call.put(HEAD);
+    call.put("version</methodName>\n<params>\n");
+    call.end()
 }
 
 /// `common.authenticate(database, username, secret, {})`.
@@ -82,6 +90,8 @@ pub fn execute(login: &Login, uid: i64, query: &ReadQuery) -> Result<Zeroizing<V
     Ok(call.end())
 }
 
+const HEAD: &str = "<?xml version='1.0'?>\n<methodCall>\n<methodName>";
+
 /// A call being written, into a buffer that is wiped and, for the secret's sake, does not move once
 /// the secret is in it.
 struct Call {
@@ -93,7 +103,7 @@ impl Call {
         // Every character of a text takes at most five bytes (`&amp;`), or is refused.
         let texts = login.database.len() + login.secret.expose().len() + more;
         let mut call = Self { xml: Zeroizing::new(Vec::with_capacity(2048 + 5 * texts)) };
-        call.put("<?xml version='1.0'?>\n<methodCall>\n<methodName>");
+        call.put(HEAD);
         call.put(method);
         call.put("</methodName>\n<params>\n");
         call

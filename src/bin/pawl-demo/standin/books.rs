@@ -7,7 +7,7 @@ use super::catalog::{CURRENCIES, Currency, FIRST_PARTNER, FOUNDED, PRODUCTS, Par
 use super::entry::Entry;
 use super::line::{LINE_IDS, Line};
 use super::models::Model;
-use super::user::{self, UID};
+use super::user::{self, GROUPS, Group, UID};
 use super::wire::{EMPTY, Value};
 
 /// How much there is, and out of which seed.
@@ -27,6 +27,8 @@ pub enum Made {
     Currency(&'static Currency),
     Tax(&'static Tax),
     User,
+    Group(&'static Group),
+    Access,
 }
 
 impl Books {
@@ -40,6 +42,8 @@ impl Books {
             Model::Currency => 1..=CURRENCIES.last().map_or(0, |last| last.id),
             Model::Tax => 1..=TAXES.last().map_or(0, |last| last.id),
             Model::User => UID..=UID,
+            Model::Group => 1..=GROUPS.last().map_or(0, |last| last.0),
+            Model::Access => 1..=1,
         }
     }
 
@@ -55,6 +59,8 @@ impl Books {
             Model::Currency => Currency::of(id).map(Made::Currency),
             Model::Tax => Tax::of(id).map(Made::Tax),
             Model::User => Some(Made::User),
+            Model::Group => GROUPS.iter().find(|group| group.0 == id).map(Made::Group),
+            Model::Access => Some(Made::Access),
         }
     }
 }
@@ -69,6 +75,8 @@ impl Made {
             Self::Currency(currency) => currency.field(name),
             Self::Tax(tax) => tax.field(name),
             Self::User => user::field(name),
+            Self::Group(group) => user::group_field(group, name),
+            Self::Access => Value::text("access_account_move"),
         }
     }
 
@@ -79,12 +87,13 @@ impl Made {
             Self::Line(line) => line.written(),
             Self::Partner(partner) => partner.written,
             Self::Product(product) => product.written,
-            Self::Currency(_) | Self::Tax(_) | Self::User => FOUNDED,
+            Self::Currency(_) | Self::Tax(_) | Self::User | Self::Group(_) | Self::Access => FOUNDED,
         }
     }
 
     /// Whether it is put away.
     pub fn is_archived(&self) -> bool {
-        !matches!(self, Self::Move(_) | Self::Line(_)) && self.field("active") == EMPTY
+        !matches!(self, Self::Move(_) | Self::Line(_) | Self::Group(_) | Self::Access)
+            && self.field("active") == EMPTY
     }
 }

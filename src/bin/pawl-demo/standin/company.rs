@@ -21,6 +21,12 @@ pub struct Company {
     changed: BTreeMap<Model, BTreeMap<i64, Option<Kept>>>,
     /// When what is written now was begun, in microseconds.
     now: i64,
+    /// Whether the bot may read what administrators may.
+    pub bot_reads_rights: bool,
+    /// A model whose app is not installed.
+    pub missing: Option<&'static str>,
+    /// A model that the bot may not read.
+    pub closed: Option<&'static str>,
 }
 
 #[derive(Clone)]
@@ -44,7 +50,14 @@ impl Company {
 
     /// A company with that many entries and partners; entries have about five lines each.
     pub fn sized(seed: u64, moves: i64, partners: i64) -> Self {
-        Self { books: Books { seed, moves, partners }, changed: BTreeMap::new(), now: START }
+        Self {
+            books: Books { seed, moves, partners },
+            changed: BTreeMap::new(),
+            now: START,
+            bot_reads_rights: false,
+            missing: None,
+            closed: None,
+        }
     }
 
     /// One record.

@@ -10,14 +10,25 @@ pub enum Model {
     Currency,
     Tax,
     User,
+    Group,
+    Access,
 }
 
 /// A field's name, and its type; for a relation, with the model at the other end.
 pub type Field = (&'static str, &'static str);
 
 impl Model {
-    pub const ALL: [Self; 7] =
-        [Self::Move, Self::Line, Self::Partner, Self::Product, Self::Currency, Self::Tax, Self::User];
+    pub const ALL: [Self; 9] = [
+        Self::Move,
+        Self::Line,
+        Self::Partner,
+        Self::Product,
+        Self::Currency,
+        Self::Tax,
+        Self::User,
+        Self::Group,
+        Self::Access,
+    ];
 
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|model| model.name() == name)
@@ -32,6 +43,8 @@ impl Model {
             Self::Currency => "res.currency",
             Self::Tax => "account.tax",
             Self::User => "res.users",
+            Self::Group => "res.groups",
+            Self::Access => "ir.model.access",
         }
     }
 
@@ -45,6 +58,8 @@ impl Model {
             Self::Currency => ("Currency", "Accounting/Administrator"),
             Self::Tax => ("Tax", "Accounting/Administrator"),
             Self::User => ("User", "Access Rights"),
+            Self::Group => ("Access Groups", "Access Rights"),
+            Self::Access => ("Model Access", "Access Rights"),
         }
     }
 
@@ -57,6 +72,8 @@ impl Model {
             Self::Currency => CURRENCY,
             Self::Tax => TAX,
             Self::User => USER,
+            Self::Group => GROUP,
+            Self::Access => ACCESS,
         }
     }
 
@@ -213,6 +230,10 @@ const TAX: &[Field] = &[
     ("create_date", "datetime"),
     ("write_date", "datetime"),
 ];
+
+const GROUP: &[Field] = &[("name", "char"), ("full_name", "char")];
+
+const ACCESS: &[Field] = &[("name", "char")];
 
 const USER: &[Field] = &[
     ("name", "char"),

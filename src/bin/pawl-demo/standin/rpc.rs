@@ -11,9 +11,6 @@ use super::user::{self, UID};
 use super::wire::{EMPTY, Value};
 use super::{API_KEY, DATABASE, LOGIN};
 
-/// A model that is there, and that the bot may not read: its name, what people call it, who may.
-const CLOSED: (&str, &str, &str) = ("ir.model.access", "Model Access", "Access Rights");
-
 /// A value, or a refusal.
 type Answered = Result<Value, Refusal>;
 
@@ -120,12 +117,13 @@ fn execute<'a>(
             "Private methods (such as '{name}.{method}') cannot be called remotely."
         )));
     }
-    if name == CLOSED.0 {
-        return Err(Refusal::not_allowed("access", name, CLOSED.1, CLOSED.2));
-    }
-    let Some(model) = Model::named(name) else {
+    let Some(model) = Model::named(name).filter(|_| company.missing != Some(name)) else {
         return Err(Refusal::user(format!("Object {name} doesn't exist")));
     };
+    if (model == Model::Access && !company.bot_reads_rights) || company.closed == Some(name) {
+        let (kind, group) = model.kind();
+        return Err(Refusal::not_allowed("access", name, kind, group));
+    }
     let call = Call { company, model, args, named };
     user::check_language(call.by_name("context"))?;
     let text = |place: usize| args.get(place).and_then(Value::as_text).unwrap_or_default();

@@ -27,6 +27,29 @@ pub fn field(name: &str) -> Value {
     }
 }
 
+/// A group: its id, and its name within its app and without.
+pub type Group = (i64, &'static str, &'static str);
+
+/// The groups that a bot may be of.
+pub const GROUPS: &[Group] = &[
+    (1, "Role / User", "User"),
+    (6, "Technical / Access to export feature", "Access to export feature"),
+    (7, "Technical / Multi Currencies", "Multi Currencies"),
+    (19, "Technical / Show Full Accounting Features - Readonly", "Show Full Accounting Features - Readonly"),
+    (21, "Products / Create", "Create"),
+    (23, "Accounting / Read-only", "Read-only"),
+    (24, "Accounting / Invoicing", "Invoicing"),
+    (27, "Accounting / Administrator", "Administrator"),
+];
+
+pub fn group_field(group: &Group, name: &str) -> Value {
+    match name {
+        "full_name" => Value::text(group.1),
+        "name" => Value::text(group.2),
+        _ => EMPTY,
+    }
+}
+
 /// What other makers' clients send along with every call.
 pub fn context() -> Value {
     Value::structure([("lang", Value::text("en_US")), ("tz", Value::text("UTC")), ("uid", Value::Int(UID))])

@@ -1,0 +1,211 @@
+//! What is wrong with a connection, step by step: the host, TLS, Odoo and its version, the database, the
+//! login, each readable model, and whether the user can do more than read. The secret is sent once it is
+//! known that an Odoo answers, the login once. A host that is not public ends at one cause and one moment.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::egress::{Egress, EgressError, Exceptions, Limits, OdooUrl, Resolve};
+use crate::odoo::client::{Address, Odoo};
+use crate::odoo::fault::OdooError;
+use crate::odoo::finding::{Code, Finding, Severity};
+use crate::odoo::query::{Domain, Order, ReadQuery};
+use crate::odoo::readable::{CheckOnly, Fields, Model, Readable};
+use crate::odoo::record::{Cell, Record};
+use crate::secret::Secret;
+
+/// A whole check ends within this.
+pub const CHECK_WITHIN: Duration = Duration::from_secs(30);
+/// A name is looked up within this; and a host that is not public is told no sooner, whatever made it so.
+const HOST_WITHIN: Duration = Duration::from_secs(1);
+const LIMITS: Limits =
+    Limits { connect: Duration::from_secs(5), total: Duration::from_secs(10), max_bytes: 4 * 1024 * 1024 };
+/// The first version that the client is built for.
+const OLDEST: i64 = 14;
+/// The first version in which a user's groups have the name `all_group_ids`.
+const GROUPS_RENAMED: i64 = 19;
+/// More groups than any Odoo has.
+const MOST_GROUPS: usize = 1_000;
+
+/// What is to be checked. Holds a secret: neither printed nor cloned.
+pub struct Subject<'a> {
+    /// Odoo's address, as it was deposited.
+    pub url: &'a str,
+    /// The org it is of, where exceptions are of orgs.
+    pub org: Option<&'a str>,
+    /// The operator's exceptions.
+    pub exceptions: &'a Exceptions,
+    /// The database and login there.
+    pub address: Address,
+    /// The password or API key.
+    pub secret: Secret,
+    /// Whether its own date is over: then it is not sent.
+    pub expired: bool,
+}
+
+/// What became of the login.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Login {
+    /// Odoo said neither yes nor no.
+    #[default]
+    Unknown,
+    /// It took the credential.
+    Taken,
+    /// It refused the credential.
+    Refused,
+}
+
+/// What a check found, in the order of its steps.
+#[derive(Debug, Default)]
+pub struct Diagnosis {
+    /// Each thing found.
+    pub findings: Vec<Finding>,
+    /// What became of the login.
+    pub login: Login,
+}
+
+impl Diagnosis {
+    /// A check that was not made.
+    pub fn not_made() -> Self {
+        Self { findings: vec![Finding { code: Code::NotChecked, model: None }], login: Login::Unknown }
+    }
+
+    /// A login that is known to be refused, and was not tried.
+    pub fn refused() -> Self {
+        Self { findings: vec![Finding { code: Code::LoginRefused, model: None }], login: Login::Refused }
+    }
+
+    /// Whether a sync would go well: nothing found, or warnings alone.
+    pub fn is_ok(&self) -> bool {
+        self.findings.iter().all(|finding| finding.code.severity() == Severity::Warning)
+    }
+
+    fn say(&mut self, code: Code, model: Option<&Model>) {
+        if code == Code::LoginRefused {
+            self.login = Login::Refused;
+        }
+        self.findings.push(Finding { code, model: model.map(|model| model.name().to_owned()) });
+    }
+}
+
+/// Checks `subject`, within [`CHECK_WITHIN`].
+pub async fn diagnose(subject: Subject<'_>) -> Diagnosis {
+    let (mut found, begun) = (Diagnosis::default(), Instant::now());
+    match timeout(CHECK_WITHIN, steps(subject, &mut found)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(code)) => found.say(code, None),
+        Err(_) => found.say(Code::Timeout, None),
+    }
+    if found.findings.iter().any(|finding| finding.code == Code::HostNotPublic) {
+        sleep_until(begun + HOST_WITHIN).await;
+    }
+    found
+}
+
+/// An error ends the check; what lets it go on is said on the way.
+async fn steps(subject: Subject<'_>, found: &mut Diagnosis) -> Result<(), Code> {
+    let Subject { url, org, exceptions, address, secret, expired } = subject;
+    // What the guard would not take today is no other cause than what does not resolve.
+    let url = OdooUrl::parse(url, exceptions, org).map_err(|_| Code::HostNotPublic)?;
+    let egress = Egress::new(url, exceptions.clone(), org, LIMITS, Resolve::system())
+        .map_err(|error| Code::of(error.into()))?;
+    let judged = timeout(HOST_WITHIN, egress.judge()).await.unwrap_or(Err(EgressError::HostNotPublic));
+    judged.map_err(|error| Code::of(error.into()))?;
+
+    let version = Odoo::version(&egress).await.map_err(Code::of)?;
+    if version < OLDEST {
+        found.say(Code::OdooTooOld, None);
+    }
+    if expired {
+        return Err(Code::CredentialExpired);
+    }
+    let odoo = Odoo::login(egress, address, secret).await.map_err(|no| Code::of(no.cause))?;
+    found.login = Login::Taken;
+
+    // Parsed at each start of both programs and held by a test.
+    let readable = Readable::embedded().map_err(|_| Code::NotChecked)?;
+    for name in readable.model_names() {
+        let model = readable.model(&name).map_err(|_| Code::NotChecked)?;
+        match odoo.fetch(&first_of(model.all())).await {
+            Ok(_) => {}
+            Err(error) if goes_on(error) => found.say(Code::of(error), Some(&model)),
+            Err(error) => return Err(Code::of(error)),
+        }
+    }
+    let rights = CheckOnly::embedded().map_err(|_| Code::NotChecked)?;
+    match more_than_reads(&odoo, version, &rights).await {
+        Ok(more) => more.into_iter().for_each(|code| found.say(code, None)),
+        Err(error) if goes_on(error) => found.say(Code::RightsUnknown, None),
+        Err(error) => return Err(Code::of(error)),
+    }
+    Ok(())
+}
+
+/// Whether what one model ended with says nothing of the next.
+fn goes_on(error: OdooError) -> bool {
+    matches!(
+        error,
+        OdooError::ModelMissing
+            | OdooError::NotAllowed
+            | OdooError::UnknownField
+            | OdooError::QueryRefused
+            | OdooError::ServerFailed
+    )
+}
+
+/// What reading alone shows of the user's rights to write.
+async fn more_than_reads(odoo: &Odoo, version: i64, rights: &CheckOnly) -> Result<Vec<Code>, OdooError> {
+    let named = |model: &str, field: &str| {
+        let model = rights.model(model).map_err(|_| OdooError::QueryRefused)?;
+        model.fields(&[field]).map_err(|_| OdooError::QueryRefused)
+    };
+    let mut more = Vec::new();
+    match odoo.fetch(&first_of(named("ir.model.access", "name")?)).await {
+        Ok(_) => more.push(Code::ReadsRights),
+        Err(OdooError::NotAllowed) => {}
+        Err(error) => return Err(error),
+    }
+    let groups = if version < GROUPS_RENAMED { "groups_id" } else { "all_group_ids" };
+    let own = ReadQuery::Read { ids: vec![odoo.uid()], fields: named("res.users", groups)? };
+    let ids = match odoo.fetch(&own).await?.pop().map(|user| user.cells) {
+        Some(cells) => match cells.into_iter().next() {
+            Some(Cell::Ids(ids)) if !ids.is_empty() && ids.len() <= MOST_GROUPS => ids,
+            _ => return Err(OdooError::QueryRefused),
+        },
+        None => return Err(OdooError::QueryRefused),
+    };
+    let groups = odoo.fetch(&ReadQuery::Read { ids, fields: named("res.groups", "full_name")? }).await?;
+    if groups.iter().any(writes) {
+        more.push(Code::MayWrite);
+    }
+    Ok(more)
+}
+
+/// What the groups that write invoices, or give others rights, are called in Odoo 14 to 19.
+const WRITERS: &[&str] = &[
+    "/ Invoicing",
+    "/ Administrator",
+    "/ Billing",
+    "/ Billing Administrator",
+    "/ Show Full Accounting Features",
+    "/ Settings",
+    "/ Access Rights",
+];
+
+/// A group of such a name, whatever the app.
+fn writes(group: &Record) -> bool {
+    let ends = |name: &str| WRITERS.iter().any(|end| name.ends_with(end));
+    group.cells.iter().any(|cell| matches!(cell, Cell::Text(name) if ends(name)))
+}
+
+fn first_of(fields: Fields) -> ReadQuery {
+    ReadQuery::SearchRead {
+        domain: Domain::all(fields.model()),
+        fields,
+        order: Order::IdAscending,
+        offset: 0,
+        limit: std::num::NonZeroU32::MIN,
+        archived: false,
+    }
+}

@@ -1,0 +1,192 @@
+//! What a check can find, each with a stable code, one sentence and what to do. The sentences are ours
+//! alone: of what a server said, none quotes anything.
+
+use crate::egress::EgressError;
+use crate::odoo::fault::OdooError;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// A sync would fail.
+    Error,
+    /// A sync works; somebody should look.
+    Warning,
+}
+
+impl Severity {
+    /// As the API writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $severity:ident, $detail:literal, $advice:literal;)*) => {
+        /// Every cause there is. `docs/checks.md` lists each.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Code {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Code {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// Its stable name.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// How bad it is.
+            pub fn severity(self) -> Severity {
+                match self { $(Self::$name => Severity::$severity,)* }
+            }
+
+            /// What it means.
+            pub fn detail(self) -> &'static str {
+                match self { $(Self::$name => $detail,)* }
+            }
+
+            /// What to do.
+            pub fn advice(self) -> &'static str {
+                match self { $(Self::$name => $advice,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// No check was made.
+    NotChecked = "not_checked", Error, "The check could not be made now.", "Ask for it again.";
+    /// Private, absent or refused: one cause.
+    HostNotPublic = "host_not_public", Error, "The host is not public, or does not exist.",
+        "Look at the URL; give the host a public address, or ask who runs Pawl for an exception.";
+    /// No TCP connection.
+    Connect = "connect", Error, "The host takes no connection.",
+        "See that Odoo is up, that the port is right, and that a firewall lets Pawl in.";
+    /// A certificate's time.
+    CertificateExpired = "certificate_expired", Error, "The host's certificate has expired, or is not valid yet.",
+        "Renew the certificate.";
+    /// A certificate's name.
+    CertificateName = "certificate_name", Error, "The host's certificate is for another name.",
+        "Use the name that the certificate is for, or get one for this name.";
+    /// A certificate's authority.
+    CertificateUnknown = "certificate_unknown", Error, "The host's certificate is of an unknown authority.",
+        "Use a certificate of a public authority, and send the whole chain.";
+    /// Other TLS trouble.
+    Tls = "tls", Error, "TLS with the host failed.", "See that the port speaks HTTPS with TLS 1.2 or 1.3.";
+    /// This machine's fault.
+    NoTlsRoots = "no_tls_roots", Error, "The machine that checks has no TLS root certificates.",
+        "Install ca-certificates where Pawl runs.";
+    /// Too slow.
+    Timeout = "timeout", Error, "The host did not answer in time.",
+        "See that Odoo is up and not overloaded, and check again.";
+    /// Broken.
+    BrokenOff = "broken_off", Error, "The connection broke off, or the answer was no HTTP.",
+        "See what stands before Odoo, and check again.";
+    /// A redirect.
+    Redirected = "redirected", Error, "The host redirects; Pawl follows no redirect.",
+        "Deposit the address that a browser ends at, without its path.";
+    /// Another status.
+    HttpStatus = "http_status", Error, "The host answers with an HTTP error.",
+        "See that Odoo is up behind its proxy, and check again.";
+    /// Too much.
+    TooLarge = "too_large", Error, "The answer is larger than Odoo's would be.", "See that the host is Odoo.";
+    /// Something else there.
+    NotOdoo = "not_odoo", Error, "The host does not answer as Odoo does.",
+        "Look at the URL, and see that /xmlrpc/2 is not closed.";
+    /// No XML-RPC, or not of that shape.
+    Malformed = "malformed_answer", Error, "The host's answer is malformed.",
+        "See that the host is Odoo, and what stands before it.";
+    /// Failing.
+    ServerFailed = "server_failed", Error, "Odoo failed.", "Look into Odoo's log, and check again.";
+    /// An old one.
+    OdooTooOld = "odoo_too_old", Warning, "That Odoo is older than version 14, for which Pawl is not built.",
+        "Upgrade Odoo; API keys came with 14.";
+    /// A name that can't be sent.
+    Unspeakable = "unspeakable", Error, "The database, user or secret holds a character that XML can't carry.",
+        "Forget the connection, and deposit it without that character.";
+    /// The database.
+    NoSuchDatabase = "no_such_database", Error, "There is no database of that name.",
+        "Look at the database's name; deposit the connection anew.";
+    /// The date of the key.
+    CredentialExpired = "credential_expired", Error, "The credential has ended by its own date; it was not sent.",
+        "Make a new API key in Odoo, and replace the credential.";
+    /// The login.
+    LoginRefused = "login_refused", Error,
+        "Odoo refused the login: wrong user, password or API key, or an API key that ended.",
+        "Look at the user, and replace the credential; it is not tried again by itself.";
+    /// An app that is not there.
+    ModelMissing = "model_missing", Warning, "The model is not there: its app is not installed.",
+        "Install the app if its records are wanted.";
+    /// Rights.
+    NotAllowed = "not_allowed", Error, "The user may not read the model.",
+        "Give the user a group that reads it, such as Accounting / Read-only.";
+    /// A field that is not there.
+    UnknownField = "unknown_field", Error, "That Odoo lacks one of the model's fields.",
+        "Tell who runs Pawl which version of Odoo it is.";
+    /// The query.
+    QueryRefused = "query_refused", Error, "Odoo does not take the query.",
+        "Tell who runs Pawl which version of Odoo it is.";
+    /// Rights that can't be seen.
+    RightsUnknown = "rights_unknown", Warning, "What else the user may do can't be seen.",
+        "See in Odoo that the user has read-only groups alone.";
+    /// An administrator.
+    ReadsRights = "bot_reads_access_rights", Warning, "The user can read Odoo's access rights, as administrators can.",
+        "Use a user of its own, with read-only groups alone.";
+    /// A bookkeeper.
+    MayWrite = "bot_may_write", Warning, "The user is of a group that writes: Invoicing, Billing, Administrator or Settings.",
+        "Take the user out of that group; Accounting / Read-only is enough.";
+}
+
+impl Code {
+    /// The code of what ended a call.
+    pub fn of(error: OdooError) -> Self {
+        match error {
+            OdooError::LoginRefused => Self::LoginRefused,
+            OdooError::NoSuchDatabase => Self::NoSuchDatabase,
+            OdooError::ModelMissing => Self::ModelMissing,
+            OdooError::NotAllowed => Self::NotAllowed,
+            OdooError::UnknownField => Self::UnknownField,
+            OdooError::QueryRefused => Self::QueryRefused,
+            OdooError::ServerFailed => Self::ServerFailed,
+            OdooError::NotOdoo => Self::NotOdoo,
+            OdooError::Malformed => Self::Malformed,
+            OdooError::Unspeakable => Self::Unspeakable,
+            OdooError::Egress(EgressError::HostNotPublic) => Self::HostNotPublic,
+            OdooError::Egress(EgressError::Connect) => Self::Connect,
+            OdooError::Egress(EgressError::Tls) => Self::Tls,
+            OdooError::Egress(EgressError::CertificateExpired) => Self::CertificateExpired,
+            OdooError::Egress(EgressError::CertificateName) => Self::CertificateName,
+            OdooError::Egress(EgressError::CertificateUnknown) => Self::CertificateUnknown,
+            OdooError::Egress(EgressError::Timeout) => Self::Timeout,
+            OdooError::Egress(EgressError::TooLarge) => Self::TooLarge,
+            OdooError::Egress(EgressError::Redirected(_)) => Self::Redirected,
+            OdooError::Egress(EgressError::Status(_)) => Self::HttpStatus,
+            OdooError::Egress(EgressError::Broken) => Self::BrokenOff,
+            OdooError::Egress(EgressError::NoTls) => Self::NoTlsRoots,
+        }
+    }
+}
+
+/// One thing that a check found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The cause.
+    pub code: Code,
+    /// The model it is about, by the policy's name for it.
+    pub model: Option<String>,
+}
+
+impl Finding {
+    /// One plain sentence, after the model's name if it is about one.
+    pub fn detail(&self) -> String {
+        match &self.model {
+            Some(model) => format!("{model}: {}", self.code.detail()),
+            None => self.code.detail().to_owned(),
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Check a connection: log in to its Odoo and tell what is wrong. The record is durable before the secret
+//! is opened; what the check showed is kept only while its revision is the one that is there. A forget or
+//! a replace ends a check that is under way before it answers.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{Notify, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
+
+use crate::access::{Action, Scope};
+use crate::audit::{Actor, AuditEvent, Outcome, Subject};
+use crate::clock::{Clock, Moment};
+use crate::egress::Exceptions;
+use crate::error::Error;
+use crate::ids::ConnectionId;
+use crate::odoo::{self, Address, Diagnosis, Login};
+use crate::secret::Secret;
+use crate::store::{LendRefused, SealedCredential, Store, StoredConnection, Tx};
+use crate::vault::lend::{binding, proof};
+use crate::vault::{DEADLINE, Vault};
+
+/// Checks under way at once. Each may wait for a host that says nothing.
+const MOST_AT_ONCE: usize = 8;
+
+/// What is checked, with its secret, opened. Neither printed nor cloned.
+struct Opened {
+    connection: StoredConnection,
+    secret: Secret,
+    expired: bool,
+}
+
+/// What to do with a credential that Odoo refused before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Refused {
+    /// Somebody asked for it: try.
+    Try,
+    /// Tell it.
+    Tell,
+}
+
+impl Refused {
+    fn tells(self, credential: &SealedCredential) -> bool {
+        self == Self::Tell && credential.auth_failed
+    }
+}
+
+impl Vault {
+    /// Checks the connection `id` of the caller's scope.
+    pub async fn check(&self, actor: &Actor, id: ConnectionId) -> Result<Diagnosis, Error> {
+        self.check_or_tell(actor, id, Refused::Try).await
+    }
+
+    /// The same for what was just deposited. When the deposit comes again and Odoo has refused the credential,
+    /// it is told without another try.
+    pub async fn check_deposited(&self, actor: &Actor, id: ConnectionId) -> Result<Diagnosis, Error> {
+        self.check_or_tell(actor, id, Refused::Tell).await
+    }
+
+    async fn check_or_tell(
+        &self,
+        actor: &Actor,
+        id: ConnectionId,
+        refused: Refused,
+    ) -> Result<Diagnosis, Error> {
+        let scope = self.allow(actor, Action::Check).await?;
+        // What is nobody else's business: that a connection of theirs is there, or under check.
+        let own = id.clone();
+        let look = move |tx: &mut Tx| tx.find_connection(&own)?.map(drop).ok_or(Error::NotFound);
+        self.store.view("look before check", scope.clone(), DEADLINE, look).await?;
+        let turn = self.checks.begin(&id)?;
+        let opened = self.open_to_check(actor, scope.clone(), id, refused).await?;
+        let Some(opened) = opened else { return Ok(Diagnosis::refused()) };
+        let work = Work {
+            store: self.store.clone(),
+            exceptions: self.exceptions.clone(),
+            clock: self.clock.clone(),
+            actor: actor.clone(),
+            scope,
+        };
+        // A task of its own: a caller who goes away does not undo that the login was refused.
+        let done = tokio::spawn(work.run(opened, turn)).await;
+        done.map_err(|_| Error::Unavailable("the check broke off".into()))?
+    }
+
+    /// Nothing is opened of what Odoo refused before, if that is only to be told.
+    async fn open_to_check(
+        &self,
+        actor: &Actor,
+        scope: Scope,
+        id: ConnectionId,
+        refused: Refused,
+    ) -> Result<Option<Opened>, Error> {
+        let at = self.clock.now();
+        let (keyring, recorded_by, covered) = (self.keyring.clone(), actor.clone(), scope.clone());
+        let begin = move |tx: &mut Tx| {
+            let connection = tx.find_connection(&id)?.ok_or(Error::NotFound)?;
+            let owner = covered.of_user(&connection.user).ok_or(Error::NotFound)?;
+            let found = tx.find_sealed(&owner, &id, &proof(&keyring, &owner, &id))?;
+            let outcome = match &found {
+                Ok(credential) if refused.tells(credential) => Outcome::Refused("auth-failed"),
+                Ok(_) => Outcome::DoneWith("begun"),
+                Err(refused) => Outcome::Refused(refused.cause()),
+            };
+            tx.append(&record(&recorded_by, &id, outcome, at)?)?;
+            Ok::<_, Error>(found.map(|credential| (owner, connection, credential)))
+        };
+        let begun: Result<_, LendRefused> = self.store.run("begin check", scope, DEADLINE, begin).await?;
+        let (owner, connection, credential) = begun.map_err(|refused| Error::of_lend(refused, at))?;
+        if refused.tells(&credential) {
+            return Ok(None);
+        }
+        let binding = binding(&owner, &connection.id, &credential);
+        let secret = self.keyring.open(&binding, &credential.sealed).map_err(|_| Error::DoesNotOpen)?;
+        let expired = credential.expires_at.is_some_and(|ends| ends <= at);
+        // Where it is sent is what it was sealed for.
+        let (url, database, username) = credential.address;
+        let connection = StoredConnection { url, database, username, ..connection };
+        Ok(Some(Opened { connection, secret, expired }))
+    }
+}
+
+/// What it takes to check without the request that asked.
+struct Work {
+    store: Store,
+    exceptions: Exceptions,
+    clock: Clock,
+    actor: Actor,
+    scope: Scope,
+}
+
+impl Work {
+    async fn run(self, opened: Opened, turn: Turn) -> Result<Diagnosis, Error> {
+        let Opened { connection, secret, expired } = opened;
+        let subject = odoo::Subject {
+            url: &connection.url,
+            org: Some(connection.org.as_str()),
+            exceptions: &self.exceptions,
+            address: Address { database: connection.database.clone(), username: connection.username.clone() },
+            secret,
+            expired,
+        };
+        let found = tokio::select! {
+            biased;
+            () = turn.running.stop.notified() => Diagnosis::not_made(),
+            found = odoo::diagnose(subject) => found,
+        };
+        self.keep(connection, found).await
+    }
+
+    /// Keeps what was found, if what is there now is what was checked.
+    async fn keep(self, checked: StoredConnection, found: Diagnosis) -> Result<Diagnosis, Error> {
+        let (state, outcome) = match found.login {
+            Login::Refused => (Some("auth_failed"), "auth_failed"),
+            Login::Taken => (Some("active"), if found.is_ok() { "ok" } else { "failed" }),
+            Login::Unknown => (None, "failed"),
+        };
+        let (at, actor) = (self.clock.now(), self.actor);
+        let keep = move |tx: &mut Tx| {
+            let meanwhile = match tx.find_connection(&checked.id)? {
+                None => Some(Error::NotFound),
+                Some(_) if tx.mark_connection(&checked, state, at)? => None,
+                Some(_) => Some(Error::CredentialReplaced),
+            };
+            let outcome = match &meanwhile {
+                None => Outcome::DoneWith(outcome),
+                Some(Error::NotFound) => Outcome::Refused("not-found"),
+                Some(_) => Outcome::Refused("credential-replaced"),
+            };
+            tx.append(&record(&actor, &checked.id, outcome, at)?)?;
+            Ok::<_, Error>(meanwhile)
+        };
+        match self.store.run("end check", self.scope, DEADLINE, keep).await? {
+            None => Ok(found),
+            Some(meanwhile) => Err(meanwhile),
+        }
+    }
+}
+
+fn record(actor: &Actor, id: &ConnectionId, outcome: Outcome, at: Moment) -> Result<AuditEvent, Error> {
+    let subject = Subject { connection: Some(id), lease: None };
+    Ok(AuditEvent::of(actor, Action::Check, subject, outcome, at)?)
+}
+
+/// The checks that are under way in this process.
+pub(super) struct Checks {
+    places: Arc<Semaphore>,
+    running: Arc<Mutex<BTreeMap<String, Arc<Running>>>>,
+}
+
+#[derive(Default)]
+struct Running {
+    stop: Notify,
+    ended: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// Held while a check is under way.
+struct Turn {
+    id: ConnectionId,
+    running: Arc<Running>,
+    all: Arc<Mutex<BTreeMap<String, Arc<Running>>>>,
+    _until: OwnedMutexGuard<()>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Checks {
+    pub(super) fn new() -> Self {
+        Self { places: Arc::new(Semaphore::new(MOST_AT_ONCE)), running: Arc::default() }
+    }
+
+    fn begin(&self, id: &ConnectionId) -> Result<Turn, Error> {
+        let mut all = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.contains_key(id.as_str()) {
+            return Err(Error::CheckRunning);
+        }
+        let busy = |_| Error::Unavailable("enough checks are under way".into());
+        let place = self.places.clone().try_acquire_owned().map_err(busy)?;
+        let running = Arc::<Running>::default();
+        let until = running.ended.clone().try_lock_owned().map_err(|_| Error::CheckRunning)?;
+        all.insert(id.as_str().to_owned(), running.clone());
+        Ok(Turn { id: id.clone(), running, all: self.running.clone(), _until: until, _place: place })
+    }
+
+    /// Ends a check of `id` that is under way, and waits until it has.
+    pub(super) async fn stop(&self, id: &ConnectionId) {
+        let running = {
+            let all = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            all.get(id.as_str()).cloned()
+        };
+        if let Some(running) = running {
+            running.stop.notify_one();
+            drop(running.ended.lock().await);
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(self.id.as_str());
+    }
+}
