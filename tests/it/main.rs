@@ -42,6 +42,7 @@ mod standin;
 mod standin_faults;
 mod standin_time;
 mod standin_wire;
+#[cfg(feature = "postgres")]
 mod supply;
 mod surroundings;
 mod sync;
