@@ -10,7 +10,7 @@ use utoipa::{Modify, OpenApi};
 
 use crate::access::Policy;
 use crate::http::problem::{Kind, ProblemView};
-use crate::http::{audit, checks, connections, leases, ops};
+use crate::http::{audit, checks, connections, docs_page, leases, ops};
 
 /// The OpenAPI document.
 pub fn document() -> utoipa::openapi::OpenApi {
@@ -40,7 +40,8 @@ pub fn document() -> utoipa::openapi::OpenApi {
         audit::list,
         ops::livez,
         ops::readyz,
-        ops::openapi
+        ops::openapi,
+        docs_page::docs
     ),
     components(schemas(ProblemView)),
     security(("bearer" = [])),

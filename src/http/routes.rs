@@ -2,7 +2,7 @@
 
 use actix_web::web::{self, ServiceConfig, delete, get, patch, post, put, resource};
 
-use crate::http::{audit, checks, connections, leases, ops};
+use crate::http::{audit, checks, connections, docs_page, leases, ops};
 
 /// Adds them all.
 pub fn routes(service: &mut ServiceConfig) {
@@ -68,6 +68,11 @@ pub fn routes(service: &mut ServiceConfig) {
         .service(
             resource("/readyz")
                 .route(get().to(ops::readyz))
+                .default_service(web::to(|| ops::wrong_method("GET"))),
+        )
+        .service(
+            resource("/docs")
+                .route(get().to(docs_page::docs))
                 .default_service(web::to(|| ops::wrong_method("GET"))),
         )
         .service(

@@ -182,9 +182,20 @@ async fn more_than_reads(odoo: &Odoo, version: i64, rights: &CheckOnly) -> Resul
     Ok(more)
 }
 
-/// A group of that name, whatever the app.
+/// What the groups that write invoices, or give others rights, are called in Odoo 14 to 19.
+const WRITERS: &[&str] = &[
+    "/ Invoicing",
+    "/ Administrator",
+    "/ Billing",
+    "/ Billing Administrator",
+    "/ Show Full Accounting Features",
+    "/ Settings",
+    "/ Access Rights",
+];
+
+/// A group of such a name, whatever the app.
 fn writes(group: &Record) -> bool {
-    let ends = |name: &str| ["/ Invoicing", "/ Administrator"].iter().any(|end| name.ends_with(end));
+    let ends = |name: &str| WRITERS.iter().any(|end| name.ends_with(end));
     group.cells.iter().any(|cell| matches!(cell, Cell::Text(name) if ends(name)))
 }
 

@@ -138,7 +138,7 @@ codes! {
     ReadsRights = "bot_reads_access_rights", Warning, "The user can read Odoo's access rights, as administrators can.",
         "Use a user of its own, with read-only groups alone.";
     /// A bookkeeper.
-    MayWrite = "bot_may_write", Warning, "The user is of a group that writes: Invoicing or Administrator.",
+    MayWrite = "bot_may_write", Warning, "The user is of a group that writes: Invoicing, Billing, Administrator or Settings.",
         "Take the user out of that group; Accounting / Read-only is enough.";
 }
 

@@ -87,5 +87,8 @@ fn hold_against(
     if credential.revision != lease.revision {
         return Ok(Err(LendRefused::CredentialReplaced));
     }
+    if lease.purpose == "sync" && credential.auth_failed {
+        return Ok(Err(LendRefused::AuthFailed));
+    }
     Ok(Ok(lease))
 }

@@ -20,7 +20,9 @@ fn every_setting_that_a_manifest_names_is_one() {
     let mut files = vec!["Dockerfile".to_owned(), "compose.yaml".to_owned()];
     for folder in ["deploy/kubernetes", "deploy/systemd"] {
         let entries = std::fs::read_dir(Path::new(ROOT).join(folder)).unwrap();
-        files.extend(entries.map(|entry| format!("{folder}/{}", entry.unwrap().file_name().to_str().unwrap())));
+        files.extend(
+            entries.map(|entry| format!("{folder}/{}", entry.unwrap().file_name().to_str().unwrap())),
+        );
     }
     let known = |name: &str| VAULT_SETTINGS.iter().chain(WORKER_SETTINGS).any(|(known, _)| *known == name);
     let mut named = 0;
@@ -30,7 +32,10 @@ fn every_setting_that_a_manifest_names_is_one() {
         for (at, _) in text.match_indices("PAWL_") {
             let name: String = text[at + 5..].chars().take_while(|c| is_part(*c)).collect();
             // `PAWL_*` speaks of all.
-            assert!(name.is_empty() || known(&name.to_lowercase()), "{file} names PAWL_{name}, which is no setting");
+            assert!(
+                name.is_empty() || known(&name.to_lowercase()),
+                "{file} names PAWL_{name}, which is no setting"
+            );
             named += 1;
         }
     }

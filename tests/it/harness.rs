@@ -50,6 +50,23 @@ impl Home {
         Self { dir, postgres: Some(TestDatabase::new()) }
     }
 
+    /// Without any row or table, on the database of this run.
+    pub fn empty() -> Self {
+        #[cfg(feature = "postgres")]
+        if on_postgres() {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::create_dir(dir.path().join("keys")).unwrap();
+            return Self { dir, postgres: Some(TestDatabase::empty()) };
+        }
+        Self::new()
+    }
+
+    /// Its database's address as an administrator, whom no policy binds.
+    #[cfg(feature = "postgres")]
+    pub fn address_as(&self, role: &str) -> Option<String> {
+        self.postgres.as_ref().map(|database| database.address(role))
+    }
+
     fn is_on_postgres(&self) -> bool {
         #[cfg(feature = "postgres")]
         return self.postgres.is_some();

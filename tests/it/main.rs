@@ -3,6 +3,7 @@
 #![allow(missing_docs)]
 
 mod api;
+mod backup;
 mod changes;
 mod check;
 mod check_tls;
@@ -10,6 +11,7 @@ mod contract;
 mod database;
 mod demo;
 mod deploy;
+mod docs_page;
 mod durability;
 mod egress;
 mod harness;

@@ -54,6 +54,25 @@ fn a_lease_is_shown_open_and_ended() {
     assert_eq!((&gone["state"], &gone["outcome"]), (&json!("ended"), &json!("forgotten")));
 }
 
+/// Attack on P6.
+#[test]
+fn a_sync_lease_is_not_renewed_once_odoo_refused_the_credential() {
+    let vault = Vault::start();
+    let id = vault.deposit("s");
+    let lease = vault.lend(&id, &json!({"purpose": "sync"})).text("id");
+    let other = vault.lend(&id, &json!({"purpose": "other"})).text("id");
+    let checking = vault.lend(&id, &json!({"purpose": "check"})).text("id");
+    let worker = vault.token("acme", "ada", "worker");
+    let back = format!("/v1/leases/{checking}/return");
+    assert_eq!(vault.call("POST", &back, &worker, Some(&json!({"outcome": "auth_failed"}))).status, 204);
+    let refused = renew(&vault, &lease, &json!({}));
+    assert_eq!((refused.status, refused.problem().as_str()), (409, "auth-failed"));
+    assert_eq!(last_event(&vault)["cause"], "auth-failed");
+    assert_eq!(renew(&vault, &other, &json!({})).status, 200);
+    assert_eq!(put(&vault, &id, &vault.token("acme", "ada", "backend"), "t").status, 200);
+    assert_eq!(renew(&vault, &lease, &json!({})).problem(), "credential-replaced");
+}
+
 #[test]
 fn a_renewal_never_shortens_and_starts_from_now() {
     let vault = Vault::start();
