@@ -1,11 +1,14 @@
 //! What lies around the programs, made by an attacker: the environment, directories and files that were
 //! there before, and copies of them that were carried away.
 
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
+use rustix::process::{Resource, Rlimit};
 use serde_json::json;
 
 use crate::database::Sql;
@@ -218,4 +221,86 @@ fn the_path_of_a_sink_is_a_path_and_nothing_else() {
         assert!(matches!(code(&output), 1 | 2), "{name}: {}", errors(&output));
     }
     assert_eq!(std::fs::read(&victim).unwrap(), b"kept");
+}
+
+/// The same command, in a shell that lets no file of its grow above so many 512 bytes. What it writes
+/// there fails, as on a disk that is full, instead of ending it.
+fn short_of_room(command: &Command, blocks: &str) -> Command {
+    let mut within = Command::new("sh");
+    let script = format!("trap '' XFSZ; ulimit -S -f {blocks}; exec \"$0\" \"$@\"");
+    within.arg("-c").arg(script).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => within.env(name, value),
+            None => within.env_remove(name),
+        };
+    }
+    within.current_dir(command.get_current_dir().unwrap());
+    within.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    within
+}
+
+/// Attack on P4 and P10.
+#[test]
+fn a_full_disk_takes_nothing_that_was_acknowledged_and_lends_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut serve = pawl(dir.path(), &[("PAWL_LISTEN", "127.0.0.1:0")]);
+    let mut child = short_of_room(serve.arg("serve"), "unlimited").spawn().unwrap();
+    let mut greeting = String::new();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    out.read_line(&mut greeting).unwrap();
+    let url = greeting.split_whitespace().last().unwrap().to_owned();
+    let (backend, worker) = (token(dir.path(), &[], "backend"), token(dir.path(), &[], "worker"));
+    let keep = |n: usize| {
+        let body = deposit(&format!("bot{n}"), &format!("secret {n}"));
+        call(&url, "POST", "/v1/connections", &backend, Some(&body))
+    };
+    let lend = |url: &str, id: &str| {
+        let path = format!("/v1/connections/{id}/leases");
+        call(url, "POST", &path, &worker, Some(&json!({"purpose": "other"})))
+    };
+    let mut kept: Vec<(usize, String)> = (0..5).map(|n| (n, keep(n).text("id"))).collect();
+    let pid = rustix::process::Pid::from_raw(child.id() as i32).unwrap();
+    let room = |bytes: Option<u64>| {
+        let limit = Rlimit { current: bytes, maximum: None };
+        rustix::process::prlimit(Some(pid), Resource::Fsize, limit).unwrap();
+    };
+    room(Some(4096));
+    for n in 5..10 {
+        assert_eq!(keep(n).problem(), "unavailable");
+        let refused = lend(&url, &kept[0].1);
+        assert_eq!(refused.problem(), "unavailable");
+        assert!(!refused.body.contains("secret 0"));
+        let path = format!("/v1/connections/{}", kept[1].1);
+        assert_eq!(call(&url, "DELETE", &path, &backend, None).problem(), "unavailable");
+    }
+    room(None);
+    kept.extend((10..15).map(|n| (n, keep(n).text("id"))));
+    room(Some(4096));
+    assert_eq!(keep(15).problem(), "unavailable");
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let again = Process::serve(dir.path(), &[]);
+    let listed = call(&again.url, "GET", "/v1/connections?limit=200", &backend, None);
+    let listed = listed.json["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap());
+    let ids = kept.iter().map(|(_, id)| id.as_str());
+    assert_eq!(listed.collect::<BTreeSet<_>>(), ids.collect::<BTreeSet<_>>());
+    for (n, id) in &kept {
+        assert_eq!(lend(&again.url, id).json["credential"]["secret"], format!("secret {n}"));
+    }
+}
+
+/// Attack on P10.
+#[test]
+fn a_disk_that_is_full_for_the_sink_ends_the_run_and_the_next_ends_right() {
+    let scene = Scene::new(Company::sized(3, 1_200, 20), PASSWORD);
+    for blocks in ["8", "200", "900"] {
+        let output = short_of_room(&scene.command("books.db", &[]), blocks).output().unwrap();
+        assert!(!output.status.success(), "{blocks} blocks were enough");
+        assert!(output.status.code().is_some(), "it was ended by a signal");
+    }
+    assert_eq!(code(&scene.run("books.db")), 0);
+    scene.assert_same("books.db");
+    assert_eq!(scene.open_leases(), 0);
 }
