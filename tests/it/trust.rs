@@ -19,6 +19,8 @@ struct Threat {
     file: String,
     heading: String,
     promises: BTreeSet<u8>,
+    /// The first that its heading names: where it is told.
+    home: u8,
     says: BTreeMap<String, String>,
     tests: Vec<String>,
     left: String,
@@ -41,6 +43,7 @@ impl Threat {
         let mut threat = Self {
             file: file.to_owned(),
             promises: promises(about),
+            home: *promises(about.split(',').next().unwrap()).first().unwrap(),
             says: BTreeMap::new(),
             tests: Vec::new(),
             left: String::new(),
@@ -198,9 +201,8 @@ fn page() -> String {
         write!(page, "\n## {heading}\n\n{text}\n").unwrap();
         for threat in threats.iter().filter(|threat| threat.promises.contains(&n)) {
             let name = threat.heading.split_once(": ").unwrap().1;
-            let first = threat.promises.first().unwrap();
-            if *first != n {
-                write!(page, "\n**Attack: {name}**: told under P{first}.\n").unwrap();
+            if threat.home != n {
+                write!(page, "\n**Attack: {name}**: told under P{}.\n", threat.home).unwrap();
                 continue;
             }
             write!(page, "\n**Attack: {name}** ([more](../threat-model/{}))\n\n", threat.file).unwrap();
