@@ -1,4 +1,4 @@
-//! What a process has used of the processor, as Linux counts it.
+//! What a process has used of the processor, and holds of memory, as Linux counts it.
 
 /// In microseconds: USER_HZ is 100 wherever Linux runs.
 const TICK: f64 = 1e4;
@@ -18,11 +18,27 @@ pub fn of_ended_children() -> f64 {
 
 /// Those of `pid` with all children that live.
 pub fn of_family(pid: u32) -> f64 {
+    of(pid) + children(pid).map(of).sum::<f64>()
+}
+
+/// MB of memory that `pid` holds, shared pages among them.
+pub fn resident(pid: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+    kilobytes.unwrap_or_default() * 1024.0 / 1e6
+}
+
+/// That of `pid` with all children that live.
+pub fn resident_of_family(pid: u32) -> f64 {
+    resident(pid) + children(pid).map(resident).sum::<f64>()
+}
+
+fn children(pid: u32) -> impl Iterator<Item = u32> {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let parent = pid.to_string();
-    let children = pids.filter(|child| stat(*child).is_some_and(|fields| fields[1] == parent));
-    of(pid) + children.map(of).sum::<f64>()
+    pids.filter(move |child| stat(*child).is_some_and(|fields| fields[1] == parent))
 }
 
 /// From the third field on: the second, a name, may hold anything.

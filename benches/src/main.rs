@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that can't run says why and ends")]
 
 mod cpu;
+mod fastapi;
 mod lend;
+mod load;
 mod page;
 mod parse;
+mod peer;
 mod postgres;
 mod pull;
 mod table;
@@ -16,6 +19,7 @@ fn main() {
         Some("parse") => parse::run(),
         Some("pull") => pull::run(),
         Some("lend") => lend::run(),
-        _ => eprintln!("usage: cargo run --release -p pawl-bench -- parse | pull | lend"),
+        Some("peer") => peer::run(),
+        _ => eprintln!("usage: cargo run --release -p pawl-bench -- parse | pull | lend | peer"),
     }
 }

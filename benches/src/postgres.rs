@@ -1,6 +1,6 @@
 //! A throwaway PostgreSQL, as the tests start it, without a line in its log for every statement.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -27,23 +27,24 @@ impl Cluster {
             let name = format!("TEST_POSTGRES_{name}=");
             told.lines().find_map(|line| line.strip_prefix(&name)).unwrap().to_owned()
         };
-        Some(Self { socket: line("SOCKET").replace('/', "%2F"), port: line("PORT"), dir })
+        let cluster = Self { socket: line("SOCKET").replace('/', "%2F"), port: line("PORT"), dir };
+        cluster.run("postgres", "CREATE ROLE pawl_migrate LOGIN CREATEROLE");
+        Some(cluster)
     }
 
-    fn address(&self, role: &str, database: &str) -> String {
+    pub fn address(&self, role: &str, database: &str) -> String {
         format!("postgres://{role}@{}:{}/{database}", self.socket, self.port)
     }
 
-    /// A database with its two roles and tables, and the settings of a vault that keeps its rows there.
-    pub fn database(&self, dir: &TempDir) -> Vec<(String, String)> {
-        self.run("postgres", "CREATE ROLE pawl_migrate LOGIN CREATEROLE");
-        self.run("postgres", "CREATE DATABASE pawl OWNER pawl_migrate");
-        self.run("pawl", "ALTER SCHEMA public OWNER TO pawl_migrate");
+    /// The database `name` with its roles and tables, and the settings of a vault of `program` that keeps
+    /// its rows there.
+    pub fn database(&self, name: &str, program: &Path, dir: &TempDir) -> Vec<(String, String)> {
+        self.create(name, "pawl_migrate");
         let keys = dir.path().join("keys");
         std::fs::create_dir(&keys).unwrap();
         let settings: Vec<(String, String)> = [
             ("PAWL_MODE", "production".to_owned()),
-            ("PAWL_DATABASE_URL", self.address("pawl_app", "pawl")),
+            ("PAWL_DATABASE_URL", self.address("pawl_app", name)),
             ("PAWL_KEY_SOURCE", format!("file:{}/master.json", keys.display())),
             ("PAWL_KEY_FILE_APART", "yes".to_owned()),
             ("PAWL_TLS", "terminated-on-this-host".to_owned()),
@@ -51,19 +52,31 @@ impl Cluster {
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .to_vec();
-        let migrate = self.address("pawl_migrate", "pawl");
-        said(command("pawl", dir.path(), &settings).env("PAWL_MIGRATE_DATABASE_URL", migrate).arg("init"));
+        let migrate = self.address("pawl_migrate", name);
+        said(command(program, dir.path(), &settings).env("PAWL_MIGRATE_DATABASE_URL", migrate).arg("init"));
         settings
     }
 
-    /// As PostgreSQL does by itself within a minute or so: plans made for empty tables are no good.
-    pub fn analyze(&self) {
-        self.run("pawl", "ANALYZE");
+    /// The same as SQLAlchemy writes it.
+    pub fn sqlalchemy_address(&self, role: &str, database: &str) -> String {
+        format!("postgresql+asyncpg://{role}@/{database}?host={}&port={}", self.socket, self.port)
     }
 
-    fn run(&self, database: &str, sql: &str) {
+    /// An empty database that `owner` may make tables in.
+    pub fn create(&self, name: &str, owner: &str) {
+        self.run("postgres", &format!("CREATE DATABASE {name} OWNER {owner}"));
+        self.run(name, &format!("ALTER SCHEMA public OWNER TO {owner}"));
+    }
+
+    /// As PostgreSQL does by itself within a minute or so: plans made for empty tables are no good.
+    pub fn analyze(&self, database: &str) {
+        self.run(database, "ANALYZE");
+    }
+
+    /// What `sql` says there, as the superuser: past row-level security.
+    pub fn run(&self, database: &str, sql: &str) -> String {
         let address = self.address("tester", database);
-        said(Command::new(psql()).args(["-qX", "-v", "ON_ERROR_STOP=1", "-c", sql, &address]));
+        said(Command::new(psql()).args(["-qXAt", "-v", "ON_ERROR_STOP=1", "-c", sql, &address]))
     }
 
     /// The process that all others of the server are children of.

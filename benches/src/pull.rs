@@ -63,7 +63,7 @@ pub fn run() {
     let odoo = Odoo::start();
     let dir = tempfile::tempdir().unwrap();
     let allowed = vec![("PAWL_EGRESS_ALLOW".to_owned(), "127.0.0.1".to_owned())];
-    let vault = Vault::start(tempfile::tempdir().unwrap(), allowed.clone());
+    let vault = Vault::start(program("pawl"), tempfile::tempdir().unwrap(), allowed.clone());
     let id = vault.deposit_at(&vault.token("backend"), &odoo.url, BOT);
     let path = |name: &str| dir.path().join(name);
     let mut seconds: [Vec<f64>; 3] = Default::default();
@@ -75,7 +75,7 @@ pub fn run() {
         settings.push(("PAWL_URL".to_owned(), format!("http://{}", vault.address)));
         settings.push(("PAWL_TOKEN".to_owned(), vault.token("worker")));
         let to = format!("sqlite:{}", ours.display());
-        let mut sync = command("pawl-sync", dir.path(), &settings);
+        let mut sync = command(&program("pawl-sync"), dir.path(), &settings);
         sync.args(["run", "--connection", &id, "--to", &to]);
         let runs = [
             measure(|| drop(said(&mut sync))),

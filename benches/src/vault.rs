@@ -4,12 +4,18 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::load::Target;
+
 /// The host of every deposit; nothing here ever resolves or calls it.
 const ODOO: &str = "https://acme.odoo.com";
+
+/// What is deposited, and has to come back.
+pub const SECRET: &str = "bot-password-of-32-characters-00";
 
 /// The program `name` that was built beside this one.
 pub fn program(name: &str) -> PathBuf {
@@ -18,9 +24,9 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
-/// `name` with `settings` and nothing of the caller's own.
-pub fn command(name: &str, dir: &Path, settings: &[(String, String)]) -> Command {
-    let mut command = Command::new(program(name));
+/// `program` with `settings` and nothing of the caller's own.
+pub fn command(program: &Path, dir: &Path, settings: &[(String, String)]) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PAWL_")) {
         command.env_remove(name);
     }
@@ -37,6 +43,7 @@ pub fn said(command: &mut Command) -> String {
 
 pub struct Vault {
     pub address: String,
+    program: PathBuf,
     settings: Vec<(String, String)>,
     child: Child,
     /// It goes on greeting; a closed pipe would end it.
@@ -45,23 +52,29 @@ pub struct Vault {
 }
 
 impl Vault {
-    /// With the database that `settings` name. Without any it is SQLite, which needs no `init`.
-    pub fn start(dir: TempDir, settings: Vec<(String, String)>) -> Self {
-        let log = std::fs::File::create(dir.path().join("log")).unwrap();
-        let mut child = command("pawl", dir.path(), &settings)
-            .env("PAWL_LISTEN", "127.0.0.1:0")
-            .arg("serve")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let mut greeting = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        stdout.read_line(&mut greeting).unwrap();
-        let url = greeting.split_whitespace().last().unwrap_or_default();
-        let address = url.strip_prefix("http://").unwrap_or_else(|| panic!("pawl did not start")).to_owned();
-        Self { address, settings, child, _stdout: stdout, dir }
+    /// `program` with the database that `settings` name. Without any it is SQLite, which needs no `init`.
+    pub fn start(program: PathBuf, dir: TempDir, settings: Vec<(String, String)>) -> Self {
+        let (address, child, _stdout) = serve(&program, dir.path(), &settings);
+        Self { address, program, settings, child, _stdout, dir }
+    }
+
+    /// Ends it and starts it again on what it left. Answers the seconds from there to its first 200 of
+    /// `/readyz`.
+    pub fn start_again(&mut self) -> f64 {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let begun = Instant::now();
+        (self.address, self.child, self._stdout) = serve(&self.program, self.dir.path(), &self.settings);
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: pawl\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        begun.elapsed().as_secs_f64()
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     pub fn pid(&self) -> u32 {
@@ -70,12 +83,23 @@ impl Vault {
 
     pub fn token(&self, role: &str) -> String {
         let issue = ["token", "issue", "--org", "acme", "--user", "ada", "--role", role];
-        said(command("pawl", self.dir.path(), &self.settings).args(issue))
+        said(command(&self.program, self.dir.path(), &self.settings).args(issue))
     }
 
     /// Deposits a password for `username` and answers the connection's id.
     pub fn deposit(&self, token: &str, username: &str) -> String {
-        self.deposit_at(token, ODOO, ["acme", username, "bot-password-of-32-characters-00"])
+        self.deposit_at(token, ODOO, ["acme", username, SECRET])
+    }
+
+    /// `callers` connections of Odoo, and the request that lends each.
+    pub fn target(&self, callers: usize) -> Target {
+        let (backend, worker) = (self.token("backend"), self.token("worker"));
+        let lend = |n| {
+            let id = self.deposit(&backend, &format!("bot{n}"));
+            request(&format!("/v1/connections/{id}/leases"), &worker, "", &json!({"purpose": "other"}))
+        };
+        let requests = (0..callers).map(lend).collect();
+        Target { address: self.address.clone(), requests, secret: SECRET.to_owned() }
     }
 
     /// The same for a database, user and password of another host.
@@ -94,6 +118,29 @@ impl Vault {
         assert!(head.starts_with("HTTP/1.1 201"), "{answer}");
         serde_json::from_str::<Value>(body).unwrap()["id"].as_str().unwrap().to_owned()
     }
+}
+
+/// `program serve` on a free port, with its address.
+fn serve(
+    program: &Path,
+    dir: &Path,
+    settings: &[(String, String)],
+) -> (String, Child, BufReader<ChildStdout>) {
+    let log = std::fs::File::create(dir.join("log")).unwrap();
+    let mut child = command(program, dir, settings)
+        .env("PAWL_LISTEN", "127.0.0.1:0")
+        .arg("serve")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let mut greeting = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut greeting).unwrap();
+    let url = greeting.split_whitespace().last().unwrap_or_default();
+    let address = url.strip_prefix("http://").unwrap_or_else(|| panic!("pawl did not start")).to_owned();
+    (address, child, stdout)
 }
 
 impl Drop for Vault {

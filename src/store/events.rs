@@ -56,7 +56,20 @@ impl Tx<'_> {
 /// Appends `event` at the end of its chain. The transaction holds the chain (on SQLite all of them) from
 /// its beginning, so the end that is read is the end that is followed.
 pub(super) fn append(db: &mut Db, event: &AuditEvent) -> Result<(), StoreError> {
-    Ends::default().append(db, event)
+    let event = Ends::default().follow(db, event)?;
+    diesel::insert_into(audit_events::table).values(event).execute(db)?;
+    Ok(())
+}
+
+/// An event with its place in its chain.
+#[derive(Insertable)]
+#[diesel(table_name = audit_events)]
+pub(super) struct NewEvent {
+    pub(super) org_id: String,
+    pub(super) seq: i64,
+    pub(super) event: String,
+    pub(super) prev_hash: Vec<u8>,
+    pub(super) hash: Vec<u8>,
 }
 
 /// The ends of the chains that one transaction appends to: read once, known from then on.
@@ -64,8 +77,18 @@ pub(super) fn append(db: &mut Db, event: &AuditEvent) -> Result<(), StoreError> 
 pub(super) struct Ends(BTreeMap<String, (i64, Hash)>);
 
 impl Ends {
-    /// Appends `event` at the end of its chain, which the transaction holds.
-    pub(super) fn append(&mut self, db: &mut Db, event: &AuditEvent) -> Result<(), StoreError> {
+    /// Those of `orgs`, of which `found` have a chain.
+    #[cfg(feature = "postgres")]
+    pub(super) fn of(orgs: &[String], found: Vec<(String, i64, Vec<u8>)>) -> Result<Self, StoreError> {
+        let mut ends: BTreeMap<_, _> = orgs.iter().map(|org| (org.clone(), (0, GENESIS))).collect();
+        for (org, seq, hash) in found {
+            ends.insert(org, (seq, Hash::from_bytes(&hash).ok_or(StoreError::Damaged("audit_events"))?));
+        }
+        Ok(Self(ends))
+    }
+
+    /// The place of `event` at the end of its chain, which the transaction holds: the next follows it.
+    pub(super) fn follow(&mut self, db: &mut Db, event: &AuditEvent) -> Result<NewEvent, StoreError> {
         let org = event.org().map_or("", OrgId::as_str);
         let (last, previous) = match self.0.get(org) {
             Some(end) => *end,
@@ -73,17 +96,14 @@ impl Ends {
         };
         let seq = last.checked_add(1).ok_or(StoreError::Damaged("audit_events"))?;
         let hash = link(event.org(), seq, &previous, event.as_str().as_bytes());
-        diesel::insert_into(audit_events::table)
-            .values((
-                audit_events::org_id.eq(org),
-                audit_events::seq.eq(seq),
-                audit_events::event.eq(event.as_str()),
-                audit_events::prev_hash.eq(previous.as_bytes()),
-                audit_events::hash.eq(hash.as_bytes()),
-            ))
-            .execute(db)?;
         self.0.insert(org.to_owned(), (seq, hash));
-        Ok(())
+        Ok(NewEvent {
+            org_id: org.to_owned(),
+            seq,
+            event: event.as_str().to_owned(),
+            prev_hash: previous.as_bytes().to_vec(),
+            hash: hash.as_bytes().to_vec(),
+        })
     }
 }
 

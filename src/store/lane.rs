@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::store::batch::Batch;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
-use crate::store::events::Ends;
 use crate::store::lend::{Granted, LendAsk, answer};
 use crate::store::open::{Complain, Opener};
 use crate::store::scopes::Scopes;
@@ -56,6 +56,8 @@ struct Pulse {
 struct Waiting {
     ask: LendAsk,
     deadline: Instant,
+    /// Whether it was in a batch that the database did not take: then it is tried by itself.
+    alone: bool,
     reply: oneshot::Sender<Result<Granted, StoreError>>,
 }
 
@@ -71,7 +73,7 @@ impl Store {
     /// no secret may be sent, and whether a lease was granted is unknown.
     pub async fn lend(&self, ask: LendAsk, deadline: Duration) -> Result<Granted, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let waiting = Waiting { ask, deadline: Instant::now() + deadline, reply };
+        let waiting = Waiting { ask, deadline: Instant::now() + deadline, alone: false, reply };
         self.lane.way_in()?.try_send(waiting).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => StoreError::Unavailable("too many lends wait"),
             mpsc::error::TrySendError::Closed(_) => StoreError::Unavailable("the lane has ended"),
@@ -161,7 +163,7 @@ async fn serve(opener: Opener, writers: Writers, mut arrived: mpsc::Receiver<Wai
             waiting.push_back(next);
         }
         waiting.retain(Waiting::is_worth_it);
-        let batch: Vec<Waiting> = waiting.drain(..waiting.len().min(BATCH)).collect();
+        let batch: Vec<Waiting> = waiting.drain(..batch_size(&waiting)).collect();
         pulse.begin();
         // A panic is one batch's failure and never everybody's: its callers are told 503.
         let written = catch_unwind(AssertUnwindSafe(|| write(&opener, &mut held, batch)));
@@ -175,6 +177,12 @@ async fn serve(opener: Opener, writers: Writers, mut arrived: mpsc::Receiver<Wai
             (false, false) => AGAIN,
         };
     }
+}
+
+/// How many go into the next batch.
+fn batch_size(waiting: &VecDeque<Waiting>) -> usize {
+    let together = waiting.iter().take(BATCH).take_while(|waiting| !waiting.alone).count();
+    together.max(waiting.len().min(1))
 }
 
 /// What a batch did not come to.
@@ -200,25 +208,41 @@ fn write(opener: &Opener, held: &mut Option<Db>, batch: Vec<Waiting>) -> Left {
         Err(error) => return tell(batch.into_iter().map(|waiting| waiting.reply), &error),
     };
     let begun = Instant::now();
-    let (mut left, mut answers, mut ends) = (Left::default(), Vec::new(), Ends::default());
-    let mut asks = batch.into_iter();
-    while let Some(waiting) = asks.next() {
-        if taken.iter().any(|org| org == waiting.ask.scope.org().as_str()) {
-            left.last.push(waiting);
-        } else if begun.elapsed() > BUDGET {
+    let mut left = Left::default();
+    let is_taken = |waiting: &Waiting| taken.iter().any(|org| org == waiting.ask.scope.org().as_str());
+    let (last, batch): (Vec<_>, Vec<_>) = batch.into_iter().partition(is_taken);
+    left.last = last;
+    if batch.is_empty() {
+        let _ = db.rollback();
+        *held = Some(db);
+        return left;
+    }
+    let asks: Vec<&LendAsk> = batch.iter().map(|waiting| &waiting.ask).collect();
+    let mut lends = match Batch::of(&mut db, &asks) {
+        Ok(lends) => lends,
+        Err(error) => return apart(db, batch, left, &error),
+    };
+    let mut answers = Vec::new();
+    let mut asks = batch.into_iter().enumerate();
+    while let Some((at, waiting)) = asks.next() {
+        if begun.elapsed() > BUDGET {
             left.first.push(waiting);
         } else if waiting.is_worth_it() {
-            match answer(&mut db, &waiting.ask, &mut ends) {
+            match answer(&mut db, &mut lends, at, &waiting.ask) {
                 Ok(granted) => answers.push((waiting, granted)),
                 // It fails for itself; those before it were not answered yet, and go on with the rest.
                 Err(error) => {
                     let _ = db.rollback();
                     let _ = waiting.reply.send(Err(error));
-                    let first = answers.into_iter().map(|(waiting, _)| waiting).chain(asks).collect();
-                    return Left { first, last: left.last, moved: true };
+                    let before = answers.into_iter().map(|(waiting, _)| waiting);
+                    let first = before.chain(asks.map(|(_, waiting)| waiting)).collect();
+                    return Left { first, moved: true, ..left };
                 }
             }
         }
+    }
+    if let Err(error) = lends.write(&mut db) {
+        return apart(db, answers.into_iter().map(|(waiting, _)| waiting).collect(), left, &error);
     }
     // Nobody may have been left to answer while the database was waited for.
     if answers.iter().all(|(waiting, _)| waiting.reply.is_closed()) {
@@ -235,6 +259,19 @@ fn write(opener: &Opener, held: &mut Option<Db>, batch: Vec<Waiting>) -> Left {
     }
     *held = Some(db);
     Left { moved: true, ..left }
+}
+
+/// The database did not take a batch: whose fault it is shows when each is tried by itself, on a connection
+/// of its own.
+fn apart(mut db: Db, mut batch: Vec<Waiting>, mut left: Left, error: &StoreError) -> Left {
+    let _ = db.rollback();
+    if batch.len() == 1 {
+        tell(batch.into_iter().map(|waiting| waiting.reply), error);
+        return Left { moved: true, ..left };
+    }
+    batch.iter_mut().for_each(|waiting| waiting.alone = true);
+    batch.append(&mut left.first);
+    Left { first: batch, moved: true, ..left }
 }
 
 /// A transaction on `scopes`, and the orgs whose chains it did not get. A connection that was held may

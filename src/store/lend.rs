@@ -9,13 +9,13 @@ use crate::access::{Action, UserScope};
 use crate::audit::{Actor, AuditEvent, Outcome, Subject};
 use crate::clock::Moment;
 use crate::ids::{ClientId, ConnectionId, KeyId, LeaseId, RunId};
+use crate::store::batch::{Batch, Found};
 use crate::store::db::Db;
 use crate::store::error::StoreError;
-use crate::store::events::Ends;
 use crate::store::leases::is_succeeded;
 use crate::store::repeats::{self, Earlier, First, Kept, Repeat};
 use crate::store::schema::leases;
-use crate::store::sealed::{Proof, SealedCredential, find_sealed};
+use crate::store::sealed::{Proof, SealedCredential, judge};
 
 /// One wish to borrow.
 pub struct LendAsk {
@@ -111,14 +111,24 @@ impl LendRefused {
 /// What became of an ask.
 pub type Granted = Result<SealedRow, LendRefused>;
 
-/// Grants or refuses `ask` and puts that on record, in the open transaction.
-pub(super) fn answer(db: &mut Db, ask: &LendAsk, ends: &mut Ends) -> Result<Granted, StoreError> {
-    let answer = grant(db, ask)?;
-    ends.append(db, &ask.record(&answer)?)?;
+/// Grants or refuses `ask`, the one in place `at` of `batch`, and puts that on record with the batch.
+pub(super) fn answer(
+    db: &mut Db,
+    batch: &mut Batch,
+    at: usize,
+    ask: &LendAsk,
+) -> Result<Granted, StoreError> {
+    let answer = grant(db, batch, at, ask)?;
+    batch.append(db, &ask.record(&answer)?)?;
     Ok(answer)
 }
 
 impl LendAsk {
+    /// Whether nobody else may hold the connection meanwhile.
+    pub(super) fn is_exclusive(&self) -> bool {
+        self.purpose == "sync"
+    }
+
     fn record(&self, answer: &Result<SealedRow, LendRefused>) -> Result<AuditEvent, StoreError> {
         let (lease, outcome) = match answer {
             Ok(row) => (Some(&row.lease), Outcome::Done),
@@ -132,7 +142,7 @@ impl LendAsk {
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = leases)]
-struct OpenLease {
+pub(super) struct OpenLease {
     id: String,
     client_id: String,
     run_id: Option<String>,
@@ -141,7 +151,7 @@ struct OpenLease {
     expires_at: i64,
 }
 
-fn grant(db: &mut Db, ask: &LendAsk) -> Result<Result<SealedRow, LendRefused>, StoreError> {
+fn grant(db: &mut Db, batch: &mut Batch, at: usize, ask: &LendAsk) -> Result<Granted, StoreError> {
     let earlier = match &ask.repeat {
         Some(repeat) => repeats::find(db, &ask.actor.caller, repeat, ask.at)?,
         None => None,
@@ -149,29 +159,45 @@ fn grant(db: &mut Db, ask: &LendAsk) -> Result<Result<SealedRow, LendRefused>, S
     if matches!(earlier, Some(Earlier::Other | Earlier::Blank(_))) {
         return Ok(Err(LendRefused::KeyReused));
     }
-    let credential = match find_sealed(db, &ask.scope, &ask.connection, &ask.proof)? {
+    let Found { sealed, held } = batch.find(db, at, ask)?;
+    let credential = match judge(sealed, &ask.proof)? {
         Ok(credential) => credential,
         Err(refused) => return Ok(Err(refused)),
     };
     if !ask.kinds.contains(&credential.kind) {
         return Ok(Err(LendRefused::KindNotAllowed));
     }
-    if ask.purpose == "sync" && credential.auth_failed {
+    if ask.is_exclusive() && credential.auth_failed {
         return Ok(Err(LendRefused::AuthFailed));
     }
     let mut granted =
         SealedRow { lease: ask.lease.clone(), fence: 0, expires_at: ask.at.after(ask.ttl), credential };
     if let Some(Earlier::Same(kept)) = earlier {
+        batch.write(db)?;
         return again(db, ask, &kept, granted);
     }
-    match held(db, ask)? {
+    let held = match held {
+        Some(held) => held,
+        None if ask.is_exclusive() => {
+            batch.write(db)?;
+            find_held(db, ask)?
+        }
+        None => None,
+    };
+    match held {
         Some(open) if is_own(&open, ask.actor.caller.client(), ask.run.as_ref()) => {
+            batch.write(db)?;
             extend(db, ask, &open, &mut granted)?;
+            batch.change(ask);
         }
         Some(open) => {
             return Ok(Err(LendRefused::Held(Held { until: Moment::from_micros(open.expires_at) })));
         }
-        None => insert(db, ask, &mut granted)?,
+        None => {
+            let last = batch.last_fence(db, ask)?;
+            granted.fence = last.checked_add(1).ok_or(StoreError::Damaged("leases"))?;
+            batch.insert(ask, &granted);
+        }
     }
     if let Some(repeat) = &ask.repeat {
         let (connection, user, lease) = (&ask.connection, ask.scope.user(), Some(&granted.lease));
@@ -199,8 +225,7 @@ fn again(
         .first(db)
         .optional()?;
     let Some(open) = found else { return Ok(Err(LendRefused::LeaseEnded)) };
-    let exclusive = ask.purpose == "sync";
-    if exclusive && is_succeeded(db, ask.scope.org(), &ask.connection, open.fence)? {
+    if ask.is_exclusive() && is_succeeded(db, ask.scope.org(), &ask.connection, open.fence)? {
         return Ok(Err(LendRefused::LeaseEnded));
     }
     if open.revision != granted.credential.revision.number() {
@@ -214,10 +239,7 @@ fn again(
 
 /// The open exclusive lease that a `sync` ask meets. The transaction holds its org's chain, so none
 /// can appear between this look and the insert.
-fn held(db: &mut Db, ask: &LendAsk) -> Result<Option<OpenLease>, StoreError> {
-    if ask.purpose != "sync" {
-        return Ok(None);
-    }
+fn find_held(db: &mut Db, ask: &LendAsk) -> Result<Option<OpenLease>, StoreError> {
     Ok(leases::table
         .filter(leases::org_id.eq(ask.scope.org().as_str()))
         .filter(leases::connection_id.eq(ask.connection.as_str()))
@@ -250,33 +272,5 @@ fn extend(db: &mut Db, ask: &LendAsk, open: &OpenLease, granted: &mut SealedRow)
         leases::revision.eq(granted.credential.revision.number()),
     ))
     .execute(db)?;
-    Ok(())
-}
-
-fn insert(db: &mut Db, ask: &LendAsk, granted: &mut SealedRow) -> Result<(), StoreError> {
-    // Not max(): behind row-level security PostgreSQL would look at every lease there ever was.
-    let last: Option<i64> = leases::table
-        .filter(leases::org_id.eq(ask.scope.org().as_str()))
-        .filter(leases::connection_id.eq(ask.connection.as_str()))
-        .select(leases::fence)
-        .order(leases::fence.desc())
-        .first(db)
-        .optional()?;
-    granted.fence = last.unwrap_or(0).checked_add(1).ok_or(StoreError::Damaged("leases"))?;
-    diesel::insert_into(leases::table)
-        .values((
-            leases::id.eq(granted.lease.as_str()),
-            leases::org_id.eq(ask.scope.org().as_str()),
-            leases::user_id.eq(ask.scope.user().as_str()),
-            leases::connection_id.eq(ask.connection.as_str()),
-            leases::client_id.eq(ask.actor.caller.client().as_str()),
-            leases::purpose.eq(ask.purpose),
-            leases::run_id.eq(ask.run.as_ref().map(RunId::as_str)),
-            leases::revision.eq(granted.credential.revision.number()),
-            leases::fence.eq(granted.fence),
-            leases::lent_at.eq(ask.at.micros()),
-            leases::expires_at.eq(granted.expires_at.micros()),
-        ))
-        .execute(db)?;
     Ok(())
 }

@@ -1,6 +1,9 @@
 //! The only door to the database. What goes through it is named, has a deadline and carries the
 //! scope whose rows it may touch; inside there is only insert, find, append, and the ends of rows.
 
+#[cfg(feature = "postgres")]
+mod arrays;
+mod batch;
 mod connections;
 mod db;
 mod error;

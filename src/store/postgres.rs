@@ -13,10 +13,11 @@ pub(super) use crate::store::tables::{check, migrate};
 
 /// What every connection is set to: durable at commit, whatever the server's default; no wait without an
 /// end; and a plan that was made on an empty table reads by the index all the same once it is full (every
-/// query of ours has one).
+/// query of ours has one). The few tables that are read whole would then look so dear that the server
+/// compiles the query first, for 100 ms: not that either.
 const SESSION: &str = "SET synchronous_commit = on; SET lock_timeout = '2s'; SET statement_timeout = '10s'; \
                        SET idle_in_transaction_session_timeout = '15s'; SET enable_seqscan = off; \
-                       SET search_path = public";
+                       SET jit = off; SET search_path = public";
 
 pub(super) fn connect(address: &PostgresAddress) -> Result<PgConnection, StoreError> {
     establish(address).map_err(|error| StoreError::NoDatabase(error.to_string()))

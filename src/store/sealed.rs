@@ -48,7 +48,7 @@ pub type Proof = Box<dyn Fn(&SealedCredential) -> Result<(), OpenRefused> + Send
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = connections)]
-struct SealedColumns {
+pub(super) struct SealedColumns {
     kind: String,
     url: String,
     database: String,
@@ -68,7 +68,7 @@ impl Tx<'_> {
         id: &ConnectionId,
         proof: &Proof,
     ) -> Result<Result<SealedCredential, LendRefused>, StoreError> {
-        find_sealed(self.db, owner, id, proof)
+        judge(find_sealed_columns(self.db, owner, id)?, proof)
     }
 
     /// Puts `new` in the place of the credential of `connection`, which was found in this transaction;
@@ -102,20 +102,27 @@ impl Tx<'_> {
     }
 }
 
-pub(super) fn find_sealed(
+/// What lies there, with the state of its key.
+pub(super) fn find_sealed_columns(
     db: &mut Db,
     owner: &UserScope,
     id: &ConnectionId,
-    proof: &Proof,
-) -> Result<Result<SealedCredential, LendRefused>, StoreError> {
-    let found: Option<(SealedColumns, Option<String>)> = connections::table
+) -> Result<Option<(SealedColumns, Option<String>)>, StoreError> {
+    Ok(connections::table
         .left_join(keys::table.on(keys::id.eq(connections::key_id)))
         .filter(connections::org_id.eq(owner.org().as_str()))
         .filter(connections::user_id.eq(owner.user().as_str()))
         .filter(connections::id.eq(id.as_str()))
         .select((SealedColumns::as_select(), keys::state.nullable()))
         .first(db)
-        .optional()?;
+        .optional()?)
+}
+
+/// What was found, if its key may still open and it does.
+pub(super) fn judge(
+    found: Option<(SealedColumns, Option<String>)>,
+    proof: &Proof,
+) -> Result<Result<SealedCredential, LendRefused>, StoreError> {
     let Some((row, key)) = found else { return Ok(Err(LendRefused::NotFound)) };
 
     let key_id = KeyId::parse(&row.key_id).map_err(|_| StoreError::Damaged("connections"))?;

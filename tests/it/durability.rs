@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::database::{on_postgres, without_foreign_keys};
-use crate::harness::{Vault, deposit};
+use crate::harness::{Vault, deposit, raw};
 
 /// The trail takes nothing more.
 pub fn stop_the_trail(vault: &Vault) {
@@ -88,6 +88,69 @@ fn a_lend_does_not_wait_for_a_database_that_is_busy() {
     writer.run("ROLLBACK");
     drop(writer);
     assert_eq!(lend().status, 201);
+}
+
+/// Lends of one connection that wait for the same writer, and so are written together.
+/// Attack on P4.
+#[test]
+fn lends_that_are_written_together_see_each_other() {
+    let vault = Vault::start();
+    let worker = |client| vault.token_for("acme", "ada", "worker", client);
+    let tokens = ["one", "two", "one", "two", "one", "two"].map(worker);
+    let mut won = 0;
+    for round in 0..20 {
+        let id = vault.deposit_as("acme", "ada", &deposit(&format!("bot{round}"), "s"));
+        let mut writer = vault.home.sql();
+        writer.run(match on_postgres() {
+            false => "BEGIN IMMEDIATE",
+            true => "BEGIN; LOCK TABLE audit_events",
+        });
+        let lend = |token: &str, body: serde_json::Value, more: &str| {
+            let head = format!("Authorization: Bearer {token}\r\nContent-Type: application/json\r\n{more}");
+            let path = format!("/v1/connections/{id}/leases");
+            raw(&vault.url, "POST", &path, &head, body.to_string().as_bytes())
+        };
+        let other = json!({"purpose": "other"});
+        std::thread::scope(|scope| {
+            let (lend, other) = (&lend, &other);
+            let loose: Vec<_> =
+                tokens.iter().map(|token| scope.spawn(move || lend(token, other.clone(), ""))).collect();
+            let sync = |run| json!({"purpose": "sync", "run_id": run});
+            let exclusive: Vec<_> = tokens
+                .iter()
+                .enumerate()
+                .map(|(n, token)| {
+                    scope.spawn(move || (n % 2, lend(token, sync(format!("run{}", n % 2)), "")))
+                })
+                .collect();
+            let named = [&tokens[0]; 2]
+                .map(|token| scope.spawn(move || lend(token, other.clone(), "Idempotency-Key: k\r\n")));
+            writer.run("ROLLBACK");
+            assert!(loose.into_iter().all(|lent| [201, 503].contains(&lent.join().unwrap().status)));
+            // only one run has it, and that one has one lease, however often it asks
+            let held: Vec<(usize, String)> = exclusive
+                .into_iter()
+                .map(|lent| lent.join().unwrap())
+                .filter(|(_, lent)| lent.status == 201)
+                .map(|(run, lent)| (run, lent.json["id"].to_string()))
+                .collect();
+            assert!(held.iter().all(|one| *one == held[0]), "{held:?}");
+            won += held.len();
+            let named: Vec<String> = named
+                .into_iter()
+                .map(|lent| lent.join().unwrap())
+                .filter(|lent| lent.status == 201)
+                .map(|lent| lent.json["id"].to_string())
+                .collect();
+            assert!(named.iter().all(|one| *one == named[0]), "{named:?}");
+        });
+        let of_it = format!("FROM leases WHERE connection_id = '{id}'");
+        let [leases, last] =
+            ["count(*)", "max(fence)"].map(|what| vault.home.sql().texts(what, &of_it).remove(0));
+        assert_eq!(leases, last, "a fence was left out or given twice");
+    }
+    assert!(won >= 20, "{won}");
+    vault.trail("acme");
 }
 
 /// Lends that arrive together are one transaction; each is answered for itself all the same.

@@ -64,6 +64,36 @@ fn a_row_that_can_not_be_is_its_own_trouble() {
     }
 }
 
+/// Attack on P4.
+#[test]
+fn what_the_database_does_not_take_is_its_own_trouble() {
+    let vault = Vault::start_in(Home::on_postgres(), &[]);
+    let [ours, theirs] = ["ada", "bea"].map(|user| vault.deposit_as("acme", user, &deposit(user, "s")));
+    let [ada, bea] = ["ada", "bea"].map(|user| vault.token("acme", user, "worker"));
+    vault.sql("ALTER TABLE leases ADD CONSTRAINT none_of_adas CHECK (user_id <> 'ada')");
+    let mut granted = 0;
+    for _ in 0..10 {
+        let holder = hold_chain(&vault, "acme");
+        std::thread::scope(|scope| {
+            let lent: Vec<_> = (0..5)
+                .map(|_| [(&ada, &ours), (&bea, &theirs)])
+                .map(|both| both.map(|(worker, id)| scope.spawn(|| lend_with(&vault, worker, id).status)))
+                .collect();
+            drop(holder);
+            for [refused, lent] in lent {
+                assert_eq!(refused.join().unwrap(), 503);
+                granted += usize::from(lent.join().unwrap() == 201);
+            }
+        });
+    }
+    // a machine too slow for a deadline is no lane that fails
+    assert!(granted >= 10, "{granted} of 50");
+    let leases = vault.home.sql().texts("count(*)", "FROM leases WHERE user_id = 'bea'");
+    assert!(leases[0].parse::<usize>().unwrap() >= granted);
+    assert_eq!(vault.home.sql().texts("count(*)", "FROM leases WHERE user_id = 'ada'"), ["0"]);
+    vault.trail("acme");
+}
+
 /// Between a vault and the server; lets nothing through while it is stopped.
 struct Between {
     port: u16,

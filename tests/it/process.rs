@@ -349,3 +349,42 @@ fn help_teaches_with_examples() {
     }
     assert_ne!(run(dir.path(), &[], &["steal"]).0, 0);
 }
+
+/// An issue's bounds, with the database as it was left. Time is looked at in `--long` alone.
+#[test]
+fn it_is_ready_at_once_and_stays_small() {
+    let home = Home::new();
+    let first = home.serve(&[]);
+    let token = |role: &str| {
+        let args = ["token", "issue", "--org", "o", "--user", "u", "--role", role];
+        said(home.pawl(&[]).args(args)).1.trim().to_owned()
+    };
+    let deposited =
+        call(&first.url, "POST", "/v1/connections", &token("backend"), Some(&deposit("bot", "s")));
+    let path = format!("/v1/connections/{}/leases", deposited.json["id"].as_str().unwrap());
+    let worker = token("worker");
+    let address = first.url.strip_prefix("http://").unwrap();
+    let open: Vec<_> = (0..64).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let is_long = std::env::var_os("TEST_LONG").is_some();
+    for _ in 0..if is_long { 5_000 } else { 200 } {
+        let lent = call(&first.url, "POST", &path, &worker, Some(&json!({"purpose": "other"})));
+        assert_eq!(lent.status, 201, "{}", lent.body);
+    }
+    let status = std::fs::read_to_string(format!("/proc/{}/status", first.child.id())).unwrap();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let resident: u64 = resident.trim().strip_suffix(" kB").unwrap().parse().unwrap();
+    assert!(resident * 1024 <= 40_000_000, "{resident} kB");
+    drop((open, first));
+
+    let settings = home.settings();
+    let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let start = |_| {
+        let begun = std::time::Instant::now();
+        let again = Process::serve(home.path(), &settings);
+        assert_eq!(call(&again.url, "GET", "/readyz", "", None).status, 200);
+        begun.elapsed()
+    };
+    // the quickest: what else the machine does is no part of it
+    let took = (0..20).map(start).min().unwrap();
+    assert!(!is_long || took.as_millis() <= 100, "{took:?}");
+}

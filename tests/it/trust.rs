@@ -142,23 +142,28 @@ fn every_threat_is_in_the_table_and_says_what_happens() {
 fn every_attack_is_a_threats_and_every_threat_is_attacked() {
     let (tests, threats) = (tests(), Threat::all());
     let mut named: BTreeMap<&str, BTreeSet<u8>> = BTreeMap::new();
+    let mut wrong = Vec::new();
     for threat in &threats {
         for name in &threat.tests {
-            let test = tests.get(name).unwrap_or_else(|| panic!("{}: there is no test {name}", threat.file));
-            assert!(
-                !test.attacks.is_disjoint(&threat.promises),
-                "{} names {name}, which wants `/// Attack on P….` of {:?} above #[test]",
-                threat.file,
-                threat.promises
-            );
             named.entry(name).or_default().extend(&threat.promises);
+            match tests.get(name) {
+                None => wrong.push(format!("{}: there is no test {name}", threat.file)),
+                Some(test) if test.attacks.is_disjoint(&threat.promises) => wrong.push(format!(
+                    "{name} wants `/// Attack on P….` above #[test]: {} names it for {:?}",
+                    threat.file, threat.promises
+                )),
+                Some(_) => {}
+            }
         }
     }
     let none = BTreeSet::new();
     for (name, test) in &tests {
         let by = named.get(name.as_str()).unwrap_or(&none);
-        assert!(test.attacks.is_subset(by), "{name} attacks {:?}, and is named for {by:?}", test.attacks);
+        if !test.attacks.is_subset(by) {
+            wrong.push(format!("{name} attacks {:?}, and threats of {by:?} name it", test.attacks));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let attacked: BTreeSet<u8> = tests.values().flat_map(|test| test.attacks.iter().copied()).collect();
     assert_eq!(attacked, (1..=11).collect(), "the promises that are attacked");
 }
