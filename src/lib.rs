@@ -9,6 +9,8 @@
 //!                       └─────▶ odoo ──▶ egress ──▶ the customer's Odoo
 //! sync ──▶ the vault's HTTP API; odoo ──▶ egress ──▶ the customer's Odoo ──▶ sink
 //! ```
+//!
+//! Every room may name ids, the clock, secrets, and tell the log and the metrics.
 
 pub mod access;
 pub mod app;
@@ -19,6 +21,7 @@ pub mod egress;
 pub mod error;
 pub mod http;
 pub mod ids;
+pub mod metrics;
 pub mod odoo;
 pub mod process;
 pub mod seal;

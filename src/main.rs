@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use pawl::app::{App, Certificate, Setup, Signals, StartError};
+use pawl::app::{App, Certificate, Setup, Signals, StartError, ask_ready};
 use pawl::clock::Clock;
 use pawl::config::{Config, Mode, Tls, VAULT_SETTINGS};
 use pawl::ids::{ClientId, OrgId, UserId};
@@ -44,6 +44,9 @@ enum Command {
         #[command(subcommand)]
         command: TokenCommand,
     },
+    /// Ask the vault that runs here whether it is ready: exits with 0 or 1, within three seconds
+    #[command(after_help = "Example:\n  PAWL_OPS_LISTEN=127.0.0.1:7296 pawl ready")]
+    Ready,
     /// Show what is in force and what is wrong with it; secrets are left out
     Doctor,
     /// Print the OpenAPI document
@@ -122,13 +125,16 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         return doctor();
     }
     let config = Config::load()?;
-    pawl::telemetry::start(&config.log)?;
-    match command {
+    let telemetry = pawl::telemetry::start(&config.log, config.log_format, config.otlp_endpoint.as_ref())?;
+    let done = match command {
         Command::Serve => serve(config),
         Command::Init => init(config),
         Command::Token { command: TokenCommand::Issue(issue) } => issue_token(config, &issue),
+        Command::Ready => ready(&config),
         Command::Doctor | Command::Openapi => Ok(ExitCode::SUCCESS),
-    }
+    };
+    telemetry.end();
+    done
 }
 
 fn serve(config: Config) -> Result<ExitCode, Failure> {
@@ -149,11 +155,20 @@ fn serve(config: Config) -> Result<ExitCode, Failure> {
             )?,
             Mode::Production => writeln!(out, "mode: production")?,
         }
+        if let Some(ops) = serving.ops_address() {
+            writeln!(out, "ops: http://{ops}/metrics, /livez, /readyz")?;
+        }
         out.flush()?;
         drop(out);
         serving.run().await?;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+fn ready(config: &Config) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(ask_ready(config.ops_listen))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn init(config: Config) -> Result<ExitCode, Failure> {
@@ -192,6 +207,10 @@ fn doctor() -> Result<ExitCode, Failure> {
     };
     writeln!(out, "mode      {}", config.mode)?;
     writeln!(out, "listen    {}", config.listen)?;
+    match config.ops_listen {
+        Some(ops) => writeln!(out, "ops       http://{ops}")?,
+        None => writeln!(out, "ops       none")?,
+    }
     let is_shown = show_certificate(&config, &mut out)?;
     writeln!(out, "data      {}", config.data_dir.display())?;
     writeln!(out, "database  {}", config.database)?;

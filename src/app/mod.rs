@@ -1,12 +1,14 @@
 //! The composition root: the only file that knows every part. Opens what is there, makes what may be
 //! made, and serves.
 
+mod ops;
+mod ready;
 mod setup;
 #[cfg(test)]
 mod tests;
 mod tls;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,15 +22,18 @@ use crate::clock::{Clock, NoRandomness};
 use crate::config::{Config, Mode, Tls};
 use crate::http::{self, State};
 use crate::ids::{ClientId, KeyId, OrgId, UserId};
+use crate::metrics;
 use crate::odoo::Readable;
 use crate::seal::Keyring;
 use crate::secret::Secret;
 use crate::store::{Store, StoreError};
 use crate::vault::Vault;
 
+pub use ready::{NotReady, ask_ready};
 pub use setup::{Setup, StartError};
 pub use tls::{Certificate, Looked, Shown, TlsRefused};
 
+use ops::{Ops, bind};
 use setup::{make_dir, match_keys, open_issuer, open_key_file, open_store};
 
 /// Open requests finish within this when the process is told to stop.
@@ -69,6 +74,7 @@ impl App {
         let store = open_store(&config, setup)?;
         let known = store.upkeep("find keys", |tx| tx.find_keys())?;
         let file = open_key_file(&config, &known, setup)?;
+        metrics::keyring_read(clock.now());
         let keyring = store.upkeep("note keys", |tx| match_keys(tx, &config, known, file, setup, &clock))?;
         let keys = store.upkeep("open issuer", |tx| open_issuer(tx, &keyring, setup, &clock))?;
         if setup != Setup::Look {
@@ -104,19 +110,21 @@ impl App {
 
     /// Binds the listener and starts to serve, on the actix system that runs now.
     pub fn serve(self, signals: Signals) -> Result<Serving, StartError> {
-        let listen = self.config.listen;
-        let io = |source| StartError::Io { what: format!("can't listen on {listen}"), source };
+        metrics::started(self.clock.now());
         let shown = match &self.config.tls {
             Tls::Listener(files) => {
                 Some(Arc::new(Shown::open(files, &self.config.issuer, self.clock.clone())?))
             }
             Tls::ProxyOnThisHost | Tls::Nobody => None,
         };
-        let listener = TcpListener::bind(listen).map_err(io)?;
-        let address = listener.local_addr().map_err(io)?;
+        let (listener, address) = bind(self.config.listen)?;
+        let io = |source| StartError::cant_listen(address, source);
+        let ops_listener = self.config.ops_listen.map(bind).transpose()?;
         let vault =
             Vault::new(self.store, self.keyring, self.config.egress_allow, self.models, self.clock.clone());
         let state = web::Data::new(State { vault, tokens: self.tokens, clock: self.clock });
+        let ops = ops_listener.map(|(listener, address)| Ops::serve(listener, address, state.clone()));
+        let ops = ops.transpose()?;
         let server = HttpServer::new(move || {
             Service::new()
                 .app_data(state.clone())
@@ -140,7 +148,7 @@ impl App {
         if signals == Signals::Heed {
             actix_web::rt::spawn(look_again(shown.clone()));
         }
-        Ok(Serving { address, server, shown })
+        Ok(Serving { address, server, shown, ops })
     }
 }
 
@@ -195,6 +203,7 @@ pub struct Serving {
     address: SocketAddr,
     shown: Option<Arc<Shown>>,
     server: actix_web::dev::Server,
+    ops: Option<Ops>,
 }
 
 impl Serving {
@@ -214,9 +223,20 @@ impl Serving {
         self.shown.as_ref()
     }
 
-    /// Runs until it is told to stop; open requests finish, for ten seconds at most.
+    /// Where the ops listener listens, if there is one.
+    pub fn ops_address(&self) -> Option<SocketAddr> {
+        self.ops.as_ref().map(|ops| ops.address)
+    }
+
+    /// Runs until it is told to stop; open requests finish, for ten seconds at most. The ops listener
+    /// answers until then.
     pub async fn run(self) -> std::io::Result<()> {
-        self.server.await
+        let ops = self.ops.map(|ops| (ops.server.handle(), actix_web::rt::spawn(ops.server)));
+        let ended = self.server.await;
+        if let Some((handle, _)) = ops {
+            handle.stop(false).await;
+        }
+        ended
     }
 }
 

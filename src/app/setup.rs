@@ -1,6 +1,7 @@
 //! What a start finds, holds against each other and, where it may, makes: the data directory, the
 //! key, the issuer. A wrong or missing key ends here, before anything is served.
 
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
@@ -67,6 +68,12 @@ pub enum StartError {
     /// The system gave no randomness.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
+}
+
+impl StartError {
+    pub(super) fn cant_listen(listen: SocketAddr, source: std::io::Error) -> Self {
+        Self::Io { what: format!("can't listen on {listen}"), source }
+    }
 }
 
 impl From<PolicyRefused> for StartError {

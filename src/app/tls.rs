@@ -21,6 +21,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::clock::{Clock, Moment};
 use crate::config::TlsFiles;
+use crate::metrics;
 
 /// Why a certificate is not shown. Names the file and the rule, nothing of what is in it.
 #[derive(Debug, thiserror::Error)]
@@ -182,6 +183,7 @@ impl Shown {
     pub fn open(files: &TlsFiles, public_url: &str, clock: Clock) -> Result<Self, TlsRefused> {
         let pair = Pair::read(files)?;
         let first = Certificate::of(&pair, files, public_url, clock.now())?;
+        metrics::certificate_ends(first.not_after);
         Ok(Self {
             now: RwLock::new(first),
             judged: Mutex::new(Some(pair.digest())),
@@ -222,6 +224,7 @@ impl Shown {
         match new {
             Ok(new) => {
                 tracing::info!(good_until = %new.not_after, "the listener shows a new certificate");
+                metrics::certificate_ends(new.not_after);
                 *self.now.write().unwrap_or_else(PoisonError::into_inner) = new;
                 Looked::Taken
             }

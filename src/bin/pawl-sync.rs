@@ -12,6 +12,7 @@ use pawl::config::WORKER_SETTINGS;
 use pawl::ids::ConnectionId;
 use pawl::sync::{Job, Settings, Step, Stopper, SyncError, Target, Verdict, Worker, stop_pair};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::Instrument;
 
 /// Borrows an Odoo credential from pawl, reads invoices and what they refer to, and hands it back.
 #[derive(Parser)]
@@ -127,7 +128,7 @@ fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    if let Err(refused) = pawl::telemetry::start(&settings.log) {
+    if let Err(refused) = pawl::telemetry::start(&settings.log, settings.log_format, None) {
         complain(&refused.to_string());
         return ExitCode::from(USAGE);
     }
@@ -191,6 +192,7 @@ async fn sync(settings: Settings, run: Run) -> Result<(), SyncError> {
         accepts_removals: run.accept_removals,
         waits: !run.no_wait,
     };
+    let span = tracing::error_span!("run", trace_id = %worker.trace_id());
     let mut display = Display::new();
     let mut show = |step: Step| display.show(&step);
     let done = tokio::select! {
@@ -199,7 +201,7 @@ async fn sync(settings: Settings, run: Run) -> Result<(), SyncError> {
             complain("stopped at once; if a lease is open, it ends by itself");
             Err(SyncError::Stopped)
         }
-        done = worker.run(&job, stop, &mut show) => done,
+        done = worker.run(&job, stop, &mut show).instrument(span) => done,
     };
     display.close();
     let summary = done?;

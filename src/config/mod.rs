@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::egress::Exceptions;
+use crate::telemetry::{LogFormat, OtlpEndpoint};
 
 pub use database::{Database, DatabaseRefused, PostgresAddress};
 pub use read::environment_settings;
@@ -22,6 +23,7 @@ pub const VAULT_SETTINGS: &[(&str, &str)] = &[
     ("mode", "embedded (default) or production"),
     ("data_dir", "where the embedded database and key file lie (./pawl-data)"),
     ("listen", "IP and port to listen on (127.0.0.1:7295)"),
+    ("ops_listen", "IP and port on loopback for /metrics, /livez and /readyz, in plain http (none)"),
     ("database_url", "sqlite:PATH (the default is pawl.db in the data directory) or postgres://…"),
     ("database_url_file", "the file that holds the database's address"),
     ("migrate_database_url", "the same database as the role that may change its tables (PostgreSQL)"),
@@ -30,6 +32,8 @@ pub const VAULT_SETTINGS: &[(&str, &str)] = &[
     ("key_file_apart", "yes: the key file is on other storage than the database and its backups"),
     ("egress_allow", "comma-separated [ORG@]host|cidr[:port] that may be private or plain http"),
     ("log", "what to log (warn,pawl=info)"),
+    ("log_format", "text (default) or json: an object a line"),
+    ("otlp_endpoint", "a collector to send spans to by OTLP over HTTP, https or on loopback (none)"),
     ("tls", "terminated-on-this-host: a proxy on this host speaks TLS for us"),
     ("tls_cert", "the certificate to listen with, PEM, with its chain; read again when it changes"),
     ("tls_key", "its private key, PEM"),
@@ -45,6 +49,7 @@ pub const WORKER_SETTINGS: &[(&str, &str)] = &[
     ("ca", "the file of certificates (PEM) that alone vouch for the vault; without, the system's"),
     ("egress_allow", "comma-separated host|cidr[:port] that may be private or plain http"),
     ("log", "what to log"),
+    ("log_format", "text (default) or json: an object a line"),
 ];
 
 const PREFIX: &str = "PAWL_";
@@ -76,6 +81,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where the API listens.
     pub listen: SocketAddr,
+    /// Where operations are answered, on loopback.
+    pub ops_listen: Option<SocketAddr>,
     /// The database, as the role that keeps rows in it.
     pub database: Database,
     /// The same database as the role that may change its tables; without, PostgreSQL's are only checked.
@@ -88,6 +95,10 @@ pub struct Config {
     pub egress_allow: Exceptions,
     /// The log filter.
     pub log: String,
+    /// What its lines look like.
+    pub log_format: LogFormat,
+    /// Where spans go.
+    pub otlp_endpoint: Option<OtlpEndpoint>,
     /// Who speaks TLS.
     pub tls: Tls,
     /// `iss` of our tokens.
@@ -140,7 +151,8 @@ impl Config {
             Mode::Embedded,
         );
         let data_dir = PathBuf::from(settings.text("data_dir").unwrap_or_else(|| "pawl-data".into()));
-        let listen = settings.listen();
+        let listen = settings.address("listen").unwrap_or(SocketAddr::from(([127, 0, 0, 1], 7295)));
+        let ops_listen = settings.address("ops_listen");
         let database =
             settings.database("database_url").unwrap_or_else(|| Database::Sqlite(data_dir.join("pawl.db")));
         let migrate_database = settings.database("migrate_database_url");
@@ -149,12 +161,15 @@ impl Config {
         let config = Self {
             mode,
             listen,
+            ops_listen,
             database,
             migrate_database,
             key_file,
             key_file_apart: settings.choice("key_file_apart", &[("yes", true), ("no", false)], false),
             egress_allow: settings.exceptions(),
             log: settings.text("log").unwrap_or_else(|| "warn,pawl=info".into()),
+            log_format: settings.choice("log_format", LogFormat::NAMES, LogFormat::Text),
+            otlp_endpoint: settings.otlp_endpoint(),
             tls: settings.tls(),
             issuer: settings.text("public_url").unwrap_or_else(|| "urn:pawl".into()),
             own_issuer: settings.choice("own_issuer", &[("on", true), ("off", false)], false),
@@ -187,6 +202,11 @@ impl Config {
                 "PAWL_MIGRATE_DATABASE_URL is for PostgreSQL, beside a PAWL_DATABASE_URL that names it too"
                     .into(),
             );
+        }
+        if let Some(ops) = self.ops_listen.filter(|ops| !ops.ip().is_loopback()) {
+            wrong.push(format!(
+                "PAWL_OPS_LISTEN is {ops}: it asks nobody who they are, so it must be loopback"
+            ));
         }
         wrong
     }

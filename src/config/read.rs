@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::{Database, PREFIX, VAULT_SETTINGS};
 use crate::egress::Exceptions;
 use crate::secret::Secret;
+use crate::telemetry::OtlpEndpoint;
 
 pub(super) struct Settings {
     pub(super) given: BTreeMap<String, String>,
@@ -35,13 +36,10 @@ impl Settings {
         }
     }
 
-    pub(super) fn listen(&mut self) -> SocketAddr {
-        let default = SocketAddr::from(([127, 0, 0, 1], 7295));
-        let Some(text) = self.text("listen") else { return default };
-        text.parse().unwrap_or_else(|_| {
-            self.wrong.push("PAWL_LISTEN must be an IP address and a port, such as 127.0.0.1:7295".into());
-            default
-        })
+    pub(super) fn address(&mut self, name: &str) -> Option<SocketAddr> {
+        let text = self.text(name)?;
+        let rule = || format!("{} must be an IP address and a port, such as 127.0.0.1:7295", spoken(name));
+        text.parse().map_err(|_| self.wrong.push(rule())).ok()
     }
 
     /// A database's address, from the setting or from the file that `NAME_file` names.
@@ -73,6 +71,13 @@ impl Settings {
         self.wrong
             .push(not_built(&text).unwrap_or_else(|| format!("{} must begin with {prefix}", spoken(name))));
         None
+    }
+
+    pub(super) fn otlp_endpoint(&mut self) -> Option<OtlpEndpoint> {
+        let text = self.text("otlp_endpoint")?;
+        OtlpEndpoint::parse(&text)
+            .map_err(|refused| self.wrong.push(format!("PAWL_OTLP_ENDPOINT {refused}")))
+            .ok()
     }
 
     pub(super) fn exceptions(&mut self) -> Exceptions {

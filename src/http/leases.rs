@@ -17,8 +17,9 @@ use crate::http::shapes::{
 use crate::http::whole::Whole;
 use crate::http::wiped::WipedBody;
 use crate::ids::{ConnectionId, LeaseId};
+use crate::metrics;
 use crate::odoo::Method;
-use crate::vault::{GiveBack, Lend, Loan, Renew, StoredLease};
+use crate::vault::{GiveBack, Lend, Loan, PURPOSES, Renew, StoredLease};
 
 /// A wish to borrow.
 #[derive(Deserialize, ToSchema)]
@@ -196,7 +197,11 @@ pub(super) async fn lend(
         ttl_seconds: body.ttl_seconds.map(|Whole(seconds)| seconds),
         run_id: body.run_id,
     };
-    let loan = state.vault.lend(&actor, id, lend, repeat).await?;
+    // Not what was sent: a label holds words of ours alone.
+    let purpose = PURPOSES.iter().find(|known| **known == lend.purpose).unwrap_or(&"unknown");
+    let lent = state.vault.lend(&actor, id, lend, repeat).await.map_err(Problem::from);
+    metrics::lend(purpose, lent.as_ref().map_or_else(|problem| problem.kind().name(), |_| "granted"));
+    let loan = lent?;
     let bytes = write(&loan)?;
     let location = HeaderValue::try_from(format!("/v1/leases/{}", loan.lease))
         .map_err(|_| Problem::new(Kind::Unavailable, "the loan could not be written"))?;

@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::vault::Vault;
 
 pub use openapi::document;
+pub use ops::ops_routes;
 pub use problem::Kind;
 pub use request::identify;
 pub use routes::routes;

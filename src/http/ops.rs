@@ -1,11 +1,13 @@
-//! For operations: alive, ready, the API's description; and what answers where no route does.
+//! For operations: alive, ready, counted, the API's description; and what answers where no route does.
 
-use actix_web::{HttpResponse, web};
+use actix_web::HttpResponse;
+use actix_web::web::{self, ServiceConfig, get};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::State;
 use crate::http::problem::{Kind, Problem};
+use crate::metrics;
 
 /// How it is.
 #[derive(Serialize, ToSchema)]
@@ -42,4 +44,17 @@ pub(super) async fn no_route() -> Result<HttpResponse, Problem> {
 /// `allowed` are the methods that the path takes, as the header `Allow` has them.
 pub(super) async fn wrong_method(allowed: &'static str) -> Result<HttpResponse, Problem> {
     Err(Problem::wrong_method(allowed))
+}
+
+/// Every route of the ops listener, which is another than the API's.
+pub fn ops_routes(service: &mut ServiceConfig) {
+    service
+        .route("/metrics", get().to(metrics))
+        .route("/livez", get().to(livez))
+        .route("/readyz", get().to(readyz))
+        .default_service(web::to(no_route));
+}
+
+async fn metrics() -> HttpResponse {
+    HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(metrics::text())
 }

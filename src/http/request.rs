@@ -1,5 +1,5 @@
-//! Around every request: it gets an id, its problem gets that id, and one line in the log says how
-//! it went, without path values, headers or bodies.
+//! Around every request: it gets an id, its problem and every line that is logged in it get that id, and
+//! one line says how it went, without path values, headers or bodies.
 
 use std::time::Instant;
 
@@ -8,10 +8,14 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, web};
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::http::State;
 use crate::http::problem::{Kind, Problem};
 use crate::ids::RequestId;
+use crate::metrics;
+use crate::telemetry::Trace;
 
 /// The middleware.
 pub async fn identify<B: MessageBody>(
@@ -27,7 +31,24 @@ pub async fn identify<B: MessageBody>(
     let method = request.method().clone();
     let route = request.match_pattern().unwrap_or_else(|| "no route".into());
 
-    let response = next.call(request).await?;
+    let callers = request.headers().get_all(TRACEPARENT).map(|header| header.to_str().ok());
+    let trace =
+        Trace::go_on(callers).map_err(|_| Problem::new(Kind::Unavailable, "no trace id could be made"))?;
+    // Made whatever is filtered out: a line of any level carries its fields.
+    let span = tracing::error_span!(
+        "request",
+        request_id = %id,
+        trace_id = %trace.id,
+        span_id = %trace.span,
+        parent_id = trace.parent.map(tracing::field::display),
+        unsampled = (!trace.is_sampled).then_some(true),
+        route,
+        %method,
+        status = Empty,
+        problem = Empty,
+    );
+
+    let response = next.call(request).instrument(span.clone()).await?;
     let told =
         |problem: &Problem| (problem.kind().name(), problem.detail().to_owned(), problem.render(id.as_str()));
     let problem = response.response().error().map(|error| match error.as_error::<Problem>() {
@@ -47,15 +68,19 @@ pub async fn identify<B: MessageBody>(
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let status = response.status().as_u16();
-    let micros = started.elapsed().as_micros();
-    match (named, status) {
-        (Some((problem, cause)), 500..) => {
-            tracing::error!(request_id = %id, %method, route, status, problem, cause, micros, "request");
-        }
-        (named, _) => {
-            let problem = named.map(|(name, _)| name);
-            tracing::info!(request_id = %id, %method, route, status, problem, micros, "request");
-        }
+    let took = started.elapsed();
+    metrics::request(&route, method.as_str(), status, took);
+    span.record("status", status);
+    if let Some((problem, _)) = &named {
+        metrics::refusal(problem);
+        span.record("problem", problem);
     }
+    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    span.in_scope(|| match (named, status) {
+        (Some((_, cause)), 500..) => tracing::error!(cause, micros, "request"),
+        _ => tracing::info!(micros, "request"),
+    });
     Ok(response)
 }
+
+const TRACEPARENT: &str = "traceparent";

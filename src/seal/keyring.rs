@@ -19,6 +19,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::clock::{NoRandomness, fill_random};
 use crate::ids::KeyId;
+use crate::metrics;
 use crate::seal::binding::Binding;
 use crate::secret::Secret;
 
@@ -117,6 +118,15 @@ pub enum OpenRefused {
     DoesNotOpen,
 }
 
+impl OpenRefused {
+    fn name(self) -> &'static str {
+        match self {
+            Self::UnknownKey => "key-not-held",
+            Self::DoesNotOpen => "does-not-open",
+        }
+    }
+}
+
 /// Sealing failed; nothing was sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the value could not be sealed")]
@@ -154,6 +164,10 @@ impl Keyring {
     /// Opens `sealed` if it was sealed for the place that `binding` names, with the key it names
     /// and no other.
     pub fn open(&self, binding: &Binding, sealed: &Sealed) -> Result<Secret, OpenRefused> {
+        self.try_open(binding, sealed).inspect_err(|refused| metrics::not_opened(refused.name()))
+    }
+
+    fn try_open(&self, binding: &Binding, sealed: &Sealed) -> Result<Secret, OpenRefused> {
         let key = self.keys.get(sealed.key_id.as_str()).ok_or(OpenRefused::UnknownKey)?;
         let row = key.row(binding).ok_or(OpenRefused::DoesNotOpen)?;
         let bytes =

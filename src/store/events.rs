@@ -31,7 +31,9 @@ impl Tx<'_> {
         if event.org() != Some(self.scope.org()) {
             return Err(StoreError::Damaged("audit_events"));
         }
-        append(self.db, event)
+        append(self.db, event)?;
+        *self.appended += 1;
+        Ok(())
     }
 
     /// The org's events after number `after`, oldest first, at most `limit`.

@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::metrics;
 use crate::store::batch::Batch;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::lend::{Granted, LendAsk, answer};
 use crate::store::open::{Complain, Opener};
 use crate::store::scopes::Scopes;
+use crate::store::transact::Outcome;
 use crate::store::tx::{Store, Writers};
 
 /// How many lends one transaction takes at most.
@@ -32,6 +34,8 @@ const WAITING: usize = 1024;
 const AGAIN: Duration = Duration::from_millis(4);
 /// A batch that takes longer hangs on a connection that nobody answers any more.
 const STUCK: Duration = Duration::from_secs(5);
+/// What its transactions are called.
+const LEND: &str = "lend";
 
 /// The way in, to a thread that is replaced when it hangs.
 pub(super) struct Lane {
@@ -55,7 +59,10 @@ struct Pulse {
 
 struct Waiting {
     ask: LendAsk,
+    asked: Instant,
     deadline: Instant,
+    /// The ask's, or the request's where nobody listens to more.
+    span: tracing::Span,
     /// Whether it was in a batch that the database did not take: then it is tried by itself.
     alone: bool,
     reply: oneshot::Sender<Result<Granted, StoreError>>,
@@ -73,7 +80,9 @@ impl Store {
     /// no secret may be sent, and whether a lease was granted is unknown.
     pub async fn lend(&self, ask: LendAsk, deadline: Duration) -> Result<Granted, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let waiting = Waiting { ask, deadline: Instant::now() + deadline, alone: false, reply };
+        let span = tracing::debug_span!("store", transaction = LEND, batch = tracing::field::Empty);
+        let (asked, span) = (Instant::now(), span.or_current());
+        let waiting = Waiting { ask, asked, deadline: asked + deadline, span, alone: false, reply };
         self.lane.way_in()?.try_send(waiting).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => StoreError::Unavailable("too many lends wait"),
             mpsc::error::TrySendError::Closed(_) => StoreError::Unavailable("the lane has ended"),
@@ -202,10 +211,15 @@ fn write(opener: &Opener, held: &mut Option<Db>, batch: Vec<Waiting>) -> Left {
     if batch.is_empty() {
         return Left::default();
     }
+    let entered = Instant::now();
+    let ended = |outcome: Outcome| metrics::transaction(LEND, outcome.name(), entered.elapsed());
     let scopes: Scopes = batch.iter().map(|waiting| &waiting.ask.scope).collect();
     let (mut db, taken) = match begin(opener, held.take(), &scopes) {
         Ok(begun) => begun,
-        Err(error) => return tell(batch.into_iter().map(|waiting| waiting.reply), &error),
+        Err(error) => {
+            ended(Outcome::Failed);
+            return tell(batch.into_iter().map(|waiting| waiting.reply), &error);
+        }
     };
     let begun = Instant::now();
     let mut left = Left::default();
@@ -220,7 +234,10 @@ fn write(opener: &Opener, held: &mut Option<Db>, batch: Vec<Waiting>) -> Left {
     let asks: Vec<&LendAsk> = batch.iter().map(|waiting| &waiting.ask).collect();
     let mut lends = match Batch::of(&mut db, &asks) {
         Ok(lends) => lends,
-        Err(error) => return apart(db, batch, left, &error),
+        Err(error) => {
+            ended(Outcome::RolledBack);
+            return apart(db, batch, left, &error);
+        }
     };
     let mut answers = Vec::new();
     let mut asks = batch.into_iter().enumerate();
@@ -228,11 +245,12 @@ fn write(opener: &Opener, held: &mut Option<Db>, batch: Vec<Waiting>) -> Left {
         if begun.elapsed() > BUDGET {
             left.first.push(waiting);
         } else if waiting.is_worth_it() {
-            match answer(&mut db, &mut lends, at, &waiting.ask) {
+            match waiting.span.in_scope(|| answer(&mut db, &mut lends, at, &waiting.ask)) {
                 Ok(granted) => answers.push((waiting, granted)),
                 // It fails for itself; those before it were not answered yet, and go on with the rest.
                 Err(error) => {
                     let _ = db.rollback();
+                    ended(Outcome::RolledBack);
                     let _ = waiting.reply.send(Err(error));
                     let before = answers.into_iter().map(|(waiting, _)| waiting);
                     let first = before.chain(asks.map(|(_, waiting)| waiting)).collect();
@@ -242,19 +260,26 @@ fn write(opener: &Opener, held: &mut Option<Db>, batch: Vec<Waiting>) -> Left {
         }
     }
     if let Err(error) = lends.write(&mut db) {
+        ended(Outcome::RolledBack);
         return apart(db, answers.into_iter().map(|(waiting, _)| waiting).collect(), left, &error);
     }
     // Nobody may have been left to answer while the database was waited for.
     if answers.iter().all(|(waiting, _)| waiting.reply.is_closed()) {
         let _ = db.rollback();
+        ended(Outcome::RolledBack);
         *held = Some(db);
         return left;
     }
     if let Err(error) = db.commit() {
         let _ = db.rollback();
+        ended(Outcome::Failed);
         return tell(answers.into_iter().map(|(waiting, _)| waiting.reply), &error.into());
     }
+    ended(Outcome::Committed);
+    let size = answers.len();
     for (waiting, granted) in answers {
+        metrics::event_durable(waiting.asked.elapsed());
+        waiting.span.record("batch", size);
         let _ = waiting.reply.send(Ok(granted));
     }
     *held = Some(db);

@@ -112,7 +112,7 @@ impl Tx<'_> {
     /// Whether `lease`, an exclusive one, was followed by another: then it is over, whatever the clock of
     /// this machine says.
     pub fn is_succeeded(&mut self, lease: &StoredLease) -> Result<bool, StoreError> {
-        let Self { db, scope } = self;
+        let Self { db, scope, .. } = self;
         Ok(lease.purpose == "sync" && is_succeeded(db, scope.org(), &lease.connection, lease.fence)?)
     }
 

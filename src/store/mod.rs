@@ -22,6 +22,7 @@ mod scopes;
 mod sealed;
 #[cfg(feature = "postgres")]
 mod tables;
+mod transact;
 mod tx;
 mod upkeep;
 

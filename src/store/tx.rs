@@ -4,16 +4,18 @@ use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use diesel::r2d2::Pool;
+use diesel::r2d2::{Pool, PooledConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::access::Scope;
 use crate::config::Database;
+use crate::metrics;
 use crate::store::db::{Access, Db};
 use crate::store::error::StoreError;
 use crate::store::lane::Lane;
 use crate::store::open::{BUSY, Complain, Opener, Tables};
 use crate::store::scopes::Scopes;
+use crate::store::transact::{Terms, transact};
 
 /// Connections that the pool keeps: SQLite has one writer, the rest are readers.
 const SQLITE_POOL: u32 = 4;
@@ -66,6 +68,8 @@ impl Writers {
 pub struct Tx<'a> {
     pub(super) db: &'a mut Db,
     pub(super) scope: &'a Scope,
+    /// How many events it appended.
+    pub(super) appended: &'a mut u32,
 }
 
 impl Store {
@@ -114,8 +118,10 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         let scopes = Scopes::from(&scope);
-        self.transact(name, Access::Write, scopes, deadline, move |db| work(&mut Tx { db, scope: &scope }))
-            .await
+        self.transact(name, Access::Write, scopes, deadline, move |db, appended| {
+            work(&mut Tx { db, scope: &scope, appended })
+        })
+        .await
     }
 
     /// Reads rows of `scope`, all as they were at one moment.
@@ -131,22 +137,23 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         let scopes = Scopes::from(&scope);
-        self.transact(name, Access::Read, scopes, deadline, move |db| work(&mut Tx { db, scope: &scope }))
-            .await
+        self.transact(name, Access::Read, scopes, deadline, move |db, appended| {
+            work(&mut Tx { db, scope: &scope, appended })
+        })
+        .await
     }
 
     /// Whether the database answers, and the lane moves.
     pub async fn ping(&self, deadline: Duration) -> Result<(), StoreError> {
         self.lane.check()?;
-        self.transact("ping", Access::Read, Scopes::default(), deadline, |db| Ok(db.ping()?)).await
+        self.transact("ping", Access::Read, Scopes::default(), deadline, |db, _| Ok(db.ping()?)).await
     }
 
     /// Takes deleted bytes out of the write-ahead log, as far as readers allow it now.
     pub async fn scrub(&self, deadline: Duration) -> Result<(), StoreError> {
-        let pool = self.pool.clone();
+        let store = self.clone();
         self.within(deadline, Access::Write, Scopes::default(), move |_, _| {
-            let mut db = pool.get().map_err(|_| StoreError::Unavailable("no connection"))?;
-            Ok(db.checkpoint()?)
+            Ok(store.connection()?.checkpoint()?)
         })
         .await
     }
@@ -157,18 +164,25 @@ impl Store {
         access: Access,
         scopes: Scopes,
         deadline: Duration,
-        work: impl FnOnce(&mut Db) -> Result<T, E> + Send + 'static,
+        work: impl FnOnce(&mut Db, &mut u32) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let pool = self.pool.clone();
+        let (store, asked) = (self.clone(), Instant::now());
         self.within(deadline, access, scopes, move |scopes, until| {
-            let mut db = pool.get().map_err(|_| StoreError::Unavailable("no connection"))?;
-            transact(&mut db, name, (access, scopes, Some(until)), work)
+            let terms = Terms { name, access, scopes, asked, until: Some(until) };
+            transact(&mut *store.connection()?, &terms, work)
         })
         .await
+    }
+
+    pub(super) fn connection(&self) -> Result<PooledConnection<Opener>, StoreError> {
+        let asked = Instant::now();
+        let got = self.pool.get();
+        metrics::pool_wait(asked.elapsed());
+        got.map_err(|_| StoreError::Unavailable("no connection"))
     }
 
     /// Runs `work` off the async threads. One that is still at it when the deadline passes keeps its
@@ -190,8 +204,9 @@ impl Store {
                 Access::Read => None,
                 Access::Write => writers.place(&scopes).await,
             };
+            let span = tracing::Span::current();
             tokio::task::spawn_blocking(move || {
-                let _place = place;
+                let (_place, _of_request) = (place, span.entered());
                 work(&scopes, until)
             })
             .await
@@ -200,41 +215,6 @@ impl Store {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(StoreError::Unavailable("the work broke off").into()),
             Err(_) => Err(StoreError::Unavailable("deadline").into()),
-        }
-    }
-}
-
-/// All of `work` in one transaction, or none of it. Nothing of it once `until` has passed: whoever asked
-/// was told 503 then, and may have been told of a later change since.
-pub(super) fn transact<T, E>(
-    db: &mut Db,
-    name: &'static str,
-    (access, scopes, until): (Access, &Scopes, Option<Instant>),
-    work: impl FnOnce(&mut Db) -> Result<T, E>,
-) -> Result<T, E>
-where
-    E: From<StoreError>,
-{
-    let _span = tracing::debug_span!("store", name).entered();
-    let stored = |e: diesel::result::Error| E::from(StoreError::from(e));
-    let in_time = || match until {
-        Some(until) if access == Access::Write && Instant::now() >= until => {
-            Err(E::from(StoreError::Unavailable("deadline")))
-        }
-        _ => Ok(()),
-    };
-    db.begin(access, scopes).map_err(stored)?;
-    let done = in_time().and_then(|()| work(db)).and_then(|done| in_time().map(|()| done));
-    match done {
-        Ok(done) => db.commit().map(|()| done).map_err(|e| {
-            // A commit that failed leaves the transaction open on SQLite.
-            let _ = db.rollback();
-            stored(e)
-        }),
-        Err(refused) => {
-            // The pool throws a connection away whose transaction is still open.
-            let _ = db.rollback();
-            Err(refused)
         }
     }
 }

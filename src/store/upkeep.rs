@@ -1,6 +1,8 @@
 //! The vault's own rows: which keys there are, who signs tokens, its own trail. No tenant's data is
 //! within reach here but the end of their trail.
 
+use std::time::Instant;
+
 use diesel::prelude::*;
 
 use crate::audit::AuditEvent;
@@ -12,11 +14,13 @@ use crate::store::error::StoreError;
 use crate::store::events::append;
 use crate::store::schema::{issuer_keys, keys};
 use crate::store::scopes::Scopes;
-use crate::store::tx::{Store, transact};
+use crate::store::transact::{Terms, transact};
+use crate::store::tx::Store;
 
 /// A transaction on the vault's own rows.
 pub struct Upkeep<'a> {
     pub(super) db: &'a mut Db,
+    appended: &'a mut u32,
 }
 
 /// What the database knows of a master key.
@@ -47,8 +51,9 @@ impl Store {
     where
         E: From<StoreError>,
     {
-        let mut db = self.pool.get().map_err(|_| StoreError::Unavailable("no connection"))?;
-        transact(&mut db, name, (Access::Write, &Scopes::vault(), None), |db| work(&mut Upkeep { db }))
+        let (scopes, asked) = (&Scopes::vault(), Instant::now());
+        let terms = Terms { name, access: Access::Write, scopes, asked, until: None };
+        transact(&mut *self.connection()?, &terms, |db, appended| work(&mut Upkeep { db, appended }))
     }
 }
 
@@ -122,6 +127,8 @@ impl Upkeep<'_> {
         if let Some(org) = event.org() {
             self.db.change_scopes(&Scopes::vault().and_org(org))?;
         }
-        append(self.db, event)
+        append(self.db, event)?;
+        *self.appended += 1;
+        Ok(())
     }
 }

@@ -18,6 +18,7 @@ use crate::secret::Secret;
 use crate::sync::refusal::{BorrowError, Refusal, Request};
 use crate::sync::token;
 use crate::sync::vault_url::VaultUrl;
+use crate::telemetry::{Trace, TraceId};
 
 /// A borrowed credential. Wiped when dropped.
 pub struct Loan {
@@ -64,6 +65,7 @@ pub struct VaultClient {
     token: Secret,
     token_ends: Option<Moment>,
     clock: Clock,
+    trace: Trace,
 }
 
 /// How a lease stands.
@@ -105,7 +107,13 @@ impl VaultClient {
             .build()
             .map_err(|_| BorrowError::NoClient)?;
         let token_ends = token::ends_at(&token, clock.now());
-        Ok(Self { http, url, token, token_ends, clock })
+        let trace = Trace::begin().map_err(|_| BorrowError::NoClient)?;
+        Ok(Self { http, url, token, token_ends, clock, trace })
+    }
+
+    /// The trace that everything it asks belongs to. Told to the vault, and to nobody's Odoo.
+    pub fn trace_id(&self) -> TraceId {
+        self.trace.id
     }
 
     /// When the token ends, if it says so.
@@ -205,7 +213,8 @@ impl VaultClient {
             true => BorrowError::Tls(self.url.clone()),
             false => BorrowError::Unreachable(self.url.clone()),
         };
-        let request = request.bearer_auth(self.token.expose());
+        let asks = self.trace.next().map_err(|_| BorrowError::NoClient)?;
+        let request = request.bearer_auth(self.token.expose()).header("traceparent", asks.header());
         let mut response: Response = request.send().await.map_err(unreachable)?;
         let mut body = Zeroizing::new(Vec::with_capacity(MAX_ANSWER));
         while let Some(chunk) = response.chunk().await.map_err(unreachable)? {

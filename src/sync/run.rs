@@ -19,6 +19,7 @@ use crate::sync::sink::{Desk, Run};
 use crate::sync::step::Step;
 use crate::sync::stop::Stop;
 use crate::sync::sweep::Swept;
+use crate::telemetry::TraceId;
 
 /// How long to wait before each further try to reach an Odoo that was not reached.
 const PAUSES: &[Duration] = &[Duration::from_millis(500), Duration::from_secs(2)];
@@ -38,6 +39,11 @@ impl Worker {
         let plan = plan(&Readable::embedded()?)?;
         let vault = VaultClient::new(settings.vault, settings.ca.as_deref(), settings.token, clock.clone())?;
         Ok(Self { vault, exceptions: settings.egress_allow, clock, plan, patience: Patience::default() })
+    }
+
+    /// The trace that what it asks of the vault belongs to.
+    pub fn trace_id(&self) -> TraceId {
+        self.vault.trace_id()
     }
 
     /// The same, with so much patience.

@@ -8,6 +8,7 @@ use crate::config::{VAULT_SETTINGS, WORKER_SETTINGS, environment_settings};
 use crate::egress::Exceptions;
 use crate::secret::Secret;
 use crate::sync::vault_url::VaultUrl;
+use crate::telemetry::LogFormat;
 
 /// Everything that is wrong with the settings, each named. Quotes no value.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,8 @@ pub struct Settings {
     pub egress_allow: Exceptions,
     /// The log filter.
     pub log: String,
+    /// What its lines look like.
+    pub log_format: LogFormat,
 }
 
 impl Settings {
@@ -55,10 +58,17 @@ impl Settings {
             wrong.push("PAWL_EGRESS_ALLOW: the worker takes no ORG@: what it is lent is of one org".into());
         }
         let log = given.remove("log").unwrap_or_else(|| "warn".into());
+        let log_format = match given.remove("log_format") {
+            None => LogFormat::Text,
+            Some(name) => LogFormat::named(&name).unwrap_or_else(|| {
+                wrong.push("PAWL_LOG_FORMAT must be text or json".into());
+                LogFormat::Text
+            }),
+        };
         let ca = given.remove("ca").map(PathBuf::from);
         match (vault, token) {
             (Some(vault), Some(token)) if wrong.is_empty() => {
-                Ok(Self { vault, token, ca, egress_allow, log })
+                Ok(Self { vault, token, ca, egress_allow, log, log_format })
             }
             _ => Err(SettingsRefused(wrong)),
         }

@@ -407,7 +407,8 @@ impl Process {
             .unwrap();
         let mut reader = BufReader::new(child.stdout.take().unwrap());
         let mut greeting = Vec::new();
-        for _ in 0..5 {
+        let has_ops = settings.iter().any(|(name, _)| *name == "PAWL_OPS_LISTEN");
+        for _ in 0..5 + usize::from(has_ops) {
             let mut line = String::new();
             reader.read_line(&mut line).unwrap();
             greeting.push(line.trim_end().to_owned());
@@ -415,6 +416,19 @@ impl Process {
         let url = greeting[0].split_whitespace().last().unwrap_or_default().to_owned();
         assert!(url.starts_with("http"), "{greeting:?} {:?}", std::fs::read_to_string(dir.join("log")));
         Self { child, url, greeting, stdout: Some(reader.into_inner()) }
+    }
+
+    /// The ops listener's URL, if it was asked for.
+    pub fn ops(&self) -> String {
+        let line = self.greeting[5].strip_prefix("ops: ").unwrap();
+        line.split("/metrics").next().unwrap().to_owned()
+    }
+
+    /// What `/metrics` answers.
+    pub fn metrics(&self) -> String {
+        let answer = call(&self.ops(), "GET", "/metrics", "", None);
+        assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+        answer.body
     }
 
     /// Sends a signal by its number.

@@ -25,8 +25,19 @@ fn token(home: &Home, role: &str) -> String {
 /// Attack on P1 and P8.
 #[test]
 fn nothing_secret_is_written_said_or_kept() {
+    plant_and_search("text");
+}
+
+/// Attack on P1.
+#[test]
+fn nothing_secret_is_written_as_json_or_counted() {
+    plant_and_search("json");
+}
+
+fn plant_and_search(format: &str) {
     let home = Home::new();
-    let process = home.serve(&[("PAWL_LOG", "trace")]);
+    let process =
+        home.serve(&[("PAWL_LOG", "trace"), ("PAWL_LOG_FORMAT", format), ("PAWL_OPS_LISTEN", "127.0.0.1:0")]);
     let url = process.url.clone();
     let (backend, worker, owner) = (token(&home, "backend"), token(&home, "worker"), token(&home, "owner"));
     let said = std::cell::RefCell::new(Vec::<String>::new());
@@ -104,7 +115,11 @@ fn nothing_secret_is_written_said_or_kept() {
 
     let master: serde_json::Value = serde_json::from_slice(&std::fs::read(home.key_file()).unwrap()).unwrap();
     let master = master["keys"]["k1"].as_str().unwrap().to_owned();
+    let metrics = process.metrics();
+    assert!(metrics.contains("does-not-open"));
+    said.borrow_mut().push(metrics);
     let log = std::fs::read(home.path().join("log")).unwrap();
+    assert_eq!(log.starts_with(b"{"), format == "json");
     assert!(holds(&log, "does-not-open"), "the log was written to where it is searched");
     for secret in [PASSWORD, API_KEY, NEXT, REFUSED, &master, &backend, &worker, &owner] {
         assert!(!holds(&log, secret), "{secret} in the log");

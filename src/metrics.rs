@@ -1,0 +1,208 @@
+//! What is counted, for whoever is called at three in the morning: every metric there is, told from any
+//! room, read by the ops listener alone. Label values come from lists of ours, never from what somebody
+//! sent, and none says whose. `docs/metrics.md` says what to do about each.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use prometheus::{
+    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, Result, TextEncoder,
+};
+
+use crate::clock::Moment;
+
+/// The form that [`text`] has.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+struct Metrics {
+    registry: Registry,
+    requests: HistogramVec,
+    refusals: IntCounterVec,
+    lends: IntCounterVec,
+    pool_wait: HistogramVec,
+    transactions: HistogramVec,
+    audit_lag: HistogramVec,
+    not_opened: IntCounterVec,
+    keyring_read: GaugeVec,
+    certificate_end: GaugeVec,
+    started: GaugeVec,
+    build: GaugeVec,
+}
+
+/// Of the process, as its log is. A name that Prometheus does not take would leave it `None`; a test reads
+/// every one of them.
+static METRICS: LazyLock<Option<Metrics>> = LazyLock::new(|| Metrics::new().ok());
+
+/// Seconds: a lend is promised within a quarter of one, everything else within five.
+const BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
+
+impl Metrics {
+    fn new() -> Result<Self> {
+        let registry = Registry::new();
+        let histogram = |name: &str, help: &str, labels: &[&str]| {
+            let opts = HistogramOpts::new(name, help).buckets(BUCKETS.to_vec());
+            let metric = HistogramVec::new(opts, labels)?;
+            registry.register(Box::new(metric.clone())).map(|()| metric)
+        };
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(metric.clone())).map(|()| metric)
+        };
+        // Without a label too: what is not known is not shown, and never as 0.
+        let gauge = |name: &str, help: &str, labels: &[&str]| {
+            let metric = GaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(metric.clone())).map(|()| metric)
+        };
+        Ok(Self {
+            requests: histogram(
+                "pawl_request_seconds",
+                "Requests to the API, from the head read to the answer begun.",
+                &["route", "method", "status"],
+            )?,
+            refusals: counter(
+                "pawl_refusals_total",
+                "Answers that are a problem, by its name.",
+                &["problem"],
+            )?,
+            lends: counter(
+                "pawl_lends_total",
+                "Lends that a caller with a token asked for: granted, or the problem's name.",
+                &["purpose", "outcome"],
+            )?,
+            pool_wait: histogram(
+                "pawl_pool_wait_seconds",
+                "Waits for a database connection of the ordinary pool, also those that got none. Lends do not wait there.",
+                &[],
+            )?,
+            transactions: histogram(
+                "pawl_transaction_seconds",
+                "Database transactions from begin to end: committed; rolled_back, also by a refusal; failed to begin or commit.",
+                &["name", "outcome"],
+            )?,
+            audit_lag: histogram(
+                "pawl_audit_lag_seconds",
+                "From when a change or a lend was handed to the store, with its event, until both were durable.",
+                &[],
+            )?,
+            not_opened: counter(
+                "pawl_sealed_not_opened_total",
+                "Sealed values that did not open: of a key that is not held, or not sealed for where they lie.",
+                &["cause"],
+            )?,
+            keyring_read: gauge(
+                "pawl_keyring_read_timestamp_seconds",
+                "When the keys were last read from their source, in Unix time.",
+                &[],
+            )?,
+            certificate_end: gauge(
+                "pawl_certificate_not_after_timestamp_seconds",
+                "Until when the listener's certificate is good, in Unix time; absent without one.",
+                &[],
+            )?,
+            started: gauge(
+                "process_start_time_seconds",
+                "When the vault began to serve, in Unix time.",
+                &[],
+            )?,
+            build: gauge("pawl_build_info", "1, and the version that runs.", &["version"])?,
+            registry,
+        })
+    }
+}
+
+fn tell(to: impl FnOnce(&Metrics) -> Result<()>) {
+    // Fails only for another number of labels than above.
+    let _ = METRICS.as_ref().map(to);
+}
+
+/// A request was answered. `route` is a pattern of ours.
+pub fn request(route: &str, method: &str, status: u16, took: Duration) {
+    let method = METHODS.iter().find(|known| **known == method).unwrap_or(&"other");
+    let status = match status {
+        200..300 => "2xx",
+        300..400 => "3xx",
+        400..500 => "4xx",
+        _ => "5xx",
+    };
+    tell(|metrics| {
+        let request = metrics.requests.get_metric_with_label_values(&[route, method, status])?;
+        request.observe(took.as_secs_f64());
+        Ok(())
+    });
+}
+
+const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE"];
+
+/// A problem was answered.
+pub fn refusal(problem: &'static str) {
+    tell(|metrics| metrics.refusals.get_metric_with_label_values(&[problem]).map(|refusals| refusals.inc()));
+}
+
+/// A lend was answered.
+pub fn lend(purpose: &'static str, outcome: &'static str) {
+    tell(|metrics| metrics.lends.get_metric_with_label_values(&[purpose, outcome]).map(|lends| lends.inc()));
+}
+
+/// A connection of the pool was waited for.
+pub fn pool_wait(took: Duration) {
+    tell(|metrics| {
+        let wait = metrics.pool_wait.get_metric_with_label_values::<&str>(&[])?;
+        wait.observe(took.as_secs_f64());
+        Ok(())
+    });
+}
+
+/// A transaction ended.
+pub fn transaction(name: &'static str, outcome: &'static str, took: Duration) {
+    tell(|metrics| {
+        let transaction = metrics.transactions.get_metric_with_label_values(&[name, outcome])?;
+        transaction.observe(took.as_secs_f64());
+        Ok(())
+    });
+}
+
+/// An event became durable, so long after it was handed to the store.
+pub fn event_durable(after: Duration) {
+    tell(|metrics| {
+        let lag = metrics.audit_lag.get_metric_with_label_values::<&str>(&[])?;
+        lag.observe(after.as_secs_f64());
+        Ok(())
+    });
+}
+
+/// A sealed value did not open.
+pub fn not_opened(cause: &'static str) {
+    tell(|metrics| metrics.not_opened.get_metric_with_label_values(&[cause]).map(|failures| failures.inc()));
+}
+
+/// The keys were read from their source.
+pub fn keyring_read(at: Moment) {
+    tell(|metrics| set(&metrics.keyring_read, &[], at));
+}
+
+/// The vault begins to serve.
+pub fn started(at: Moment) {
+    tell(|metrics| set(&metrics.started, &[], at));
+    let version = env!("CARGO_PKG_VERSION");
+    tell(|metrics| metrics.build.get_metric_with_label_values(&[version]).map(|build| build.set(1.0)));
+}
+
+/// Until when the certificate in use is good.
+pub fn certificate_ends(at: Moment) {
+    tell(|metrics| set(&metrics.certificate_end, &[], at));
+}
+
+fn set(gauge: &GaugeVec, labels: &[&str], at: Moment) -> Result<()> {
+    // To the second; exact in a double for as long as there are dates.
+    let seconds = Duration::from_secs(u64::try_from(at.seconds()).unwrap_or(0)).as_secs_f64();
+    gauge.get_metric_with_label_values(labels).map(|gauge| gauge.set(seconds))
+}
+
+/// All of them, as Prometheus reads them.
+pub fn text() -> Vec<u8> {
+    let mut text = Vec::new();
+    let families = METRICS.as_ref().map(|metrics| metrics.registry.gather()).unwrap_or_default();
+    // Into memory: only an empty family fails, and none is gathered.
+    let _ = TextEncoder::new().encode(&families, &mut text);
+    text
+}
