@@ -28,6 +28,7 @@ LABEL org.opencontainers.image.title="pawl" org.opencontainers.image.licenses="A
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates libpq5 && rm -rf /var/lib/apt/lists/* \
     && install -d -m 0700 -o 65532 -g 65532 /var/lib/pawl /keys
 COPY --from=build /out/pawl /usr/local/bin/pawl
+COPY deploy/sbom/pawl.cdx.json /usr/share/doc/pawl/
 ENV PAWL_MODE=production PAWL_DATA_DIR=/var/lib/pawl PAWL_LISTEN=0.0.0.0:7295 PAWL_OPS_LISTEN=127.0.0.1:7296
 WORKDIR /var/lib/pawl
 USER 65532:65532
@@ -42,6 +43,7 @@ LABEL org.opencontainers.image.title="pawl-sync" org.opencontainers.image.licens
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/* \
     && install -d -m 0700 -o 65532 -g 65532 /sink
 COPY --from=build /out/pawl-sync /usr/local/bin/pawl-sync
+COPY deploy/sbom/pawl-sync.cdx.json /usr/share/doc/pawl-sync/
 WORKDIR /sink
 USER 65532:65532
 STOPSIGNAL SIGTERM

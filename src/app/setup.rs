@@ -2,7 +2,7 @@
 //! key, the issuer. A wrong or missing key ends here, before anything is served.
 
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use crate::access::{IssuerKey, PolicyRefused};
@@ -119,10 +119,15 @@ pub(super) fn make_dir(dir: &Path) -> Result<(), StartError> {
     if !dir.exists() {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
     }
-    let mode = std::fs::metadata(dir).map_err(io)?.permissions().mode() & 0o777;
+    let found = std::fs::metadata(dir).map_err(io)?;
+    let refuse = |rule: String| io(std::io::Error::new(std::io::ErrorKind::PermissionDenied, rule));
+    let mode = found.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
-        let rule = format!("it is open to others (mode {mode:03o}): chmod 700 it");
-        return Err(io(std::io::Error::new(std::io::ErrorKind::PermissionDenied, rule)));
+        return Err(refuse(format!("it is open to others (mode {mode:03o}): chmod 700 it")));
+    }
+    // Root could use what somebody else made here beforehand, with a key that they know.
+    if found.uid() != rustix::process::geteuid().as_raw() {
+        return Err(refuse("it belongs to another user: chown it".into()));
     }
     Ok(())
 }

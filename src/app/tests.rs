@@ -50,6 +50,7 @@ async fn deposit(opened: &Opened) -> ConnectionId {
     opened.vault.deposit(&opened.backend, deposit, None).await.unwrap().id
 }
 
+/// Attack on P8.
 #[test]
 fn a_replace_and_a_forget_are_answered_after_the_loan_on_its_way() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

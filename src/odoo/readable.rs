@@ -255,6 +255,7 @@ impl Fields {
 mod tests {
     use super::*;
 
+    /// Attack on P6.
     #[test]
     fn nothing_is_readable_but_what_the_file_names() {
         let readable = Readable::embedded().unwrap();
@@ -286,6 +287,7 @@ mod tests {
         assert!(moves.fields(&[]).is_err());
     }
 
+    /// Attack on P6.
     #[test]
     fn a_policy_that_would_write_or_name_nothing_is_refused() {
         let line = |field: &str| {

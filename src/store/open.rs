@@ -1,7 +1,7 @@
 //! Opens connections, made ready: SQLite with WAL, full syncs and overwritten deletes; PostgreSQL
 //! with bounds on every wait. And holds the tables against what this version expects.
 
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -65,9 +65,14 @@ fn prepare_sqlite(file: &Path, tables: Tables) -> Result<(), StoreError> {
         }
         return pending(&mut connect_sqlite(file).map_err(|e| failed(&e))?);
     }
-    // For its owner alone.
+    // For its owner alone; the files that SQLite makes beside it take its mode.
     let mut options = std::fs::OpenOptions::new();
-    options.create(true).append(true).mode(0o600).open(file).map_err(|e| failed(&e))?;
+    let made = options.create(true).append(true).mode(0o600).open(file).map_err(|e| failed(&e))?;
+    let mode = made.metadata().map_err(|e| failed(&e))?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let file = file.display();
+        return Err(failed(&format!("{file} can be read by others (mode {mode:03o}): chmod 600 it")));
+    }
     let mut db = connect_sqlite(file).map_err(|e| failed(&e))?;
     db.run_pending_migrations(SQLITE).map_err(|e| failed(&e))?;
     Ok(())

@@ -54,6 +54,7 @@ mod tests {
     use super::*;
     use crate::clock::Moment;
 
+    /// Attack on P8.
     #[test]
     fn a_forget_waits_for_the_loan_on_its_way_and_the_next_loan_for_the_forget() {
         let gates = Gates::new();

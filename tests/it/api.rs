@@ -82,6 +82,7 @@ fn lists_turn_pages_and_see_each_item_once() {
     }
 }
 
+/// Attack on P1.
 #[test]
 fn bad_input_names_the_field_and_the_rule_and_never_the_value() {
     let vault = Vault::start();
@@ -147,6 +148,7 @@ fn bad_input_names_the_field_and_the_rule_and_never_the_value() {
     assert_eq!(nothing_kept.json["items"], json!([]));
 }
 
+/// Attack on P1, P5 and P10.
 #[test]
 fn what_is_no_json_is_refused_by_its_form() {
     let vault = Vault::start();
@@ -176,6 +178,7 @@ fn what_is_no_json_is_refused_by_its_form() {
     }
 }
 
+/// Attack on P5.
 #[test]
 fn malformed_ids_are_named_and_foreign_ones_are_like_none() {
     let vault = Vault::start();
@@ -236,6 +239,7 @@ fn a_second_deposit_for_the_same_address_names_the_first() {
     vault.deposit_as("acme", "ada", &deposit("bot2", "two"));
 }
 
+/// Attack on P5.
 #[test]
 fn an_owner_sees_the_org_and_borrows_nothing() {
     let vault = Vault::start();
@@ -256,6 +260,7 @@ fn an_owner_sees_the_org_and_borrows_nothing() {
     assert_eq!(vault.call("DELETE", &format!("/v1/connections/{bob}"), &owner, None).status, 204);
 }
 
+/// Attack on P4, P5, P6 and P8.
 #[test]
 fn each_role_does_what_the_policy_grants_and_a_refusal_is_on_record() {
     let vault = Vault::start();
@@ -316,6 +321,7 @@ fn each_role_does_what_the_policy_grants_and_a_refusal_is_on_record() {
     }
 }
 
+/// Attack on P4, P5, P6 and P8.
 #[test]
 fn every_change_is_on_a_chain_that_anyone_can_follow() {
     use sha2::{Digest, Sha256};

@@ -177,6 +177,7 @@ fn what_no_time_tells_is_healed_by_a_full_run_and_once_a_day() {
     scene.assert_same("books.db");
 }
 
+/// Attack on P6 and P10.
 #[test]
 fn a_run_that_fails_moves_no_watermark() {
     let scene = Scene::new(Company::sized(3, 1_100, 60), PASSWORD);
@@ -258,6 +259,7 @@ pub fn answer(records: &[(i64, &str)]) -> Vec<u8> {
     answer
 }
 
+/// Attack on P6 and P10.
 #[test]
 fn a_server_that_lies_about_time_or_order_loses_nothing() {
     let scene = Scene::new(Company::sized(3, 300, 60), PASSWORD);
@@ -288,6 +290,7 @@ fn a_server_that_lies_about_time_or_order_loses_nothing() {
     scene.assert_same("books.db");
 }
 
+/// Attack on P6 and P10.
 #[test]
 fn a_server_without_end_is_given_up() {
     let scene = Scene::new(Company::sized(3, 1_100, 60), PASSWORD);
@@ -314,6 +317,7 @@ fn a_sink_that_another_program_writes_to_is_tried_again_later() {
 }
 
 /// As an earlier version might have left it.
+/// Attack on P1 and P10.
 #[test]
 fn a_sink_of_another_layout_is_refused_and_left_alone() {
     let scene = Scene::new(Company::sized(3, 30, 20), PASSWORD);

@@ -64,6 +64,7 @@ fn version(major: &str) -> Vec<u8> {
 
 type Arrange = fn(&StandIn);
 
+/// Attack on P6 and P10.
 #[test]
 fn each_cause_is_told_by_its_code() {
     let cases: &[(&str, Arrange, &[&str], bool, &str)] = &[
@@ -220,6 +221,7 @@ fn what_the_deposit_got_wrong_is_told_with_it() {
 }
 
 /// Private, absent, refused: one answer, and no sooner for any of them.
+/// Attack on P7.
 #[test]
 fn a_host_that_is_not_public_is_one_cause_at_one_time() {
     let scene = Scene::new(Company::small(1), PASSWORD);
@@ -252,6 +254,7 @@ fn a_host_that_is_not_public_is_one_cause_at_one_time() {
     assert_eq!(odoo.seen().len(), seen);
 }
 
+/// Attack on P6 and P10.
 #[test]
 fn a_refused_credential_is_lent_for_no_sync_until_it_is_replaced_or_checked() {
     let scene = Scene::new(Company::small(1), "not the password");
@@ -289,6 +292,7 @@ fn a_refused_credential_is_lent_for_no_sync_until_it_is_replaced_or_checked() {
 }
 
 /// A check is ended by what makes its secret old, and marks nothing.
+/// Attack on P8.
 #[test]
 fn a_check_under_way_ends_with_its_credential() {
     for (method, suffix, body, problem) in [
@@ -320,6 +324,7 @@ fn a_check_under_way_ends_with_its_credential() {
     }
 }
 
+/// Attack on P4 and P5.
 #[test]
 fn no_check_without_a_record_and_none_of_anybody_elses() {
     let scene = Scene::new(Company::small(1), PASSWORD);
@@ -347,6 +352,7 @@ fn no_check_without_a_record_and_none_of_anybody_elses() {
 }
 
 /// Only a check reads what tells of rights; the exceptions of one org are no other's.
+/// Attack on P6.
 #[test]
 fn a_sync_reads_nothing_that_is_for_checks_and_exceptions_are_of_their_org() {
     let scene = Scene::new(Company::small(1), PASSWORD);
@@ -367,6 +373,7 @@ fn a_sync_reads_nothing_that_is_for_checks_and_exceptions_are_of_their_org() {
 
 /// At TRACE, with the secret on its way to Odoo. In production nothing on loopback may be called, so this is
 /// for the embedded mode.
+/// Attack on P1.
 #[test]
 fn nothing_secret_is_in_the_vaults_log() {
     if on_postgres() {

@@ -75,6 +75,7 @@ fn is_whole(request: &[u8]) -> bool {
     request.len() >= begun + length.trim().parse::<usize>().unwrap()
 }
 
+/// Attack on P6 and P10.
 #[test]
 fn each_fault_of_a_certificate_is_a_cause_of_its_own() {
     let mut scene = Scene::new(Company::small(1), PASSWORD);

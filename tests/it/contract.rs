@@ -65,6 +65,7 @@ impl Served {
 
 /// Every call by a role that may make it: what is well formed is done, what is not is refused, and
 /// nothing is answered that the description does not have.
+/// Attack on P5.
 #[test]
 fn what_the_vault_answers_is_what_is_described() {
     let vault = Served::start();
@@ -78,6 +79,7 @@ fn what_the_vault_answers_is_what_is_described() {
 }
 
 /// The same calls by one role alone: it is refused by the description too.
+/// Attack on P5.
 #[test]
 fn what_a_role_may_not_do_is_refused_as_described() {
     let vault = Served::start();

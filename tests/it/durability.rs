@@ -29,6 +29,7 @@ fn count(vault: &Vault, table: &str) -> i64 {
     vault.home.sql().count(table)
 }
 
+/// Attack on P4.
 #[test]
 fn what_can_not_be_recorded_does_not_happen() {
     let vault = Vault::start();
@@ -62,6 +63,7 @@ fn what_can_not_be_recorded_does_not_happen() {
 }
 
 /// While another process holds what a lend has to write, it answers 503, and works again afterwards.
+/// Attack on P4.
 #[test]
 fn a_lend_does_not_wait_for_a_database_that_is_busy() {
     let vault = Vault::start();
@@ -88,8 +90,8 @@ fn a_lend_does_not_wait_for_a_database_that_is_busy() {
     assert_eq!(lend().status, 201);
 }
 
-/// Lends that arrive together are one transaction; each is answered for itself all the same.
 /// Lends of one connection that wait for the same writer, and so are written together.
+/// Attack on P4.
 #[test]
 fn lends_that_are_written_together_see_each_other() {
     let vault = Vault::start();
@@ -151,6 +153,8 @@ fn lends_that_are_written_together_see_each_other() {
     vault.trail("acme");
 }
 
+/// Lends that arrive together are one transaction; each is answered for itself all the same.
+/// Attack on P4.
 #[test]
 fn lends_that_are_written_together_are_answered_each_for_itself() {
     let vault = Vault::start();

@@ -13,6 +13,7 @@ fn none() -> Exceptions {
     Exceptions::default()
 }
 
+/// Attack on P7.
 #[test]
 fn addresses_are_taken_or_refused_by_their_rule() {
     for (text, taken) in [
@@ -182,6 +183,7 @@ fn egress(url: &str, exceptions: &str, limits: Limits, resolve: Resolve) -> Egre
 const OK: &str = "HTTP/1.0 200 OK\r\nContent-Type: text/XML; charset=utf-8\r\nConnection: close\r\n\r\nhello";
 
 /// A name whose first answer is good and whose second is not: each connect is judged anew.
+/// Attack on P7.
 #[test]
 fn a_name_that_turns_private_is_refused_at_the_next_connect() {
     let (port, connections) = hang_up();
@@ -203,6 +205,7 @@ fn a_name_that_turns_private_is_refused_at_the_next_connect() {
     assert_eq!(asked.load(Ordering::SeqCst), 2);
 }
 
+/// Attack on P7.
 #[test]
 fn all_addresses_are_public_or_none_is_called() {
     for (answers, refused) in [
@@ -229,6 +232,7 @@ fn all_addresses_are_public_or_none_is_called() {
 
 /// A name that the operator lets be private is still somebody's to point where they like: it opens
 /// private networks, and not this host or link-local addresses, which no exception names.
+/// Attack on P7.
 #[test]
 fn a_name_that_may_be_private_does_not_lead_to_this_host() {
     let (port, connections) = hang_up();
@@ -250,6 +254,7 @@ fn a_name_that_may_be_private_does_not_lead_to_this_host() {
     }
 }
 
+/// Attack on P7.
 #[test]
 fn an_address_is_judged_though_no_resolver_is_asked() {
     let exceptions: Exceptions = "127.0.0.1".parse().unwrap();
@@ -261,6 +266,7 @@ fn an_address_is_judged_though_no_resolver_is_asked() {
     assert_eq!(connections.load(Ordering::SeqCst), 0);
 }
 
+/// Attack on P7.
 #[test]
 fn an_answer_is_taken_within_limits_and_no_redirect_is_followed() {
     let limits = Limits { max_bytes: 5, ..Limits::default() };

@@ -99,6 +99,7 @@ fn rounds(seed: u64, kills: usize) {
     }
 }
 
+/// Attack on P10.
 #[test]
 fn kill_9_at_any_point_then_again_ends_right() {
     let (seeds, kills) = if std::env::var_os("TEST_LONG").is_some() { (10, 20) } else { (1, 8) };

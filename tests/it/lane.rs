@@ -28,6 +28,7 @@ fn lend_with(vault: &Vault, worker: &str, id: &str) -> Answer {
     vault.call("POST", &format!("/v1/connections/{id}/leases"), worker, Some(&json!({"purpose": "other"})))
 }
 
+/// Attack on P4.
 #[test]
 fn an_org_that_is_held_keeps_no_other_waiting() {
     let vault = Vault::start_in(Home::on_postgres(), &[]);
@@ -49,6 +50,7 @@ fn an_org_that_is_held_keeps_no_other_waiting() {
     assert_eq!(vault.home.sql().texts("count(*)", "FROM leases WHERE org_id = 'acme'"), ["1"]);
 }
 
+/// Attack on P4.
 #[test]
 fn a_row_that_can_not_be_is_its_own_trouble() {
     let vault = Vault::start_in(Home::on_postgres(), &[]);
@@ -62,6 +64,7 @@ fn a_row_that_can_not_be_is_its_own_trouble() {
     }
 }
 
+/// Attack on P4.
 #[test]
 fn what_the_database_does_not_take_is_its_own_trouble() {
     let vault = Vault::start_in(Home::on_postgres(), &[]);
@@ -154,6 +157,7 @@ fn is_long() -> bool {
 }
 
 /// What was answered 503 does not come over what was acknowledged after it.
+/// Attack on P10.
 #[test]
 fn a_change_that_was_given_up_does_not_come_later() {
     if !is_long() {
@@ -181,6 +185,7 @@ fn a_change_that_was_given_up_does_not_come_later() {
     assert_eq!(loan.json["credential"]["revision"], 2);
 }
 
+/// Attack on P10.
 #[test]
 fn a_lane_that_hangs_is_replaced_and_readyz_says_so() {
     if !is_long() {

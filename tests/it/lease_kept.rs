@@ -74,6 +74,7 @@ fn a_long_run_renews_its_lease() {
     assert_eq!(scene.open_leases(), 0);
 }
 
+/// Attack on P8.
 #[test]
 fn a_run_stops_when_its_lease_is_over_and_writes_no_page_after() {
     for (what, verdict) in [("forgotten", Verdict::Failed), ("returned", Verdict::Later)] {

@@ -142,6 +142,7 @@ fn a_run_that_was_followed_does_not_get_its_lease_back() {
     assert_eq!(vault.lend(&id, &run("two")).text("id"), second.text("id"));
 }
 
+/// Attack on P4, P5, P6 and P8.
 #[test]
 fn a_lease_goes_back_by_its_holder_alone_and_once() {
     let vault = Vault::start();
@@ -160,6 +161,7 @@ fn a_lease_goes_back_by_its_holder_alone_and_once() {
     assert_eq!(vault.call("POST", &path, &worker, Some(&ok)).problem(), "lease-ended");
 }
 
+/// Attack on P4, P5, P6 and P8.
 #[test]
 fn forgetting_ends_every_open_lease() {
     let vault = Vault::start();
@@ -177,6 +179,7 @@ fn forgetting_ends_every_open_lease() {
 
 /// Eight borrowers ask without pause while the connection is forgotten. What was asked after the
 /// forget answered finds nothing; what was lent before it is over.
+/// Attack on P8.
 #[test]
 fn no_loan_is_granted_once_the_forget_has_answered() {
     use std::sync::atomic::{AtomicBool, Ordering};

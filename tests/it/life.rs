@@ -112,6 +112,7 @@ fn a_change_out_of_range_names_its_rule_and_changes_nothing() {
 }
 
 /// Each role, on what is ada's own, a colleague's and another org's.
+/// Attack on P5.
 #[test]
 fn each_role_reaches_as_far_as_the_policy_says() {
     let vault = Vault::start();
@@ -219,6 +220,7 @@ fn an_owner_replaces_for_the_user_whose_it_is() {
 
 /// Whoever can write the database but not open it points a row at their own server and waits for a
 /// password to be put into it.
+/// Attack on P2.
 #[test]
 fn a_redirected_row_gets_no_new_secret() {
     for (column, value) in [("url", "https://evil.example"), ("username", "evil"), ("revision", "7")] {
@@ -283,6 +285,7 @@ fn replaces_at_once_come_one_after_the_other() {
 }
 
 /// Replaces and a forget race. Whatever the order, nothing comes back, and the trail tells that order.
+/// Attack on P8.
 #[test]
 fn a_replace_and_a_forget_resolve_to_one_order() {
     let (mut replaced, mut missed) = (0, 0);
@@ -329,6 +332,7 @@ fn a_replace_and_a_forget_resolve_to_one_order() {
 
 /// Borrowers ask without pause while the credential is replaced again and again. A loan that was asked
 /// for after a replace answered is of that revision or a later one; and each opens.
+/// Attack on P8.
 #[test]
 fn no_loan_of_the_old_secret_is_answered_after_the_replace() {
     let vault = Vault::start();

@@ -46,9 +46,14 @@ mod standin;
 mod standin_faults;
 mod standin_time;
 mod standin_wire;
+#[cfg(feature = "postgres")]
+mod supply;
+mod surroundings;
 mod sync;
 mod tls;
 mod tokens;
 mod traces;
+mod trust;
 mod truth;
+mod two_readings;
 mod xml_answers;

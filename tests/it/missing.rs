@@ -122,6 +122,7 @@ fn what_cannot_be_read_on_its_page_stays_and_is_read_when_it_can() {
     }
 }
 
+/// Attack on P6 and P10.
 #[test]
 fn a_gateway_that_caps_pages_hides_and_removes_nothing() {
     let (scene, is_on) = behind(Company::sized(3, 1_100, 350), |_, _, n| n < 300);
@@ -197,6 +198,7 @@ fn much_is_removed_only_by_leave() {
     run(&scene, &[]);
 }
 
+/// Attack on P6 and P10.
 #[test]
 fn a_run_killed_before_it_removes_is_gone_on_with_and_removes_then() {
     let scene = Scene::new(Company::sized(3, 1_100, 40), PASSWORD);

@@ -15,6 +15,7 @@ fn rounds(short: usize, long: usize) -> usize {
 
 /// Whatever goes into the functions that write a call: an independent reader finds one call of one of
 /// two methods, and in it the very texts that went in.
+/// Attack on P6.
 #[test]
 fn no_input_puts_another_method_on_the_wire() {
     let rounds = rounds(2_000, 50_000);
@@ -30,6 +31,7 @@ fn no_input_puts_another_method_on_the_wire() {
 
 /// Each character there is up to U+02FF, and those around every edge beyond, on its own in every
 /// place for a text: carried as it is, or refused.
+/// Attack on P6.
 #[test]
 fn every_character_is_carried_as_it_is_or_refused() {
     let beyond = [0x2028, 0xd7ff, 0xe000, 0xfdd0, 0xfeff, 0xfffd, 0xfffe, 0xffff, 0x1_0000, 0x10_ffff];
@@ -75,6 +77,7 @@ fn every_character_is_carried_as_it_is_or_refused() {
 }
 
 /// Names come from the policy's file or not at all, and a model's only with its own.
+/// Attack on P6.
 #[test]
 fn no_input_makes_a_name_readable() {
     let readable = Readable::embedded().unwrap();
@@ -108,6 +111,7 @@ fn no_input_makes_a_name_readable() {
 }
 
 /// `parent_id` may be read of a partner: that is no leave to ask for it in another model's call.
+/// Attack on P6.
 #[test]
 fn a_domain_of_one_model_is_not_asked_of_another() {
     let readable = Readable::embedded().unwrap();
@@ -133,6 +137,7 @@ fn a_domain_of_one_model_is_not_asked_of_another() {
 
 /// The client itself, let in whatever it calls itself: each connection carries one request, to one of
 /// two paths, with one harmless call.
+/// Attack on P6.
 #[test]
 fn no_input_makes_a_logged_in_client_say_another_call() {
     let readable = Readable::embedded().unwrap();

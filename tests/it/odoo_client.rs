@@ -58,6 +58,7 @@ fn status(line: &str) -> Vec<u8> {
     format!("HTTP/1.1 {line}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").into_bytes()
 }
 
+/// Attack on P6 and P10.
 #[test]
 fn a_host_that_is_no_odoo_has_its_cause() {
     const XML: &str = "Content-Type: text/xml\r\n";
@@ -133,6 +134,7 @@ fn a_model_that_is_not_installed_is_known_in_every_language() {
 
 /// Whatever is typed as database, user or secret, and whatever is searched for: the server sees one
 /// login, then reads.
+/// Attack on P6.
 #[test]
 fn no_input_makes_the_client_say_more_than_logins_and_reads() {
     const PIECES: &[&str] = &[

@@ -112,6 +112,7 @@ fn invoices(fields: &[&str]) -> ReadQuery {
     }
 }
 
+/// Attack on P6 and P10.
 #[test]
 fn each_recorded_fault_has_its_cause() {
     let ok = whole("xml-auth-ok", "response");
@@ -359,6 +360,7 @@ fn a_page_comes_through_socket_client_and_reader() {
     }
 }
 
+/// Attack on P6 and P10.
 #[test]
 fn a_record_that_is_not_what_was_asked_for_is_refused() {
     let moves = Readable::embedded().unwrap().model("account.move").unwrap();
@@ -407,6 +409,7 @@ fn answer(value: &str) -> Vec<u8> {
         .into_bytes()
 }
 
+/// Attack on P6 and P10.
 #[test]
 fn hostile_answers_are_typed_errors() {
     let nested = |n: usize| {
@@ -533,6 +536,7 @@ fn records_of(body: &[u8]) -> Option<XmlError> {
     read_records(body, &Caps::default(), |_| Ok::<(), XmlError>(())).err()
 }
 
+/// Attack on P6 and P10.
 #[test]
 fn an_answer_cut_or_changed_anywhere_never_ends_the_process() {
     let recordings = recordings();

@@ -159,31 +159,6 @@ fn every_cause_that_a_check_finds_is_explained() {
 }
 
 #[test]
-fn every_threat_names_a_test_that_exists() {
-    let tests: String = ["tests/it", "src"].iter().map(|dir| all_of(&root(dir))).collect();
-    let mut threats = 0;
-    for entry in std::fs::read_dir(root("threat-model")).unwrap() {
-        let path = entry.unwrap().path();
-        let text = std::fs::read_to_string(&path).unwrap();
-        if path.ends_with("README.md") {
-            continue;
-        }
-        threats += 1;
-        let named: Vec<&str> = text
-            .lines()
-            .filter_map(|line| line.strip_prefix("- test: `"))
-            .map(|rest| rest.split('`').next().unwrap())
-            .collect();
-        assert!(!named.is_empty(), "{} names no test", path.display());
-        for name in named {
-            let function = format!("fn {}(", name.rsplit("::").next().unwrap());
-            assert!(tests.contains(&function), "{}: there is no {name}", path.display());
-        }
-    }
-    assert!(threats >= 8, "{threats} threats");
-}
-
-#[test]
 fn the_readme_shows_the_row_as_it_is_stored() {
     let readme = read("README.md");
     let migration = read("migrations/sqlite/2026-11-24-000000_first/up.sql");

@@ -29,6 +29,7 @@ fn run(dir: &Path, settings: &[(&str, String)], args: &[&str]) -> (bool, String)
     (output.status.success(), said)
 }
 
+/// Attack on P3.
 #[test]
 fn init_makes_the_tables_as_their_owner_and_the_rest_only_checks_them() {
     let (dir, database) = (tempfile::tempdir().unwrap(), TestDatabase::empty());
@@ -56,6 +57,7 @@ fn init_makes_the_tables_as_their_owner_and_the_rest_only_checks_them() {
     assert!(!ok && said.contains("earlier version"), "{said}");
 }
 
+/// Attack on P3.
 #[test]
 fn an_earlier_version_leaves_a_later_ones_database_as_it_is() {
     let (dir, database) = (tempfile::tempdir().unwrap(), TestDatabase::new());
@@ -83,6 +85,7 @@ fn traffic(database: &TestDatabase) -> Sql {
     traffic
 }
 
+/// Attack on P3.
 #[test]
 fn an_init_that_has_nothing_to_change_waits_for_nobody() {
     let (dir, database) = (tempfile::tempdir().unwrap(), TestDatabase::new());
@@ -95,6 +98,7 @@ fn an_init_that_has_nothing_to_change_waits_for_nobody() {
     assert!(run(dir.path(), &owner, &["doctor"]).0);
 }
 
+/// Attack on P3.
 #[test]
 fn policies_are_applied_when_they_are_others_and_never_at_the_traffics_cost() {
     let (dir, database) = (tempfile::tempdir().unwrap(), TestDatabase::new());
@@ -162,6 +166,7 @@ fn the_owner_sees_no_row_until_it_says_so() {
     assert_eq!(vault.home.sql().texts("count(*)", written), ["1"]);
 }
 
+/// Attack on P3.
 #[test]
 fn a_role_that_could_reach_round_the_policies_is_refused() {
     let dir = tempfile::tempdir().unwrap();
@@ -210,6 +215,7 @@ fn a_role_that_could_reach_round_the_policies_is_refused() {
 }
 
 /// A mistake of the owner's, at any time: the vault does not start on it, and an init mends it.
+/// Attack on P3.
 #[test]
 fn tables_that_were_opened_since_the_init_are_refused() {
     let (dir, database) = (tempfile::tempdir().unwrap(), TestDatabase::new());
@@ -248,6 +254,7 @@ fn tables_that_were_opened_since_the_init_are_refused() {
     assert_eq!(sql.texts("relname", opened), [""; 0]);
 }
 
+/// Attack on P3.
 #[test]
 fn a_server_that_forgets_what_it_acknowledged_is_refused() {
     struct Other(tempfile::TempDir);
@@ -278,6 +285,7 @@ fn a_server_that_forgets_what_it_acknowledged_is_refused() {
     assert!(!ok && said.contains("fsync off") && said.contains("superuser"), "{said}");
 }
 
+/// Attack on P1, P3, P7 and P11.
 #[test]
 fn tls_is_held_to_the_servers_own_authority_and_name() {
     let (dir, database) = (tempfile::tempdir().unwrap(), TestDatabase::new());
@@ -332,6 +340,7 @@ fn tls_is_held_to_the_servers_own_authority_and_name() {
 }
 
 /// Rows of two users of `acme` and one of `other`, seen as the role that the vault keeps rows as.
+/// Attack on P5.
 #[test]
 fn without_a_scope_there_are_no_rows() {
     let home = Home::on_postgres();
@@ -416,6 +425,7 @@ fn without_a_scope_there_are_no_rows() {
 }
 
 /// The scope is read once a statement, and rows are found by index behind it.
+/// Attack on P1, P8 and P10.
 #[test]
 fn policies_cost_a_statement_not_a_row() {
     let home = Home::on_postgres();
@@ -452,6 +462,7 @@ fn policies_cost_a_statement_not_a_row() {
     }
 }
 
+/// Attack on P10.
 #[test]
 fn a_lost_connection_is_a_503_at_most_and_then_all_goes_on() {
     let vault = Vault::start_in(Home::on_postgres(), &[]);
@@ -479,6 +490,7 @@ fn a_lost_connection_is_a_503_at_most_and_then_all_goes_on() {
 }
 
 /// Two replicas on one database: exclusive is exclusive, and the chain of an org stays one chain.
+/// Attack on P4.
 #[test]
 fn two_vaults_on_one_database_are_one_vault() {
     let mut first = Vault::start_in(Home::on_postgres(), &[]);
@@ -525,6 +537,7 @@ fn two_vaults_on_one_database_are_one_vault() {
     assert_eq!(call(&urls[0], "POST", &path, &worker, Some(&json!({"purpose": "other"}))).status, 404);
 }
 
+/// Attack on P1.
 #[test]
 fn no_secret_is_told_to_the_server() {
     let vault = Vault::start_in(Home::on_postgres(), &[]);

@@ -28,6 +28,7 @@ fn said(command: &mut std::process::Command) -> (i32, String, String) {
     )
 }
 
+/// Attack on P1, P3, P7 and P11.
 #[test]
 fn it_serves_with_no_configuration_and_says_what_that_means() {
     let dir = tempfile::tempdir().unwrap();
@@ -47,6 +48,7 @@ fn it_serves_with_no_configuration_and_says_what_that_means() {
     assert_eq!(call(&process.url, "GET", "/readyz", "", None).status, 200);
 }
 
+/// Attack on P10.
 #[test]
 fn what_was_acknowledged_outlives_a_kill() {
     let home = Home::new();
@@ -77,6 +79,7 @@ fn what_was_acknowledged_outlives_a_kill() {
 
 /// Killed while a credential is being replaced, and asked again with the same key: done once, whichever
 /// side of the commit the kill fell on.
+/// Attack on P1, P8 and P10.
 #[test]
 fn a_change_that_a_kill_cut_off_is_done_once_by_its_repeat() {
     let home = Home::new();
@@ -114,6 +117,7 @@ fn a_change_that_a_kill_cut_off_is_done_once_by_its_repeat() {
     }
 }
 
+/// Attack on P10.
 #[test]
 fn on_sigterm_open_requests_finish_and_then_it_ends() {
     let dir = tempfile::tempdir().unwrap();
@@ -146,6 +150,7 @@ fn on_sigterm_open_requests_finish_and_then_it_ends() {
     assert!(process.child.wait().unwrap().success());
 }
 
+/// Attack on P11.
 #[test]
 fn its_memory_is_its_own() {
     let dir = tempfile::tempdir().unwrap();
@@ -184,6 +189,7 @@ fn its_memory_is_its_own() {
     assert_eq!(std::os::unix::fs::MetadataExt::uid(&memory), 0, "nobody's process, root's memory");
 }
 
+/// Attack on P3 and P9.
 #[test]
 fn a_wrong_or_missing_key_stops_the_start_and_names_fingerprints_alone() {
     let dir = tempfile::tempdir().unwrap();
@@ -230,6 +236,7 @@ fn a_wrong_or_missing_key_stops_the_start_and_names_fingerprints_alone() {
     drop(Process::serve(dir.path(), &[]));
 }
 
+/// Attack on P3.
 #[test]
 fn a_damaged_issuer_stops_the_start() {
     let home = Home::new();
@@ -239,6 +246,7 @@ fn a_damaged_issuer_stops_the_start() {
     assert!(code == 1 && err.contains("issuer's key in the database does not open"), "{err}");
 }
 
+/// Attack on P5.
 #[test]
 fn a_token_is_minted_for_four_roles_and_is_on_record() {
     let home = Home::new();
@@ -276,6 +284,7 @@ fn a_token_is_minted_for_four_roles_and_is_on_record() {
     );
 }
 
+/// Attack on P3.
 #[test]
 fn settings_that_are_none_are_refused_by_name_all_at_once() {
     let dir = tempfile::tempdir().unwrap();

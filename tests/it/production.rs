@@ -24,6 +24,7 @@ fn run(dir: &Path, settings: &[(&str, String)], args: &[&str]) -> (bool, String)
     (output.status.success(), said)
 }
 
+/// Attack on P1 and P3.
 #[test]
 fn each_thing_that_is_not_safe_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
@@ -69,6 +70,7 @@ fn with_a_certificate_it_listens_to_the_network() {
     assert!(said.matches("wrong").count() == 1 && said.contains("nothing is set up yet"), "{said}");
 }
 
+/// Attack on P3.
 #[test]
 fn it_makes_nothing_by_itself_and_runs_once_set_up() {
     let dir = tempfile::tempdir().unwrap();
@@ -97,6 +99,7 @@ fn it_makes_nothing_by_itself_and_runs_once_set_up() {
     assert_eq!(call(&process.url, "GET", "/v1/connections", token.trim(), None).status, 200);
 }
 
+/// Attack on P3.
 #[test]
 fn embedded_mode_stays_on_this_machine_and_in_its_directory() {
     let dir = tempfile::tempdir().unwrap();

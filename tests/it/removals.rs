@@ -54,6 +54,7 @@ fn leaving_out(odoo: &str, on: Arc<AtomicBool>) -> String {
     url
 }
 
+/// Attack on P6 and P10.
 #[test]
 fn a_page_with_a_record_left_out_is_not_the_last_and_removes_nothing() {
     let on = Arc::new(AtomicBool::new(false));
@@ -78,6 +79,7 @@ fn a_page_with_a_record_left_out_is_not_the_last_and_removes_nothing() {
     scene.assert_same("fresh.db");
 }
 
+/// Attack on P6 and P10.
 #[test]
 fn an_answer_that_is_empty_for_a_moment_empties_nothing() {
     // login, the newest move, then the first page of what changed, the listing, …
@@ -92,6 +94,7 @@ fn an_answer_that_is_empty_for_a_moment_empties_nothing() {
     }
 }
 
+/// Attack on P6 and P10.
 #[test]
 fn much_at_once_is_removed_only_when_that_was_said() {
     let scene = Scene::new(Company::sized(3, 600, 20), PASSWORD);
@@ -117,6 +120,7 @@ fn much_at_once_is_removed_only_when_that_was_said() {
     scene.assert_same("books.db");
 }
 
+/// Attack on P1 and P10.
 #[test]
 fn a_database_of_another_program_is_not_taken_over() {
     use diesel::connection::SimpleConnection;
@@ -138,6 +142,7 @@ fn a_database_of_another_program_is_not_taken_over() {
     assert_eq!(scene.odoo.seen().len(), 0);
 }
 
+/// Attack on P1 and P10.
 #[test]
 fn a_sink_by_another_name_is_the_same_sink() {
     let scene = Scene::new(Company::sized(3, 1_200, 20), PASSWORD);

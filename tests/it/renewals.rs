@@ -98,6 +98,7 @@ fn a_renewal_never_shortens_and_starts_from_now() {
     );
 }
 
+/// Attack on P4, P5, P6 and P8.
 #[test]
 fn a_renewal_holds_everything_against_what_is_true_now() {
     type Change = fn(&Vault, &str, &str);

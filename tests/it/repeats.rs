@@ -46,6 +46,7 @@ fn calls() -> Calls {
     Calls { vault, id, all }
 }
 
+/// Attack on P1, P8 and P10.
 #[test]
 fn a_repeat_gets_the_first_result_and_changes_nothing() {
     let Calls { vault, all, .. } = calls();
@@ -113,6 +114,7 @@ fn a_key_is_visible_ascii_and_names_its_rule() {
     assert_eq!((unknown.status, unknown.problem().as_str()), (401, "unauthorized"));
 }
 
+/// Attack on P1, P8 and P10.
 #[test]
 fn the_same_key_for_another_request_is_refused() {
     let Calls { vault, id, all } = calls();
@@ -183,6 +185,7 @@ fn a_refusal_is_not_kept() {
     assert_eq!(send(&vault, ("POST", &lend), &worker, "role", &json!({"purpose": "other"})).status, 201);
 }
 
+/// Attack on P1, P8 and P10.
 #[test]
 fn a_late_repeat_brings_nothing_back() {
     let vault = Vault::start();
@@ -223,6 +226,7 @@ fn a_late_repeat_brings_nothing_back() {
     assert_eq!(send(&vault, DEPOSIT, &backend, "deposit-2", &body).status, 201);
 }
 
+/// Attack on P1, P8 and P10.
 #[test]
 fn a_repeated_lend_is_the_same_lease_while_it_is_open_and_its_credential_there() {
     let vault = Vault::start();
@@ -265,6 +269,7 @@ fn a_repeated_lend_is_the_same_lease_while_it_is_open_and_its_credential_there()
 }
 
 /// What a role showed once, another role of the same user and client does not show again.
+/// Attack on P1, P8 and P10.
 #[test]
 fn a_repeat_reaches_no_further_than_its_token() {
     let vault = Vault::start();
@@ -280,6 +285,7 @@ fn a_repeat_reaches_no_further_than_its_token() {
     assert_eq!(send(&vault, ("PUT", &put), &owner, "key", &new).body, first.body);
 }
 
+/// Attack on P1, P8 and P10.
 #[test]
 fn of_two_at_once_the_second_sees_the_first_ones_result() {
     let Calls { vault, all, .. } = calls();
@@ -303,6 +309,7 @@ fn of_two_at_once_the_second_sees_the_first_ones_result() {
 }
 
 /// The client hangs up once the request is out, does not know what became of it, and asks again.
+/// Attack on P1, P8 and P10.
 #[test]
 fn a_request_whose_answer_was_lost_is_sent_again() {
     let vault = Vault::start();
@@ -350,6 +357,7 @@ fn a_key_is_kept_for_a_day() {
 
 /// With the database and the master key, guesses at a password could be tried on what marks its request:
 /// for as long as that is the connection's password, and a day at most.
+/// Attack on P1, P8 and P10.
 #[test]
 fn no_mark_outlives_the_password_that_it_marks() {
     let vault = Vault::start();
@@ -403,6 +411,7 @@ fn plant(vault: &Vault, user: &str, count: u32, until: i64) {
     ));
 }
 
+/// Attack on P1, P8 and P10.
 #[test]
 fn old_keys_of_anybody_hold_nobody_up_and_go() {
     let vault = Vault::start();
@@ -433,6 +442,7 @@ fn old_keys_of_anybody_hold_nobody_up_and_go() {
 }
 
 /// What the database keeps of a request lets nobody guess at what was in it.
+/// Attack on P1, P8, P9 and P10.
 #[test]
 fn what_is_kept_is_no_oracle() {
     use sha2::{Digest, Sha256};

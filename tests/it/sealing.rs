@@ -39,6 +39,7 @@ for row in tables["keys"]:
           .derive(base64.urlsafe_b64decode(ring[row["id"]]))[:8].hex() == row["fingerprint"])
 "#;
 
+/// Attack on P2 and P9.
 #[test]
 fn python_opens_a_row_by_the_documented_formula_alone() {
     let vault = Vault::start();
@@ -148,6 +149,7 @@ const BOUND: &[(&str, &str)] = &[
     ("key_id", "k9"),
 ];
 
+/// Attack on P2.
 #[test]
 fn a_redirected_row_does_not_open() {
     for (column, value) in BOUND {
@@ -164,6 +166,7 @@ fn a_redirected_row_does_not_open() {
 
 const ASIDE: &str = "conn_01ARZ3NDEKTSV4RRFFQ69G5FAV";
 
+/// Attack on P2.
 #[test]
 fn two_rows_that_swap_anything_do_not_open() {
     let swaps =
@@ -193,6 +196,7 @@ fn two_rows_that_swap_anything_do_not_open() {
     }
 }
 
+/// Attack on P2.
 #[test]
 fn a_retired_key_opens_nothing_whatever_a_row_says() {
     let vault = Vault::start();

@@ -22,7 +22,7 @@ fn token(home: &Home, role: &str) -> String {
     token
 }
 
-/// Attack on P1.
+/// Attack on P1 and P8.
 #[test]
 fn nothing_secret_is_written_said_or_kept() {
     plant_and_search("text");

@@ -90,6 +90,7 @@ fn what_odoo_holds_is_what_comes_home_and_again_after_changes() {
     }
 }
 
+/// Attack on P6 and P10.
 #[test]
 fn a_refused_credential_is_tried_once_and_told_to_the_vault() {
     let scene = Scene::new(Company::small(1), "not the password");
@@ -116,6 +117,7 @@ fn a_refused_credential_is_tried_once_and_told_to_the_vault() {
     assert_eq!(scene.state(), "auth_failed");
 }
 
+/// Attack on P10.
 #[test]
 fn a_killed_run_goes_on_at_once_with_its_own_lease() {
     let scene = Scene::new(Company::sized(3, 1_100, 40), API_KEY);
@@ -282,6 +284,7 @@ fn an_odoo_that_is_not_reached_is_tried_again_before_the_login_is_sent() {
     assert_eq!(scene.open_leases(), 0);
 }
 
+/// Attack on P6 and P10.
 #[test]
 fn a_page_that_is_not_what_was_asked_for_changes_nothing() {
     let scene = Scene::new(Company::small(2), PASSWORD);
@@ -317,6 +320,7 @@ fn a_page_that_is_not_what_was_asked_for_changes_nothing() {
     assert_eq!(scene.trail("lease.return", "result"), ["failed", "failed"]);
 }
 
+/// Attack on P1, P4, P5, P6 and P8.
 #[test]
 fn no_secret_is_in_what_it_says_or_keeps() {
     for secret in [PASSWORD, API_KEY, "wrong-password-4711"] {
@@ -343,6 +347,7 @@ fn no_secret_is_in_what_it_says_or_keeps() {
     }
 }
 
+/// Attack on P1 and P10.
 #[test]
 fn a_sink_belongs_to_one_connection() {
     let scene = Scene::new(Company::small(2), PASSWORD);

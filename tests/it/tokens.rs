@@ -47,6 +47,7 @@ fn a_token_says_what_rfc_9068_asks() {
     assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 900);
 }
 
+/// Attack on P5.
 #[test]
 fn what_is_not_ours_is_refused_and_told_nothing() {
     let vault = Vault::start();
@@ -99,6 +100,7 @@ fn what_is_not_ours_is_refused_and_told_nothing() {
     }
 }
 
+/// Attack on P4, P5, P6 and P8.
 #[test]
 fn a_token_ends_also_when_it_is_remembered() {
     let vault = Vault::start();
