@@ -28,12 +28,8 @@ LABEL org.opencontainers.image.title="pawl" org.opencontainers.image.licenses="A
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates libpq5 && rm -rf /var/lib/apt/lists/* \
     && install -d -m 0700 -o 65532 -g 65532 /var/lib/pawl /keys
 COPY --from=build /out/pawl /usr/local/bin/pawl
-<<<<<<< HEAD
 COPY deploy/sbom/pawl.cdx.json /usr/share/doc/pawl/
-ENV PAWL_MODE=production PAWL_DATA_DIR=/var/lib/pawl PAWL_LISTEN=0.0.0.0:7295
-=======
 ENV PAWL_MODE=production PAWL_DATA_DIR=/var/lib/pawl PAWL_LISTEN=0.0.0.0:7295 PAWL_OPS_LISTEN=127.0.0.1:7296
->>>>>>> tell2
 WORKDIR /var/lib/pawl
 USER 65532:65532
 EXPOSE 7295
