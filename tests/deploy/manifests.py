@@ -88,9 +88,10 @@ def compose():
 
 def dockerfile():
     lines = (ROOT / "Dockerfile").read_text().splitlines()
-    targets, user = {}, {}
+    targets, user, known = {}, {}, "FROM RUN COPY ENV LABEL WORKDIR USER EXPOSE STOPSIGNAL HEALTHCHECK ENTRYPOINT CMD"
     for line in lines:
-        words = line.split()
+        words = line.split() or ["#"]
+        rule(line[:1] in ("#", " ", "") or words[0] in known.split(), f"Dockerfile: no instruction {words[0]}")
         if line.startswith("FROM "):
             at = words[3]
             targets[at] = words[1]
