@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use pawl::app::{App, Certificate, Setup, Signals, StartError, ask_ready};
+use pawl::app::{App, Certificate, SOON_DAYS, Setup, Signals, StartError, ask_ready};
 use pawl::clock::Clock;
 use pawl::config::{Config, Mode, Tls, VAULT_SETTINGS};
 use pawl::ids::{ClientId, OrgId, UserId};
@@ -247,7 +247,9 @@ fn show_certificate(config: &Config, out: &mut impl Write) -> std::io::Result<bo
         Ok(certificate) => {
             let until = certificate.not_after();
             let days = until.since(now).as_secs() / (24 * 60 * 60);
+            let names = certificate.names().join(" ");
             writeln!(out, "tls       {}, good until {until}, for {days} days", files.cert.display())?;
+            writeln!(out, "          for {names}")?;
             if days < SOON_DAYS {
                 writeln!(
                     out,
@@ -259,6 +261,3 @@ fn show_certificate(config: &Config, out: &mut impl Write) -> std::io::Result<bo
         Err(refused) => writeln!(out, "wrong     {refused}").map(|()| false),
     }
 }
-
-/// A certificate that ends sooner is spoken of.
-const SOON_DAYS: u64 = 14;

@@ -31,7 +31,7 @@ use crate::vault::Vault;
 
 pub use ready::{NotReady, ask_ready};
 pub use setup::{Setup, StartError};
-pub use tls::{Certificate, Looked, Shown, TlsRefused};
+pub use tls::{Certificate, Looked, SOON_DAYS, Shown, TlsRefused};
 
 use ops::{Ops, bind};
 use setup::{make_dir, match_keys, open_issuer, open_key_file, open_store};

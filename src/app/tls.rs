@@ -17,6 +17,8 @@ use rustls::sign::CertifiedKey;
 use sha2::{Digest, Sha256};
 use x509_cert::Certificate as X509;
 use x509_cert::der::Decode;
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::name::GeneralName;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::clock::{Clock, Moment};
@@ -77,6 +79,7 @@ pub enum TlsRefused {
 /// A certificate with its key, good to be shown.
 pub struct Certificate {
     key: Arc<CertifiedKey>,
+    names: Vec<String>,
     not_after: Moment,
 }
 
@@ -84,6 +87,11 @@ impl Certificate {
     /// Reads both files. `public_url`'s host, if it is an https one, must be among the names.
     pub fn read(files: &TlsFiles, public_url: &str, now: Moment) -> Result<Self, TlsRefused> {
         Self::of(&Pair::read(files)?, files, public_url, now)
+    }
+
+    /// The hosts that it is for.
+    pub fn names(&self) -> &[String] {
+        &self.names
     }
 
     /// Until when it is good.
@@ -117,8 +125,17 @@ impl Certificate {
         key.zeroize();
         let certified = CertifiedKey::new(chain, signing.map_err(|_| TlsRefused::OtherKey)?);
         certified.keys_match().map_err(|_| TlsRefused::OtherKey)?;
-        Ok(Self { key: Arc::new(certified), not_after: to })
+        Ok(Self { key: Arc::new(certified), names: names(&parsed), not_after: to })
     }
+}
+
+/// Its names of hosts, as it writes them; addresses are left out.
+fn names(certificate: &X509) -> Vec<String> {
+    let found = certificate.tbs_certificate.get::<SubjectAltName>().ok().flatten();
+    let names = found.into_iter().flat_map(|(_, names)| names.0);
+    names
+        .filter_map(|name| if let GeneralName::DnsName(name) = name { Some(name.to_string()) } else { None })
+        .collect()
 }
 
 fn https_host(public_url: &str) -> Option<ServerName<'static>> {
@@ -157,11 +174,23 @@ impl Pair {
     }
 }
 
+/// The files as they were when they were last judged.
+#[derive(Default)]
+struct Judged {
+    digest: Option<[u8; 32]>,
+    /// They hold what is not good yet: what is refused now is taken later.
+    is_early: bool,
+    /// On how many days before its end the certificate in use was spoken of.
+    days_told: Option<u64>,
+}
+
+/// A certificate that ends sooner is spoken of, once a day.
+pub const SOON_DAYS: u64 = 14;
+
 /// The certificate in use, for every handshake.
 pub struct Shown {
     now: RwLock<Certificate>,
-    /// The files as they were when they were last judged, whatever came of it.
-    judged: Mutex<Option<[u8; 32]>>,
+    judged: Mutex<Judged>,
     files: TlsFiles,
     public_url: String,
     clock: Clock,
@@ -186,7 +215,7 @@ impl Shown {
         metrics::certificate_ends(first.not_after);
         Ok(Self {
             now: RwLock::new(first),
-            judged: Mutex::new(Some(pair.digest())),
+            judged: Mutex::new(Judged { digest: Some(pair.digest()), ..Judged::default() }),
             files: files.clone(),
             public_url: public_url.to_owned(),
             clock,
@@ -213,14 +242,29 @@ impl Shown {
     /// a pair that is half replaced the key does not fit, so it is not taken until the other half is there.
     pub fn look(&self) -> Looked {
         let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
         let read = Pair::read(&self.files).map(|pair| (pair.digest(), pair));
         let digest = read.as_ref().ok().map(|(digest, _)| *digest);
-        if *judged == digest {
-            return Looked::Same;
+        let is_new = judged.digest != digest;
+        let looked = if is_new || judged.is_early {
+            let new = read.and_then(|(_, pair)| Certificate::of(&pair, &self.files, &self.public_url, now));
+            judged.is_early = matches!(&new, Err(TlsRefused::NotNow { from, .. }) if *from > now);
+            judged.digest = digest;
+            self.take(new, is_new)
+        } else {
+            Looked::Same
+        };
+        let days = self.not_after().since(now).as_secs() / (24 * 60 * 60);
+        if days >= SOON_DAYS {
+            judged.days_told = None;
+        } else if judged.days_told != Some(days) {
+            judged.days_told = Some(days);
+            tracing::warn!(days, good_until = %self.not_after(), "the listener's certificate ends soon, or has ended");
         }
-        *judged = digest;
-        let new = read
-            .and_then(|(_, pair)| Certificate::of(&pair, &self.files, &self.public_url, self.clock.now()));
+        looked
+    }
+
+    fn take(&self, new: Result<Certificate, TlsRefused>, is_new: bool) -> Looked {
         match new {
             Ok(new) => {
                 tracing::info!(good_until = %new.not_after, "the listener shows a new certificate");
@@ -228,6 +272,8 @@ impl Shown {
                 *self.now.write().unwrap_or_else(PoisonError::into_inner) = new;
                 Looked::Taken
             }
+            // Known to be early: said once, not at every look.
+            Err(_) if !is_new => Looked::Refused,
             Err(refused) => {
                 let good_until = self.not_after();
                 tracing::error!(%refused, %good_until, "the listener keeps the certificate that it has");
@@ -246,5 +292,42 @@ impl ResolvesServerCert for Shown {
 impl fmt::Debug for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shown").field("not_after", &self.not_after()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    fn lay(dir: &Path, from: i32, to: i32) -> TlsFiles {
+        let files = TlsFiles { cert: dir.join("cert"), key: dir.join("key") };
+        let mut params = CertificateParams::new(vec!["a.example".into(), "b.example".into()]).unwrap();
+        (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1));
+        let key = KeyPair::generate().unwrap();
+        std::fs::write(&files.cert, params.self_signed(&key).unwrap().pem()).unwrap();
+        std::fs::write(&files.key, key.serialize_pem()).unwrap();
+        std::fs::set_permissions(&files.key, std::fs::Permissions::from_mode(0o600)).unwrap();
+        files
+    }
+
+    #[test]
+    fn one_that_is_not_good_yet_is_taken_when_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Clock::held(Moment::parse("2026-12-31T00:00:00Z").unwrap());
+        let files = lay(dir.path(), 2026, 2028);
+        let shown = Shown::open(&files, "https://b.example", clock.clone()).unwrap();
+        assert_eq!(shown.look(), Looked::Same);
+        lay(dir.path(), 2027, 2029);
+        assert_eq!((shown.look(), shown.look()), (Looked::Refused, Looked::Refused));
+        assert_eq!(shown.not_after().to_string(), "2028-01-01T00:00:00.000000Z");
+        clock.advance(Duration::from_secs(24 * 60 * 60));
+        assert_eq!((shown.look(), shown.look()), (Looked::Taken, Looked::Same));
+        assert_eq!(shown.not_after().to_string(), "2029-01-01T00:00:00.000000Z");
+        assert_eq!(shown.now.read().unwrap().names(), ["a.example", "b.example"]);
+        // one that is over is never taken, and looked at no more
+        lay(dir.path(), 2020, 2021);
+        assert_eq!((shown.look(), shown.look()), (Looked::Refused, Looked::Same));
     }
 }

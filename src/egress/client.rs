@@ -304,7 +304,7 @@ fn tls(error: &(dyn Error + 'static)) -> Option<EgressError> {
     })
 }
 
-/// Whether TLS failed somewhere behind `error`.
-pub fn is_tls(error: &(dyn Error + 'static)) -> bool {
-    tls(error).is_some() || error.source().is_some_and(is_tls)
+/// Why TLS failed, if that is what lies behind `error`.
+pub fn tls_cause(error: &(dyn Error + 'static)) -> Option<EgressError> {
+    tls(error).or_else(|| error.source().and_then(tls_cause))
 }

@@ -7,6 +7,6 @@ mod exceptions;
 mod url;
 
 pub use address::is_public;
-pub use client::{Answered, Egress, EgressError, Limits, Resolve, is_tls};
+pub use client::{Answered, Egress, EgressError, Limits, Resolve, tls_cause};
 pub use exceptions::{ExceptionRefused, Exceptions};
 pub use url::{OdooUrl, UrlRefused};

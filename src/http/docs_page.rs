@@ -77,6 +77,9 @@ fn draw_call(out: &mut String, path: &str, method: &str, call: &Value) {
     put(out, &format!("<section id=\"{id}\"><h2><b>{method}</b> <code>{}</code></h2>", escape(path)));
     put(out, &prose(&call["summary"]));
     put(out, &prose(&call["description"]));
+    if let Some(action) = call.pointer("/security/0/bearer/0") {
+        put(out, &format!("<p>Action: <code>{}</code></p>", plain(action)));
+    }
     let parameters = call["parameters"].as_array().map(Vec::as_slice).unwrap_or_default();
     if !parameters.is_empty() {
         put(out, "<table><tr><th>parameter<th>in<th>is<th>");
@@ -166,6 +169,7 @@ fn kind(schema: &Value) -> String {
         ("maximum", "≤ "),
         ("default", "default "),
         ("pattern", "as "),
+        ("example", "such as "),
     ] {
         if let Some(value) = schema.get(rule) {
             let _ = write!(is, ", {said}<code>{}</code>", plain(value));

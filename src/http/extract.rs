@@ -3,6 +3,7 @@
 
 use std::future::{Future, Ready, ready};
 use std::pin::Pin;
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -227,10 +228,18 @@ fn is_json(request: &HttpRequest) -> bool {
         .is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"))
 }
 
-async fn read(is_json: bool, mut payload: Payload) -> Result<Zeroizing<Vec<u8>>, Problem> {
+/// A body is 64 KiB at most; one that has not come by then never will.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+
+async fn read(is_json: bool, payload: Payload) -> Result<Zeroizing<Vec<u8>>, Problem> {
     if !is_json {
         return Err(Problem::new(Kind::UnsupportedMediaType, "send application/json"));
     }
+    let slow = |_| Problem::new(Kind::TooSlow, "send the body within ten seconds");
+    tokio::time::timeout(BODY_WITHIN, read_all(payload)).await.map_err(slow)?
+}
+
+async fn read_all(mut payload: Payload) -> Result<Zeroizing<Vec<u8>>, Problem> {
     // Room for the largest from the start: a buffer that grows leaves copies behind.
     let mut body = Zeroizing::new(Vec::with_capacity(MAX_BODY_BYTES));
     while let Some(chunk) = payload.next().await {

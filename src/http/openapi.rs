@@ -113,6 +113,7 @@ fn add_refusals(operation: &mut Operation, named: bool) {
     }
     if operation.request_body.is_some() {
         refusals.push(&[Kind::Malformed]);
+        refusals.push(&[Kind::TooSlow]);
         refusals.push(&[Kind::TooLarge]);
         refusals.push(&[Kind::UnsupportedMediaType]);
     }

@@ -79,6 +79,8 @@ kinds! {
     KeyReused = "idempotency-key-reused", 422, "The Idempotency-Key was used for another request";
     /// This caller may not borrow this kind.
     KindNotAllowed = "kind-not-allowed", 403, "This token may not borrow that kind of credential";
+    /// The body did not come.
+    TooSlow = "too-slow", 408, "The body did not come in time";
     /// The body is too big.
     TooLarge = "too-large", 413, "The body is larger than 64 KiB";
     /// The body is no JSON by its type.

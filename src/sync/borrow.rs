@@ -12,7 +12,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::clock::{Clock, Moment, new_id};
-use crate::egress::is_tls;
+use crate::egress::tls_cause;
 use crate::ids::{ConnectionId, LeaseId, RequestId, RunId};
 use crate::secret::Secret;
 use crate::sync::refusal::{BorrowError, Refusal, Request};
@@ -209,9 +209,9 @@ impl VaultClient {
 
     async fn send(&self, request: RequestBuilder) -> Result<Answer, BorrowError> {
         // The error could quote the address at most; it is not kept all the same.
-        let unreachable = |error: reqwest::Error| match is_tls(&error) {
-            true => BorrowError::Tls(self.url.clone()),
-            false => BorrowError::Unreachable(self.url.clone()),
+        let unreachable = |error: reqwest::Error| match tls_cause(&error) {
+            Some(cause) => BorrowError::Tls(self.url.clone(), cause),
+            None => BorrowError::Unreachable(self.url.clone()),
         };
         let asks = self.trace.next().map_err(|_| BorrowError::NoClient)?;
         let request = request.bearer_auth(self.token.expose()).header("traceparent", asks.header());

@@ -123,7 +123,7 @@ impl SyncError {
             )
             | Self::Borrow(
                 BorrowError::Refused(..)
-                | BorrowError::Tls(_)
+                | BorrowError::Tls(..)
                 | BorrowError::NotAVault(_)
                 | BorrowError::NoClient,
             ) => Verdict::Failed,

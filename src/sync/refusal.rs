@@ -6,6 +6,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 
 use crate::clock::Moment;
+use crate::egress::EgressError;
 use crate::ids::RequestId;
 use crate::sync::vault_url::VaultUrl;
 
@@ -17,11 +18,8 @@ pub enum BorrowError {
     #[error("the vault at {0} does not answer")]
     Unreachable(VaultUrl),
     /// No TLS with it.
-    #[error(
-        "TLS with the vault at {0} failed: its certificate is not for that host, has ended, or nobody who is trusted \
-         here vouches for it (PAWL_CA names who is)"
-    )]
-    Tls(VaultUrl),
+    #[error("the vault at {0}: {1} (PAWL_CA names the authorities that vouch for it)")]
+    Tls(VaultUrl, EgressError),
     /// The file of those who vouch for the vault is none.
     #[error("PAWL_CA: {0}")]
     Ca(&'static str),

@@ -218,6 +218,22 @@ fn nothing_is_said_without_tls_and_a_client_that_says_nothing_is_cut_off() {
         let _ = shaken.read_to_end(&mut rest);
         assert!(!holds(&rest, "200"), "half a head is no request");
         assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+
+        // With a token, and a body that never comes whole.
+        let issue = ["token", "issue", "--org", "o", "--user", "u", "--role", "backend"];
+        let token = pawl(dir.path(), &[]).args(issue).output().unwrap().stdout;
+        let token = String::from_utf8(token).unwrap();
+        let head = format!(
+            "POST /v1/connections HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
+             Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{",
+            token.trim()
+        );
+        let mut slow = shake(&process.url, &authority.pem).unwrap();
+        slow.sock.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        slow.write_all(head.as_bytes()).unwrap();
+        let mut answer = vec![0; 1024];
+        let read = slow.read(&mut answer).unwrap();
+        assert!(holds(&answer[..read], "HTTP/1.1 408"), "{}", String::from_utf8_lossy(&answer[..read]));
     }
 }
 
@@ -240,9 +256,9 @@ fn a_worker_believes_only_whom_it_was_told_to() {
     let (by_name, by_address) = (format!("https://localhost:{port}"), format!("https://127.0.0.1:{port}"));
     for (url, ca, code, complaint) in [
         (&by_name, Some("ours.pem"), 1, "the vault has no such connection"),
-        (&by_address, Some("ours.pem"), 1, "TLS with the vault"),
-        (&by_name, Some("theirs.pem"), 1, "TLS with the vault"),
-        (&by_name, None, 1, "TLS with the vault"),
+        (&by_address, Some("ours.pem"), 1, "is for another name"),
+        (&by_name, Some("theirs.pem"), 1, "does not know"),
+        (&by_name, None, 1, "does not know"),
         (&by_name, Some("words.pem"), 2, "PAWL_CA: the file holds no certificate"),
         (&by_name, Some("gone.pem"), 2, "PAWL_CA: the file can't be read"),
     ] {
