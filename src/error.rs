@@ -51,6 +51,14 @@ pub enum Error {
         /// When that was found.
         now: Moment,
     },
+    /// Odoo refused so many logins of a check that no more is tried for a while.
+    #[error("Odoo refused too many logins that were checked: none is tried until {until}")]
+    TooManyRefusals {
+        /// Until then.
+        until: Moment,
+        /// When that was found.
+        now: Moment,
+    },
     /// The lease was ended or its time is over.
     #[error("the lease has ended")]
     LeaseEnded,

@@ -132,6 +132,7 @@ impl App {
                 .configure(http::routes)
         })
         .workers(WORKERS)
+        .worker_max_blocking_threads(BLOCKING_THREADS)
         .shutdown_timeout(STOP_WITHIN_SECONDS)
         .client_request_timeout(HEAD_WITHIN)
         .tls_handshake_timeout(HEAD_WITHIN)
@@ -154,6 +155,8 @@ impl App {
 
 /// Async threads; the work of a request runs off them.
 const WORKERS: usize = 2;
+/// Threads for that work, for each: more than slow names of hosts under check can hold, whatever the machine.
+const BLOCKING_THREADS: usize = 256;
 
 /// The roles that a token from this host's command line may have.
 const HOST_ROLES: &[&str] = &["backend", "worker", "owner", "auditor"];

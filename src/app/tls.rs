@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::client::verify_server_name;
+use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
@@ -120,8 +121,7 @@ impl Certificate {
         }
         let mut key = PrivateKeyDer::from_pem_slice(&pair.key)
             .map_err(|_| form("PAWL_TLS_KEY", &files.key, "private key"))?;
-        let provider = rustls::crypto::ring::default_provider();
-        let signing = provider.key_provider.load_private_key(key.clone_key());
+        let signing = any_supported_type(&key);
         key.zeroize();
         let certified = CertifiedKey::new(chain, signing.map_err(|_| TlsRefused::OtherKey)?);
         certified.keys_match().map_err(|_| TlsRefused::OtherKey)?;

@@ -79,6 +79,8 @@ kinds! {
     KeyReused = "idempotency-key-reused", 422, "The Idempotency-Key was used for another request";
     /// This caller may not borrow this kind.
     KindNotAllowed = "kind-not-allowed", 403, "This token may not borrow that kind of credential";
+    /// Too many refused logins.
+    TooManyRefusals = "too-many-refusals", 429, "Odoo refused too many logins that were checked";
     /// The body did not come.
     TooSlow = "too-slow", 408, "The body did not come in time";
     /// The body is too big.
@@ -102,7 +104,8 @@ pub struct Problem {
     detail: String,
     errors: Vec<FieldError>,
     connection_id: Option<ConnectionId>,
-    held: Option<(Moment, u64)>,
+    held: Option<Moment>,
+    retry_after: Option<u64>,
     allowed: Option<&'static str>,
 }
 
@@ -114,6 +117,7 @@ impl Problem {
             errors: Vec::new(),
             connection_id: None,
             held: None,
+            retry_after: None,
             allowed: None,
         }
     }
@@ -147,7 +151,7 @@ impl Problem {
         if let Some(allowed) = self.allowed {
             response.insert_header(("Allow", allowed));
         }
-        if let Some((_, seconds)) = self.held {
+        if let Some(seconds) = self.retry_after {
             response.insert_header(("Retry-After", seconds.to_string()));
         }
         let view = ProblemView {
@@ -162,7 +166,7 @@ impl Problem {
                 .map(|e| FieldErrorView { field: e.field.clone(), rule: e.rule, detail: e.detail.clone() })
                 .collect(),
             connection_id: self.connection_id.as_ref().map(ToString::to_string),
-            held_until: self.held.map(|(until, _)| until.to_string()),
+            held_until: self.held.map(|until| until.to_string()),
         };
         let body = serde_json::to_vec(&view).unwrap_or_default();
         response.content_type("application/problem+json").body(body)
@@ -178,10 +182,12 @@ impl From<Error> for Problem {
             Error::NotFound => Self::new(Kind::NotFound, detail),
             Error::Duplicate(id) => Self { connection_id: Some(id), ..Self::new(Kind::Duplicate, detail) },
             Error::LeaseHeld { until, now } => {
-                // Rounded up: asking again after that finds it ended.
-                let seconds = until.since(now).as_micros().div_ceil(1_000_000);
-                let seconds = u64::try_from(seconds).unwrap_or(u64::MAX).max(1);
-                Self { held: Some((until, seconds)), ..Self::new(Kind::LeaseHeld, detail) }
+                let retry_after = Some(seconds_until(until, now));
+                Self { held: Some(until), retry_after, ..Self::new(Kind::LeaseHeld, detail) }
+            }
+            Error::TooManyRefusals { until, now } => {
+                let retry_after = Some(seconds_until(until, now));
+                Self { retry_after, ..Self::new(Kind::TooManyRefusals, detail) }
             }
             Error::AuthFailed => Self::new(Kind::AuthFailed, detail),
             Error::CheckRunning => Self::new(Kind::CheckRunning, detail),
@@ -196,6 +202,12 @@ impl From<Error> for Problem {
             Error::Damaged(_) => Self::new(Kind::Damaged, detail),
         }
     }
+}
+
+/// Rounded up: asking again after that finds it over.
+fn seconds_until(until: Moment, now: Moment) -> u64 {
+    let seconds = until.since(now).as_micros().div_ceil(1_000_000);
+    u64::try_from(seconds).unwrap_or(u64::MAX).max(1)
 }
 
 impl From<TokenRefused> for Problem {

@@ -67,7 +67,11 @@ impl Odoo {
         match xmlrpc::read_value(&answer, &Caps::default())? {
             Reply::Result(Value::Struct(members)) => major(&members).ok_or(OdooError::NotOdoo),
             Reply::Result(_) => Err(OdooError::NotOdoo),
-            Reply::Fault(fault) => Err(OdooError::of_fault(&fault, None)),
+            Reply::Fault(fault) => match OdooError::of_fault(&fault, None) {
+                // Nobody has logged in yet.
+                OdooError::LoginRefused | OdooError::NotAllowed => Err(OdooError::NotOdoo),
+                error => Err(error),
+            },
         }
     }
 

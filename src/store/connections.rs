@@ -37,7 +37,7 @@ pub struct NewConnection {
 }
 
 /// A connection as it is stored, without its sealed credential.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct StoredConnection {
     /// Its id.
     pub id: ConnectionId,

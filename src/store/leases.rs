@@ -160,9 +160,10 @@ impl Tx<'_> {
             leases::records.eq(end.records),
         ))
         .execute(self.db)?;
-        let state = match end.outcome {
-            "ok" => "active",
-            "auth_failed" => "auth_failed",
+        // Whoever borrowed for something else may have logged in nowhere.
+        let state = match (end.outcome, lease.purpose.as_str()) {
+            ("ok", "check") => "active",
+            ("auth_failed", _) => "auth_failed",
             _ => return Ok(()),
         };
         diesel::update(

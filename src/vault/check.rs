@@ -17,6 +17,7 @@ use crate::odoo::{self, Address, Diagnosis, Login};
 use crate::secret::Secret;
 use crate::store::{LendRefused, SealedCredential, Store, StoredConnection, Tx};
 use crate::vault::lend::{binding, proof};
+use crate::vault::refusals::Refusals;
 use crate::vault::{DEADLINE, Vault};
 
 /// Checks under way at once. Each may wait for a host that says nothing.
@@ -65,15 +66,20 @@ impl Vault {
         let scope = self.allow(actor, Action::Check).await?;
         // What is nobody else's business: that a connection of theirs is there, or under check.
         let own = id.clone();
-        let look = move |tx: &mut Tx| tx.find_connection(&own)?.map(drop).ok_or(Error::NotFound);
-        self.store.view("look before check", scope.clone(), DEADLINE, look).await?;
+        let look = move |tx: &mut Tx| tx.find_connection(&own)?.ok_or(Error::NotFound);
+        let found = self.store.view("look before check", scope.clone(), DEADLINE, look).await?;
         let turn = self.checks.begin(&id)?;
+        let now = self.clock.now();
+        if let Some(until) = self.refusals.hold(found.org.as_str(), address(&found), now) {
+            return Err(Error::TooManyRefusals { until, now });
+        }
         let opened = self.open_to_check(actor, scope.clone(), id, refused).await?;
         let Some(opened) = opened else { return Ok(Diagnosis::refused()) };
         let work = Work {
             store: self.store.clone(),
             exceptions: self.exceptions.clone(),
             clock: self.clock.clone(),
+            refusals: self.refusals.clone(),
             actor: actor.clone(),
             scope,
         };
@@ -124,6 +130,7 @@ struct Work {
     store: Store,
     exceptions: Exceptions,
     clock: Clock,
+    refusals: Arc<Refusals>,
     actor: Actor,
     scope: Scope,
 }
@@ -144,17 +151,27 @@ impl Work {
             () = turn.running.stop.notified() => Diagnosis::not_made(),
             found = odoo::diagnose(subject) => found,
         };
-        self.keep(connection, found).await
+        if found.login == Login::Refused {
+            self.refusals.note(connection.org.as_str(), address(&connection), self.clock.now());
+        }
+        let kept = match self.keep(&connection, &found).await {
+            // A refusal that is not kept would be tried again by the next sync.
+            Err(Error::Unavailable(_)) if found.login == Login::Refused => {
+                self.keep(&connection, &found).await
+            }
+            kept => kept,
+        };
+        kept.map(|()| found)
     }
 
     /// Keeps what was found, if what is there now is what was checked.
-    async fn keep(self, checked: StoredConnection, found: Diagnosis) -> Result<Diagnosis, Error> {
+    async fn keep(&self, checked: &StoredConnection, found: &Diagnosis) -> Result<(), Error> {
         let (state, outcome) = match found.login {
             Login::Refused => (Some("auth_failed"), "auth_failed"),
             Login::Taken => (Some("active"), if found.is_ok() { "ok" } else { "failed" }),
             Login::Unknown => (None, "failed"),
         };
-        let (at, actor) = (self.clock.now(), self.actor);
+        let (at, actor, checked) = (self.clock.now(), self.actor.clone(), checked.clone());
         let keep = move |tx: &mut Tx| {
             let meanwhile = match tx.find_connection(&checked.id)? {
                 None => Some(Error::NotFound),
@@ -169,11 +186,15 @@ impl Work {
             tx.append(&record(&actor, &checked.id, outcome, at)?)?;
             Ok::<_, Error>(meanwhile)
         };
-        match self.store.run("end check", self.scope, DEADLINE, keep).await? {
-            None => Ok(found),
+        match self.store.run("end check", self.scope.clone(), DEADLINE, keep).await? {
+            None => Ok(()),
             Some(meanwhile) => Err(meanwhile),
         }
     }
+}
+
+fn address(of: &StoredConnection) -> (&str, &str, &str) {
+    (&of.url, &of.database, &of.username)
 }
 
 fn record(actor: &Actor, id: &ConnectionId, outcome: Outcome, at: Moment) -> Result<AuditEvent, Error> {

@@ -7,6 +7,7 @@ mod forget;
 mod gate;
 mod give_back;
 mod lend;
+mod refusals;
 mod renew;
 mod repeat;
 mod replace;
@@ -49,6 +50,7 @@ pub struct Vault {
     clock: Clock,
     gates: gate::Gates,
     checks: check::Checks,
+    refusals: Arc<refusals::Refusals>,
 }
 
 impl Vault {
@@ -68,6 +70,7 @@ impl Vault {
             clock,
             gates: gate::Gates::new(),
             checks: check::Checks::new(),
+            refusals: Arc::default(),
         }
     }
 

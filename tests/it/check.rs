@@ -118,6 +118,18 @@ fn each_cause_is_told_by_its_code() {
             false,
             "active",
         ),
+        (
+            "denied before any login",
+            |o| {
+                let fault = "<?xml version=\"1.0\"?><methodResponse><fault><value><struct><member><name>faultCode</name>\
+                             <value><int>3</int></value></member><member><name>faultString</name><value><string>Access \
+                             Denied</string></value></member></struct></value></fault></methodResponse>";
+                o.answer_raw(1, http("200 OK", "Content-Type: text/xml\r\n", fault));
+            },
+            &["not_odoo"],
+            false,
+            "active",
+        ),
         ("hangs up", |o| o.answer_raw(1, Vec::new()), &["broken_off"], false, "active"),
         ("hangs up after the login", |o| o.answer_raw(3, Vec::new()), &["broken_off"], false, "active"),
         (
@@ -396,5 +408,46 @@ fn nothing_secret_is_in_the_vaults_log() {
     for never in [API_KEY, "planted-WRONG-5hT9"] {
         assert!(!holds(&log, never));
         assert!(home.everything_kept().iter().all(|(_, bytes)| !holds(bytes, never)));
+    }
+}
+
+/// Attack on P6.
+#[test]
+fn a_check_is_no_way_to_guess_a_password() {
+    let scene = Scene::new(Company::sized(7, 3, 2), PASSWORD);
+    scene.odoo.set_password("another");
+    let backend = scene.vault.token("acme", "ada", "backend");
+    let credential = format!("/v1/connections/{}/credential", scene.connection);
+    for guess in 0..5 {
+        let body = json!({"secret": format!("guess {guess}")});
+        assert_eq!(scene.vault.call("PUT", &credential, &backend, Some(&body)).status, 200);
+        assert_eq!(codes(&check(&scene).json), ["login_refused"], "{guess}");
+    }
+    let tried = scene.odoo.seen().len();
+    assert_eq!(
+        scene.vault.call("PUT", &credential, &backend, Some(&json!({"secret": "another"}))).status,
+        200
+    );
+    let refused = check(&scene);
+    assert_eq!((refused.status, refused.problem().as_str()), (429, "too-many-refusals"));
+    assert_eq!(refused.header("retry-after"), Some("900"));
+    assert_eq!(scene.odoo.seen().len(), tried, "nothing is sent");
+    scene.vault.clock.advance(Duration::from_secs(900));
+    assert_eq!(check(&scene).json["ok"], true);
+}
+
+/// Attack on P6.
+#[test]
+fn a_loan_that_logged_in_nowhere_lets_no_sync_begin_again() {
+    let scene = Scene::new(Company::sized(7, 3, 2), PASSWORD);
+    scene.odoo.set_password("another");
+    assert_eq!(codes(&check(&scene).json), ["login_refused"]);
+    let worker = scene.vault.token("acme", "ada", "worker");
+    for (purpose, then) in [("other", "auth-failed"), ("check", "")] {
+        let loan = scene.vault.lend(&scene.connection, &json!({"purpose": purpose})).text("id");
+        let back = format!("/v1/leases/{loan}/return");
+        assert_eq!(scene.vault.call("POST", &back, &worker, Some(&json!({"outcome": "ok"}))).status, 204);
+        let lent = scene.vault.lend(&scene.connection, &json!({"purpose": "sync"}));
+        assert_eq!(if lent.status == 201 { String::new() } else { lent.problem() }, then, "{purpose}");
     }
 }
