@@ -105,7 +105,7 @@ pub struct Problem {
     errors: Vec<FieldError>,
     connection_id: Option<ConnectionId>,
     held: Option<Moment>,
-    retry_after: Option<u64>,
+    retry_after: Option<u32>,
     allowed: Option<&'static str>,
 }
 
@@ -205,9 +205,9 @@ impl From<Error> for Problem {
 }
 
 /// Rounded up: asking again after that finds it over.
-fn seconds_until(until: Moment, now: Moment) -> u64 {
+fn seconds_until(until: Moment, now: Moment) -> u32 {
     let seconds = until.since(now).as_micros().div_ceil(1_000_000);
-    u64::try_from(seconds).unwrap_or(u64::MAX).max(1)
+    u32::try_from(seconds).unwrap_or(u32::MAX).max(1)
 }
 
 impl From<TokenRefused> for Problem {

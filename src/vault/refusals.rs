@@ -57,10 +57,13 @@ fn keys(org: &str, (url, database, username): (&str, &str, &str)) -> [(String, u
 mod tests {
     use super::*;
 
+    fn of(user: &str) -> (&str, &str, &str) {
+        ("https://a.example", "db", user)
+    }
+
     #[test]
     fn guesses_are_few_for_a_login_and_for_an_org() {
         let (refusals, begun) = (Refusals::default(), Moment::from_micros(0));
-        let of = |user| ("https://a.example", "db", user);
         for n in 0..5 {
             assert_eq!(refusals.hold("o", of("bot"), begun), None, "{n}");
             refusals.note("o", of("bot"), begun);
