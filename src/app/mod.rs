@@ -31,10 +31,11 @@ use crate::vault::Vault;
 
 pub use ready::{NotReady, ask_ready};
 pub use setup::{Setup, StartError};
-pub use tls::{Certificate, Looked, SOON_DAYS, Shown, TlsRefused};
+pub use tls::{Certificate, SOON_DAYS, TlsRefused};
 
 use ops::{Ops, bind};
 use setup::{make_dir, match_keys, open_issuer, open_key_file, open_store};
+use tls::Shown;
 
 /// Open requests finish within this when the process is told to stop.
 const STOP_WITHIN_SECONDS: u64 = 10;
@@ -219,11 +220,6 @@ impl Serving {
     pub fn url(&self) -> String {
         let scheme = if self.shown.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.address)
-    }
-
-    /// The certificate that it shows.
-    pub fn shown(&self) -> Option<&Arc<Shown>> {
-        self.shown.as_ref()
     }
 
     /// Where the ops listener listens, if there is one.

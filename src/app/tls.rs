@@ -113,9 +113,6 @@ impl Certificate {
         let moment = |since: Duration| Moment::from_micros(0).after(since);
         let from = moment(validity.not_before.to_unix_duration());
         let to = moment(validity.not_after.to_unix_duration());
-        if now < from || now > to {
-            return Err(TlsRefused::NotNow { from, to });
-        }
         if let Some(host) = https_host(public_url) {
             verify_server_name(&name, &host).map_err(|_| TlsRefused::OtherName)?;
         }
@@ -125,6 +122,10 @@ impl Certificate {
         key.zeroize();
         let certified = CertifiedKey::new(chain, signing.map_err(|_| TlsRefused::OtherKey)?);
         certified.keys_match().map_err(|_| TlsRefused::OtherKey)?;
+        // Last: what is only early is taken later, so nothing else may be wrong with it.
+        if now < from || now > to {
+            return Err(TlsRefused::NotNow { from, to });
+        }
         Ok(Self { key: Arc::new(certified), names: names(&parsed), not_after: to })
     }
 }
@@ -188,7 +189,7 @@ struct Judged {
 pub const SOON_DAYS: u64 = 14;
 
 /// The certificate in use, for every handshake.
-pub struct Shown {
+pub(super) struct Shown {
     now: RwLock<Certificate>,
     judged: Mutex<Judged>,
     files: TlsFiles,
@@ -198,7 +199,7 @@ pub struct Shown {
 
 /// What became of a look at the files.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Looked {
+pub(super) enum Looked {
     /// They are as they were.
     Same,
     /// The new certificate is shown from now on.
@@ -209,7 +210,7 @@ pub enum Looked {
 
 impl Shown {
     /// Reads the files for the first time.
-    pub fn open(files: &TlsFiles, public_url: &str, clock: Clock) -> Result<Self, TlsRefused> {
+    pub(super) fn open(files: &TlsFiles, public_url: &str, clock: Clock) -> Result<Self, TlsRefused> {
         let pair = Pair::read(files)?;
         let first = Certificate::of(&pair, files, public_url, clock.now())?;
         metrics::certificate_ends(first.not_after);
@@ -223,7 +224,7 @@ impl Shown {
     }
 
     /// How the listener speaks: TLS 1.2 and 1.3 by ring, HTTP/1.1.
-    pub fn server_config(self: &Arc<Self>) -> Result<ServerConfig, rustls::Error> {
+    pub(super) fn server_config(self: &Arc<Self>) -> Result<ServerConfig, rustls::Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
@@ -234,13 +235,13 @@ impl Shown {
     }
 
     /// Until when the one in use is good.
-    pub fn not_after(&self) -> Moment {
+    pub(super) fn not_after(&self) -> Moment {
         self.now.read().unwrap_or_else(PoisonError::into_inner).not_after
     }
 
     /// Looks whether the files changed since they were last judged, and takes them if they can be used. Of
     /// a pair that is half replaced the key does not fit, so it is not taken until the other half is there.
-    pub fn look(&self) -> Looked {
+    pub(super) fn look(&self) -> Looked {
         let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
         let read = Pair::read(&self.files).map(|pair| (pair.digest(), pair));
@@ -326,6 +327,10 @@ mod tests {
         assert_eq!((shown.look(), shown.look()), (Looked::Taken, Looked::Same));
         assert_eq!(shown.not_after().to_string(), "2029-01-01T00:00:00.000000Z");
         assert_eq!(shown.now.read().unwrap().names(), ["a.example", "b.example"]);
+        // one that is early and whose key is another's is not waited for
+        let files = lay(dir.path(), 2030, 2031);
+        std::fs::write(&files.key, KeyPair::generate().unwrap().serialize_pem()).unwrap();
+        assert_eq!((shown.look(), shown.look()), (Looked::Refused, Looked::Same));
         // one that is over is never taken, and looked at no more
         lay(dir.path(), 2020, 2021);
         assert_eq!((shown.look(), shown.look()), (Looked::Refused, Looked::Same));

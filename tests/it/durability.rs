@@ -154,6 +154,7 @@ fn lends_that_are_written_together_see_each_other() {
 }
 
 /// Lends that arrive together are one transaction; each is answered for itself all the same.
+/// Lends that arrive together are one transaction; each is answered for itself all the same.
 /// Attack on P4.
 #[test]
 fn lends_that_are_written_together_are_answered_each_for_itself() {

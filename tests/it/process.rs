@@ -385,6 +385,6 @@ fn it_is_ready_at_once_and_stays_small() {
         begun.elapsed()
     };
     // the quickest: what else the machine does is no part of it
-    let took = (0..20).map(start).min().unwrap();
+    let took = (0..if is_long { 20 } else { 1 }).map(start).min().unwrap();
     assert!(!is_long || took.as_millis() <= 100, "{took:?}");
 }
