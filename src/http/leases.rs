@@ -277,7 +277,7 @@ pub(super) async fn show(
     request_body = RenewBody,
     responses((status = 200, body = LeaseView, description = "The lease."),
         (status = 403, description = "`forbidden`, `not-holder`, `kind-not-allowed`"),
-        (status = 409, description = "`lease-ended`, `credential-replaced`"),
+        (status = 409, description = "`lease-ended`, `credential-replaced`, `auth-failed`"),
         (status = 500, description = "`does-not-open`, `damaged`"),
         (status = 503, description = "`key-not-held`, `unavailable`")))]
 pub(super) async fn renew(
