@@ -1,12 +1,16 @@
 //! Opens and seals, pure: no database, no network, no clock that matters. Every stored secret goes
 //! through here and is bound to the place where it is stored.
 
+#[cfg(feature = "aws")]
+mod aws;
 mod binding;
 mod key_file;
 mod keyring;
 mod mark;
 mod source;
 
+#[cfg(feature = "aws")]
+pub use aws::{AwsSource, Patience};
 pub use binding::Binding;
 pub use key_file::{KeyFile, KeyFileRefused};
 pub use keyring::{Fingerprint, Keyring, MasterKey, NotAKey, OpenRefused, SealFailed, Sealed};

@@ -8,6 +8,8 @@ mod lines;
 mod otlp;
 mod trace;
 
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
@@ -62,6 +64,14 @@ impl Telemetry {
     }
 }
 
+/// What speaks with a store of keys would tell, below INFO, whole requests and answers: keys, tokens,
+/// signatures. No filter lets that through.
+fn tells_no_secret(metadata: &Metadata<'_>) -> bool {
+    const TALKATIVE: [&str; 4] = ["aws_", "h2", "hyper", "rustls"];
+    let talks = TALKATIVE.iter().any(|name| metadata.target().starts_with(name));
+    !talks || *metadata.level() <= Level::INFO
+}
+
 /// Starts the log. To be called once, before anything is logged.
 pub fn start(
     filter: &str,
@@ -69,7 +79,8 @@ pub fn start(
     endpoint: Option<&OtlpEndpoint>,
 ) -> Result<Telemetry, LogRefused> {
     let filter = EnvFilter::try_new(filter).map_err(|_| LogRefused::Filter)?;
-    let log = tracing_subscriber::registry().with(Lines::new(format).with_filter(filter));
+    let log = tracing_subscriber::registry()
+        .with(Lines::new(format).with_filter(filter.and(filter_fn(tells_no_secret))));
     #[cfg(not(feature = "otlp"))]
     let (telemetry, _) = (Telemetry {}, endpoint);
     #[cfg(feature = "otlp")]

@@ -41,6 +41,8 @@ mod repeats;
 mod scene;
 mod sealing;
 mod secrets;
+#[cfg(feature = "aws")]
+mod secrets_manager;
 #[path = "../../src/bin/pawl-demo/standin.rs"]
 mod standin;
 mod standin_faults;
