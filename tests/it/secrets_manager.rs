@@ -27,7 +27,7 @@ const HASTE: Patience = Patience {
     settle: Duration::from_millis(300),
 };
 
-fn source(url: &str, name: &str, patience: Patience) -> AwsSource {
+fn source_at(url: &str, name: &str, patience: Patience) -> AwsSource {
     let credentials = Credentials::new("AKIDEXAMPLE", "secret", Some("session".into()), None, "tests");
     let config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
@@ -39,7 +39,7 @@ fn source(url: &str, name: &str, patience: Patience) -> AwsSource {
 }
 
 fn on_moto(name: &str) -> AwsSource {
-    source(&Moto::shared().url, name, Patience::default())
+    source_at(&Moto::shared().url, name, Patience::default())
 }
 
 fn id(text: &str) -> KeyId {
@@ -129,6 +129,10 @@ fn a_value_may_be_a_pair_and_garbage_is_its_own_trouble() {
     assert!(unusable[1].contains("the value is no text"), "{unusable:?}");
     assert!(unusable[2].contains("staging label"), "a secret without a value: {unusable:?}");
     assert!(!unusable.concat().contains("hunter2"), "{unusable:?}");
+    // The first is there, whatever it holds: none is made beside it.
+    moto.put("garbage", "{}");
+    let found = on_moto("garbage").read(&[]).unwrap();
+    assert_eq!((ids(&found).len(), found.unusable.len(), &found.first), (0, 1, &Some(id("k1"))));
 }
 
 /// A secret that somebody marked for deletion can be restored for days: for us it is gone, and destroyed
@@ -146,6 +150,16 @@ fn what_is_marked_for_deletion_is_not_there_and_is_destroyed_for_good() {
     assert!(!moto.lacks(REGION, "marked/k2"));
     source.destroy(&id("k2")).unwrap();
     assert!(moto.lacks(REGION, "marked/k2"));
+
+    // What AWS says of such a name, and moto does not.
+    let said =
+        "You can't create this secret because a secret with this name is already scheduled for deletion.";
+    let store = Scripted::start(move |action, _| match action {
+        "CreateSecret" => error("InvalidRequestException", said),
+        _ => missing(),
+    });
+    let refused = refusal(source_at(&store.url, "marked", HASTE).make(&id("k2"))).to_string();
+    assert!(refused.contains("is scheduled for deletion: restore it, or delete it for good"), "{refused}");
 }
 
 /// Attack on P9: copies in other regions outlive a key that is said to be destroyed.
@@ -185,7 +199,7 @@ fn a_store_that_is_down_or_silent_is_an_error_within_its_time() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = (format!("http://{}", silent.local_addr().unwrap()), silent);
     for (url, cause) in [(&down, "onnect"), (&silent.0, "no answer in time")] {
-        let source = source(url, "away", HASTE);
+        let source = source_at(url, "away", HASTE);
         let begun = Instant::now();
         for refused in [
             refusal(source.read(&[id("k2")])),
@@ -202,6 +216,15 @@ fn a_store_that_is_down_or_silent_is_an_error_within_its_time() {
     }
 }
 
+/// Attack on P1: who sits between, where the address was mistyped. Nothing is connected to.
+#[test]
+fn no_key_goes_over_a_network_in_the_clear() {
+    let source = source_at("http://192.0.2.1:80", "clear", HASTE);
+    for refused in [refusal(source.read(&[])), refusal(source.make(&id("k1")))] {
+        assert!(refused.to_string().contains("plain http over a network"), "{refused}");
+    }
+}
+
 #[test]
 fn a_key_that_is_denied_is_its_own_trouble() {
     let key = fernet_key();
@@ -211,7 +234,7 @@ fn a_key_that_is_denied_is_its_own_trouble() {
         Some("deny/k3") => error("DecryptionFailure", "the KMS key is disabled"),
         _ => missing(),
     });
-    let found = source(&store.url, "deny", HASTE).read(&["k1", "k2", "k3", "k4"].map(id)).unwrap();
+    let found = source_at(&store.url, "deny", HASTE).read(&["k1", "k2", "k3", "k4"].map(id)).unwrap();
     assert_eq!(ids(&found), ["k1"]);
     let unusable: Vec<String> = found.unusable.iter().map(|(_, why)| why.to_string()).collect();
     assert_eq!(
@@ -237,7 +260,7 @@ fn what_ails_the_whole_store_is_an_error_of_the_whole() {
     ] {
         let store =
             Scripted::start(move |_, _| (status, json!({"__type": code, "message": "Signature expired"})));
-        let refused = refusal(source(&store.url, "ails", HASTE).read(&[id("k2"), id("k3")])).to_string();
+        let refused = refusal(source_at(&store.url, "ails", HASTE).read(&[id("k2"), id("k3")])).to_string();
         assert!(
             refused.starts_with("aws-secretsmanager:ails can't be reached: GetSecretValue: "),
             "{refused}"
@@ -249,7 +272,7 @@ fn what_ails_the_whole_store_is_an_error_of_the_whole() {
     // No answer of Secrets Manager's at all.
     for (status, body) in [(200, json!("<html>")), (200, json!({})), (404, json!([])), (302, json!({}))] {
         let store = Scripted::start(move |_, _| (status, body.clone()));
-        let answered = source(&store.url, "ails", HASTE).read(&[]);
+        let answered = source_at(&store.url, "ails", HASTE).read(&[]);
         assert!(answered.is_err() || answered.is_ok_and(|found| found.keys.is_empty()), "{status}");
     }
 }
@@ -263,7 +286,7 @@ fn destroyed_is_said_only_of_what_can_no_longer_be_read() {
         let value = value.clone();
         move |action, _| if action == "GetSecretValue" { (200, value.clone()) } else { (200, json!({})) }
     });
-    let refused = refusal(source(&stays.url, "stays", HASTE).destroy(&id("k1"))).to_string();
+    let refused = refusal(source_at(&stays.url, "stays", HASTE).destroy(&id("k1"))).to_string();
     assert!(refused.contains("can still be read") && !refused.contains(&key), "{refused}");
 
     // Denied is not gone.
@@ -271,7 +294,7 @@ fn destroyed_is_said_only_of_what_can_no_longer_be_read() {
         "GetSecretValue" => error("AccessDeniedException", "no"),
         _ => (200, json!({})),
     });
-    let refused = refusal(source(&denied.url, "stays", HASTE).destroy(&id("k1"))).to_string();
+    let refused = refusal(source_at(&denied.url, "stays", HASTE).destroy(&id("k1"))).to_string();
     assert!(refused.contains("can still be read"), "{refused}");
 
     // Copies that do not go: nothing is deleted.
@@ -279,7 +302,7 @@ fn destroyed_is_said_only_of_what_can_no_longer_be_read() {
         "GetSecretValue" => (200, value.clone()),
         _ => (200, json!({"ReplicationStatus": [{"Region": "us-east-1", "Status": "InSync"}]})),
     });
-    let refused = refusal(source(&copied.url, "stays", HASTE).destroy(&id("k1"))).to_string();
+    let refused = refusal(source_at(&copied.url, "stays", HASTE).destroy(&id("k1"))).to_string();
     assert!(refused.contains("other regions"), "{refused}");
     assert!(!copied.actions().contains(&"DeleteSecret".to_owned()), "{:?}", copied.actions());
 }
@@ -292,7 +315,7 @@ fn a_refusal_never_quotes_the_key_that_was_sent() {
             "CreateSecret" => error(code, &format!("bad value {}", body["SecretString"])),
             _ => missing(),
         });
-        let refused = refusal(source(&store.url, "quotes", HASTE).make(&id("k2"))).to_string();
+        let refused = refusal(source_at(&store.url, "quotes", HASTE).make(&id("k2"))).to_string();
         let sent = store.calls().last().unwrap().1["SecretString"].as_str().unwrap().to_owned();
         assert!(refused.ends_with(&format!("CreateSecret: {code}")) && !refused.contains(&sent), "{refused}");
     }
@@ -314,18 +337,18 @@ fn a_key_is_made_once_it_is_seen() {
         }
         (200, json!({"Name": "late", "SecretString": *value}))
     });
-    let made = source(&store.url, "late", HASTE).make(&id("k1")).unwrap();
+    let made = source_at(&store.url, "late", HASTE).make(&id("k1")).unwrap();
     assert_eq!(store.calls()[0].1["SecretString"], made.to_text().expose());
     assert_eq!(store.calls()[0].1["ClientRequestToken"].as_str().map(str::len), Some(32));
 
     let never =
         Scripted::start(|action, _| if action == "CreateSecret" { (200, json!({})) } else { missing() });
-    let refused = refusal(source(&never.url, "late", HASTE).make(&id("k1"))).to_string();
+    let refused = refusal(source_at(&never.url, "late", HASTE).make(&id("k1"))).to_string();
     assert!(refused.contains("can't be read yet"), "{refused}");
 
     let other = fernet_key();
     let other = Scripted::start(move |_, _| (200, json!({"SecretString": other})));
-    let refused = refusal(source(&other.url, "late", HASTE).make(&id("k1"))).to_string();
+    let refused = refusal(source_at(&other.url, "late", HASTE).make(&id("k1"))).to_string();
     assert!(refused.contains("another key"), "{refused}");
 }
 
@@ -355,7 +378,7 @@ fn the_policies_allow_what_is_called_and_nothing_else() {
         }
         (200, json!({}))
     });
-    let source = source(&store.url, "pawl", HASTE);
+    let source = source_at(&store.url, "pawl", HASTE);
     source.read(&[id("k2")]).unwrap();
     assert_eq!(allowed("vault"), store.actions().into_iter().collect());
     // The store keeps another key than this one.

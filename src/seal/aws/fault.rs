@@ -45,6 +45,9 @@ where
         "ResourceNotFoundException" => Fault::Missing,
         "ResourceExistsException" => Fault::Taken,
         "InvalidRequestException" if message.contains("marked") => Fault::Missing,
+        "InvalidRequestException" if message.contains("scheduled for deletion") => Fault::Key(format!(
+            "{call}: a secret of this name is scheduled for deletion: restore it, or delete it for good"
+        )),
         "AccessDeniedException"
         | "DecryptionFailure"
         | "EncryptionFailure"

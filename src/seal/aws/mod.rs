@@ -5,6 +5,7 @@ mod fault;
 mod name;
 mod store;
 mod value;
+mod way;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -110,12 +111,14 @@ impl KeySource for AwsSource {
                     Ok(key) => {
                         found.keys.insert(id.as_str().to_owned(), key);
                     }
-                    Err(Unread::Missing) => {}
+                    Err(Unread::Missing) => continue,
                     Err(Unread::This(refused)) => found.unusable.push((id.clone(), refused)),
                     Err(Unread::All(refused)) => return Err(refused),
                 }
+                if id.as_str() == FIRST {
+                    found.first = Some(id.clone());
+                }
             }
-            found.first = first.clone().filter(|_| found.keys.contains_key(FIRST));
             Ok(found)
         })
     }

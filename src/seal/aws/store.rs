@@ -15,6 +15,7 @@ use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use zeroize::Zeroize;
 
 use super::fault::{self, Fault, Quotes};
+use super::way::NeverInTheClear;
 use crate::secret::Secret;
 
 /// How long the store is waited for.
@@ -80,6 +81,7 @@ impl Store {
         let config = aws_sdk_secretsmanager::config::Builder::from(&config)
             .http_client(http)
             .timeout_config(timeouts)
+            .interceptor(NeverInTheClear)
             .retry_config(RetryConfig::standard().with_max_attempts(patience.attempts))
             .build();
         Ok(Self(Client::from_conf(config)))
