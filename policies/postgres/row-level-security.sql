@@ -36,6 +36,15 @@ CREATE POLICY scope ON connections USING (
     OR (org_id, user_id) IN (SELECT org, usr FROM pawl_scope())
 );
 
+-- `pawl keys reseal` and `retire` look at every org's sealed values, and put the same value under another key
+-- in its place: the scope of nobody's org and the user `reseal`, which no caller has.
+CREATE POLICY resealing ON connections FOR SELECT USING (
+    EXISTS (SELECT FROM pawl_scope() WHERE org = '' AND usr = 'reseal')
+);
+CREATE POLICY resealed ON connections FOR UPDATE USING (
+    EXISTS (SELECT FROM pawl_scope() WHERE org = '' AND usr = 'reseal')
+);
+
 ALTER TABLE leases ENABLE ROW LEVEL SECURITY;
 ALTER TABLE leases FORCE ROW LEVEL SECURITY;
 CREATE POLICY scope ON leases USING (

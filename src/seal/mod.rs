@@ -8,7 +8,7 @@ mod mark;
 mod source;
 
 pub use binding::Binding;
-pub use key_file::{KeyFile, KeyFileRefused};
+pub use key_file::KeyFile;
 pub use keyring::{Fingerprint, Keyring, MasterKey, NotAKey, OpenRefused, SealFailed, Sealed};
 pub use mark::Mark;
 pub use source::{Found, KeySource, SourceRefused};
