@@ -129,7 +129,7 @@ impl KeySource for KeyFile {
 
     fn read(&self, _known: &[KeyId]) -> Result<Found, SourceRefused> {
         let Some(format) = self.load()? else {
-            return Err(SourceRefused::Missing(format!("the key file {}", self.path.display())));
+            return Err(SourceRefused::Missing(format!("key file at {}", self.path.display())));
         };
         let mut found = Found { first: KeyId::parse(&format.current).ok(), ..Found::default() };
         for (id, text) in format.keys {
@@ -138,7 +138,7 @@ impl KeySource for KeyFile {
                     found.keys.insert(id, key);
                 }
                 (Err(_), Ok(key_id)) => {
-                    let rule = format!("the key {id} is not 32 bytes in base64url");
+                    let rule = format!("it is not a key file: the key {id} is not 32 bytes in base64url");
                     found.unusable.push((key_id, self.form(rule)));
                 }
                 // Every id was parsed when the file was loaded.
