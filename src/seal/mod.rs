@@ -12,7 +12,7 @@ mod source;
 #[cfg(feature = "aws")]
 pub use aws::{AwsSource, Patience};
 pub use binding::Binding;
-pub use key_file::{KeyFile, KeyFileRefused};
+pub use key_file::KeyFile;
 pub use keyring::{Fingerprint, Keyring, MasterKey, NotAKey, OpenRefused, SealFailed, Sealed};
 pub use mark::Mark;
 pub use source::{Found, KeySource, SourceRefused};

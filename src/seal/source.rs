@@ -40,7 +40,7 @@ pub trait KeySource: Send + Sync {
 #[derive(Debug, thiserror::Error)]
 pub enum SourceRefused {
     /// There is nothing at all.
-    #[error("there is no key at {0}")]
+    #[error("there is no {0}")]
     Missing(String),
     /// There is a key of that id already.
     #[error("there is a key {id} at {place} already")]
