@@ -33,6 +33,11 @@ pub struct AwsSource {
 }
 
 impl AwsSource {
+    /// Whether `name` can be one; else the rule that it breaks.
+    pub fn judge(name: &str) -> Result<(), &'static str> {
+        SecretName::parse(name).map(drop)
+    }
+
     /// The source at `name`, reached as AWS's standard configuration says. Asks the store nothing yet.
     pub fn open(name: &str) -> Result<Self, SourceRefused> {
         Self::open_at(name, None, Patience::default())
@@ -40,7 +45,10 @@ impl AwsSource {
 
     /// The same, reached as `given` says.
     pub fn open_at(name: &str, given: Option<SdkConfig>, patience: Patience) -> Result<Self, SourceRefused> {
-        let name = SecretName::parse(name)?;
+        let name = SecretName::parse(name).map_err(|rule| SourceRefused::Form {
+            place: format!("aws-secretsmanager:{}", name.escape_debug()),
+            rule: rule.to_owned(),
+        })?;
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
@@ -240,7 +248,7 @@ const NO_KEY: &str = "the value is neither a Fernet key nor {\"fernet_key\": \"â
 
 fn refused(fault: Fault, id: &KeyId, slot: &Slot) -> SourceRefused {
     match fault {
-        Fault::Missing => SourceRefused::Missing(slot.place()),
+        Fault::Missing => SourceRefused::Missing(format!("key {id} at {}", slot.place())),
         Fault::Taken => SourceRefused::Taken { id: id.clone(), place: slot.place() },
         Fault::Key(cause) | Fault::Store(cause) => SourceRefused::Unreachable { place: slot.place(), cause },
     }

@@ -2,7 +2,6 @@
 //! deletes secrets whole and never one version of them.
 
 use crate::ids::KeyId;
-use crate::seal::source::SourceRefused;
 
 const SOURCE: &str = "aws-secretsmanager:";
 
@@ -11,16 +10,14 @@ pub(super) struct SecretName(String);
 
 impl SecretName {
     /// Takes 1 to 500 of the characters that AWS allows; AWS's own bound is 512, and `/kN` has to fit.
-    /// A name that ends like another key's is refused.
-    pub(super) fn parse(text: &str) -> Result<Self, SourceRefused> {
-        let refuse =
-            |rule: &str| Err(SourceRefused::Form { place: format!("{SOURCE}{text:?}"), rule: rule.into() });
+    /// A name that ends like another key's is refused. Else the rule that was broken.
+    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+=.@-".contains(&byte);
         if text.is_empty() || text.len() > 500 || !text.bytes().all(allowed) {
-            return refuse("a secret's name has 1 to 500 letters, digits and /_+=.@-, and is no ARN");
+            return Err("must name a secret by 1 to 500 letters, digits and /_+=.@-, and by no ARN");
         }
         if text.rsplit_once('/').is_some_and(|(_, last)| number(last).is_some()) {
-            return refuse("the name must not end in /kN: other keys have such names");
+            return Err("must not name a secret that ends in /kN: the later keys have such names");
         }
         Ok(Self(text.to_owned()))
     }
@@ -83,7 +80,7 @@ mod tests {
         let arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:pawl-AbCdEf";
         let long = "a".repeat(501);
         for wrong in ["", "a b", "é", "a\n", arn, "pawl/k1", "pawl/k2", "a/b/k40", &long] {
-            assert!(matches!(SecretName::parse(wrong), Err(SourceRefused::Form { .. })), "{wrong}");
+            assert!(SecretName::parse(wrong).is_err(), "{wrong}");
         }
     }
 
