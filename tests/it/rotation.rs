@@ -247,7 +247,7 @@ fn a_start_is_refused_where_the_key_does_not_open_its_canary() {
     assert_eq!(vault.home.sql().texts("canary", "FROM keys WHERE canary IS NOT NULL").len(), 1);
 }
 
-/// Attack on P2 and P3.
+/// Attack on P3 and P10.
 #[test]
 fn a_row_under_a_key_that_nobody_has_is_that_rows_trouble_alone() {
     let vault = Vault::start();

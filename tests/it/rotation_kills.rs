@@ -102,7 +102,7 @@ fn kill_9_through_rotations_loses_nothing_that_was_acknowledged() {
     assert!(lent.into_inner() > rounds, "lends went on meanwhile");
     let vault = vault.restart();
     let current = sealing(&vault.home);
-    assert_eq!(vault.home.sql().texts("min(key_id)", "FROM connections GROUP BY key_id"), [current.clone()]);
+    assert_eq!(vault.home.sql().texts("min(key_id)", "FROM connections GROUP BY key_id"), [current.as_str()]);
     let held = crate::rotation::key_file(&vault.home);
     assert_eq!(held["keys"].as_object().unwrap().keys().collect::<Vec<_>>(), [&current]);
     for (n, id) in ids.iter().enumerate() {

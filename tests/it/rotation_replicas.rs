@@ -28,10 +28,9 @@ fn what_was_sealed_under_a_key_that_went_meanwhile_is_sealed_again() {
     let mut holder = vault.home.sql();
     holder.run(&format!("SELECT pg_advisory_lock({lock})"));
     let waits = || {
-        let waiting = format!(
-            "FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-        );
-        vault.home.sql().texts("count(*)", &waiting) == ["1"]
+        let waiting = "FROM pg_locks JOIN pg_database ON pg_database.oid = database \
+                       WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()";
+        vault.home.sql().texts("count(*)", waiting) == ["1"]
     };
     let (keys, said) = std::thread::scope(|scope| {
         let body = deposit("meanwhile", "sealed under k1");
