@@ -8,6 +8,7 @@ mod lines;
 mod otlp;
 mod trace;
 
+use tracing::level_filters::LevelFilter;
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
@@ -64,8 +65,8 @@ impl Telemetry {
     }
 }
 
-/// What speaks with a store of keys would tell, below INFO, whole requests and answers: keys, tokens,
-/// signatures. No filter lets that through.
+/// What speaks with a store of keys tells, below INFO, whole requests and answers, without what it knows
+/// to be secret. That is not relied on: no filter lets it through.
 fn tells_no_secret(metadata: &Metadata<'_>) -> bool {
     const TALKATIVE: [&str; 4] = ["aws_", "h2", "hyper", "rustls"];
     let talks = TALKATIVE.iter().any(|name| metadata.target().starts_with(name));
@@ -79,8 +80,8 @@ pub fn start(
     endpoint: Option<&OtlpEndpoint>,
 ) -> Result<Telemetry, LogRefused> {
     let filter = EnvFilter::try_new(filter).map_err(|_| LogRefused::Filter)?;
-    let log = tracing_subscriber::registry()
-        .with(Lines::new(format).with_filter(filter.and(filter_fn(tells_no_secret))));
+    let no_secrets = filter_fn(tells_no_secret).with_max_level_hint(LevelFilter::TRACE);
+    let log = tracing_subscriber::registry().with(Lines::new(format).with_filter(filter.and(no_secrets)));
     #[cfg(not(feature = "otlp"))]
     let (telemetry, _) = (Telemetry {}, endpoint);
     #[cfg(feature = "otlp")]
@@ -90,7 +91,7 @@ pub fn start(
     #[cfg(feature = "otlp")]
     let log = {
         let ours = tracing_subscriber::filter::filter_fn(otlp::Spans::is_ours)
-            .with_max_level_hint(tracing::level_filters::LevelFilter::DEBUG);
+            .with_max_level_hint(LevelFilter::DEBUG);
         log.with(telemetry.spans.clone().map(|spans| spans.with_filter(ours)))
     };
     // Fails when there is one already; the first stays.

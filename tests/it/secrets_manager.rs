@@ -3,6 +3,7 @@
 
 mod moto;
 mod scripted;
+mod served;
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
