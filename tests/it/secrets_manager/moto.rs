@@ -1,6 +1,7 @@
 //! Secrets Manager's API on loopback, as others rebuilt it: moto, from PyPI.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
@@ -11,11 +12,16 @@ use crate::harness::{Answer, raw};
 
 /// Ends when nobody holds the other end of its standard input: with this process, however that ends.
 const SERVER: &str = "
-import os, sys
-from moto.server import ThreadedMotoServer
-server = ThreadedMotoServer(ip_address='127.0.0.1', port=0, verbose=False)
-server.start()
-print('http://%s:%d' % server.get_host_and_port(), flush=True)
+import os, sys, threading
+from werkzeug.serving import WSGIRequestHandler, make_server
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+class Quiet(WSGIRequestHandler):
+    def log(self, *_): pass
+tls = tuple(sys.argv[1:]) or None
+app = DomainDispatcherApplication(create_backend_app)
+server = make_server('127.0.0.1', 0, app, True, request_handler=Quiet, ssl_context=tls)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+print('https://localhost' if tls else 'http://127.0.0.1', server.server_port, sep=':', flush=True)
 sys.stdin.read()
 os._exit(0)
 ";
@@ -27,9 +33,19 @@ pub struct Moto {
 
 impl Moto {
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With the certificate and the key of these two files.
+    pub fn start_tls(files: [&Path; 2]) -> Self {
+        Self::start_with(&files)
+    }
+
+    fn start_with(files: &[&Path]) -> Self {
         let python = std::env::var("TEST_PYTHON").unwrap_or_else(|_| "python3".into());
         let mut child = Command::new(python)
             .args(["-B", "-c", SERVER])
+            .args(files)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -37,7 +53,7 @@ impl Moto {
             .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert!(line.starts_with("http://127.0.0.1:"), "no moto: run ./test, which installs what is missing");
+        assert!(line.starts_with("http"), "no moto: run ./test, which installs what is missing");
         Self { child, url: line.trim().to_owned() }
     }
 

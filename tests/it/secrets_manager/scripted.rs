@@ -74,8 +74,9 @@ fn serve(
     let (status, reply) = answer(&action, &body);
     seen.lock().unwrap().push((action, body));
     let reply = reply.to_string();
+    // Closed afterwards without a word, as a connection that was idle for long is.
     let head = format!(
-        "HTTP/1.1 {status} X\r\nContent-Type: application/x-amz-json-1.1\r\nConnection: close\r\n\
+        "HTTP/1.1 {status} X\r\nContent-Type: application/x-amz-json-1.1\r\n\
          Content-Length: {}\r\n\r\n",
         reply.len()
     );

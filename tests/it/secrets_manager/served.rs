@@ -9,6 +9,7 @@ use super::moto::Moto;
 use super::scripted::{Scripted, error};
 use super::{REGION, fernet_key};
 use crate::harness::{Answer, Home, Process, call, deposit, holds};
+use crate::tls::{Authority, GOOD, lay};
 
 const SECRET: &str = "planted-SECRET-ACCESS-KEY-7yR4";
 const SESSION: &str = "planted-SESSION-TOKEN-2kL9";
@@ -275,6 +276,26 @@ fn a_vault_that_runs_goes_on_without_its_key_store_and_none_starts() {
     let later = served.deposit("later");
     served.opens(&later, "later");
     aws.refused(&["serve"], "can't be reached");
+}
+
+/// Over the one TLS provider, and to a server that an authority of this machine vouches for.
+/// Attack on P1.
+#[test]
+fn the_store_is_believed_by_its_certificate_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (known, other) = (Authority::new(), Authority::new());
+    lay(dir.path(), &known.vouch("localhost", GOOD));
+    let moto = Moto::start_tls([&dir.path().join("cert.pem"), &dir.path().join("key.pem")]);
+    for (file, authority) in [("known", &known), ("other", &other)] {
+        std::fs::write(dir.path().join(file), &authority.pem).unwrap();
+    }
+    let authorities = |file: &str| dir.path().join(file).display().to_string();
+    let aws = Aws::at(&moto.url, "tls").with("SSL_CERT_FILE", &authorities("other"));
+    aws.refused(&["init"], "TLS handshake failed: invalid peer certificate");
+    let aws = aws.with("SSL_CERT_FILE", &authorities("known"));
+    aws.done(&["init"]);
+    let served = aws.serve(&[]);
+    served.opens(&served.deposit("bot"), "bot");
 }
 
 /// The standard chain: a profile, a web identity as on Kubernetes, a container's as on ECS.
