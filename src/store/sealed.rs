@@ -5,6 +5,7 @@ use diesel::prelude::*;
 
 use crate::access::UserScope;
 use crate::clock::Moment;
+use crate::credential::{CredentialKind, Destination};
 use crate::ids::{ConnectionId, KeyId, Revision};
 use crate::seal::{OpenRefused, Sealed};
 use crate::store::connections::{StoredConnection, must_seal};
@@ -17,10 +18,10 @@ use crate::store::tx::Tx;
 
 /// A sealed credential, and where it may be sent.
 pub struct SealedCredential {
-    /// `password` or `api_key`.
-    pub kind: String,
-    /// Url, database, username.
-    pub address: (String, String, String),
+    /// What it is.
+    pub kind: CredentialKind,
+    /// Where it may be sent.
+    pub destination: Destination,
     /// The credential's revision.
     pub revision: Revision,
     /// When it ends by itself.
@@ -50,9 +51,9 @@ pub type Proof = Box<dyn Fn(&SealedCredential) -> Result<(), OpenRefused> + Send
 #[diesel(table_name = connections)]
 pub(super) struct SealedColumns {
     kind: String,
-    url: String,
-    database: String,
-    username: String,
+    url: Option<String>,
+    database: Option<String>,
+    username: Option<String>,
     sealed: String,
     key_id: String,
     revision: i64,
@@ -131,9 +132,11 @@ pub(super) fn judge(
         Some("retired") => return Ok(Err(LendRefused::RetiredKey(key_id))),
         Some(_) => {}
     }
+    // Nothing is ever sealed as another kind.
+    let Some(kind) = CredentialKind::parse(&row.kind) else { return Ok(Err(LendRefused::DoesNotOpen)) };
     let credential = SealedCredential {
-        kind: row.kind,
-        address: (row.url, row.database, row.username),
+        kind,
+        destination: Destination { url: row.url, database: row.database, username: row.username },
         revision: Revision::from_number(row.revision),
         expires_at: row.credential_expires_at.map(Moment::from_micros),
         auth_failed: row.state == "auth_failed",

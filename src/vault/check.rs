@@ -11,7 +11,7 @@ use crate::access::{Action, Scope};
 use crate::audit::{Actor, AuditEvent, Outcome, Subject};
 use crate::clock::{Clock, Moment};
 use crate::egress::Exceptions;
-use crate::error::Error;
+use crate::error::{Error, FieldError};
 use crate::ids::ConnectionId;
 use crate::odoo::{self, Address, Diagnosis, Login};
 use crate::secret::Secret;
@@ -70,7 +70,7 @@ impl Vault {
         let found = self.store.view("look before check", scope.clone(), DEADLINE, look).await?;
         let turn = self.checks.begin(&id)?;
         let now = self.clock.now();
-        if let Some(until) = self.refusals.hold(found.org.as_str(), address(&found), now) {
+        if let Some(until) = self.refusals.hold(found.org.as_str(), found.destination.parts(), now) {
             return Err(Error::TooManyRefusals { until, now });
         }
         let opened = self.open_to_check(actor, scope.clone(), id, refused).await?;
@@ -102,6 +102,7 @@ impl Vault {
             let connection = tx.find_connection(&id)?.ok_or(Error::NotFound)?;
             let owner = covered.of_user(&connection.user).ok_or(Error::NotFound)?;
             let found = tx.find_sealed(&owner, &id, &proof(&keyring, &owner, &id))?;
+            let found = found.and_then(of_odoo);
             let outcome = match &found {
                 Ok(credential) if refused.tells(credential) => Outcome::Refused("auth-failed"),
                 Ok(_) => Outcome::DoneWith("begun"),
@@ -111,7 +112,12 @@ impl Vault {
             Ok::<_, Error>(found.map(|credential| (owner, connection, credential)))
         };
         let begun: Result<_, LendRefused> = self.store.run("begin check", scope, DEADLINE, begin).await?;
-        let (owner, connection, credential) = begun.map_err(|refused| Error::of_lend(refused, at))?;
+        let (owner, connection, credential) = begun.map_err(|refused| match refused {
+            LendRefused::NotOdoo => {
+                Error::NotOdoo(FieldError::of_odoo_alone("id", "must be of a password or API key"))
+            }
+            refused => Error::of_lend(refused, at),
+        })?;
         if refused.tells(&credential) {
             return Ok(None);
         }
@@ -119,8 +125,7 @@ impl Vault {
         let secret = self.keyring.open(&binding, &credential.sealed).map_err(|_| Error::DoesNotOpen)?;
         let expired = credential.expires_at.is_some_and(|ends| ends <= at);
         // Where it is sent is what it was sealed for.
-        let (url, database, username) = credential.address;
-        let connection = StoredConnection { url, database, username, ..connection };
+        let connection = StoredConnection { destination: credential.destination, ..connection };
         Ok(Some(Opened { connection, secret, expired }))
     }
 }
@@ -138,11 +143,12 @@ struct Work {
 impl Work {
     async fn run(self, opened: Opened, turn: Turn) -> Result<Diagnosis, Error> {
         let Opened { connection, secret, expired } = opened;
+        let (url, database, username) = connection.destination.parts();
         let subject = odoo::Subject {
-            url: &connection.url,
+            url,
             org: Some(connection.org.as_str()),
             exceptions: &self.exceptions,
-            address: Address { database: connection.database.clone(), username: connection.username.clone() },
+            address: Address { database: database.to_owned(), username: username.to_owned() },
             secret,
             expired,
         };
@@ -152,7 +158,7 @@ impl Work {
             found = odoo::diagnose(subject) => found,
         };
         if found.login == Login::Refused {
-            self.refusals.note(connection.org.as_str(), address(&connection), self.clock.now());
+            self.refusals.note(connection.org.as_str(), connection.destination.parts(), self.clock.now());
         }
         let kept = match self.keep(&connection, &found).await {
             // A refusal that is not kept would be tried again by the next sync.
@@ -193,8 +199,9 @@ impl Work {
     }
 }
 
-fn address(of: &StoredConnection) -> (&str, &str, &str) {
-    (&of.url, &of.database, &of.username)
+/// There is nothing to log in to with another kind.
+fn of_odoo(found: SealedCredential) -> Result<SealedCredential, LendRefused> {
+    if found.kind.is_odoo() { Ok(found) } else { Err(LendRefused::NotOdoo) }
 }
 
 fn record(actor: &Actor, id: &ConnectionId, outcome: Outcome, at: Moment) -> Result<AuditEvent, Error> {
