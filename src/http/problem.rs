@@ -201,6 +201,8 @@ impl From<Error> for Problem {
             Error::NotOdoo(wrong) => Self { errors: vec![wrong], ..Self::new(Kind::NotOdoo, detail) },
             Error::DoesNotOpen => Self::new(Kind::DoesNotOpen, detail),
             Error::KeyNotHeld => Self::new(Kind::KeyNotHeld, detail),
+            // None gets here: a request that met it is tried again or told unavailable.
+            Error::OldRing(_) => Self::new(Kind::Unavailable, detail),
             Error::Unavailable(_) => Self::new(Kind::Unavailable, detail),
             Error::Damaged(_) => Self::new(Kind::Damaged, detail),
         }
