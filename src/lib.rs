@@ -10,7 +10,7 @@
 //! sync ──▶ the vault's HTTP API; odoo ──▶ egress ──▶ the customer's Odoo ──▶ sink
 //! ```
 //!
-//! Every room may name ids, the clock, secrets, and tell the log and the metrics.
+//! Every room may name ids, the clock, secrets and the memory they lie in, and tell the log and the metrics.
 
 pub mod access;
 pub mod app;
@@ -21,6 +21,7 @@ pub mod egress;
 pub mod error;
 pub mod http;
 pub mod ids;
+pub mod memory;
 pub mod metrics;
 pub mod odoo;
 pub mod process;

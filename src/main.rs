@@ -10,6 +10,11 @@ use pawl::app::{App, Certificate, SOON_DAYS, Setup, Signals, StartError, ask_rea
 use pawl::clock::Clock;
 use pawl::config::{Config, Mode, Tls, VAULT_SETTINGS};
 use pawl::ids::{ClientId, OrgId, UserId};
+use pawl::memory::Locked;
+
+/// What is freed is wiped: also what the libraries copied about.
+#[global_allocator]
+static WIPING: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_alloc::ZeroAlloc(std::alloc::System);
 
 /// Keeps Odoo credentials and lends them for minutes to a read-only worker.
 #[derive(Parser)]
@@ -121,8 +126,9 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     pawl::process::harden()?;
+    let locked = pawl::memory::lock();
     if let Command::Doctor = command {
-        return doctor();
+        return doctor(locked);
     }
     let config = Config::load()?;
     let telemetry = pawl::telemetry::start(&config.log, config.log_format, config.otlp_endpoint.as_ref())?;
@@ -193,8 +199,20 @@ fn issue_token(config: Config, issue: &Issue) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What of the memory may be swapped out, and what to do about it.
+fn in_swap(locked: Locked) -> String {
+    let swaps = pawl::memory::swaps();
+    let off = format!("turn swap off ({}) or lift the limit on locked memory", swaps.join(", "));
+    match locked {
+        Locked::Everything => "all of it locked: never in swap".into(),
+        Locked::Keys | Locked::Nothing if swaps.is_empty() => "no swap on this machine".into(),
+        Locked::Keys => format!("keys locked; secrets may be swapped out: {off}"),
+        Locked::Nothing => format!("nothing locked; keys and secrets may be swapped out: {off}"),
+    }
+}
+
 /// Says everything it finds, and fails if anything is wrong.
-fn doctor() -> Result<ExitCode, Failure> {
+fn doctor(locked: Locked) -> Result<ExitCode, Failure> {
     let mut out = std::io::stdout().lock();
     let config = match Config::load() {
         Ok(config) => config,
@@ -217,7 +235,7 @@ fn doctor() -> Result<ExitCode, Failure> {
     writeln!(out, "keys      {}", config.key_file.display())?;
     writeln!(out, "issuer    {} (minting here: {})", config.issuer, config.may_issue_tokens())?;
     writeln!(out, "egress    {}", config.egress_allow)?;
-    writeln!(out, "memory    core dumps off, not dumpable")?;
+    writeln!(out, "memory    core dumps off, not dumpable, {}", in_swap(locked))?;
     let how = if config.mode == Mode::Embedded { "pawl serve" } else { "pawl init" };
     match App::open_with(config, Clock::system(), Setup::Look) {
         Ok(app) => {

@@ -5,7 +5,10 @@ use std::time::Instant;
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use actix_web::http::ConnectionType;
+use actix_web::http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS,
+};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, web};
 use tracing::Instrument;
@@ -29,6 +32,7 @@ pub async fn identify<B: MessageBody>(
         .ok_or_else(|| Problem::new(Kind::Unavailable, "no request id could be made"))?;
     request.extensions_mut().insert(id.clone());
     let method = request.method().clone();
+    let keeps = keeps_connection(&request);
     let route = request.match_pattern().unwrap_or_else(|| "no route".into());
 
     let callers = request.headers().get_all(TRACEPARENT).map(|header| header.to_str().ok());
@@ -61,6 +65,9 @@ pub async fn identify<B: MessageBody>(
         Some((.., rendered)) => response.into_response(rendered.map_into_right_body()),
         None => response.map_into_left_body(),
     };
+    if !keeps {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         headers.insert(HeaderName::from_static("x-request-id"), value);
@@ -84,3 +91,17 @@ pub async fn identify<B: MessageBody>(
 }
 
 const TRACEPARENT: &str = "traceparent";
+
+/// The server reads a body into a buffer that it keeps with the connection. It may keep both where a body
+/// holds no secret: what was sent anywhere else ends with its answer.
+fn keeps_connection(request: &ServiceRequest) -> bool {
+    let headers = request.headers();
+    let has_body = headers.contains_key(TRANSFER_ENCODING)
+        || headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
+    let route = request.match_pattern();
+    !has_body || route.is_some_and(|route| WITHOUT_SECRETS.contains(&route.as_str()))
+}
+
+/// Routes whose bodies hold no secret, and are sent often.
+const WITHOUT_SECRETS: &[&str] =
+    &["/v1/connections/{id}/leases", "/v1/leases/{id}/renew", "/v1/leases/{id}/return"];

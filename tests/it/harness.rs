@@ -35,6 +35,11 @@ impl Home {
             return Self::on_postgres();
         }
         assert!(!on_postgres(), "these tests were built without PostgreSQL: --features postgres");
+        Self::on_sqlite()
+    }
+
+    /// On SQLite, whatever this run is on.
+    pub fn on_sqlite() -> Self {
         Self {
             dir: tempfile::tempdir().unwrap(),
             #[cfg(feature = "postgres")]
