@@ -22,7 +22,7 @@ use crate::telemetry::Trace;
 
 /// The middleware.
 pub async fn identify<B: MessageBody>(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
     let started = Instant::now();
@@ -33,6 +33,9 @@ pub async fn identify<B: MessageBody>(
     request.extensions_mut().insert(id.clone());
     let method = request.method().clone();
     let keeps = keeps_connection(&request);
+    if !keeps {
+        let_go_of_buffer(&mut request);
+    }
     let route = request.match_pattern().unwrap_or_else(|| "no route".into());
 
     let callers = request.headers().get_all(TRACEPARENT).map(|header| header.to_str().ok());
@@ -100,6 +103,18 @@ fn keeps_connection(request: &ServiceRequest) -> bool {
         || headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
     let route = request.match_pattern();
     !has_body || route.is_some_and(|route| WITHOUT_SECRETS.contains(&route.as_str()))
+}
+
+/// The values of headers are parts of that buffer, and requests are put by with their headers, to be used
+/// again: the values become copies.
+fn let_go_of_buffer(request: &mut ServiceRequest) {
+    request.headers_mut().retain(|_, value| match HeaderValue::from_bytes(value.as_bytes()) {
+        Ok(copy) => {
+            *value = copy;
+            true
+        }
+        Err(_) => false,
+    });
 }
 
 /// Routes whose bodies hold no secret, and are sent often.

@@ -31,12 +31,21 @@ impl<'a> Client<'a> {
     }
 
     fn call(&mut self, request: &str, token: &str, more: &str, body: &str) -> (u16, Value) {
+        self.send(request, token, more, body);
+        self.answer()
+    }
+
+    fn send(&mut self, request: &str, token: &str, more: &str, body: &str) {
         let length = body.len();
         let head = format!(
             "{request} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n{more}\
              Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
         );
         self.wire.write_all(format!("{head}{body}").as_bytes()).unwrap();
+        self.wire.flush().unwrap();
+    }
+
+    fn answer(&mut self) -> (u16, Value) {
         let (status, is_closed, json) = answer(&mut self.wire);
         if is_closed {
             // Held on to: what the vault keeps for it must be gone all the same.
@@ -69,17 +78,18 @@ fn answer(wire: &mut dyn Wire) -> (u16, bool, Value) {
 struct Planted(Vec<(&'static str, String)>);
 
 impl Planted {
+    /// 40 characters, as an API key of Odoo's has: it fits into one block of a hash.
     fn plant(&mut self, way: &'static str) -> String {
-        let secret = format!("{:032x}{:032x}", random(), random());
+        let secret = random();
         self.0.push((way, secret.clone()));
         secret
     }
 }
 
-fn random() -> u128 {
-    let mut bytes = [0; 16];
+fn random() -> String {
+    let mut bytes = [0; 20];
     pawl::clock::fill_random(&mut bytes).unwrap();
-    u128::from_le_bytes(bytes)
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 struct Tokens {
@@ -165,9 +175,26 @@ fn every_way<'a>(
     let id = made["id"].as_str().unwrap();
     let mut others: Vec<Client> = (0..64).map(|_| Client::new(connect)).collect();
     for other in &mut others {
-        lend_and_hand_back(other, tokens, id, &many);
+        other.send(&format!("POST /v1/connections/{id}/leases"), &tokens.worker, "", r#"{"purpose":"other"}"#);
     }
-    clients.extend(others);
+    for other in &mut others {
+        let (status, loan) = other.answer();
+        assert_eq!((status, loan["credential"]["secret"].as_str()), (201, Some(many.as_str())), "{loan}");
+        let path = format!("POST /v1/leases/{}/return", loan["id"].as_str().unwrap());
+        assert_eq!(other.call(&path, &tokens.worker, "", r#"{"outcome":"ok"}"#).0, 204);
+    }
+
+    // Nothing comes after these that would write over what they left.
+    let mut last: Vec<Client> = (0..16).map(|_| Client::new(connect)).collect();
+    for (n, one) in last.iter_mut().enumerate() {
+        let body = deposit(&format!("bot {n}"), &planted.plant("the last of many deposits at once"));
+        one.send(new, token, "", &body.to_string());
+    }
+    for one in &mut last {
+        let (status, made) = one.answer();
+        assert_eq!(status, 201, "{made}");
+    }
+    clients.extend(others.into_iter().chain(last));
     clients
 }
 
@@ -198,10 +225,17 @@ struct Subject {
 }
 
 impl Subject {
-    fn start(what: &'static str, home: &Home, settings: &[(&str, &str)]) -> Self {
+    fn start(what: &'static str, home: &Home, settings: &[(&str, &str)], under: &[&str]) -> Self {
+        assert!(
+            rustix::process::geteuid().is_root(),
+            "this reads the memory of an undumpable process, which is root's alone: run it as root"
+        );
         let made = pawl(home.path(), settings).arg("init").output().unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let process = Process::serve(home.path(), settings);
+        let process = match under {
+            [] => Process::serve(home.path(), settings),
+            under => Process::serve_under(under, home.path(), settings),
+        };
         let tokens = Tokens::of(home.path(), settings);
         Self { what, process, tokens, key: MasterKey::of(home) }
     }
@@ -216,7 +250,8 @@ impl Subject {
     }
 
     fn look(&self, planted: &Planted, when: &str) -> Vec<String> {
-        let mut needles: Vec<&[u8]> = planted.0.iter().map(|(_, secret)| secret.as_bytes()).collect();
+        // The first half: a copy that was cut off counts too.
+        let mut needles: Vec<&[u8]> = planted.0.iter().map(|(_, secret)| &secret.as_bytes()[..20]).collect();
         needles.extend([self.key.raw.as_slice(), self.key.text.as_bytes()]);
         let mut found = copies(self.process.child.id(), &needles);
         let (texts, raws) = (found.pop().unwrap(), found.pop().unwrap());
@@ -245,7 +280,7 @@ impl Subject {
 
     /// The one secret that may be there is found: of a request that has not come whole.
     fn must_still_hold_what_it_reads(&self, connect: &dyn Fn() -> Box<dyn Wire>) {
-        let secret = format!("{:064x}", random());
+        let secret = random();
         let body = deposit("half", &secret).to_string();
         let mut wire = connect();
         write!(
@@ -284,7 +319,7 @@ fn settings_of<'a>(home: &'a [(&'static str, String)], more: &[(&'a str, &'a str
 #[test]
 fn a_secret_leaves_memory_when_its_request_does() {
     let home = Home::new();
-    let subject = Subject::start("HTTP", &home, &settings_of(&home.settings(), &[]));
+    let subject = Subject::start("HTTP", &home, &settings_of(&home.settings(), &[]), &[]);
     subject.measure(&plain(&subject.process));
 }
 
@@ -299,9 +334,29 @@ fn a_secret_leaves_memory_over_tls_too() {
         ("PAWL_TLS_KEY", "key.pem"),
         ("PAWL_PUBLIC_URL", "https://localhost"),
     ];
-    let subject = Subject::start("TLS", &home, &settings_of(&home.settings(), &tls));
+    let subject = Subject::start("TLS", &home, &settings_of(&home.settings(), &tls), &[]);
     let url = subject.process.url.clone();
     subject.measure(&move || Box::new(shake(&url, &authority.pem).unwrap()));
+}
+
+/// Without any capability, and with the limit that most systems set.
+const LIMITED: &[&str] =
+    &["setpriv", "--bounding-set", "-all", "--inh-caps", "-all", "prlimit", "--memlock=8388608:8388608"];
+
+/// Attack on P11. Where not all memory may be locked, the key's pages are, and what was derived is cleaned up.
+#[test]
+fn a_key_is_in_locked_pages_whatever_the_limit() {
+    let home = Home::on_sqlite();
+    let subject = Subject::start("the usual limits", &home, &[], LIMITED);
+    let connect = plain(&subject.process);
+    let mut planted = Planted::default();
+    let _open = every_way(&connect, &subject.tokens, &mut planted);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", subject.process.child.id())).unwrap();
+    let line = |name| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
+    assert_eq!(line("CapEff:"), "0000000000000000", "it has no right to lock at will");
+    let locked: u64 = line("VmLck:").strip_suffix(" kB").unwrap().parse().unwrap();
+    assert!((1..=64).contains(&locked), "{locked} kB are locked, and not the key's pages alone");
+    subject.must_forget(&planted);
 }
 
 /// Attack on P11. In production no check reaches loopback, so this one is on SQLite whatever the run is on.
@@ -309,7 +364,7 @@ fn a_secret_leaves_memory_over_tls_too() {
 fn a_secret_leaves_memory_after_a_check() {
     let home = Home::on_sqlite();
     let odoo = StandIn::start(Company::small(1)).unwrap();
-    let subject = Subject::start("a check", &home, &[LOOPBACK]);
+    let subject = Subject::start("a check", &home, &[LOOPBACK], &[]);
     let connect = plain(&subject.process);
     let (mut planted, mut backend) = (Planted::default(), Client::new(&connect));
     let secret = planted.plant("deposit and check");
