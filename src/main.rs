@@ -133,7 +133,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     let config = Config::load()?;
     let telemetry = pawl::telemetry::start(&config.log, config.log_format, config.otlp_endpoint.as_ref())?;
     let done = match command {
-        Command::Serve => serve(config),
+        Command::Serve => serve(config, locked),
         Command::Init => init(config),
         Command::Token { command: TokenCommand::Issue(issue) } => issue_token(config, &issue),
         Command::Ready => ready(&config),
@@ -143,7 +143,11 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     done
 }
 
-fn serve(config: Config) -> Result<ExitCode, Failure> {
+fn serve(config: Config, locked: Locked) -> Result<ExitCode, Failure> {
+    let swaps = pawl::memory::swaps();
+    if locked != Locked::Everything && !swaps.is_empty() {
+        tracing::warn!(told = locked.told(&swaps), "memory");
+    }
     let (mode, data_dir, database) = (config.mode, config.data_dir.clone(), config.database.clone());
     let (key_file, app) = (config.key_file.clone(), App::open(config, Clock::system())?);
     let key = app.key().clone();
@@ -199,18 +203,6 @@ fn issue_token(config: Config, issue: &Issue) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What of the memory may be swapped out, and what to do about it.
-fn in_swap(locked: Locked) -> String {
-    let swaps = pawl::memory::swaps();
-    let off = format!("turn swap off ({}) or lift the limit on locked memory", swaps.join(", "));
-    match locked {
-        Locked::Everything => "all of it locked: never in swap".into(),
-        Locked::Keys | Locked::Nothing if swaps.is_empty() => "no swap on this machine".into(),
-        Locked::Keys => format!("keys locked; secrets may be swapped out: {off}"),
-        Locked::Nothing => format!("nothing locked; keys and secrets may be swapped out: {off}"),
-    }
-}
-
 /// Says everything it finds, and fails if anything is wrong.
 fn doctor(locked: Locked) -> Result<ExitCode, Failure> {
     let mut out = std::io::stdout().lock();
@@ -235,7 +227,7 @@ fn doctor(locked: Locked) -> Result<ExitCode, Failure> {
     writeln!(out, "keys      {}", config.key_file.display())?;
     writeln!(out, "issuer    {} (minting here: {})", config.issuer, config.may_issue_tokens())?;
     writeln!(out, "egress    {}", config.egress_allow)?;
-    writeln!(out, "memory    core dumps off, not dumpable, {}", in_swap(locked))?;
+    writeln!(out, "memory    core dumps off, not dumpable, {}", locked.told(&pawl::memory::swaps()))?;
     let how = if config.mode == Mode::Embedded { "pawl serve" } else { "pawl init" };
     match App::open_with(config, Clock::system(), Setup::Look) {
         Ok(app) => {

@@ -21,6 +21,19 @@ pub enum Locked {
     Nothing,
 }
 
+impl Locked {
+    /// For people: what may be swapped out on a machine with these `swaps`, and what to do about it.
+    pub fn told(self, swaps: &[String]) -> String {
+        let advice = format!("turn swap off ({}), or lift the limit on locked memory", swaps.join(", "));
+        match self {
+            Self::Everything => "all of it locked, never in swap".into(),
+            Self::Keys | Self::Nothing if swaps.is_empty() => "no swap on this machine".into(),
+            Self::Keys => format!("keys locked, but secrets may be swapped out: {advice}"),
+            Self::Nothing => format!("nothing locked, keys and secrets may be swapped out: {advice}"),
+        }
+    }
+}
+
 static EVERYTHING: AtomicBool = AtomicBool::new(false);
 
 /// Keeps as much out of swap as the limits allow; pages are locked as they are first used, so that the
@@ -102,9 +115,30 @@ fn write_over() {
     black_box([0_u8; STACK_BYTES]);
 }
 
-/// Whether anything may be swapped out on this machine: the swap that is on, by name. Empty also where the
-/// system does not tell.
+/// The swap that is on, by name. Empty also where the system does not tell.
 pub fn swaps() -> Vec<String> {
     let table = std::fs::read_to_string("/proc/swaps").unwrap_or_default();
     table.lines().skip(1).filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn swap_is_complained_of_where_something_may_get_there() {
+        let (none, one) = (Vec::new(), vec!["/dev/sda2".to_owned()]);
+        for locked in [Locked::Everything, Locked::Keys, Locked::Nothing] {
+            assert!(!locked.told(&none).contains("turn swap off"));
+            assert_eq!(locked.told(&one).contains("turn swap off (/dev/sda2)"), locked != Locked::Everything);
+        }
+    }
+
+    #[test]
+    fn what_was_computed_is_still_there_after_the_stack_was_cleaned() {
+        assert_eq!(on_clean_stack(|| [7_u8; 64].iter().map(|n| u32::from(*n)).sum::<u32>()), 448);
+        let mut room = LockedBytes::zeroed(32);
+        room.expose_mut().copy_from_slice(&[9; 32]);
+        assert_eq!(room.expose(), [9; 32]);
+    }
 }

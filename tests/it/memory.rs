@@ -4,14 +4,15 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Home, Process, deposit, pawl};
-use crate::process_memory::copies;
-use crate::scene::{self, LOOPBACK};
-use crate::standin::StandIn;
+use crate::harness::{Home, Process, call, deposit, everything_under, holds, pawl};
+use crate::process_memory::{Copy, copies};
+use crate::scene::{self, LOOPBACK, Scene};
+use crate::standin::{PASSWORD, StandIn};
 use crate::standin::company::Company;
 use crate::tls::{Authority, GOOD, lay, shake};
 
@@ -152,6 +153,11 @@ fn every_way<'a>(
         assert_eq!((status, loan["credential"]["secret"].as_str()), (201, Some(again.as_str())));
     }
 
+    let long = planted.plant("one of 4,000 characters").repeat(100);
+    let (status, made) = third.call(new, token, "", &deposit("long", &long).to_string());
+    assert_eq!(status, 201, "{made}");
+    lend_and_hand_back(worker, tokens, made["id"].as_str().unwrap(), &long);
+
     let mut refused = deposit("refused", &planted.plant("deposit that is refused (422)"));
     refused["url"] = "http://127.0.0.1".into();
     assert_eq!(backend.call(new, token, "", &refused.to_string()).0, 422);
@@ -201,6 +207,10 @@ fn every_way<'a>(
 struct MasterKey {
     raw: Vec<u8>,
     text: String,
+    /// What HKDF makes of it first, for every key: RFC 5869's PRK.
+    extracted: Vec<u8>,
+    /// One of the keys made of that, which every request with an Idempotency-Key takes.
+    derived: Vec<u8>,
 }
 
 impl MasterKey {
@@ -208,7 +218,11 @@ impl MasterKey {
         use base64::Engine;
         let file: Value = serde_json::from_str(&std::fs::read_to_string(home.key_file()).unwrap()).unwrap();
         let text = file["keys"]["k1"].as_str().unwrap().trim_end_matches('=').to_owned();
-        Self { raw: base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(&text).unwrap(), text }
+        let raw = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(&text).unwrap();
+        let (extracted, hkdf) = hkdf::Hkdf::<sha2::Sha256>::extract(None, &raw);
+        let mut derived = vec![0; 32];
+        hkdf.expand(b"pawl/v1/repeat", &mut derived).unwrap();
+        Self { raw, text, extracted: extracted.to_vec(), derived }
     }
 }
 
@@ -252,18 +266,20 @@ impl Subject {
     fn look(&self, planted: &Planted, when: &str) -> Vec<String> {
         // The first half: a copy that was cut off counts too.
         let mut needles: Vec<&[u8]> = planted.0.iter().map(|(_, secret)| &secret.as_bytes()[..20]).collect();
-        needles.extend([self.key.raw.as_slice(), self.key.text.as_bytes()]);
+        needles.extend([&self.key.raw, self.key.text.as_bytes(), &self.key.extracted, &self.key.derived]);
         let mut found = copies(self.process.child.id(), &needles);
-        let (texts, raws) = (found.pop().unwrap(), found.pop().unwrap());
+        let mut derived = found.split_off(planted.0.len());
+        let raws = derived.remove(0);
+        let texts: Vec<Copy> = derived.into_iter().flatten().collect();
         assert!(!raws.is_empty(), "the key that seals is in memory, so this looked at too little");
         let exposed = raws.iter().filter(|copy| !copy.is_locked);
         let exposed: Vec<String> = exposed.map(|copy| format!("key: {}", copy.place)).collect();
-        let texts: Vec<String> = texts.iter().map(|copy| format!("key as text: {}", copy.place)).collect();
+        let texts: Vec<String> = texts.iter().map(|copy| format!("key as text, or derived from it: {}", copy.place)).collect();
         let each = planted.0.iter().zip(&found);
         let each = each.flat_map(|((way, _), copies)| copies.iter().map(move |copy| (way, copy)));
         let secrets: Vec<String> = each.map(|(way, copy)| format!("{way}: {}", copy.place)).collect();
         eprintln!(
-            "{}, {when}: {} copies of {} secrets; of the key {} raw, {} of them in pages that are not locked, {} as text",
+            "{}, {when}: {} copies of {} secrets; of the key {} raw, {} of them in pages that are not locked, {} as text or as what is derived from it",
             self.what,
             secrets.len(),
             planted.0.len(),
@@ -357,6 +373,77 @@ fn a_key_is_in_locked_pages_whatever_the_limit() {
     let locked: u64 = line("VmLck:").strip_suffix(" kB").unwrap().parse().unwrap();
     assert!((1..=64).contains(&locked), "{locked} kB are locked, and not the key's pages alone");
     subject.must_forget(&planted);
+}
+
+/// Attack on P11. No signal, no setting and no request makes it readable for others; nothing in the code could.
+#[test]
+fn nothing_makes_the_process_dumpable() {
+    let home = Home::on_sqlite();
+    let noisy = [("PAWL_LOG", "trace"), ("RUST_BACKTRACE", "full"), ("RUST_LOG", "trace")];
+    let subject = Subject::start("a look by others", &home, &noisy, LIMITED);
+    // The same account, as little capable as the vault: a dumpable process shows itself to it.
+    let look = |process: u32| {
+        let mut others = Command::new("setpriv");
+        others.args(["--bounding-set", "-all", "--inh-caps", "-all", "head", "-c1"]);
+        let seen = others.arg(format!("/proc/{process}/environ")).output().unwrap();
+        (seen.status.success(), String::from_utf8(seen.stderr).unwrap())
+    };
+    let mut other = Command::new(LIMITED[0]);
+    other.args(&LIMITED[1..]).arg("cat").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut other = other.spawn().unwrap();
+    // Once it answers it has become what it was told to start.
+    other.stdin.as_mut().unwrap().write_all(b"x").unwrap();
+    other.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    let seen = look(other.id());
+    other.kill().unwrap();
+    other.wait().unwrap();
+    assert!(seen.0, "{}", seen.1);
+    let by_its_owner = |what: &str| {
+        let (is_shown, told) = look(subject.process.child.id());
+        assert!(!is_shown && told.contains("Permission denied"), "{what}: {told}");
+    };
+    by_its_owner("at first");
+    let connect = plain(&subject.process);
+    drop(every_way(&connect, &subject.tokens, &mut Planted::default()));
+    by_its_owner("after requests");
+    subject.process.signal(rustix::process::Signal::HUP);
+    assert_eq!(call(&subject.process.url, "GET", "/livez", "", None).status, 200);
+    by_its_owner("after SIGHUP");
+
+    let sources = everything_under(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let said = |word: &str| {
+        let files = sources.iter().filter(|(_, text)| holds(text, word));
+        files.map(|(path, _)| path.file_name().unwrap().to_str().unwrap()).collect::<Vec<_>>()
+    };
+    for word in ["set_dumpable_behavior", "DumpableBehavior"] {
+        assert_eq!(said(word), ["process.rs"], "{word}");
+    }
+    assert!(said("DumpableBehavior::Dumpable").is_empty());
+    assert!(said("PR_SET_DUMPABLE").is_empty());
+}
+
+/// Attack on P11. Of one that runs: the secret itself, which goes with every call, and the call on its way.
+#[test]
+fn the_worker_keeps_its_secret_once() {
+    let secret = random();
+    let scene = Scene::new(Company::small(3), PASSWORD);
+    scene.odoo.set_password(&secret);
+    let backend = scene.vault.token("acme", "ada", "backend");
+    let path = format!("/v1/connections/{}/credential", scene.connection);
+    let replaced = scene.vault.call("PUT", &path, &backend, Some(&json!({"secret": secret})));
+    assert_eq!(replaced.status, 200, "{}", replaced.body);
+    scene.odoo.hold(2);
+    let mut worker = scene.command("books.db", &[]).spawn().unwrap();
+    assert!(scene.odoo.wait_until_held());
+    let found = copies(worker.id(), &[secret.as_bytes()]).remove(0);
+    scene.odoo.release();
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    for copy in &found {
+        eprintln!("the worker, at its second call: {}", copy.place);
+    }
+    assert!((1..=2).contains(&found.len()), "{} copies", found.len());
+    assert!(found.iter().all(|copy| copy.is_locked), "as root nothing is outside of locked pages");
 }
 
 /// Attack on P11. In production no check reaches loopback, so this one is on SQLite whatever the run is on.
