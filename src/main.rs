@@ -14,7 +14,8 @@ use pawl::memory::Locked;
 
 /// What is freed is wiped: also what the libraries copied about.
 #[global_allocator]
-static WIPING: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_alloc::ZeroAlloc(std::alloc::System);
+static WIPING: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
+    zeroizing_alloc::ZeroAlloc(std::alloc::System);
 
 /// Keeps Odoo credentials and lends them for minutes to a read-only worker.
 #[derive(Parser)]

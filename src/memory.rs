@@ -80,6 +80,11 @@ impl LockedBytes {
             // For good: a page is locked once, however many keys share it, and would be unlocked for all.
             locked.map(std::mem::forget).is_ok()
         };
+        if !is_locked && !swaps().is_empty() {
+            tracing::warn!(
+                "a key lies in memory that may be swapped out: the limit on locked memory is reached"
+            );
+        }
         Self { bytes, is_locked }
     }
 

@@ -16,7 +16,8 @@ use tracing::Instrument;
 
 /// What is freed is wiped: also what the libraries copied about.
 #[global_allocator]
-static WIPING: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_alloc::ZeroAlloc(std::alloc::System);
+static WIPING: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
+    zeroizing_alloc::ZeroAlloc(std::alloc::System);
 
 /// Borrows an Odoo credential from pawl, reads invoices and what they refer to, and hands it back.
 #[derive(Parser)]

@@ -32,8 +32,8 @@ pub async fn identify<B: MessageBody>(
         .ok_or_else(|| Problem::new(Kind::Unavailable, "no request id could be made"))?;
     request.extensions_mut().insert(id.clone());
     let method = request.method().clone();
-    let keeps = keeps_connection(&request);
-    if !keeps {
+    let has_body = has_body(&request);
+    if has_body {
         let_go_of_buffer(&mut request);
     }
     let route = request.match_pattern().unwrap_or_else(|| "no route".into());
@@ -68,9 +68,6 @@ pub async fn identify<B: MessageBody>(
         Some((.., rendered)) => response.into_response(rendered.map_into_right_body()),
         None => response.map_into_left_body(),
     };
-    if !keeps {
-        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
-    }
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         headers.insert(HeaderName::from_static("x-request-id"), value);
@@ -78,6 +75,9 @@ pub async fn identify<B: MessageBody>(
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let status = response.status().as_u16();
+    if has_body && !keeps_connection(&route, status) {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
     let took = started.elapsed();
     metrics::request(&route, method.as_str(), status, took);
     span.record("status", status);
@@ -95,14 +95,16 @@ pub async fn identify<B: MessageBody>(
 
 const TRACEPARENT: &str = "traceparent";
 
-/// The server reads a body into a buffer that it keeps with the connection. It may keep both where a body
-/// holds no secret: what was sent anywhere else ends with its answer.
-fn keeps_connection(request: &ServiceRequest) -> bool {
+fn has_body(request: &ServiceRequest) -> bool {
     let headers = request.headers();
-    let has_body = headers.contains_key(TRANSFER_ENCODING)
-        || headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
-    let route = request.match_pattern();
-    !has_body || route.is_some_and(|route| WITHOUT_SECRETS.contains(&route.as_str()))
+    headers.contains_key(TRANSFER_ENCODING)
+        || headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0")
+}
+
+/// The server reads a body into a buffer that it keeps for as long as the connection. It may keep both where
+/// a body holds no secret and was what was wanted there: whatever else was sent ends with its answer.
+fn keeps_connection(route: &str, status: u16) -> bool {
+    WITHOUT_SECRETS.contains(&route) && !matches!(status, 400 | 405 | 408 | 413 | 415 | 422)
 }
 
 /// The values of headers are parts of that buffer, and requests are put by with their headers, to be used

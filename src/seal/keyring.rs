@@ -175,7 +175,8 @@ impl Keyring {
     /// Opens `sealed` if it was sealed for the place that `binding` names, with the key it names
     /// and no other.
     pub fn open(&self, binding: &Binding, sealed: &Sealed) -> Result<Secret, OpenRefused> {
-        on_clean_stack(|| self.try_open(binding, sealed)).inspect_err(|refused| metrics::not_opened(refused.name()))
+        on_clean_stack(|| self.try_open(binding, sealed))
+            .inspect_err(|refused| metrics::not_opened(refused.name()))
     }
 
     fn try_open(&self, binding: &Binding, sealed: &Sealed) -> Result<Secret, OpenRefused> {

@@ -64,7 +64,9 @@ fn mappings(process: u32) -> Vec<Mapping> {
                 to: u64::from_str_radix(to, 16).unwrap(),
                 is_readable: words[1].starts_with('r'),
                 is_locked: false,
-                name: words.get(5).map_or_else(|| format!("anonymous {}", words[0]), |name| (*name).to_owned()),
+                name: words
+                    .get(5)
+                    .map_or_else(|| format!("anonymous {}", words[0]), |name| (*name).to_owned()),
             });
         }
     }
