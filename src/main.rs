@@ -1,5 +1,7 @@
 //! `pawl`, the vault: reads the command line, prints for people, leaves the work to the library.
 
+mod cli;
+
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -49,6 +51,11 @@ enum Command {
     Token {
         #[command(subcommand)]
         command: TokenCommand,
+    },
+    /// Master keys: list, rotate, reseal, retire; beside running vaults, which go on
+    Keys {
+        #[command(subcommand)]
+        command: cli::keys::KeysCommand,
     },
     /// Ask the vault that runs here whether it is ready: exits with 0 or 1, within three seconds
     #[command(after_help = "Example:\n  PAWL_OPS_LISTEN=127.0.0.1:7296 pawl ready")]
@@ -137,6 +144,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Serve => serve(config, locked),
         Command::Init => init(config),
         Command::Token { command: TokenCommand::Issue(issue) } => issue_token(config, &issue),
+        Command::Keys { command } => cli::keys::run(config, &command),
         Command::Ready => ready(&config),
         Command::Doctor | Command::Openapi => Ok(ExitCode::SUCCESS),
     };
@@ -150,14 +158,14 @@ fn serve(config: Config, locked: Locked) -> Result<ExitCode, Failure> {
         tracing::warn!(told = locked.told(&swaps), "memory");
     }
     let (mode, data_dir, database) = (config.mode, config.data_dir.clone(), config.database.clone());
-    let (key_file, app) = (config.key_file.clone(), App::open(config, Clock::system())?);
+    let (key_source, app) = (config.key_source.clone(), App::open(config, Clock::system())?);
     let key = app.key().clone();
     actix_web::rt::System::new().block_on(async move {
         let serving = app.serve(Signals::Heed)?;
         let mut out = std::io::stdout().lock();
         writeln!(out, "pawl listens on {}", serving.url())?;
         writeln!(out, "data: {} (database {database})", data_dir.display())?;
-        writeln!(out, "keys: {} (sealing with {key})", key_file.display())?;
+        writeln!(out, "keys: {key_source} (sealing with {key})")?;
         writeln!(out, "token: pawl token issue --org ORG --user USER --role backend")?;
         match mode {
             Mode::Embedded => writeln!(
@@ -183,11 +191,11 @@ fn ready(config: &Config) -> Result<ExitCode, Failure> {
 }
 
 fn init(config: Config) -> Result<ExitCode, Failure> {
-    let (database, key_file) = (config.database.clone(), config.key_file.clone());
+    let (database, key_source) = (config.database.clone(), config.key_source.clone());
     let app = App::open_with(config, Clock::system(), Setup::Make)?;
     let mut out = std::io::stdout();
     writeln!(out, "database: {database}")?;
-    writeln!(out, "keys: {} (sealing with {})", key_file.display(), app.key())?;
+    writeln!(out, "keys: {key_source} (sealing with {})", app.key())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -225,7 +233,7 @@ fn doctor(locked: Locked) -> Result<ExitCode, Failure> {
     let is_shown = show_certificate(&config, &mut out)?;
     writeln!(out, "data      {}", config.data_dir.display())?;
     writeln!(out, "database  {}", config.database)?;
-    writeln!(out, "keys      {}", config.key_file.display())?;
+    writeln!(out, "keys      {}", config.key_source)?;
     writeln!(out, "issuer    {} (minting here: {})", config.issuer, config.may_issue_tokens())?;
     writeln!(out, "egress    {}", config.egress_allow)?;
     writeln!(out, "memory    core dumps off, not dumpable, {}", locked.told(&pawl::memory::swaps()))?;

@@ -5,8 +5,10 @@ mod binding;
 mod key_file;
 mod keyring;
 mod mark;
+mod source;
 
 pub use binding::Binding;
-pub use key_file::{KeyFile, KeyFileRefused};
+pub use key_file::KeyFile;
 pub use keyring::{Fingerprint, Keyring, MasterKey, NotAKey, OpenRefused, SealFailed, Sealed};
 pub use mark::Mark;
+pub use source::{Found, KeySource, SourceRefused};

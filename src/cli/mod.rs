@@ -1,0 +1,3 @@
+//! Subcommands that are more than a few lines: each reads its arguments and prints for people.
+
+pub mod keys;
