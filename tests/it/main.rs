@@ -25,6 +25,7 @@ mod lease_kept;
 mod leases;
 mod life;
 mod logs;
+mod memory;
 mod metrics;
 mod missing;
 mod odoo_calls;
@@ -35,6 +36,7 @@ mod papers;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod process;
+mod process_memory;
 mod production;
 mod removals;
 mod renewals;

@@ -327,7 +327,9 @@ fn the_doctor_shows_what_is_in_force_and_what_is_wrong() {
     drop(Process::serve(dir.path(), &[]));
     let (code, out, _) = run(dir.path(), &[("PAWL_EGRESS_ALLOW", "127.0.0.1:8069")], &["doctor"]);
     assert_eq!(code, 0, "{out}");
-    for part in ["mode      embedded", "127.0.0.1:7295", "127.0.0.1/32:8069", "ok "] {
+    for part in
+        ["mode      embedded", "127.0.0.1:7295", "127.0.0.1/32:8069", "core dumps off, not dumpable, ", "ok "]
+    {
         assert!(out.contains(part), "{part}: {out}");
     }
     let (code, out, _) = run(dir.path(), &[("PAWL_MODE", "production")], &["doctor"]);
