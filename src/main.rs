@@ -1,5 +1,7 @@
 //! `pawl`, the vault: reads the command line, prints for people, leaves the work to the library.
 
+mod cli;
+
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,6 +12,8 @@ use pawl::app::{App, Certificate, SOON_DAYS, Setup, Signals, StartError, ask_rea
 use pawl::clock::Clock;
 use pawl::config::{Config, Mode, Tls, VAULT_SETTINGS};
 use pawl::ids::{ClientId, OrgId, UserId};
+
+use cli::Failure;
 
 /// Keeps Odoo credentials and lends them for minutes to a read-only worker.
 #[derive(Parser)]
@@ -44,6 +48,8 @@ enum Command {
         #[command(subcommand)]
         command: TokenCommand,
     },
+    /// Move another product's table of Fernet tokens in: each row is opened and sealed again in memory
+    Import(Box<cli::import::Arguments>),
     /// Ask the vault that runs here whether it is ready: exits with 0 or 1, within three seconds
     #[command(after_help = "Example:\n  PAWL_OPS_LISTEN=127.0.0.1:7296 pawl ready")]
     Ready,
@@ -112,8 +118,6 @@ fn main() -> ExitCode {
     }
 }
 
-type Failure = Box<dyn std::error::Error>;
-
 fn run(command: Command) -> Result<ExitCode, Failure> {
     if let Command::Openapi = command {
         let document = serde_json::to_string_pretty(&pawl::http::document())?;
@@ -130,6 +134,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Serve => serve(config),
         Command::Init => init(config),
         Command::Token { command: TokenCommand::Issue(issue) } => issue_token(config, &issue),
+        Command::Import(arguments) => cli::import::run(config, *arguments),
         Command::Ready => ready(&config),
         Command::Doctor | Command::Openapi => Ok(ExitCode::SUCCESS),
     };

@@ -1,6 +1,7 @@
 //! The composition root: the only file that knows every part. Opens what is there, makes what may be
 //! made, and serves.
 
+mod import;
 mod ops;
 mod ready;
 mod setup;
@@ -29,6 +30,7 @@ use crate::secret::Secret;
 use crate::store::{Store, StoreError};
 use crate::vault::Vault;
 
+pub use import::{ImportAsked, ImportEnded, ImportFailed, ImportStep};
 pub use ready::{NotReady, ask_ready};
 pub use setup::{Setup, StartError};
 pub use tls::{Certificate, SOON_DAYS, TlsRefused};

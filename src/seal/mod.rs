@@ -2,11 +2,13 @@
 //! through here and is bound to the place where it is stored.
 
 mod binding;
+mod fernet_keys;
 mod key_file;
 mod keyring;
 mod mark;
 
 pub use binding::Binding;
+pub use fernet_keys::{FernetKeys, FernetRefused};
 pub use key_file::{KeyFile, KeyFileRefused};
 pub use keyring::{Fingerprint, Keyring, MasterKey, NotAKey, OpenRefused, SealFailed, Sealed};
 pub use mark::Mark;

@@ -42,10 +42,10 @@ pub const MAX_NAME_BYTES: usize = 256;
 pub(super) const MAX_LABEL_BYTES: usize = 128;
 
 /// A deposit that broke no rule.
-struct Checked {
-    url: OdooUrl,
-    environment: &'static str,
-    kind: &'static str,
+pub(super) struct Checked {
+    pub(super) url: OdooUrl,
+    pub(super) environment: &'static str,
+    pub(super) kind: &'static str,
     expires_at: Option<Moment>,
 }
 
@@ -109,7 +109,7 @@ impl Vault {
     }
 
     /// Holds every member against its rules and names each that breaks one.
-    fn hold_to_rules(&self, deposit: &Deposit, org: &str) -> Result<Checked, Error> {
+    pub(super) fn hold_to_rules(&self, deposit: &Deposit, org: &str) -> Result<Checked, Error> {
         let mut wrong = Vec::new();
         let url = OdooUrl::parse(&deposit.url, &self.exceptions, Some(org))
             .map_err(|refused| wrong.push(FieldError::new("url", refused.rule(), refused.to_string())))
