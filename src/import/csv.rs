@@ -62,7 +62,7 @@ impl CsvFile {
 
     pub(super) fn read(mut self, mut take: impl FnMut(SourceRow) -> bool) -> Result<(), SourceRefused> {
         let mut record = ByteRecord::new();
-        loop {
+        for number in 1.. {
             self.reader.get_mut().left = MAX_ROW;
             let more = self.reader.read_byte_record(&mut record);
             let more = more.map_err(|error| match error.kind() {
@@ -74,7 +74,6 @@ impl CsvFile {
             if !more {
                 return Ok(());
             }
-            let number = record.position().map_or(0, csv::Position::line);
             let values = (record.len() == self.width).then(|| {
                 self.places.map(|place| {
                     let value = record.get(place).unwrap_or_default();
@@ -82,8 +81,9 @@ impl CsvFile {
                 })
             });
             if !take(SourceRow { number, values }) {
-                return Ok(());
+                break;
             }
         }
+        Ok(())
     }
 }

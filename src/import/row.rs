@@ -2,7 +2,7 @@
 
 /// One row of the source.
 pub struct SourceRow {
-    /// Its place: the row's number from 1, of a CSV the line that it begins on.
+    /// Its place in what was read, from 1; a CSV's header is not counted.
     pub number: u64,
     /// Its values, in the order of [`FIELDS`](crate::import::FIELDS): bytes, cut off after [`MAX_VALUE`];
     /// `None` for NULL. No values at all when it has not as many as the table has columns.

@@ -16,6 +16,9 @@ mod durability;
 mod egress;
 mod harness;
 mod hostile_calls;
+mod import;
+mod import_refusals;
+mod import_source;
 mod json_lines;
 mod kills;
 #[cfg(feature = "postgres")]
