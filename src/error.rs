@@ -2,7 +2,7 @@
 
 use crate::access::Action;
 use crate::clock::{Moment, NoRandomness};
-use crate::ids::{ConnectionId, IdRefused};
+use crate::ids::{ConnectionId, IdRefused, KeyId};
 use crate::store::{LendRefused, StoreError};
 
 /// One thing wrong with one member of what was sent. Never quotes a value.
@@ -86,6 +86,9 @@ pub enum Error {
     /// The stored value names a key that is not held.
     #[error("the key of the stored credential is not held")]
     KeyNotHeld,
+    /// The ring is older than what it met: a key that it does not hold, or that may not seal any more.
+    #[error("the key {0} came or went meanwhile")]
+    OldRing(KeyId),
     /// The database or the system could not do it now. No secret was sent.
     #[error("the vault can't do this now: {0}")]
     Unavailable(String),
@@ -98,12 +101,12 @@ impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Damaged(table) => Self::Damaged(table),
+            StoreError::KeyMayNotSeal(key) => Self::OldRing(key),
             error @ (StoreError::NoDatabase(_)
             | StoreError::NotSetUp
             | StoreError::NotSafe(_)
             | StoreError::Unavailable(_)
-            | StoreError::Duplicate
-            | StoreError::KeyMayNotSeal(_)) => Self::Unavailable(error.to_string()),
+            | StoreError::Duplicate) => Self::Unavailable(error.to_string()),
         }
     }
 }

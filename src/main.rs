@@ -13,8 +13,6 @@ use pawl::clock::Clock;
 use pawl::config::{Config, Mode, Tls, VAULT_SETTINGS};
 use pawl::ids::{ClientId, OrgId, UserId};
 
-use cli::Failure;
-
 /// Keeps Odoo credentials and lends them for minutes to a read-only worker.
 #[derive(Parser)]
 #[command(name = "pawl", version, after_help = EXAMPLES)]
@@ -50,6 +48,11 @@ enum Command {
     },
     /// Move another product's table of Fernet tokens in: each row is opened and sealed again in memory
     Import(Box<cli::import::Arguments>),
+    /// Master keys: list, rotate, reseal, retire; beside running vaults, which go on
+    Keys {
+        #[command(subcommand)]
+        command: cli::keys::KeysCommand,
+    },
     /// Ask the vault that runs here whether it is ready: exits with 0 or 1, within three seconds
     #[command(after_help = "Example:\n  PAWL_OPS_LISTEN=127.0.0.1:7296 pawl ready")]
     Ready,
@@ -118,6 +121,8 @@ fn main() -> ExitCode {
     }
 }
 
+type Failure = Box<dyn std::error::Error>;
+
 fn run(command: Command) -> Result<ExitCode, Failure> {
     if let Command::Openapi = command {
         let document = serde_json::to_string_pretty(&pawl::http::document())?;
@@ -135,6 +140,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Init => init(config),
         Command::Token { command: TokenCommand::Issue(issue) } => issue_token(config, &issue),
         Command::Import(arguments) => cli::import::run(config, *arguments),
+        Command::Keys { command } => cli::keys::run(config, &command),
         Command::Ready => ready(&config),
         Command::Doctor | Command::Openapi => Ok(ExitCode::SUCCESS),
     };
@@ -144,14 +150,14 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
 
 fn serve(config: Config) -> Result<ExitCode, Failure> {
     let (mode, data_dir, database) = (config.mode, config.data_dir.clone(), config.database.clone());
-    let (key_file, app) = (config.key_file.clone(), App::open(config, Clock::system())?);
+    let (key_source, app) = (config.key_source.clone(), App::open(config, Clock::system())?);
     let key = app.key().clone();
     actix_web::rt::System::new().block_on(async move {
         let serving = app.serve(Signals::Heed)?;
         let mut out = std::io::stdout().lock();
         writeln!(out, "pawl listens on {}", serving.url())?;
         writeln!(out, "data: {} (database {database})", data_dir.display())?;
-        writeln!(out, "keys: {} (sealing with {key})", key_file.display())?;
+        writeln!(out, "keys: {key_source} (sealing with {key})")?;
         writeln!(out, "token: pawl token issue --org ORG --user USER --role backend")?;
         match mode {
             Mode::Embedded => writeln!(
@@ -177,11 +183,11 @@ fn ready(config: &Config) -> Result<ExitCode, Failure> {
 }
 
 fn init(config: Config) -> Result<ExitCode, Failure> {
-    let (database, key_file) = (config.database.clone(), config.key_file.clone());
+    let (database, key_source) = (config.database.clone(), config.key_source.clone());
     let app = App::open_with(config, Clock::system(), Setup::Make)?;
     let mut out = std::io::stdout();
     writeln!(out, "database: {database}")?;
-    writeln!(out, "keys: {} (sealing with {})", key_file.display(), app.key())?;
+    writeln!(out, "keys: {key_source} (sealing with {})", app.key())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -219,7 +225,7 @@ fn doctor() -> Result<ExitCode, Failure> {
     let is_shown = show_certificate(&config, &mut out)?;
     writeln!(out, "data      {}", config.data_dir.display())?;
     writeln!(out, "database  {}", config.database)?;
-    writeln!(out, "keys      {}", config.key_file.display())?;
+    writeln!(out, "keys      {}", config.key_source)?;
     writeln!(out, "issuer    {} (minting here: {})", config.issuer, config.may_issue_tokens())?;
     writeln!(out, "egress    {}", config.egress_allow)?;
     writeln!(out, "memory    core dumps off, not dumpable")?;

@@ -24,6 +24,7 @@ struct Metrics {
     audit_lag: HistogramVec,
     not_opened: IntCounterVec,
     keyring_read: GaugeVec,
+    keys_stale: GaugeVec,
     certificate_end: GaugeVec,
     started: GaugeVec,
     build: GaugeVec,
@@ -88,6 +89,11 @@ impl Metrics {
                 "pawl_sealed_not_opened_total",
                 "Sealed values that did not open: of a key that is not held, or not sealed for where they lie.",
                 &["cause"],
+            )?,
+            keys_stale: gauge(
+                "pawl_keys_stale",
+                "1 while the last reading of the keys from their source failed and the vault goes on with those it has; else 0.",
+                &[],
             )?,
             keyring_read: gauge(
                 "pawl_keyring_read_timestamp_seconds",
@@ -178,6 +184,12 @@ pub fn not_opened(cause: &'static str) {
 /// The keys were read from their source.
 pub fn keyring_read(at: Moment) {
     tell(|metrics| set(&metrics.keyring_read, &[], at));
+}
+
+/// Whether the last reading of the keys failed.
+pub fn keys_stale(is_stale: bool) {
+    let gauge = |metrics: &Metrics| metrics.keys_stale.get_metric_with_label_values::<&str>(&[]);
+    tell(|metrics| gauge(metrics).map(|gauge| gauge.set(if is_stale { 1.0 } else { 0.0 })));
 }
 
 /// The vault begins to serve.

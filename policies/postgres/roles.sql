@@ -30,8 +30,8 @@ END
 $$;
 
 GRANT SELECT ON __diesel_schema_migrations TO pawl_app;
-GRANT SELECT, INSERT, UPDATE (state) ON keys TO pawl_app;
-GRANT SELECT, INSERT ON issuer_keys TO pawl_app;
+GRANT SELECT, INSERT, UPDATE (state, canary, last_left_at) ON keys TO pawl_app;
+GRANT SELECT, INSERT, UPDATE (sealed, key_id) ON issuer_keys TO pawl_app;
 GRANT SELECT, INSERT, DELETE,
     UPDATE (label, environment, sync_interval_seconds, sealed, key_id, revision, credential_expires_at, state,
             updated_at)

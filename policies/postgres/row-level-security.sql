@@ -36,6 +36,24 @@ CREATE POLICY scope ON connections USING (
     OR (org_id, user_id) IN (SELECT org, usr FROM pawl_scope())
 );
 
+-- `pawl keys reseal` and `retire` look at every org's sealed values, and put the same value under another key
+-- in its place: the scope of nobody's org and the user `reseal`, which no caller has.
+CREATE POLICY resealing ON connections FOR SELECT USING (
+    EXISTS (SELECT FROM pawl_scope() WHERE org = '' AND usr = 'reseal')
+);
+CREATE POLICY resealed ON connections FOR UPDATE USING (
+    EXISTS (SELECT FROM pawl_scope() WHERE org = '' AND usr = 'reseal')
+);
+
+-- The seeds that sign tokens: written over only by the same, under another key.
+ALTER TABLE issuer_keys ENABLE ROW LEVEL SECURITY;
+ALTER TABLE issuer_keys FORCE ROW LEVEL SECURITY;
+CREATE POLICY found ON issuer_keys FOR SELECT USING (true);
+CREATE POLICY made ON issuer_keys FOR INSERT WITH CHECK (true);
+CREATE POLICY resealed ON issuer_keys FOR UPDATE USING (
+    EXISTS (SELECT FROM pawl_scope() WHERE org = '' AND usr = 'reseal')
+);
+
 ALTER TABLE leases ENABLE ROW LEVEL SECURITY;
 ALTER TABLE leases FORCE ROW LEVEL SECURITY;
 CREATE POLICY scope ON leases USING (

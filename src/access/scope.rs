@@ -15,6 +15,12 @@ impl UserScope {
         Self { org, user }
     }
 
+    /// Whose a stored row is: for the store alone, which puts it under another key where it lies. It
+    /// gives nobody the row.
+    pub(crate) fn of_row(org: OrgId, user: UserId) -> Self {
+        Self { org, user }
+    }
+
     /// The org.
     pub fn org(&self) -> &OrgId {
         &self.org

@@ -9,8 +9,9 @@ use crate::app::App;
 use crate::error::Error;
 use crate::ids::{KeyId, OrgId};
 use crate::import::{Columns, OpenSource, Source, SourceName, SourceRefused, SourceRow, Table};
-use crate::seal::{FernetKeys, Fingerprint, KeyFileRefused};
+use crate::seal::{self, FernetKeys, Fingerprint};
 use crate::store::StoreError;
+use crate::vault::keys::Ring;
 use crate::vault::{BATCH, Import, Left, Tally, Vault};
 
 /// What is to be moved in.
@@ -59,7 +60,7 @@ pub enum ImportFailed {
     Source(#[from] SourceRefused),
     /// The file of its keys.
     #[error(transparent)]
-    Keys(#[from] KeyFileRefused),
+    Keys(#[from] seal::SourceRefused),
     /// A key that the vault seals with, or once did, is no other product's.
     #[error(
         "the source's key with fingerprint {0} is this vault's own key {1}: what it seals is no other product's \
@@ -98,7 +99,7 @@ impl App {
         mut tell: impl FnMut(ImportStep),
     ) -> Result<ImportEnded, ImportFailed> {
         let keys = FernetKeys::read(&asked.key_file)?;
-        for known in self.store.upkeep("find keys", |tx| tx.find_keys())? {
+        for known in self.store.find_keys()? {
             if keys.fingerprints().any(|fingerprint| *fingerprint == known.fingerprint) {
                 return Err(ImportFailed::OwnKey(known.fingerprint, known.id));
             }
@@ -109,14 +110,15 @@ impl App {
         };
         let source = asked.source.open(asked.table.as_ref(), &asked.columns)?;
         tell(ImportStep::Begun(&name, source.total()));
-        let vault = Vault::new(self.store, self.keyring, self.config.egress_allow, self.models, self.clock);
+        let ring = Ring::new(self.keys, self.keyring);
+        let vault = Vault::new(self.store, ring, self.config.egress_allow, self.models, self.clock);
         let mut import = Import::new(Host::import(asked.org), name, asked.kind, keys, asked.is_dry);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let moved = runtime.block_on(move_in(&vault, &mut import, source, &mut tell));
         let recorded = vault.record_import(&import, moved.as_ref().err().map(ImportFailed::cause));
         moved?;
         recorded?;
-        Ok(ImportEnded { source: import.source, tally: import.tally })
+        Ok(ImportEnded { source: import.source().clone(), tally: import.tally() })
     }
 }
 
@@ -132,7 +134,7 @@ async fn move_in(
         for left in vault.import(import, rows).await? {
             tell(ImportStep::Left(&left));
         }
-        tell(ImportStep::Went(import.tally));
+        tell(ImportStep::Went(import.tally()));
     }
     reading.await.map_err(|_| SourceRefused::BrokeOff("the reader ended"))?.map_err(Into::into)
 }

@@ -19,7 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::access::{NotIssued, Policy, Tokens};
 use crate::audit::AuditEvent;
-use crate::clock::{Clock, NoRandomness};
+use crate::clock::{Clock, NoRandomness, fill_random};
 use crate::config::{Config, Mode, Tls};
 use crate::http::{self, State};
 use crate::ids::{ClientId, KeyId, OrgId, UserId};
@@ -29,6 +29,7 @@ use crate::seal::Keyring;
 use crate::secret::Secret;
 use crate::store::{Store, StoreError};
 use crate::vault::Vault;
+use crate::vault::keys::{Keys, Ring};
 
 pub use import::{ImportAsked, ImportEnded, ImportFailed, ImportStep};
 pub use ready::{NotReady, ask_ready};
@@ -36,7 +37,7 @@ pub use setup::{Setup, StartError};
 pub use tls::{Certificate, SOON_DAYS, TlsRefused};
 
 use ops::{Ops, bind};
-use setup::{make_dir, match_keys, open_issuer, open_key_file, open_store};
+use setup::{key_source, make_dir, open_issuer, open_ring, open_store};
 use tls::Shown;
 
 /// Open requests finish within this when the process is told to stop.
@@ -50,6 +51,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 pub struct App {
     config: Config,
     store: Store,
+    keys: Keys,
     keyring: Keyring,
     tokens: Tokens,
     policy: Arc<Policy>,
@@ -75,17 +77,15 @@ impl App {
         let policy = Arc::new(Policy::embedded()?);
         let models = Readable::embedded().map_err(|e| StartError::Policy(e.to_string()))?.model_names();
         let store = open_store(&config, setup)?;
-        let known = store.upkeep("find keys", |tx| tx.find_keys())?;
-        let file = open_key_file(&config, &known, setup)?;
-        metrics::keyring_read(clock.now());
-        let keyring = store.upkeep("note keys", |tx| match_keys(tx, &config, known, file, setup, &clock))?;
-        let keys = store.upkeep("open issuer", |tx| open_issuer(tx, &keyring, setup, &clock))?;
+        let keys = Keys::new(store.clone(), key_source(&config), clock.clone());
+        let keyring = open_ring(&keys, &store.find_keys()?, setup)?;
+        let issuers = store.upkeep("open issuer", |tx| open_issuer(tx, &keyring, setup, &clock))?;
         if setup != Setup::Look {
             // Of users who come back, their next request does it.
             while store.upkeep("drop old keys", |tx| tx.drop_old_keys(clock.now()))? {}
         }
-        let tokens = Tokens::new(config.issuer.clone(), keys, policy.clone(), clock.clone());
-        Ok(Self { config, store, keyring, tokens, policy, clock, models })
+        let tokens = Tokens::new(config.issuer.clone(), issuers, policy.clone(), clock.clone());
+        Ok(Self { config, store, keys, keyring, tokens, policy, clock, models })
     }
 
     /// Mints a token on the host. The record of it is durable before the token is handed out.
@@ -106,6 +106,11 @@ impl App {
         Ok(token)
     }
 
+    /// The master keys, to be listed and changed on the host.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
     /// The key that seals, for people.
     pub fn key(&self) -> &KeyId {
         self.keyring.current()
@@ -123,8 +128,9 @@ impl App {
         let (listener, address) = bind(self.config.listen)?;
         let io = |source| StartError::cant_listen(address, source);
         let ops_listener = self.config.ops_listen.map(bind).transpose()?;
-        let vault =
-            Vault::new(self.store, self.keyring, self.config.egress_allow, self.models, self.clock.clone());
+        let ring = Ring::new(self.keys, self.keyring);
+        actix_web::rt::spawn(follow(ring.clone(), self.config.key_refresh));
+        let vault = Vault::new(self.store, ring, self.config.egress_allow, self.models, self.clock.clone());
         let state = web::Data::new(State { vault, tokens: self.tokens, clock: self.clock });
         let ops = ops_listener.map(|(listener, address)| Ops::serve(listener, address, state.clone()));
         let ops = ops.transpose()?;
@@ -201,6 +207,17 @@ async fn look_again(shown: Option<Arc<Shown>>) {
         }
         let Some(shown) = shown.clone() else { continue };
         let _ = actix_web::rt::task::spawn_blocking(move || shown.look()).await;
+    }
+}
+
+/// Reads the keys again and again. By up to a fifth earlier or later each time, so that many vaults don't
+/// ask their source all at once.
+async fn follow(ring: Arc<Ring>, every: Duration) {
+    loop {
+        let mut dice = [0; 1];
+        let tenths = fill_random(&mut dice).map_or(10, |()| 8 + u32::from(dice[0] % 5));
+        tokio::time::sleep(every * tenths / 10).await;
+        ring.refresh().await;
     }
 }
 

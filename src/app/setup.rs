@@ -4,15 +4,16 @@
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::access::{IssuerKey, PolicyRefused};
 use crate::app::tls::TlsRefused;
 use crate::audit::AuditEvent;
 use crate::clock::{Clock, NoRandomness};
-use crate::config::{Config, Database};
-use crate::ids::KeyId;
-use crate::seal::{Binding, Fingerprint, KeyFile, KeyFileRefused, Keyring, OpenRefused, SealFailed};
+use crate::config::{Config, Database, KeySourceName};
+use crate::seal::{Binding, KeyFile, KeySource, Keyring, OpenRefused, SealFailed};
 use crate::store::{KeyRow, SealedIssuerKey, Store, StoreError, Tables, Upkeep};
+use crate::vault::keys::{Keys, KeysRefused};
 
 /// Why the vault does not start. Names keys by fingerprint, never by value.
 #[derive(Debug, thiserror::Error)]
@@ -25,9 +26,9 @@ pub enum StartError {
         /// The system's word.
         source: std::io::Error,
     },
-    /// The key file.
+    /// The master keys.
     #[error(transparent)]
-    KeyFile(#[from] KeyFileRefused),
+    Keys(KeysRefused),
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -37,19 +38,6 @@ pub enum StartError {
     /// Nothing was set up yet, and this mode makes nothing by itself.
     #[error("nothing is set up yet: run `pawl init` once (production makes no key by itself)")]
     NotSetUp,
-    /// The database has keys and the key file is gone.
-    #[error("{0}; the database was sealed under the key with fingerprint {1}, so none is made in its place")]
-    KeyFileGone(KeyFileRefused, Fingerprint),
-    /// The key that the database was sealed under is not the one that is held.
-    #[error("wrong key: the database was sealed under {id} with fingerprint {expected}; held: {held}")]
-    WrongKey {
-        /// The key's id.
-        id: KeyId,
-        /// Its fingerprint in the database.
-        expected: Fingerprint,
-        /// What the source holds, `id=fingerprint`, or `none`.
-        held: String,
-    },
     /// The certificate to listen with.
     #[error(transparent)]
     Certificate(#[from] TlsRefused),
@@ -73,6 +61,15 @@ pub enum StartError {
 impl StartError {
     pub(super) fn cant_listen(listen: SocketAddr, source: std::io::Error) -> Self {
         Self::Io { what: format!("can't listen on {listen}"), source }
+    }
+}
+
+impl From<KeysRefused> for StartError {
+    fn from(refused: KeysRefused) -> Self {
+        match refused {
+            KeysRefused::NotSetUp => Self::NotSetUp,
+            refused => Self::Keys(refused),
+        }
     }
 }
 
@@ -132,51 +129,25 @@ pub(super) fn make_dir(dir: &Path) -> Result<(), StartError> {
     Ok(())
 }
 
-pub(super) fn open_key_file(config: &Config, known: &[KeyRow], setup: Setup) -> Result<KeyFile, StartError> {
-    match KeyFile::read(&config.key_file) {
-        Err(missing @ KeyFileRefused::Missing(_)) => match (known.last(), setup) {
-            (Some(row), _) => Err(StartError::KeyFileGone(missing, row.fingerprint.clone())),
-            (None, Setup::Make) => Ok(KeyFile::create(&config.key_file)?),
-            (None, Setup::Use | Setup::Look) => Err(StartError::NotSetUp),
-        },
-        read => Ok(read?),
+/// Where the keys are.
+pub(super) fn key_source(config: &Config) -> Arc<dyn KeySource> {
+    match &config.key_source {
+        KeySourceName::File(path) => Arc::new(KeyFile::at(path)),
     }
 }
 
-/// Holds the keys of the source against those that the database knows. The one that seals must be
-/// held; into an empty database the source's current one is noted.
-pub(super) fn match_keys(
-    tx: &mut Upkeep,
-    config: &Config,
-    known: Vec<KeyRow>,
-    file: KeyFile,
-    setup: Setup,
-    clock: &Clock,
-) -> Result<Keyring, StartError> {
-    let now = clock.now();
-    let sealing = match known.into_iter().find(|row| row.state == "sealing") {
-        Some(row) => row,
-        None if setup != Setup::Make => return Err(StartError::NotSetUp),
-        None => {
-            let key = file.keys.get(file.current.as_str()).ok_or(SealFailed)?;
-            let fingerprint = key.fingerprint();
-            let source = format!("file:{}", config.key_file.display());
-            tx.insert_sealing_key(&file.current, &fingerprint, &source, now)?;
-            tx.append(&AuditEvent::of_vault("key.note", file.current.as_str(), now)?)?;
-            KeyRow { id: file.current.clone(), fingerprint, state: "sealing".into() }
+/// The ring, proven. In an empty database it is begun, where that may be done.
+pub(super) fn open_ring(keys: &Keys, known: &[KeyRow], setup: Setup) -> Result<Keyring, StartError> {
+    match (known, setup) {
+        ([], Setup::Make) => Ok(keys.begin()?),
+        ([], Setup::Use | Setup::Look) => Err(StartError::NotSetUp),
+        (_, Setup::Look) => Ok(keys.hold()?),
+        (_, Setup::Make | Setup::Use) => {
+            let ring = keys.hold()?;
+            keys.prove_later(&ring)?;
+            Ok(ring)
         }
-    };
-    let held = file.keys.get(sealing.id.as_str()).map(|key| key.fingerprint());
-    if held.as_ref() != Some(&sealing.fingerprint) {
-        let held: Vec<String> =
-            file.keys.iter().map(|(id, key)| format!("{id}={}", key.fingerprint())).collect();
-        return Err(StartError::WrongKey {
-            id: sealing.id,
-            expected: sealing.fingerprint,
-            held: if held.is_empty() { "none".into() } else { held.join(", ") },
-        });
     }
-    Ok(Keyring::new(sealing.id, file.keys).ok_or(SealFailed)?)
 }
 
 /// The issuer's keys, opened; in an empty database the first is made and sealed.

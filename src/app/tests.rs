@@ -10,6 +10,7 @@ use crate::clock::{Clock, Moment};
 use crate::config::Config;
 use crate::ids::{ClientId, ConnectionId, OrgId, RequestId, UserId};
 use crate::secret::Secret;
+use crate::vault::keys::Ring;
 use crate::vault::{Deposit, Lend, Replace, Vault};
 
 struct Opened {
@@ -32,7 +33,13 @@ fn open() -> Opened {
         Actor { caller, request: RequestId::new(clock.now()).unwrap() }
     };
     let (backend, worker) = (actor("backend"), actor("worker"));
-    let vault = Vault::new(app.store, app.keyring, app.config.egress_allow, app.models, app.clock);
+    let vault = Vault::new(
+        app.store,
+        Ring::new(app.keys, app.keyring),
+        app.config.egress_allow,
+        app.models,
+        app.clock,
+    );
     Opened { vault: Arc::new(vault), backend, worker, _dir: dir }
 }
 
@@ -56,13 +63,13 @@ fn a_replace_and_a_forget_are_answered_after_the_loan_on_its_way() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for forget in [false, true] {
         let opened = open();
-        runtime.block_on(async {
+        tokio::task::LocalSet::new().block_on(&runtime, async {
             let id = deposit(&opened).await;
             let lend = Lend { purpose: "other".into(), ttl_seconds: None, run_id: None };
             let loan = opened.vault.lend(&opened.worker, id.clone(), lend, None).await.unwrap();
 
             let (vault, backend, gone) = (opened.vault.clone(), opened.backend.clone(), id.clone());
-            let change = tokio::spawn(async move {
+            let change = tokio::task::spawn_local(async move {
                 if forget {
                     return vault.forget(&backend, gone).await;
                 }

@@ -114,8 +114,19 @@ impl AuditEvent {
 
     /// Something the vault did for itself, in its own chain: made a key, made an issuer.
     pub fn of_vault(action: &'static str, subject: &str, now: Moment) -> Result<Self, NoRandomness> {
+        Self::of_vault_with(action, subject, &[], now)
+    }
+
+    /// The same with more to tell of it.
+    pub fn of_vault_with(
+        action: &'static str,
+        subject: &str,
+        more: &[(&'static str, &str)],
+        now: Moment,
+    ) -> Result<Self, NoRandomness> {
         let mut members = Members::new(now, action, Outcome::Done)?;
         members.text("subject", subject);
+        more.iter().for_each(|(name, value)| members.text(name, value));
         Ok(members.render(None))
     }
 

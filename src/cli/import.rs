@@ -16,7 +16,7 @@ use pawl::import::{Columns, Source, SourceName, Table};
 use pawl::secret::Secret;
 use pawl::vault::{IMPORT_KINDS, Left, Tally, Why};
 
-use super::Failure;
+use crate::Failure;
 
 const EXAMPLES: &str = "\
 Examples:

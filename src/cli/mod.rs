@@ -1,6 +1,4 @@
-//! The subcommands that are more than a few lines, a file each.
+//! Subcommands that are more than a few lines: each reads its arguments and prints for people.
 
 pub mod import;
-
-/// What ends a subcommand, in words for people.
-pub type Failure = Box<dyn std::error::Error>;
+pub mod keys;

@@ -2,17 +2,20 @@
 //! Every name is in one table; a name that is not is refused. Nothing here holds a secret.
 
 mod database;
+mod key_source;
 mod read;
 mod tls;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::egress::Exceptions;
 use crate::telemetry::{LogFormat, OtlpEndpoint};
 
 pub use database::{Database, DatabaseRefused, PostgresAddress};
+pub use key_source::KeySourceName;
 pub use read::environment_settings;
 use read::{Settings, file_settings};
 pub use tls::{Tls, TlsFiles};
@@ -29,6 +32,7 @@ pub const VAULT_SETTINGS: &[(&str, &str)] = &[
     ("migrate_database_url", "the same database as the role that may change its tables (PostgreSQL)"),
     ("migrate_database_url_file", "the file that holds that address"),
     ("key_source", "file:PATH (the default is master.json in the data directory)"),
+    ("key_refresh_seconds", "how often the keys are read again from their source: 1 to 86400 (300)"),
     ("key_file_apart", "yes: the key file is on other storage than the database and its backups"),
     ("egress_allow", "comma-separated [ORG@]host|cidr[:port] that may be private or plain http"),
     ("log", "what to log (warn,pawl=info)"),
@@ -87,8 +91,10 @@ pub struct Config {
     pub database: Database,
     /// The same database as the role that may change its tables; without, PostgreSQL's are only checked.
     pub migrate_database: Option<Database>,
-    /// The key file.
-    pub key_file: PathBuf,
+    /// Where the master keys are.
+    pub key_source: KeySourceName,
+    /// How often they are read again; one vault a little earlier than another.
+    pub key_refresh: Duration,
     /// The operator says that the key file does not share the database's fate.
     pub key_file_apart: bool,
     /// Hosts that may be private or plain http.
@@ -156,15 +162,17 @@ impl Config {
         let database =
             settings.database("database_url").unwrap_or_else(|| Database::Sqlite(data_dir.join("pawl.db")));
         let migrate_database = settings.database("migrate_database_url");
-        let key_file =
-            settings.prefixed_path("key_source", "file:").unwrap_or_else(|| data_dir.join("master.json"));
+        let key_source =
+            settings.key_source().unwrap_or_else(|| KeySourceName::File(data_dir.join("master.json")));
+        let key_refresh = settings.seconds("key_refresh_seconds").unwrap_or(Duration::from_secs(300));
         let config = Self {
             mode,
             listen,
             ops_listen,
             database,
             migrate_database,
-            key_file,
+            key_source,
+            key_refresh,
             key_file_apart: settings.choice("key_file_apart", &[("yes", true), ("no", false)], false),
             egress_allow: settings.exceptions(),
             log: settings.text("log").unwrap_or_else(|| "warn,pawl=info".into()),
@@ -249,17 +257,19 @@ impl Config {
                 ));
             }
         }
-        if lies_in(&self.key_file, &self.data_dir) {
-            wrong.push(
-                "PAWL_KEY_SOURCE: the key file lies in the data directory, beside what it opens".into(),
-            );
-        }
-        if !self.key_file_apart {
-            wrong.push(
-                "PAWL_KEY_FILE_APART: say yes when the key file is on other storage than the database and its \
-                 backups"
-                    .into(),
-            );
+        if let Some(file) = self.key_source.file() {
+            if lies_in(file, &self.data_dir) {
+                wrong.push(
+                    "PAWL_KEY_SOURCE: the key file lies in the data directory, beside what it opens".into(),
+                );
+            }
+            if !self.key_file_apart {
+                wrong.push(
+                    "PAWL_KEY_FILE_APART: say yes when the key file is on other storage than the database and \
+                     its backups"
+                        .into(),
+                );
+            }
         }
         match self.tls {
             Tls::Listener(_) => {}

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use super::{Database, PREFIX, VAULT_SETTINGS};
+use super::{Database, KeySourceName, PREFIX, VAULT_SETTINGS};
 use crate::egress::Exceptions;
 use crate::secret::Secret;
 use crate::telemetry::OtlpEndpoint;
@@ -63,14 +64,23 @@ impl Settings {
         Database::parse(text).map_err(|refused| self.wrong.push(format!("{} {refused}", spoken(name)))).ok()
     }
 
-    pub(super) fn prefixed_path(&mut self, name: &str, prefix: &str) -> Option<PathBuf> {
-        let text = self.text(name)?;
-        if let Some(path) = text.strip_prefix(prefix) {
-            return Some(PathBuf::from(path));
+    pub(super) fn key_source(&mut self) -> Option<KeySourceName> {
+        let text = self.text("key_source")?;
+        if let Some(path) = text.strip_prefix("file:") {
+            return Some(KeySourceName::File(PathBuf::from(path)));
         }
-        self.wrong
-            .push(not_built(&text).unwrap_or_else(|| format!("{} must begin with {prefix}", spoken(name))));
+        self.wrong.push(not_built(&text).unwrap_or_else(|| "PAWL_KEY_SOURCE must begin with file:".into()));
         None
+    }
+
+    /// Seconds of 1 to a day.
+    pub(super) fn seconds(&mut self, name: &str) -> Option<Duration> {
+        let text = self.text(name)?;
+        let seconds = text.parse::<u64>().ok().filter(|seconds| (1..=86_400).contains(seconds));
+        if seconds.is_none() {
+            self.wrong.push(format!("{} must be a whole number from 1 to 86400", spoken(name)));
+        }
+        seconds.map(Duration::from_secs)
     }
 
     pub(super) fn otlp_endpoint(&mut self) -> Option<OtlpEndpoint> {

@@ -22,13 +22,24 @@ pub(super) async fn livez() -> HttpResponse {
     HttpResponse::Ok().json(Health { status: "ok" })
 }
 
+/// Whether it can do its work.
+#[derive(Serialize, ToSchema)]
+pub struct Readiness {
+    #[schema(example = "ok")]
+    status: &'static str,
+    /// `held`, or `stale` while their source does not answer and the vault goes on with those it has.
+    #[schema(example = "held")]
+    keys: &'static str,
+}
+
 /// The process can do its work: the database answers and the keys are held.
 #[utoipa::path(get, path = "/readyz", security(()),
-    responses((status = 200, body = Health, description = "It can."),
+    responses((status = 200, body = Readiness, description = "It can."),
               (status = 503, description = "`unavailable`")))]
 pub(super) async fn readyz(state: web::Data<State>) -> Result<HttpResponse, Problem> {
     state.vault.is_ready().await?;
-    Ok(HttpResponse::Ok().json(Health { status: "ok" }))
+    let keys = if state.vault.has_old_keys() { "stale" } else { "held" };
+    Ok(HttpResponse::Ok().json(Readiness { status: "ok", keys }))
 }
 
 /// This document.

@@ -198,6 +198,8 @@ impl From<Error> for Problem {
             Error::KindNotAllowed => Self::new(Kind::KindNotAllowed, detail),
             Error::DoesNotOpen => Self::new(Kind::DoesNotOpen, detail),
             Error::KeyNotHeld => Self::new(Kind::KeyNotHeld, detail),
+            // None gets here: a request that met it is tried again or told unavailable.
+            Error::OldRing(_) => Self::new(Kind::Unavailable, detail),
             Error::Unavailable(_) => Self::new(Kind::Unavailable, detail),
             Error::Damaged(_) => Self::new(Kind::Damaged, detail),
         }

@@ -2,7 +2,7 @@
 //! swapped or sent elsewhere does not open.
 
 use crate::access::UserScope;
-use crate::ids::{ConnectionId, IssuerKeyId, Revision};
+use crate::ids::{ConnectionId, IssuerKeyId, KeyId, Revision};
 
 /// The place of one sealed value: which field, whose, which row, and where it may be sent.
 pub struct Binding<'a> {
@@ -31,6 +31,11 @@ impl<'a> Binding<'a> {
     /// The seed of a key that signs tokens: nobody's tenant, sent nowhere.
     pub fn issuer_key(id: &'a IssuerKeyId) -> Self {
         Self { field: "issuer_key", parts: ["", "", id.as_str(), "", "", "", ""], revision: String::new() }
+    }
+
+    /// The canary of a master key, by which a start proves it.
+    pub fn canary(id: &'a KeyId) -> Self {
+        Self { field: "canary", parts: ["", "", id.as_str(), "", "", "", ""], revision: String::new() }
     }
 
     /// The `info` of the row key's derivation:

@@ -8,8 +8,8 @@ use std::path::Path;
 use fernet::Fernet;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::seal::key_file::KeyFileRefused;
 use crate::seal::keyring::{Fingerprint, MasterKey, NO_CLOCK};
+use crate::seal::source::SourceRefused;
 use crate::secret::Secret;
 
 /// Fernet keys, tried in their order: one, or a MultiFernet's.
@@ -42,16 +42,17 @@ const MAX_BYTES: usize = 64 * 1024;
 impl FernetKeys {
     /// Reads the file at `path`: keys as `Fernet.generate_key()` gives them, one a line or between commas, the
     /// newest first. Only its owner may be able to read it.
-    pub fn read(path: &Path) -> Result<Self, KeyFileRefused> {
-        let io = |source| KeyFileRefused::Io { path: path.into(), source };
-        let form = |rule| KeyFileRefused::Form { path: path.into(), rule };
+    pub fn read(path: &Path) -> Result<Self, SourceRefused> {
+        let place = || format!("the key file {}", path.display());
+        let io = |e: std::io::Error| SourceRefused::Unreachable { place: place(), cause: e.to_string() };
+        let form = |rule: &str| SourceRefused::Form { place: place(), rule: rule.to_owned() };
         let file = File::open(path).map_err(|e| match e.kind() {
-            ErrorKind::NotFound => KeyFileRefused::Missing(path.into()),
+            ErrorKind::NotFound => SourceRefused::Missing(format!("key file at {}", path.display())),
             _ => io(e),
         })?;
         let mode = file.metadata().map_err(io)?.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
-            return Err(KeyFileRefused::Open { path: path.into(), mode });
+            return Err(form(&format!("it can be read by others (mode {mode:03o}): chmod 600 it")));
         }
         // With room for all of it from the start, so that no copy is left behind by growing.
         let mut text = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));

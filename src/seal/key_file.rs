@@ -1,60 +1,24 @@
-//! The key file: `{"current": "k1", "keys": {"k1": "<Fernet key>"}}`, readable by its owner alone.
+//! The key file: `{"current": "k1", "keys": {"k1": "<Fernet key>"}}`, readable by its owner alone. It
+//! is only ever replaced whole, by one writer at a time.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, Permissions};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, flock};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use crate::clock::NoRandomness;
 use crate::ids::KeyId;
 use crate::seal::keyring::MasterKey;
+use crate::seal::source::{Found, KeySource, SourceRefused};
 use crate::secret::Secret;
 
-/// The keys that a file holds.
+/// Master keys in a file of this machine.
 pub struct KeyFile {
-    /// The key that seals in an empty database; later the table `keys` says.
-    pub current: KeyId,
-    /// Every key, by id.
-    pub keys: BTreeMap<String, MasterKey>,
-}
-
-/// Why a key file is not used. Names the file, never what is in it.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyFileRefused {
-    /// There is none.
-    #[error("there is no key file at {0}")]
-    Missing(PathBuf),
-    /// Group or others may read it.
-    #[error("the key file {path} can be read by others (mode {mode:03o}): chmod 600 it")]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// Not the format above.
-    #[error("the key file {path} is not a key file: {rule}")]
-    Form {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        rule: &'static str,
-    },
-    /// It can't be read or written.
-    #[error("the key file {path}: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The system's word.
-        source: std::io::Error,
-    },
-    /// No key could be made.
-    #[error(transparent)]
-    NoRandomness(#[from] NoRandomness),
+    path: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -65,41 +29,78 @@ struct Format {
 }
 
 impl KeyFile {
-    /// Reads the file at `path`.
-    pub fn read(path: &Path) -> Result<Self, KeyFileRefused> {
-        let io = |source| KeyFileRefused::Io { path: path.into(), source };
-        let form = |rule| KeyFileRefused::Form { path: path.into(), rule };
-        let mut file = File::open(path).map_err(|e| match e.kind() {
-            ErrorKind::NotFound => KeyFileRefused::Missing(path.into()),
-            _ => io(e),
-        })?;
-        let mode = file.metadata().map_err(io)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(KeyFileRefused::Open { path: path.into(), mode });
-        }
-        let mut text = Zeroizing::new(Vec::with_capacity(MAX_BYTES));
-        Read::by_ref(&mut file).take(MAX_BYTES_READ).read_to_end(&mut text).map_err(io)?;
-        let format: Format = serde_json::from_slice(&text)
-            .map_err(|_| form("it wants {\"current\": ID, \"keys\": {ID: KEY}}"))?;
-        let current = KeyId::parse(&format.current).map_err(|_| form("current is no key id"))?;
-        let mut keys = BTreeMap::new();
-        for (id, key) in format.keys {
-            KeyId::parse(&id).map_err(|_| form("a key id is empty, too long or has control characters"))?;
-            keys.insert(id, MasterKey::parse(&key).map_err(|_| form("a key is not 32 bytes in base64url"))?);
-        }
-        if !keys.contains_key(current.as_str()) {
-            return Err(form("current names a key that is not among the keys"));
-        }
-        Ok(Self { current, keys })
+    /// The keys at `path`, which is looked at when they are asked for.
+    pub fn at(path: &Path) -> Self {
+        Self { path: path.into() }
     }
 
-    /// Makes a file with one fresh key `k1`. Never writes over one that is there.
-    pub fn create(path: &Path) -> Result<Self, KeyFileRefused> {
-        let io = |source| KeyFileRefused::Io { path: path.into(), source };
-        let key = MasterKey::generate()?.to_text();
-        let text =
-            Zeroizing::new(format!("{{\"current\": \"k1\", \"keys\": {{\"k1\": \"{}\"}}}}\n", key.expose()));
-        let fresh = path.with_extension("fresh");
+    fn form(&self, rule: impl Into<String>) -> SourceRefused {
+        SourceRefused::Form { place: format!("the key file {}", self.path.display()), rule: rule.into() }
+    }
+
+    fn io(&self, error: &std::io::Error) -> SourceRefused {
+        let place = format!("the key file {}", self.path.display());
+        SourceRefused::Unreachable { place, cause: error.to_string() }
+    }
+
+    fn dir(&self) -> &Path {
+        self.path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    }
+
+    /// What is there, held against the rules; `None` if there is no file.
+    fn load(&self) -> Result<Option<Format>, SourceRefused> {
+        let mut file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(self.io(&e)),
+        };
+        let mode = file.metadata().map_err(|e| self.io(&e))?.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(self.form(format!("it can be read by others (mode {mode:03o}): chmod 600 it")));
+        }
+        let mut text = Zeroizing::new(Vec::with_capacity(MAX_BYTES));
+        Read::by_ref(&mut file).take(MAX_BYTES_READ).read_to_end(&mut text).map_err(|e| self.io(&e))?;
+        let format: Format = serde_json::from_slice(&text).map_err(|_| {
+            self.form("it is not a key file: it wants {\"current\": ID, \"keys\": {ID: KEY}}")
+        })?;
+        KeyId::parse(&format.current).map_err(|_| self.form("it is not a key file: current is no key id"))?;
+        for id in format.keys.keys() {
+            let rule = "it is not a key file: a key id is empty, too long or has control characters";
+            KeyId::parse(id).map_err(|_| self.form(rule))?;
+        }
+        if !format.keys.contains_key(&format.current) {
+            return Err(self.form("it is not a key file: current names a key that is not among the keys"));
+        }
+        Ok(Some(format))
+    }
+
+    /// Holds off every other writer until the answer is dropped. The directory is what is locked: the
+    /// file itself is another one after each change.
+    fn lock(&self) -> Result<File, SourceRefused> {
+        let dir = File::open(self.dir()).map_err(|e| self.io(&e))?;
+        flock(&dir, FlockOperation::LockExclusive).map_err(|e| self.io(&e.into()))?;
+        Ok(dir)
+    }
+
+    /// Puts `format` in the place of what is there, durable and at once. The bytes of the old file are
+    /// written over, as far as the file system lets them be.
+    fn replace(&self, dir: &File, format: &Format) -> Result<(), SourceRefused> {
+        let io = |error: std::io::Error| self.io(&error);
+        let mut text = Zeroizing::new(String::with_capacity(MAX_BYTES));
+        text.push_str(&format!("{{\"current\": {}, \"keys\": {{", quoted(&format.current)));
+        for (n, (id, key)) in format.keys.iter().enumerate() {
+            text.push_str(if n == 0 { "" } else { ", " });
+            text.push_str(&quoted(id));
+            text.push_str(": \"");
+            text.push_str(key.expose());
+            text.push('"');
+        }
+        text.push_str("}}\n");
+        if text.len() > MAX_BYTES {
+            return Err(self.form("it would hold more than 64 KiB: retire keys first"));
+        }
+        let old = OpenOptions::new().write(true).open(&self.path).ok();
+        let fresh = self.path.with_extension("fresh");
         let mut file = OpenOptions::new()
             .write(true)
             .create(true)
@@ -109,14 +110,74 @@ impl KeyFile {
             .map_err(io)?;
         file.set_permissions(Permissions::from_mode(0o600)).map_err(io)?;
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
-        // A link, unlike a rename, fails when the name is taken.
-        let linked = std::fs::hard_link(&fresh, path);
-        std::fs::remove_file(&fresh).map_err(io)?;
-        linked.map_err(io)?;
-        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)?;
-        Self::read(path)
+        std::fs::rename(&fresh, &self.path).map_err(io)?;
+        dir.sync_all().map_err(io)?;
+        if let Some(mut old) = old {
+            let length = old.metadata().map_err(io)?.len();
+            old.rewind().map_err(io)?;
+            std::io::copy(&mut std::io::repeat(0).take(length), &mut old).map_err(io)?;
+            old.sync_all().map_err(io)?;
+        }
+        Ok(())
     }
+}
+
+impl KeySource for KeyFile {
+    fn name(&self) -> String {
+        format!("file:{}", self.path.display())
+    }
+
+    fn read(&self, _known: &[KeyId]) -> Result<Found, SourceRefused> {
+        let Some(format) = self.load()? else {
+            return Err(SourceRefused::Missing(format!("key file at {}", self.path.display())));
+        };
+        let mut found = Found { first: KeyId::parse(&format.current).ok(), ..Found::default() };
+        for (id, text) in format.keys {
+            match (MasterKey::parse(&text), KeyId::parse(&id)) {
+                (Ok(key), _) => {
+                    found.keys.insert(id, key);
+                }
+                (Err(_), Ok(key_id)) => {
+                    let rule = format!("it is not a key file: the key {id} is not 32 bytes in base64url");
+                    found.unusable.push((key_id, self.form(rule)));
+                }
+                // Every id was parsed when the file was loaded.
+                (Err(_), Err(_)) => {}
+            }
+        }
+        Ok(found)
+    }
+
+    fn make(&self, id: &KeyId) -> Result<MasterKey, SourceRefused> {
+        let dir = self.lock()?;
+        let key = MasterKey::generate().map_err(|_| self.form("the system gives no randomness"))?;
+        let mut format =
+            self.load()?.unwrap_or_else(|| Format { current: id.to_string(), keys: BTreeMap::new() });
+        if format.keys.contains_key(id.as_str()) {
+            return Err(SourceRefused::Taken { id: id.clone(), place: self.name() });
+        }
+        format.keys.insert(id.to_string(), key.to_text());
+        format.current = id.to_string();
+        self.replace(&dir, &format)?;
+        Ok(key)
+    }
+
+    fn destroy(&self, id: &KeyId) -> Result<(), SourceRefused> {
+        let dir = self.lock()?;
+        let Some(mut format) = self.load()? else { return Ok(()) };
+        if format.current == id.as_str() {
+            return Err(self.form(format!("{id} is its current key, which is never destroyed")));
+        }
+        if format.keys.remove(id.as_str()).is_none() {
+            return Ok(());
+        }
+        self.replace(&dir, &format)
+    }
+}
+
+/// As JSON has it: an id may hold quotes.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }
 
 const MAX_BYTES: usize = 64 * 1024;

@@ -149,6 +149,11 @@ impl Keyring {
         &self.current
     }
 
+    /// Whether it holds the key of that name.
+    pub fn holds(&self, id: &KeyId) -> bool {
+        self.keys.contains_key(id.as_str())
+    }
+
     /// Every key, with its id.
     pub(super) fn held(&self) -> impl Iterator<Item = (KeyId, &MasterKey)> {
         self.keys.iter().filter_map(|(id, key)| Some((KeyId::parse(id).ok()?, key)))

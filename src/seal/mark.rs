@@ -15,6 +15,7 @@ use crate::ids::KeyId;
 use crate::seal::keyring::{Keyring, MasterKey};
 
 /// A request's mark under one master key. Not secret.
+#[derive(Clone)]
 pub struct Mark {
     key_id: KeyId,
     mac: CtOutput<Hmac<Sha256>>,

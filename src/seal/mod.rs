@@ -6,9 +6,11 @@ mod fernet_keys;
 mod key_file;
 mod keyring;
 mod mark;
+mod source;
 
 pub use binding::Binding;
 pub use fernet_keys::{FernetKeys, FernetRefused};
-pub use key_file::{KeyFile, KeyFileRefused};
+pub use key_file::KeyFile;
 pub use keyring::{Fingerprint, Keyring, MasterKey, NotAKey, OpenRefused, SealFailed, Sealed};
 pub use mark::Mark;
+pub use source::{Found, KeySource, SourceRefused};

@@ -96,3 +96,13 @@ statement! {
     }
     "INSERT INTO audit_events (org_id, seq, event, prev_hash, hash) SELECT * FROM unnest(?, ?, ?, ?, ?)"
 }
+
+statement! {
+    /// Sealed credentials, each in the place of the very one that was read there.
+    ResealCredentials {
+        id: String as Text, revision: i64 as BigInt, old: String as Text, new: String as Text, key: String as Text,
+    }
+    "UPDATE connections SET sealed = fresh.new, key_id = fresh.key
+     FROM unnest(?, ?, ?, ?, ?) AS fresh (id, revision, old, new, key)
+     WHERE connections.id = fresh.id AND connections.revision = fresh.revision AND connections.sealed = fresh.old"
+}

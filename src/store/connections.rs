@@ -8,10 +8,10 @@ use crate::access::UserScope;
 use crate::clock::Moment;
 use crate::ids::{ConnectionId, IdRefused, KeyId, OrgId, Revision, UserId};
 use crate::seal::Sealed;
-use crate::store::db::Db;
 use crate::store::error::StoreError;
+use crate::store::keys::{left, must_seal};
 use crate::store::repeats;
-use crate::store::schema::{connections, keys, leases};
+use crate::store::schema::{connections, leases};
 use crate::store::tx::Tx;
 
 /// A connection to be kept.
@@ -279,10 +279,9 @@ impl Tx<'_> {
     pub fn end_connection(&mut self, id: &ConnectionId, at: Moment) -> Result<bool, StoreError> {
         // diesel deletes only from a table, not from a boxed query: the scope is asked first, in the
         // same transaction.
-        let mine: i64 = mine!(self).filter(connections::id.eq(id.as_str())).count().get_result(self.db)?;
-        if mine == 0 {
-            return Ok(false);
-        }
+        let mine = mine!(self).filter(connections::id.eq(id.as_str()));
+        let key: Option<String> = mine.select(connections::key_id).first(self.db).optional()?;
+        let Some(key) = key else { return Ok(false) };
         diesel::delete(
             connections::table
                 .filter(connections::org_id.eq(self.scope.org().as_str()))
@@ -299,6 +298,7 @@ impl Tx<'_> {
         .set((leases::ended_at.eq(Some(at.micros())), leases::outcome.eq(Some("forgotten"))))
         .execute(self.db)?;
         repeats::blank(self.db, self.scope.org(), id)?;
+        left(self.db, &key, at)?;
         Ok(true)
     }
 
@@ -318,21 +318,6 @@ impl Tx<'_> {
             row.last_lent_at = last.map(Moment::from_micros);
         }
         Ok(rows)
-    }
-}
-
-/// Refuses a key that may not seal; one that may stays so until the transaction ends.
-pub(super) fn must_seal(db: &mut Db, key: &KeyId) -> Result<(), StoreError> {
-    let state = keys::table.find(key.as_str()).select(keys::state);
-    let state: Option<String> = match db {
-        // The transaction holds the one write lock.
-        Db::Sqlite(db) => state.first(db).optional()?,
-        #[cfg(feature = "postgres")]
-        Db::Postgres(db) => state.for_share().first(db).optional()?,
-    };
-    match state.as_deref() {
-        Some("sealing") => Ok(()),
-        _ => Err(StoreError::KeyMayNotSeal(key.clone())),
     }
 }
 

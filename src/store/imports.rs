@@ -8,9 +8,10 @@ use diesel::prelude::*;
 use crate::access::UserScope;
 use crate::clock::Moment;
 use crate::ids::{ConnectionId, SourceId};
-use crate::store::connections::{NewConnection, NewRow, must_seal};
+use crate::store::connections::{NewConnection, NewRow};
 use crate::store::db::Db;
 use crate::store::error::StoreError;
+use crate::store::keys::must_seal;
 use crate::store::schema::{connections, imports};
 use crate::store::tx::Tx;
 

@@ -39,6 +39,9 @@ pub struct LendAsk {
     pub at: Moment,
     /// Whether the sealed credential opens where it lies.
     pub proof: Proof,
+    /// Keys that were looked for and not found. An ask that meets another unknown one is not answered yet,
+    /// and not on record: it comes again with a fresher ring.
+    pub missing: Vec<KeyId>,
     /// Under which name it may come again.
     pub repeat: Option<Repeat>,
 }
@@ -119,6 +122,11 @@ pub(super) fn answer(
     ask: &LendAsk,
 ) -> Result<Granted, StoreError> {
     let answer = grant(db, batch, at, ask)?;
+    if let Err(LendRefused::UnknownKey(key)) = &answer
+        && !ask.missing.contains(key)
+    {
+        return Ok(answer);
+    }
     batch.append(db, &ask.record(&answer)?)?;
     Ok(answer)
 }
@@ -156,8 +164,14 @@ fn grant(db: &mut Db, batch: &mut Batch, at: usize, ask: &LendAsk) -> Result<Gra
         Some(repeat) => repeats::find(db, &ask.actor.caller, repeat, ask.at)?,
         None => None,
     };
-    if matches!(earlier, Some(Earlier::Other | Earlier::Blank(_))) {
-        return Ok(Err(LendRefused::KeyReused));
+    match &earlier {
+        Some(Earlier::UnknownKey(key)) if !ask.missing.contains(key) => {
+            return Ok(Err(LendRefused::UnknownKey(key.clone())));
+        }
+        Some(Earlier::Other | Earlier::Blank(_) | Earlier::UnknownKey(_)) => {
+            return Ok(Err(LendRefused::KeyReused));
+        }
+        Some(Earlier::Same(_)) | None => {}
     }
     let Found { sealed, held } = batch.find(db, at, ask)?;
     let credential = match judge(sealed, &ask.proof)? {

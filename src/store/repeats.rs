@@ -7,7 +7,7 @@ use diesel::prelude::*;
 
 use crate::access::Caller;
 use crate::clock::Moment;
-use crate::ids::{ConnectionId, IdempotencyKey, LeaseId, OrgId, UserId};
+use crate::ids::{ConnectionId, IdempotencyKey, KeyId, LeaseId, OrgId, UserId};
 use crate::seal::Mark;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
@@ -23,6 +23,7 @@ const DROPPED_BY_ONE: i64 = 100;
 const DROPPED_AT_ONCE: i64 = 1000;
 
 /// A request that may come again: the name that its client gave it, and what tells it from others.
+#[derive(Clone)]
 pub struct Repeat {
     /// The client's name for it.
     pub key: IdempotencyKey,
@@ -36,6 +37,8 @@ pub enum Earlier {
     Same(Kept),
     /// For another.
     Other,
+    /// For what can't be told without this key, which was not held when the request was marked.
+    UnknownKey(KeyId),
     /// For a deposit or a replace of a credential that is gone; this same or another.
     Blank(Kept),
 }
@@ -105,7 +108,9 @@ pub(super) fn find(
     let Some((key_id, kept, lease, answer)) = found else { return Ok(None) };
     let is_blank = kept.is_empty();
     if !is_blank && !repeat.marks.iter().any(|mark| mark.is(&key_id, &kept)) {
-        return Ok(Some(Earlier::Other));
+        let key = KeyId::parse(&key_id).map_err(|_| StoreError::Damaged("idempotency_keys"))?;
+        let is_held = repeat.marks.iter().any(|mark| *mark.key_id() == key);
+        return Ok(Some(if is_held { Earlier::Other } else { Earlier::UnknownKey(key) }));
     }
     let lease = lease.map(|lease| LeaseId::parse(&lease)).transpose();
     let lease = lease.map_err(|_| StoreError::Damaged("idempotency_keys"))?;

@@ -7,6 +7,8 @@ diesel::table! {
         source -> Text,
         state -> Text,
         created_at -> BigInt,
+        canary -> Nullable<Text>,
+        last_left_at -> Nullable<BigInt>,
     }
 }
 

@@ -7,9 +7,10 @@ use crate::access::UserScope;
 use crate::clock::Moment;
 use crate::ids::{ConnectionId, KeyId, Revision};
 use crate::seal::{OpenRefused, Sealed};
-use crate::store::connections::{StoredConnection, must_seal};
+use crate::store::connections::StoredConnection;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
+use crate::store::keys::{left, must_seal};
 use crate::store::lend::LendRefused;
 use crate::store::repeats;
 use crate::store::schema::{connections, keys};
@@ -60,6 +61,20 @@ pub(super) struct SealedColumns {
     state: String,
 }
 
+impl SealedColumns {
+    pub(super) fn parse(self) -> Result<SealedCredential, StoreError> {
+        let key_id = KeyId::parse(&self.key_id).map_err(|_| StoreError::Damaged("connections"))?;
+        Ok(SealedCredential {
+            kind: self.kind,
+            address: (self.url, self.database, self.username),
+            revision: Revision::from_number(self.revision),
+            expires_at: self.credential_expires_at.map(Moment::from_micros),
+            auth_failed: self.state == "auth_failed",
+            sealed: Sealed { token: self.sealed, key_id },
+        })
+    }
+}
+
 impl Tx<'_> {
     /// The sealed credential of `owner`'s connection, if its key may still open and it does.
     pub fn find_sealed(
@@ -98,6 +113,7 @@ impl Tx<'_> {
         if replaced != 1 {
             return Err(StoreError::Unavailable("the row changed meanwhile"));
         }
+        left(self.db, connection.key_id.as_str(), new.at)?;
         repeats::blank_marks(self.db, &connection.org, &connection.id)
     }
 }
@@ -125,20 +141,13 @@ pub(super) fn judge(
 ) -> Result<Result<SealedCredential, LendRefused>, StoreError> {
     let Some((row, key)) = found else { return Ok(Err(LendRefused::NotFound)) };
 
-    let key_id = KeyId::parse(&row.key_id).map_err(|_| StoreError::Damaged("connections"))?;
+    let credential = row.parse()?;
+    let key_id = &credential.sealed.key_id;
     match key.as_deref() {
-        None => return Ok(Err(LendRefused::UnknownKey(key_id))),
-        Some("retired") => return Ok(Err(LendRefused::RetiredKey(key_id))),
+        None => return Ok(Err(LendRefused::UnknownKey(key_id.clone()))),
+        Some("retired") => return Ok(Err(LendRefused::RetiredKey(key_id.clone()))),
         Some(_) => {}
     }
-    let credential = SealedCredential {
-        kind: row.kind,
-        address: (row.url, row.database, row.username),
-        revision: Revision::from_number(row.revision),
-        expires_at: row.credential_expires_at.map(Moment::from_micros),
-        auth_failed: row.state == "auth_failed",
-        sealed: Sealed { token: row.sealed, key_id },
-    };
     Ok(match proof(&credential) {
         Ok(()) => Ok(credential),
         Err(OpenRefused::UnknownKey) => Err(LendRefused::UnknownKey(credential.sealed.key_id)),

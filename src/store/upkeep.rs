@@ -8,11 +8,11 @@ use diesel::prelude::*;
 use crate::audit::AuditEvent;
 use crate::clock::Moment;
 use crate::ids::{IssuerKeyId, KeyId};
-use crate::seal::{Fingerprint, Sealed};
+use crate::seal::Sealed;
 use crate::store::db::{Access, Db};
 use crate::store::error::StoreError;
 use crate::store::events::append;
-use crate::store::schema::{issuer_keys, keys};
+use crate::store::schema::issuer_keys;
 use crate::store::scopes::Scopes;
 use crate::store::transact::{Terms, transact};
 use crate::store::tx::Store;
@@ -21,16 +21,6 @@ use crate::store::tx::Store;
 pub struct Upkeep<'a> {
     pub(super) db: &'a mut Db,
     appended: &'a mut u32,
-}
-
-/// What the database knows of a master key.
-pub struct KeyRow {
-    /// Its id.
-    pub id: KeyId,
-    /// Its fingerprint.
-    pub fingerprint: Fingerprint,
-    /// `sealing`, `opening` or `retired`.
-    pub state: String,
 }
 
 /// An issuer's seed, sealed.
@@ -51,47 +41,26 @@ impl Store {
     where
         E: From<StoreError>,
     {
-        let (scopes, asked) = (&Scopes::vault(), Instant::now());
-        let terms = Terms { name, access: Access::Write, scopes, asked, until: None };
+        self.upkeep_of(name, Access::Write, &Scopes::vault(), work)
+    }
+
+    pub(super) fn upkeep_of<T, E>(
+        &self,
+        name: &'static str,
+        access: Access,
+        scopes: &Scopes,
+        work: impl FnOnce(&mut Upkeep) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        E: From<StoreError>,
+    {
+        let asked = Instant::now();
+        let terms = Terms { name, access, scopes, asked, until: None };
         transact(&mut *self.connection()?, &terms, |db, appended| work(&mut Upkeep { db, appended }))
     }
 }
 
 impl Upkeep<'_> {
-    /// Every key there ever was.
-    pub fn find_keys(&mut self) -> Result<Vec<KeyRow>, StoreError> {
-        let rows: Vec<(String, String, String)> = keys::table
-            .order(keys::created_at.asc())
-            .select((keys::id, keys::fingerprint, keys::state))
-            .load(self.db)?;
-        rows.into_iter()
-            .map(|(id, fingerprint, state)| {
-                let id = KeyId::parse(&id).map_err(|_| StoreError::Damaged("keys"))?;
-                Ok(KeyRow { id, fingerprint: Fingerprint::from_text(fingerprint), state })
-            })
-            .collect()
-    }
-
-    /// Notes the first key, which seals.
-    pub fn insert_sealing_key(
-        &mut self,
-        id: &KeyId,
-        fingerprint: &Fingerprint,
-        source: &str,
-        at: Moment,
-    ) -> Result<(), StoreError> {
-        diesel::insert_into(keys::table)
-            .values((
-                keys::id.eq(id.as_str()),
-                keys::fingerprint.eq(fingerprint.as_str()),
-                keys::source.eq(source),
-                keys::state.eq("sealing"),
-                keys::created_at.eq(at.micros()),
-            ))
-            .execute(self.db)?;
-        Ok(())
-    }
-
     /// The issuer's keys, oldest first.
     pub fn find_issuer_keys(&mut self) -> Result<Vec<SealedIssuerKey>, StoreError> {
         let rows: Vec<(String, String, String)> = issuer_keys::table

@@ -97,26 +97,36 @@ impl Vault {
         refused: Refused,
     ) -> Result<Option<Opened>, Error> {
         let at = self.clock.now();
-        let (keyring, recorded_by, covered) = (self.keyring.clone(), actor.clone(), scope.clone());
-        let begin = move |tx: &mut Tx| {
-            let connection = tx.find_connection(&id)?.ok_or(Error::NotFound)?;
-            let owner = covered.of_user(&connection.user).ok_or(Error::NotFound)?;
-            let found = tx.find_sealed(&owner, &id, &proof(&keyring, &owner, &id))?;
-            let outcome = match &found {
-                Ok(credential) if refused.tells(credential) => Outcome::Refused("auth-failed"),
-                Ok(_) => Outcome::DoneWith("begun"),
-                Err(refused) => Outcome::Refused(refused.cause()),
+        let begun = self.with_ring(async |held| {
+            let (recorded_by, covered, keyring) = (actor.clone(), scope.clone(), held.keyring.clone());
+            let id = id.clone();
+            let begin = move |tx: &mut Tx| {
+                let connection = tx.find_connection(&id)?.ok_or(Error::NotFound)?;
+                let owner = covered.of_user(&connection.user).ok_or(Error::NotFound)?;
+                let found = tx.find_sealed(&owner, &id, &proof(&keyring, &owner, &id))?;
+                if let Err(LendRefused::UnknownKey(key)) = &found
+                    && held.may_learn(key)
+                {
+                    return Err(Error::OldRing(key.clone()));
+                }
+                let outcome = match &found {
+                    Ok(credential) if refused.tells(credential) => Outcome::Refused("auth-failed"),
+                    Ok(_) => Outcome::DoneWith("begun"),
+                    Err(refused) => Outcome::Refused(refused.cause()),
+                };
+                tx.append(&record(&recorded_by, &id, outcome, at)?)?;
+                Ok::<_, Error>(found.map(|credential| (keyring, owner, connection, credential)))
             };
-            tx.append(&record(&recorded_by, &id, outcome, at)?)?;
-            Ok::<_, Error>(found.map(|credential| (owner, connection, credential)))
-        };
-        let begun: Result<_, LendRefused> = self.store.run("begin check", scope, DEADLINE, begin).await?;
-        let (owner, connection, credential) = begun.map_err(|refused| Error::of_lend(refused, at))?;
+            let begun: Result<_, LendRefused> =
+                self.store.run("begin check", scope.clone(), DEADLINE, begin).await?;
+            begun.map_err(|refused| Error::of_lend(refused, at))
+        });
+        let (keyring, owner, connection, credential) = begun.await?;
         if refused.tells(&credential) {
             return Ok(None);
         }
         let binding = binding(&owner, &connection.id, &credential);
-        let secret = self.keyring.open(&binding, &credential.sealed).map_err(|_| Error::DoesNotOpen)?;
+        let secret = keyring.open(&binding, &credential.sealed).map_err(|_| Error::DoesNotOpen)?;
         let expired = credential.expires_at.is_some_and(|ends| ends <= at);
         // Where it is sent is what it was sealed for.
         let (url, database, username) = credential.address;

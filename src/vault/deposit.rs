@@ -8,7 +8,7 @@ use crate::error::{Error, FieldError};
 use crate::ids::{ConnectionId, Revision};
 use crate::seal::Binding;
 use crate::secret::Secret;
-use crate::store::{NewConnection, Repeat, StoredConnection};
+use crate::store::{NewConnection, Repeat, StoredConnection, Tx};
 use crate::vault::{DEADLINE, Vault, repeat};
 
 /// What is deposited, as it was sent.
@@ -69,29 +69,25 @@ impl Vault {
             checked.kind,
             (&address.0, &address.1, &address.2),
         );
-        let sealed = self
-            .keyring
-            .seal(&binding, &deposit.secret)
-            .map_err(|failed| Error::Unavailable(failed.to_string()))?;
-        drop(deposit.secret);
-
         let subject = Subject { connection: Some(&id), lease: None };
         let event = AuditEvent::of(actor, Action::Deposit, subject, Outcome::Done, at)?;
-        let new = NewConnection {
-            id,
-            scope: scope.clone(),
-            label: deposit.label,
-            environment: checked.environment,
-            kind: checked.kind,
-            address,
-            sealed,
-            credential_expires_at: checked.expires_at,
-            at,
-        };
-        let (actor, own) = (actor.clone(), Scope::from(scope));
-        self.store
-            .run("deposit", own.clone(), DEADLINE, move |tx| {
-                if let Some(first) = repeat::find_connection(tx, &actor, again.as_ref(), &own, at)? {
+        let own = Scope::from(scope.clone());
+        self.with_ring(async |held| {
+            let sealed = held.keyring.seal(&binding, &deposit.secret);
+            let new = NewConnection {
+                id: id.clone(),
+                scope: scope.clone(),
+                label: deposit.label.clone(),
+                environment: checked.environment,
+                kind: checked.kind,
+                address: address.clone(),
+                sealed: sealed.map_err(|failed| Error::Unavailable(failed.to_string()))?,
+                credential_expires_at: checked.expires_at,
+                at,
+            };
+            let (actor, own, again, event) = (actor.clone(), own.clone(), again.clone(), event.clone());
+            let insert = move |tx: &mut Tx| {
+                if let Some(first) = repeat::find_connection(tx, &held, &actor, again.as_ref(), &own, at)? {
                     return Ok(first);
                 }
                 lies_ahead("credential.expires_at", new.credential_expires_at, at)?;
@@ -104,8 +100,10 @@ impl Vault {
                 let stored = tx.find_connection(&new.id)?.ok_or(Error::NotFound)?;
                 repeat::keep_connection(tx, &actor, again.as_ref(), &stored, at)?;
                 Ok(stored)
-            })
-            .await
+            };
+            self.store.run("deposit", Scope::from(scope.clone()), DEADLINE, insert).await
+        })
+        .await
     }
 
     /// Holds every member against its rules and names each that breaks one.

@@ -39,29 +39,32 @@ impl Vault {
         let Some(outcome) = outcome.filter(|_| wrong.is_empty()) else { return Err(Error::Invalid(wrong)) };
 
         let at = self.clock.now();
-        let actor = actor.clone();
-        self.store
-            .run("give back", scope, DEADLINE, move |tx| {
-                if repeat::find(tx, &actor, again.as_ref(), at)?.is_some() {
-                    return Ok(());
-                }
-                let lease = tx.find_lease(&id, at)?.ok_or(Error::NotFound)?;
-                if &lease.client != actor.caller.client() {
-                    return Err(Error::NotHolder);
-                }
-                if !lease.is_open {
-                    return Err(Error::LeaseEnded);
-                }
-                tx.end_lease(&lease, &EndLease { outcome, records, at })?;
-                let subject = Subject { connection: Some(&lease.connection), lease: Some(&id) };
-                let how = match outcome {
-                    "ok" => Outcome::Done,
-                    "auth_failed" => Outcome::DoneWith("auth_failed"),
-                    _ => Outcome::DoneWith("failed"),
-                };
-                tx.append(&AuditEvent::of(&actor, Action::ReturnLease, subject, how, at)?)?;
-                repeat::keep_lease(tx, &actor, again.as_ref(), &lease, at)
-            })
-            .await
+        self.with_ring(async |held| {
+            let (actor, id, again) = (actor.clone(), id.clone(), again.clone());
+            self.store
+                .run("give back", scope.clone(), DEADLINE, move |tx| {
+                    if repeat::find(tx, &held, &actor, again.as_ref(), at)?.is_some() {
+                        return Ok(());
+                    }
+                    let lease = tx.find_lease(&id, at)?.ok_or(Error::NotFound)?;
+                    if &lease.client != actor.caller.client() {
+                        return Err(Error::NotHolder);
+                    }
+                    if !lease.is_open {
+                        return Err(Error::LeaseEnded);
+                    }
+                    tx.end_lease(&lease, &EndLease { outcome, records, at })?;
+                    let subject = Subject { connection: Some(&lease.connection), lease: Some(&id) };
+                    let how = match outcome {
+                        "ok" => Outcome::Done,
+                        "auth_failed" => Outcome::DoneWith("auth_failed"),
+                        _ => Outcome::DoneWith("failed"),
+                    };
+                    tx.append(&AuditEvent::of(&actor, Action::ReturnLease, subject, how, at)?)?;
+                    repeat::keep_lease(tx, &actor, again.as_ref(), &lease, at)
+                })
+                .await
+        })
+        .await
     }
 }

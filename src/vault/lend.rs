@@ -11,9 +11,10 @@ use crate::error::{Error, FieldError};
 use crate::ids::{ConnectionId, LeaseId, Revision, RunId};
 use crate::seal::{Binding, Keyring};
 use crate::secret::Secret;
-use crate::store::{LendAsk, Proof, Repeat, SealedCredential};
+use crate::store::{LendAsk, LendRefused, Proof, Repeat, SealedCredential};
 use crate::vault::deposit::one_of;
 use crate::vault::gate::Passage;
+use crate::vault::keys::Held;
 use crate::vault::{LEND_DEADLINE, Vault};
 
 /// A wish to borrow, as it was sent.
@@ -69,32 +70,39 @@ impl Vault {
         let scope = self.allow_user(actor, Action::Lend).await?;
         let (purpose, ttl, run) = check(&lend)?;
         let at = self.clock.now();
-        let ask = LendAsk {
+        let lease = LeaseId::new(at)?;
+        let ask = |held: &Held| LendAsk {
             actor: actor.clone(),
             scope: scope.clone(),
             connection: id.clone(),
             purpose,
-            run,
+            run: run.clone(),
             ttl,
             kinds: actor.caller.lends(),
-            lease: LeaseId::new(at)?,
+            lease: lease.clone(),
             at,
-            proof: proof(&self.keyring, &scope, &id),
-            repeat,
+            proof: proof(&held.keyring, &scope, &id),
+            missing: held.missing(),
+            repeat: repeat.clone(),
         };
         let granting = async {
             let passage = self.gates.pass(&id).await;
-            Ok::<_, Error>((passage, self.store.lend(ask, LEND_DEADLINE).await?))
+            let granted =
+                self.with_ring(async |held| match self.store.lend(ask(&held), LEND_DEADLINE).await? {
+                    Ok(row) => Ok((held.keyring, row)),
+                    Err(LendRefused::UnknownKey(key)) if held.may_learn(&key) => Err(Error::OldRing(key)),
+                    Err(refused) => Err(Error::of_lend(refused, at)),
+                });
+            Ok::<_, Error>((passage, granted.await?))
         };
-        let (passage, answer) = tokio::time::timeout(LEND_DEADLINE, granting)
+        let (passage, (keyring, row)) = tokio::time::timeout(LEND_DEADLINE, granting)
             .await
             .map_err(|_| Error::Unavailable("deadline".into()))??;
-        let row = answer.map_err(|refused| Error::of_lend(refused, at))?;
 
         let credential = row.credential;
         let binding = binding(&scope, &id, &credential);
         // The store proved that it opens; if it does not now, nothing is sent all the same.
-        let secret = self.keyring.open(&binding, &credential.sealed).map_err(|_| Error::DoesNotOpen)?;
+        let secret = keyring.open(&binding, &credential.sealed).map_err(|_| Error::DoesNotOpen)?;
         Ok(Loan {
             lease: row.lease,
             expires_at: row.expires_at,

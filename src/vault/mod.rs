@@ -7,6 +7,7 @@ mod forget;
 mod gate;
 mod give_back;
 mod import;
+pub mod keys;
 mod lend;
 mod refusals;
 mod renew;
@@ -23,8 +24,8 @@ use crate::audit::{Actor, AuditEvent, Outcome, Subject};
 use crate::clock::Clock;
 use crate::egress::Exceptions;
 use crate::error::Error;
-use crate::seal::Keyring;
 use crate::store::Store;
+use crate::vault::keys::{Held, Ring};
 
 pub use crate::store::{Repeat, StoredConnection, StoredEvent, StoredLease};
 pub use browse::Page;
@@ -43,10 +44,13 @@ const LEND_DEADLINE: Duration = Duration::from_millis(240);
 /// Within this everything else is answered.
 const DEADLINE: Duration = Duration::from_secs(5);
 
+/// How many rings one request tries: a rotation that meets it twice is a rare thing.
+const RINGS: usize = 3;
+
 /// The vault: one for a process, shared by every request.
 pub struct Vault {
     store: Store,
-    keyring: Arc<Keyring>,
+    ring: Arc<Ring>,
     exceptions: Exceptions,
     models: Vec<String>,
     clock: Clock,
@@ -56,17 +60,17 @@ pub struct Vault {
 }
 
 impl Vault {
-    /// A vault on `store` that opens with `keyring`. `models` are those that a borrower may read.
+    /// A vault on `store` that opens with `ring`. `models` are those that a borrower may read.
     pub fn new(
         store: Store,
-        keyring: Keyring,
+        ring: Arc<Ring>,
         exceptions: Exceptions,
         models: Vec<String>,
         clock: Clock,
     ) -> Self {
         Self {
             store,
-            keyring: Arc::new(keyring),
+            ring,
             exceptions,
             models,
             clock,
@@ -74,6 +78,24 @@ impl Vault {
             checks: check::Checks::new(),
             refusals: Arc::default(),
         }
+    }
+
+    /// Runs `work` with the ring as it is; again with a fresher one when it met a key that this one does
+    /// not hold, or that may not seal any more. Nothing of what met it has happened.
+    async fn with_ring<T>(&self, work: impl AsyncFn(Held) -> Result<T, Error>) -> Result<T, Error> {
+        let mut held = self.ring.held();
+        for _ in 0..RINGS {
+            match work(held.clone()).await {
+                Err(Error::OldRing(key)) => held = self.ring.seek(&key, &held).await,
+                done => return done,
+            }
+        }
+        Err(Error::Unavailable("the keys are being changed".into()))
+    }
+
+    /// Whether the keys could not be read again of late, and the vault goes on with those it has.
+    pub fn has_old_keys(&self) -> bool {
+        self.ring.is_stale()
     }
 
     /// Whether the database answers.

@@ -34,31 +34,39 @@ impl Vault {
             return Err(Error::Invalid(wrong));
         }
         let at = self.clock.now();
-        let (keyring, actor, owner) = (self.keyring.clone(), actor.clone(), scope.clone());
-        let renew = move |tx: &mut Tx| {
-            let came_before = repeat::find(tx, &actor, again.as_ref(), at)?.is_some();
-            let lease = tx.find_lease(&id, at)?;
-            let connection = lease.as_ref().map(|lease| lease.connection.clone());
-            let answer = match lease {
-                None => Err(LendRefused::NotFound),
-                Some(lease) => hold_against(tx, &actor, &owner, &keyring, lease)?,
+        self.with_ring(async |held| {
+            let (actor, owner, id, again) = (actor.clone(), scope.clone(), id.clone(), again.clone());
+            let renew = move |tx: &mut Tx| {
+                let came_before = repeat::find(tx, &held, &actor, again.as_ref(), at)?.is_some();
+                let lease = tx.find_lease(&id, at)?;
+                let connection = lease.as_ref().map(|lease| lease.connection.clone());
+                let answer = match lease {
+                    None => Err(LendRefused::NotFound),
+                    Some(lease) => hold_against(tx, &actor, &owner, &held.keyring, lease)?,
+                };
+                if let Err(LendRefused::UnknownKey(key)) = &answer
+                    && held.may_learn(key)
+                {
+                    return Err(Error::OldRing(key.clone()));
+                }
+                let outcome = match &answer {
+                    Ok(_) => Outcome::Done,
+                    Err(refused) => Outcome::Refused(refused.cause()),
+                };
+                let subject = Subject { connection: connection.as_ref(), lease: Some(&id) };
+                tx.append(&AuditEvent::of(&actor, Action::RenewLease, subject, outcome, at)?)?;
+                let Ok(mut lease) = answer else { return Ok(answer) };
+                if !came_before {
+                    lease.expires_at = lease.expires_at.max(at.after(ttl));
+                    tx.extend_lease(&lease)?;
+                    repeat::keep_lease(tx, &actor, again.as_ref(), &lease, at)?;
+                }
+                Ok::<_, Error>(Ok(lease))
             };
-            let outcome = match &answer {
-                Ok(_) => Outcome::Done,
-                Err(refused) => Outcome::Refused(refused.cause()),
-            };
-            let subject = Subject { connection: connection.as_ref(), lease: Some(&id) };
-            tx.append(&AuditEvent::of(&actor, Action::RenewLease, subject, outcome, at)?)?;
-            let Ok(mut lease) = answer else { return Ok(answer) };
-            if !came_before {
-                lease.expires_at = lease.expires_at.max(at.after(ttl));
-                tx.extend_lease(&lease)?;
-                repeat::keep_lease(tx, &actor, again.as_ref(), &lease, at)?;
-            }
-            Ok::<_, Error>(Ok(lease))
-        };
-        let renewed = self.store.run("renew", scope.into(), DEADLINE, renew).await?;
-        renewed.map_err(|refused| Error::of_lend(refused, at))
+            let renewed = self.store.run("renew", scope.clone().into(), DEADLINE, renew).await?;
+            renewed.map_err(|refused| Error::of_lend(refused, at))
+        })
+        .await
     }
 }
 

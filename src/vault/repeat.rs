@@ -6,9 +6,10 @@ use crate::access::{Caller, Scope};
 use crate::audit::Actor;
 use crate::clock::Moment;
 use crate::error::Error;
-use crate::ids::IdempotencyKey;
+use crate::ids::{IdempotencyKey, KeyId};
 use crate::store::{Earlier, First, Kept, Repeat, StoredConnection, StoredLease, Tx};
 use crate::vault::Vault;
+use crate::vault::keys::Held;
 
 impl Vault {
     /// The request of `caller` that they named `key`: method, path and body, by which it is recognized.
@@ -20,7 +21,15 @@ impl Vault {
     ) -> Repeat {
         let who = [caller.org().as_str(), caller.user().as_str(), caller.client().as_str(), key.as_str()];
         let [org, user, client, name] = who.map(str::as_bytes);
-        let marks = self.keyring.marks(&[org, user, client, name, method.as_bytes(), path.as_bytes(), body]);
+        let marks = self.ring.held().keyring.marks(&[
+            org,
+            user,
+            client,
+            name,
+            method.as_bytes(),
+            path.as_bytes(),
+            body,
+        ]);
         Repeat { key, marks }
     }
 }
@@ -28,6 +37,7 @@ impl Vault {
 /// What is kept of the first answer, if this request came before.
 pub(super) fn find(
     tx: &mut Tx,
+    held: &Held,
     actor: &Actor,
     repeat: Option<&Repeat>,
     at: Moment,
@@ -36,6 +46,7 @@ pub(super) fn find(
     match tx.find_earlier(&actor.caller, repeat, at)? {
         None => Ok(None),
         Some(Earlier::Same(kept)) => Ok(Some(kept)),
+        Some(Earlier::UnknownKey(key)) => Err(unknown(held, key)),
         // A key of a deposit or a replace was none of a lease.
         Some(Earlier::Other | Earlier::Blank(_)) => Err(Error::KeyReused),
     }
@@ -45,6 +56,7 @@ pub(super) fn find(
 /// still reaches it. Not found when it was forgotten since.
 pub(super) fn find_connection(
     tx: &mut Tx,
+    held: &Held,
     actor: &Actor,
     repeat: Option<&Repeat>,
     scope: &Scope,
@@ -54,6 +66,7 @@ pub(super) fn find_connection(
     let (kept, is_blank) = match tx.find_earlier(&actor.caller, repeat, at)? {
         None => return Ok(None),
         Some(Earlier::Other) => return Err(Error::KeyReused),
+        Some(Earlier::UnknownKey(key)) => return Err(unknown(held, key)),
         Some(Earlier::Same(kept)) => (kept, false),
         Some(Earlier::Blank(kept)) => (kept, true),
     };
@@ -62,6 +75,16 @@ pub(super) fn find_connection(
         serde_json::from_str(&answer).map_err(|_| Error::Damaged("idempotency_keys"))?;
     scope.of_user(&first.user).ok_or(Error::NotFound)?;
     if is_blank { Err(Error::CredentialReplaced) } else { Ok(Some(first)) }
+}
+
+/// What came before can't be told apart under this request's marks: they were made before the ring was read
+/// again, or the key is gone for good.
+fn unknown(held: &Held, key: KeyId) -> Error {
+    match held.may_learn(&key) {
+        true if held.keyring.holds(&key) => Error::Unavailable("the keys were read again: repeat it".into()),
+        true => Error::OldRing(key),
+        false => Error::KeyReused,
+    }
 }
 
 /// Keeps the connection as it is now: what a repeat is answered.

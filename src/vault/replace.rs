@@ -1,6 +1,8 @@
 //! Replace a connection's credential. When this answers, nothing is left of the old one, and no loan of
 //! it is answered later.
 
+use std::sync::Arc;
+
 use crate::access::Action;
 use crate::audit::{Actor, AuditEvent, Outcome, Subject};
 use crate::error::Error;
@@ -39,40 +41,50 @@ impl Vault {
             return Err(Error::Invalid(wrong));
         }
         let at = self.clock.now();
-        let (keyring, actor, covered, of) = (self.keyring.clone(), actor.clone(), scope.clone(), id.clone());
-        let replace = move |tx: &mut Tx| {
-            if let Some(first) = repeat::find_connection(tx, &actor, again.as_ref(), &covered, at)? {
-                return Ok(Ok(first));
-            }
-            lies_ahead("expires_at", expires_at, at)?;
-            let mut connection = tx.find_connection(&id)?.ok_or(Error::NotFound)?;
-            let owner = covered.of_user(&connection.user).ok_or(Error::NotFound)?;
-            let record = |outcome| {
-                let subject = Subject { connection: Some(&id), lease: None };
-                AuditEvent::of(&actor, Action::Replace, subject, outcome, at)
-            };
-            let old = match tx.find_sealed(&owner, &id, &proof(&keyring, &owner, &id))? {
-                Ok(old) => old,
-                Err(refused) => {
-                    tx.append(&record(Outcome::Refused(refused.cause()))?)?;
-                    return Ok(Err(refused));
+        let secret = Arc::new(new.secret);
+        let replaced = self.with_ring(async |held| {
+            let (actor, covered, id) = (actor.clone(), scope.clone(), id.clone());
+            let (again, secret) = (again.clone(), secret.clone());
+            let replace = move |tx: &mut Tx| {
+                if let Some(first) = repeat::find_connection(tx, &held, &actor, again.as_ref(), &covered, at)?
+                {
+                    return Ok(Ok(first));
                 }
+                lies_ahead("expires_at", expires_at, at)?;
+                let mut connection = tx.find_connection(&id)?.ok_or(Error::NotFound)?;
+                let owner = covered.of_user(&connection.user).ok_or(Error::NotFound)?;
+                let record = |outcome| {
+                    let subject = Subject { connection: Some(&id), lease: None };
+                    AuditEvent::of(&actor, Action::Replace, subject, outcome, at)
+                };
+                let old = match tx.find_sealed(&owner, &id, &proof(&held.keyring, &owner, &id))? {
+                    Ok(old) => old,
+                    Err(LendRefused::UnknownKey(key)) if held.may_learn(&key) => {
+                        return Err(Error::OldRing(key));
+                    }
+                    Err(refused) => {
+                        tx.append(&record(Outcome::Refused(refused.cause()))?)?;
+                        return Ok(Err(refused));
+                    }
+                };
+                let revision = old.revision.next();
+                let (url, database, username) = &old.address;
+                let binding =
+                    Binding::credential(&owner, &id, revision, &old.kind, (url, database, username));
+                let sealed = held.keyring.seal(&binding, &secret);
+                let sealed = sealed.map_err(|failed| Error::Unavailable(failed.to_string()))?;
+                connection.revision = old.revision;
+                tx.replace_credential(&connection, &NewCredential { sealed, revision, expires_at, at })?;
+                tx.append(&record(Outcome::Done)?)?;
+                let connection = tx.find_connection(&id)?.ok_or(Error::NotFound)?;
+                repeat::keep_connection(tx, &actor, again.as_ref(), &connection, at)?;
+                Ok::<_, Error>(Ok::<_, LendRefused>(connection))
             };
-            let revision = old.revision.next();
-            let (url, database, username) = &old.address;
-            let binding = Binding::credential(&owner, &id, revision, &old.kind, (url, database, username));
-            let sealed = keyring.seal(&binding, &new.secret);
-            let sealed = sealed.map_err(|failed| Error::Unavailable(failed.to_string()))?;
-            connection.revision = old.revision;
-            tx.replace_credential(&connection, &NewCredential { sealed, revision, expires_at, at })?;
-            tx.append(&record(Outcome::Done)?)?;
-            let connection = tx.find_connection(&id)?.ok_or(Error::NotFound)?;
-            repeat::keep_connection(tx, &actor, again.as_ref(), &connection, at)?;
-            Ok::<_, Error>(Ok::<_, LendRefused>(connection))
-        };
-        let replaced = self.store.run("replace", scope, DEADLINE, replace).await?;
-        let replaced = replaced.map_err(|refused| Error::of_lend(refused, at))?;
-        self.bury(&of).await;
+            let replaced = self.store.run("replace", scope.clone(), DEADLINE, replace).await?;
+            replaced.map_err(|refused| Error::of_lend(refused, at))
+        });
+        let replaced = replaced.await?;
+        self.bury(&id).await;
         Ok(replaced)
     }
 }

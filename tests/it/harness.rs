@@ -239,6 +239,13 @@ impl Vault {
         url
     }
 
+    /// What a command on this vault's host opens, while it serves.
+    #[cfg(feature = "postgres")]
+    pub fn app_beside(&self) -> App {
+        let config = self.home.config(&[]);
+        App::open_with(config, self.clock.clone(), Setup::Look).unwrap_or_else(|e| panic!("{e}"))
+    }
+
     /// A token for `user` of `org`, from the client `svc`.
     pub fn token(&self, org: &str, user: &str, role: &str) -> String {
         self.token_for(org, user, role, "svc")

@@ -29,7 +29,7 @@ fn a_key_of_the_ring_and_a_key_that_others_can_read_are_refused() {
     // Also one that only opens, and one that was retired: neither is held any more.
     for (id, state, letter) in [("k8", "opening", 'y'), ("k9", "retired", 'z')] {
         let fingerprint = MasterKey::parse(&Secret::new(key(letter))).unwrap().fingerprint();
-        vault.sql(&format!("INSERT INTO keys VALUES ('{id}', '{fingerprint}', 'file', '{state}', 1)"));
+        vault.sql(&format!("INSERT INTO keys (id, fingerprint, source, state, created_at) VALUES ('{id}', '{fingerprint}', 'file', '{state}', 1)"));
         ours.push((id, key(letter)));
     }
     for (id, own) in &ours {

@@ -41,6 +41,10 @@ mod production;
 mod removals;
 mod renewals;
 mod repeats;
+mod rotation;
+mod rotation_kills;
+#[cfg(feature = "postgres")]
+mod rotation_replicas;
 mod scene;
 mod sealing;
 mod secrets;

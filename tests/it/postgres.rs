@@ -397,6 +397,9 @@ fn without_a_scope_there_are_no_rows() {
         assert!(refused.to_string().contains("row-level security"), "{refused}");
         app.run("ROLLBACK");
     }
+    // nor are the seeds that sign tokens written over, but by the duty that puts them under another key
+    app.run(&format!("BEGIN; {ours}; UPDATE issuer_keys SET sealed = ''; COMMIT"));
+    assert_eq!(vault.home.sql().texts("count(*)", "FROM issuer_keys WHERE sealed = ''"), ["0"]);
     // what the role may not do at all
     for wrong in [
         "UPDATE connections SET url = 'https://evil.example'",
@@ -409,7 +412,6 @@ fn without_a_scope_there_are_no_rows() {
         "UPDATE leases SET client_id = 'evil'",
         "DELETE FROM keys",
         "UPDATE keys SET fingerprint = ''",
-        "UPDATE issuer_keys SET sealed = ''",
         "CREATE TABLE evil (x int)",
         "ALTER TABLE connections DISABLE ROW LEVEL SECURITY",
         "DROP POLICY scope ON connections",

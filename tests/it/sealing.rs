@@ -89,7 +89,7 @@ impl TwoTenants {
                    "credential": {"kind": "api_key", "secret": SECRETS[1]}}),
         );
         // a second key that really is on record, so that naming it is no typing error
-        vault.sql("INSERT INTO keys VALUES ('k2', '0', 'file', 'opening', 0)");
+        vault.sql("INSERT INTO keys (id, fingerprint, source, state, created_at) VALUES ('k2', '0', 'file', 'opening', 0)");
         Self { vault, ids: [ada, eve] }
     }
 

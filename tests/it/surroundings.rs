@@ -184,7 +184,10 @@ fn a_stolen_database_with_its_log_opens_for_nobody_without_its_key() {
     let mut sql = Sql::sqlite(&thief.path().join("pawl-data/pawl.db"));
     sql.run(&format!("UPDATE keys SET fingerprint = '{own}'"));
     let (ok, told) = start(&["serve"]);
-    assert!(!ok && told.contains("does not open"), "{told}");
+    assert!(!ok && told.contains("does not open its canary"), "{told}");
+    sql.run("UPDATE keys SET canary = NULL");
+    let (ok, told) = start(&["serve"]);
+    assert!(!ok && told.contains("the issuer's key in the database does not open"), "{told}");
     sql.run("DELETE FROM issuer_keys");
     drop(sql);
     let (ok, told) = start(&["init"]);

@@ -1,0 +1,142 @@
+//! Puts sealed values under the key that seals, where they lie. What changed or went meanwhile is left as
+//! it is: a value is only ever written over itself. Never sees an opened secret.
+
+use diesel::prelude::*;
+
+use crate::access::UserScope;
+use crate::clock::Moment;
+use crate::ids::{ConnectionId, IssuerKeyId, KeyId, OrgId, UserId};
+use crate::seal::Sealed;
+use crate::store::db::Db;
+use crate::store::error::StoreError;
+use crate::store::keys::{left, must_seal};
+use crate::store::schema::{connections, issuer_keys};
+use crate::store::sealed::{SealedColumns, SealedCredential};
+use crate::store::upkeep::Upkeep;
+
+/// A sealed credential and where it lies.
+pub struct Lying {
+    /// Its connection.
+    pub id: ConnectionId,
+    /// Whose it is.
+    pub owner: UserScope,
+    /// The credential.
+    pub credential: SealedCredential,
+}
+
+/// The same secret, sealed for the same place under the key that seals.
+pub struct Resealed {
+    /// Its connection, whose revision stays.
+    pub lying: Lying,
+    /// What takes its place.
+    pub sealed: Sealed,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = connections)]
+struct Columns {
+    id: String,
+    org_id: String,
+    user_id: String,
+    #[diesel(embed)]
+    sealed: SealedColumns,
+}
+
+impl Columns {
+    fn parse(self) -> Result<Lying, StoreError> {
+        let damaged = |_| StoreError::Damaged("connections");
+        let (org, user) = (OrgId::parse(&self.org_id), UserId::parse(&self.user_id));
+        Ok(Lying {
+            id: ConnectionId::parse(&self.id).map_err(damaged)?,
+            owner: UserScope::of_row(org.map_err(damaged)?, user.map_err(damaged)?),
+            credential: self.sealed.parse()?,
+        })
+    }
+}
+
+impl Upkeep<'_> {
+    /// Credentials that are under another key than `sealing`, after `after` in id order, at most `limit`.
+    pub fn find_lying(
+        &mut self,
+        sealing: &KeyId,
+        after: Option<&ConnectionId>,
+        limit: i64,
+    ) -> Result<Vec<Lying>, StoreError> {
+        let rows: Vec<Columns> = connections::table
+            .filter(connections::id.gt(after.map_or("", ConnectionId::as_str)))
+            .filter(connections::key_id.ne(sealing.as_str()))
+            .order(connections::id.asc())
+            .limit(limit)
+            .select(Columns::as_select())
+            .load(self.db)?;
+        rows.into_iter().map(Columns::parse).collect()
+    }
+
+    /// The credential of the connection `id`, if it is under `key`.
+    pub fn find_lying_at(&mut self, key: &KeyId, id: &ConnectionId) -> Result<Option<Lying>, StoreError> {
+        let row: Option<Columns> = connections::table
+            .find(id.as_str())
+            .filter(connections::key_id.eq(key.as_str()))
+            .select(Columns::as_select())
+            .first(self.db)
+            .optional()?;
+        row.map(Columns::parse).transpose()
+    }
+
+    /// Writes each of `rows` in its own place, if it is still what was read there, under `sealing`, which
+    /// must be the key that seals. Answers how many were.
+    pub fn reseal(&mut self, sealing: &KeyId, rows: &[Resealed], at: Moment) -> Result<usize, StoreError> {
+        must_seal(self.db, sealing)?;
+        let written = write(self.db, rows)?;
+        let mut keys: Vec<&str> =
+            rows.iter().map(|row| row.lying.credential.sealed.key_id.as_str()).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys.into_iter().try_for_each(|key| left(self.db, key, at))?;
+        Ok(written)
+    }
+
+    /// The same for the keys that sign tokens.
+    pub fn reseal_issuer_key(
+        &mut self,
+        id: &IssuerKeyId,
+        (old, new): (&Sealed, &Sealed),
+        at: Moment,
+    ) -> Result<(), StoreError> {
+        must_seal(self.db, &new.key_id)?;
+        let same = issuer_keys::table.find(id.as_str()).filter(issuer_keys::sealed.eq(&old.token));
+        let set = (issuer_keys::sealed.eq(&new.token), issuer_keys::key_id.eq(new.key_id.as_str()));
+        diesel::update(same).set(set).execute(self.db)?;
+        left(self.db, old.key_id.as_str(), at)
+    }
+}
+
+fn write(db: &mut Db, rows: &[Resealed]) -> Result<usize, StoreError> {
+    match db {
+        Db::Sqlite(db) => {
+            let mut written = 0;
+            for Resealed { lying, sealed } in rows {
+                let same = connections::table
+                    .find(lying.id.as_str())
+                    .filter(connections::revision.eq(lying.credential.revision.number()))
+                    .filter(connections::sealed.eq(&lying.credential.sealed.token));
+                let set =
+                    (connections::sealed.eq(&sealed.token), connections::key_id.eq(sealed.key_id.as_str()));
+                written += diesel::update(same).set(set).execute(db)?;
+            }
+            Ok(written)
+        }
+        #[cfg(feature = "postgres")]
+        Db::Postgres(db) => {
+            let mut all = crate::store::arrays::ResealCredentials::default();
+            for Resealed { lying, sealed } in rows {
+                all.id.push(lying.id.to_string());
+                all.revision.push(lying.credential.revision.number());
+                all.old.push(lying.credential.sealed.token.clone());
+                all.new.push(sealed.token.clone());
+                all.key.push(sealed.key_id.to_string());
+            }
+            Ok(all.execute(db)?)
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! The life of a master key through the real programs: made, left, destroyed, beside a vault that serves;
+//! what is refused on the way; and what a copy from before is worth afterwards.
+
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::database::without_foreign_keys;
+use crate::harness::{Answer, Home, Process, Vault, call, deposit, everything_under, holds};
+
+/// `pawl keys …`: its exit code and all that it said.
+pub fn keys(home: &Home, args: &[&str]) -> (i32, String) {
+    let output = home.pawl(&[]).arg("keys").args(args).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap(), String::from_utf8(said).unwrap())
+}
+
+pub fn keys_done(home: &Home, args: &[&str]) -> String {
+    let (code, said) = keys(home, args);
+    assert_eq!(code, 0, "{args:?}: {said}");
+    said
+}
+
+pub fn retire(home: &Home, key: &str) -> (i32, String) {
+    keys(home, &["retire", key, "--backups-older-than-may-die", "2099-01-01"])
+}
+
+/// The key file, as it is now.
+pub fn key_file(home: &Home) -> Value {
+    serde_json::from_slice(&std::fs::read(home.key_file()).unwrap()).unwrap()
+}
+
+fn token(home: &Home, role: &str) -> String {
+    let args = ["token", "issue", "--org", "acme", "--user", "ada", "--role", role];
+    let output = home.pawl(&[]).args(args).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// A vault as a process, with tokens for it.
+struct Served {
+    process: Process,
+    backend: String,
+    worker: String,
+}
+
+impl Served {
+    fn start(home: &Home, more: &[(&str, &str)]) -> Self {
+        let process = home.serve(more);
+        let (backend, worker) = (token(home, "backend"), token(home, "worker"));
+        Self { process, backend, worker }
+    }
+
+    fn deposit(&self, name: &str) -> String {
+        let body = deposit(name, &format!("secret of {name}"));
+        let answer = call(&self.process.url, "POST", "/v1/connections", &self.backend, Some(&body));
+        assert_eq!(answer.status, 201, "{}", answer.body);
+        answer.text("id")
+    }
+
+    fn lend(&self, id: &str) -> Answer {
+        let path = format!("/v1/connections/{id}/leases");
+        call(&self.process.url, "POST", &path, &self.worker, Some(&json!({"purpose": "other"})))
+    }
+
+    fn opens(&self, id: &str, name: &str) {
+        let loan = self.lend(id);
+        assert_eq!(loan.json["credential"]["secret"], format!("secret of {name}"), "{}", loan.body);
+    }
+
+    fn key_of(&self, id: &str) -> String {
+        let shown = call(&self.process.url, "GET", &format!("/v1/connections/{id}"), &self.backend, None);
+        shown.json["credential"]["key_id"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Attack on P3 and P10.
+#[test]
+fn a_key_is_made_left_and_destroyed_beside_a_vault_that_serves() {
+    let home = Home::new();
+    let served = Served::start(&home, &[("PAWL_LOG", "trace")]);
+    let first = key_file(&home)["keys"]["k1"].as_str().unwrap().to_owned();
+    let old: Vec<(String, String)> =
+        (0..12).map(|n| format!("old{n}")).map(|n| (served.deposit(&n), n)).collect();
+
+    assert!(keys_done(&home, &["rotate"]).contains("k2 seals from now on: fingerprint "));
+    let (said, file) = (keys_done(&home, &["list"]), key_file(&home));
+    assert_eq!(file["current"], "k2");
+    for (line, parts) in said.lines().skip(1).zip([["k1", "opening", "12"], ["k2", "sealing", "0"]]) {
+        // the issuer's key is under k1 too
+        let sealed = if parts[0] == "k1" { "13" } else { parts[2] };
+        let words: Vec<&str> = line.split_whitespace().collect();
+        assert_eq!([words[0], words[2], words[3], words[4]], [parts[0], parts[1], sealed, "yes"], "{said}");
+    }
+    // the vault was told of nothing: its first seal and its first open find out
+    let new = served.deposit("new");
+    assert_eq!(served.key_of(&new), "k2");
+    served.opens(&new, "new");
+    old.iter().for_each(|(id, name)| served.opens(id, name));
+
+    let said = keys_done(&home, &["reseal"]);
+    assert!(said.starts_with("13 values are under k2 now ("), "{said}");
+    assert!(keys_done(&home, &["reseal"]).starts_with("0 values are under k2 now"), "nothing is left to do");
+    assert!(old.iter().all(|(id, _)| served.key_of(id) == "k2"));
+    old.iter().for_each(|(id, name)| served.opens(id, name));
+
+    let (code, said) = retire(&home, "k1");
+    assert!(code == 0 && said.contains("k1 is destroyed in file:"), "{said}");
+    let (code, said) = retire(&home, "k1");
+    assert!(code == 0 && said.contains("k1 was retired before"), "{said}");
+    assert_eq!(key_file(&home)["keys"].as_object().unwrap().keys().collect::<Vec<_>>(), ["k2"]);
+    let listed = keys_done(&home, &["list"]);
+    let words: Vec<&str> = listed.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!([words[0], words[2], words[3], words[4]], ["k1", "retired", "0", "no"], "{listed}");
+    old.iter().for_each(|(id, name)| served.opens(id, name));
+    let events = home.sql().texts("event", "FROM audit_events WHERE org_id = '' ORDER BY seq");
+    for action in ["key.note", "key.rotate", "key.reseal", "key.retire", "key.destroy"] {
+        let of = format!("\"action\":\"{action}\"");
+        assert!(events.iter().any(|event| event.contains(&of)), "{action}: {events:?}");
+    }
+
+    // what was sealed since opens after a start, and no key was ever said
+    drop(served);
+    let again = Served::start(&home, &[]);
+    old.iter().chain([&(new, "new".to_owned())]).for_each(|(id, name)| again.opens(id, name));
+    let second = key_file(&home)["keys"]["k2"].as_str().unwrap().to_owned();
+    let log = std::fs::read(home.path().join("log")).unwrap();
+    assert!(holds(&log, "transaction"), "the log is at TRACE");
+    for key in [&first, &second] {
+        assert!(!holds(&log, key) && !said.contains(key.as_str()));
+        let elsewhere =
+            everything_under(home.path()).into_iter().filter(|(path, _)| *path != home.key_file());
+        for (path, bytes) in
+            elsewhere.chain(home.everything_kept().into_iter().filter(|(p, _)| *p != home.key_file()))
+        {
+            assert!(!holds(&bytes, key), "a key in {}", path.display());
+        }
+    }
+}
+
+/// Attack on P9.
+#[test]
+fn a_snapshot_from_before_a_retire_stays_shut() {
+    let vault = Vault::start();
+    let ids: Vec<String> = (0..3)
+        .map(|n| vault.deposit_as("acme", "ada", &deposit(&format!("bot{n}"), &format!("planted {n}"))))
+        .collect();
+    let sealed = vault.home.sql().texts("sealed", "FROM connections ORDER BY id");
+    let (issuer, canary) = (
+        vault.home.sql().texts("sealed", "FROM issuer_keys").remove(0),
+        vault.home.sql().texts("canary", "FROM keys").remove(0),
+    );
+    keys_done(&vault.home, &["rotate"]);
+    keys_done(&vault.home, &["reseal"]);
+    let (code, said) = retire(&vault.home, "k1");
+    assert_eq!(code, 0, "{said}");
+
+    // the rows as they were, and all keys that there are
+    for (id, sealed) in ids.iter().zip(&sealed) {
+        vault.sql(&format!("UPDATE connections SET sealed = '{sealed}', key_id = 'k1' WHERE id = '{id}'"));
+    }
+    let answer = vault.lend(&ids[0], &json!({"purpose": "other"}));
+    assert_eq!(answer.problem(), "key-not-held");
+    // named after the key that there is; and with the retired one let open again
+    vault.sql(&format!("UPDATE connections SET key_id = 'k2' WHERE id = '{}'", ids[1]));
+    assert_eq!(vault.lend(&ids[1], &json!({"purpose": "other"})).problem(), "does-not-open");
+    vault.sql("UPDATE keys SET state = 'opening' WHERE id = 'k1'");
+    assert_eq!(vault.lend(&ids[2], &json!({"purpose": "other"})).problem(), "key-not-held");
+    let Vault { home, .. } = vault;
+
+    // all of it as it was, the table of keys too: no start
+    home.sql().run(&format!("{}; DELETE FROM keys WHERE id = 'k2'", without_foreign_keys()));
+    home.sql().run(&format!("UPDATE keys SET state = 'sealing', canary = '{canary}'"));
+    home.sql().run(&format!("UPDATE issuer_keys SET sealed = '{issuer}', key_id = 'k1'"));
+    let output = home.pawl(&[("PAWL_LISTEN", "127.0.0.1:0")]).arg("serve").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "a copy from before opens");
+    assert!(
+        said.contains("wrong key: the database was sealed under k1") && said.contains("held: k2="),
+        "{said}"
+    );
+}
+
+/// Attack on P3 and P9.
+#[test]
+fn a_key_that_may_not_be_retired_is_refused_and_nothing_changes() {
+    let vault = Vault::start();
+    let (here, lost) = (vault.deposit("here"), vault.deposit_as("acme", "bob", &deposit("bot", "lost")));
+    vault.sql(&format!("UPDATE connections SET username = 'elsewhere' WHERE id = '{lost}'"));
+    let home = &vault.home;
+    let never = "--backups-older-than-may-die";
+    let refused = |args: &[&str], rule: &str| {
+        let before = (home.sql().texts("state", "FROM keys ORDER BY id"), key_file(home));
+        let (code, said) = keys(home, args);
+        assert!(code != 0 && said.contains(rule), "{args:?}: {said}");
+        assert_eq!(before, (home.sql().texts("state", "FROM keys ORDER BY id"), key_file(home)));
+    };
+    refused(&["retire", "k1", never, "2099-01-01"], "k1 is the key that seals");
+    refused(&["retire", "k9", never, "2099-01-01"], "there is no key k9");
+    refused(&["retire", "k1"], never);
+    refused(&["retire", "k1", never, "soon"], "must be such as 2027-01-31");
+    keys_done(home, &["rotate"]);
+    refused(&["retire", "k1", never, "2099-01-01"], "2 credentials and 1 issuer keys are still under k1");
+    refused(&["retire", "k1", never, "2099-01-01"], &here);
+
+    // a value that does not open is stepped over and named; the exit code says so
+    let (code, said) = keys(home, &["reseal"]);
+    assert!(code == 1 && said.contains(&format!("shut: {lost} does not open")), "{said}");
+    assert!(said.contains("2 values are under k2"), "{said}");
+    refused(&["retire", "k1", never, "2099-01-01"], &lost);
+    refused(
+        &["retire", "k1", never, "2099-01-01", "--abandon", &here],
+        "there is no such connection under k1",
+    );
+    refused(&["retire", "k1", never, "2099-01-01", "--abandon", "x"], "--abandon must be the prefix");
+    refused(&["retire", "k1", never, "2001-01-01", "--abandon", &lost], "would die too");
+    vault.sql(&format!("UPDATE connections SET username = 'bot' WHERE id = '{lost}'"));
+    refused(&["retire", "k1", never, "2099-01-01", "--abandon", &lost], "its credential opens");
+    vault.sql(&format!("UPDATE connections SET username = 'elsewhere' WHERE id = '{lost}'"));
+    keys_done(home, &["retire", "k1", never, "2099-01-01", "--abandon", &lost]);
+    let events = home.sql().texts("event", "FROM audit_events WHERE org_id = ''");
+    assert!(events.iter().any(|event| event.contains("key.retire") && event.contains(&lost)), "{events:?}");
+    assert_eq!(vault.lend(&here, &json!({"purpose": "other"})).json["credential"]["secret"], "here");
+}
+
+/// Attack on P3.
+#[test]
+fn a_start_is_refused_where_the_key_does_not_open_its_canary() {
+    let vault = Vault::start();
+    let others = Vault::start();
+    let canary = others.home.sql().texts("canary", "FROM keys").remove(0);
+    vault.sql(&format!("UPDATE keys SET canary = '{canary}'"));
+    let fingerprint = vault.home.sql().texts("fingerprint", "FROM keys").remove(0);
+    for args in [&["serve"][..], &["doctor"], &["keys", "list"], &["keys", "rotate"]] {
+        let output = vault.home.pawl(&[("PAWL_LISTEN", "127.0.0.1:0")]).args(args).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        assert!(!output.status.success(), "{args:?}");
+        let rule =
+            format!("wrong key: k1 with fingerprint {fingerprint} is held, and does not open its canary");
+        assert!(said.contains(&rule), "{said}");
+    }
+    // an earlier version's table has none: it is made, and proves the key from then on
+    vault.sql("UPDATE keys SET canary = NULL");
+    let vault = vault.restart();
+    assert_eq!(vault.home.sql().texts("canary", "FROM keys WHERE canary IS NOT NULL").len(), 1);
+}
+
+/// Attack on P3 and P10.
+#[test]
+fn a_row_under_a_key_that_nobody_has_is_that_rows_trouble_alone() {
+    let vault = Vault::start();
+    let (good, bad) = (vault.deposit("good"), vault.deposit_as("acme", "ada", &deposit("other", "bad")));
+    vault.home.sql().run(&format!(
+        "{}; INSERT INTO keys (id, fingerprint, source, state, created_at) VALUES ('k7', '0011223344556677', 'file:', 'opening', 1); \
+         UPDATE connections SET key_id = 'k7' WHERE id = '{bad}'",
+        without_foreign_keys()
+    ));
+    // looked for once, then known to be missing for a minute; the file is not even there meanwhile
+    assert_eq!(vault.lend(&bad, &json!({"purpose": "other"})).problem(), "key-not-held");
+    let (file, away) = (vault.home.key_file(), vault.home.path().join("away"));
+    std::fs::rename(&file, &away).unwrap();
+    assert_eq!(vault.lend(&bad, &json!({"purpose": "other"})).problem(), "key-not-held");
+    let ready = || call(&vault.url, "GET", "/readyz", "", None).json;
+    assert_eq!(ready(), json!({"status": "ok", "keys": "held"}), "nobody looked again");
+    vault.clock.advance(Duration::from_secs(61));
+    assert_eq!(vault.lend(&bad, &json!({"purpose": "other"})).problem(), "key-not-held");
+    assert_eq!(ready(), json!({"status": "ok", "keys": "stale"}), "somebody did");
+    assert_eq!(vault.lend(&good, &json!({"purpose": "other"})).json["credential"]["secret"], "good");
+    std::fs::rename(&away, &file).unwrap();
+    vault.clock.advance(Duration::from_secs(61));
+    assert_eq!(vault.lend(&bad, &json!({"purpose": "other"})).problem(), "key-not-held");
+    assert_eq!(ready(), json!({"status": "ok", "keys": "held"}));
+    let refused =
+        vault.trail("acme").iter().filter(|event| event["event"]["cause"] == "key-not-held").count();
+    assert_eq!(refused, 4, "each refusal is on record once");
+
+    keys_done(&vault.home, &["rotate"]);
+    let (code, said) = keys(&vault.home, &["reseal"]);
+    assert!(code == 1 && said.contains(&format!("shut: {bad} ")) && !said.contains(&good), "{said}");
+}
+
+/// Attack on P3 and P10.
+#[test]
+fn a_source_that_goes_away_stops_no_vault_that_runs_and_every_start() {
+    let home = Home::new();
+    let served =
+        Served::start(&home, &[("PAWL_KEY_REFRESH_SECONDS", "1"), ("PAWL_OPS_LISTEN", "127.0.0.1:0")]);
+    let id = served.deposit("bot");
+    let until = |state: &str| {
+        let began = Instant::now();
+        loop {
+            let ready = call(&served.process.url, "GET", "/readyz", "", None);
+            assert_eq!(ready.status, 200, "{}", ready.body);
+            if ready.json["keys"] == state {
+                return;
+            }
+            assert!(began.elapsed() < Duration::from_secs(30), "never {state}: {}", ready.body);
+            std::thread::yield_now();
+        }
+    };
+    until("held");
+    let whole = std::fs::read(home.key_file()).unwrap();
+    let breaks: [(&str, &dyn Fn()); 3] = [
+        ("can be read by others", &|| {
+            std::fs::set_permissions(home.key_file(), PermissionsExt::from_mode(0o644)).unwrap();
+        }),
+        ("is not a key file", &|| std::fs::write(home.key_file(), "garbage").unwrap()),
+        ("there is no key file at", &|| std::fs::remove_file(home.key_file()).unwrap()),
+    ];
+    for (cause, act) in breaks {
+        act();
+        until("stale");
+        assert!(served.process.metrics().contains("pawl_keys_stale 1"));
+        served.opens(&id, "bot");
+        served.deposit(cause);
+        let output = home.pawl(&[("PAWL_LISTEN", "127.0.0.1:0")]).arg("serve").output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains(cause), "{said}");
+        std::fs::write(home.key_file(), &whole).unwrap();
+        std::fs::set_permissions(home.key_file(), PermissionsExt::from_mode(0o600)).unwrap();
+        until("held");
+        assert!(served.process.metrics().contains("pawl_keys_stale 0"));
+    }
+}
+
+/// A rotation that broke off after the source had the key, and before the database did.
+#[test]
+fn a_rotation_that_broke_off_is_gone_on_with() {
+    let vault = Vault::start();
+    let id = vault.deposit("kept");
+    let mut file = key_file(&vault.home);
+    file["keys"]["k2"] = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=".into();
+    file["current"] = "k2".into();
+    std::fs::write(vault.home.key_file(), file.to_string()).unwrap();
+    let vault = vault.restart();
+    let shown =
+        vault.call("GET", &format!("/v1/connections/{id}"), &vault.token("acme", "ada", "backend"), None);
+    assert_eq!(shown.json["credential"]["key_id"], "k1", "the table says which key seals");
+    keys_done(&vault.home, &["rotate"]);
+    assert_eq!(key_file(&vault.home), file, "the key that was left is taken");
+    keys_done(&vault.home, &["rotate"]);
+    keys_done(&vault.home, &["reseal"]);
+    for key in ["k1", "k2"] {
+        assert_eq!(retire(&vault.home, key).0, 0);
+    }
+    assert_eq!(vault.lend(&id, &json!({"purpose": "other"})).json["credential"]["secret"], "kept");
+    assert_eq!(vault.home.sql().texts("key_id", "FROM connections"), ["k3"]);
+}
