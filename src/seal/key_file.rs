@@ -43,10 +43,6 @@ impl KeyFile {
         SourceRefused::Unreachable { place, cause: error.to_string() }
     }
 
-    fn dir(&self) -> &Path {
-        self.path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
-    }
-
     /// What is there, held against the rules; `None` if there is no file.
     fn load(&self) -> Result<Option<Format>, SourceRefused> {
         let mut file = match File::open(&self.path) {
@@ -77,14 +73,20 @@ impl KeyFile {
     /// Holds off every other writer until the answer is dropped. The directory is what is locked: the
     /// file itself is another one after each change.
     fn lock(&self) -> Result<File, SourceRefused> {
-        let dir = File::open(self.dir()).map_err(|e| self.io(&e))?;
+        let real = self.real();
+        let dir = real.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let dir = File::open(dir).map_err(|e| self.io(&e))?;
         flock(&dir, FlockOperation::LockExclusive).map_err(|e| self.io(&e.into()))?;
         Ok(dir)
     }
 
-    /// Puts `format` in the place of what is there, durable and at once. The bytes of the old file are
-    /// written over, as far as the file system lets them be.
-    fn replace(&self, dir: &File, format: &Format) -> Result<(), SourceRefused> {
+    /// The file itself, where the path is a link to it.
+    fn real(&self) -> PathBuf {
+        std::fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone())
+    }
+
+    /// Puts `format` in the place of what is there, durable and at once. Answers the file that was there.
+    fn replace(&self, dir: &File, format: &Format) -> Result<Option<File>, SourceRefused> {
         let io = |error: std::io::Error| self.io(&error);
         let mut text = Zeroizing::new(String::with_capacity(MAX_BYTES));
         text.push_str(&format!("{{\"current\": {}, \"keys\": {{", quoted(&format.current)));
@@ -99,8 +101,9 @@ impl KeyFile {
         if text.len() > MAX_BYTES {
             return Err(self.form("it would hold more than 64 KiB: retire keys first"));
         }
-        let old = OpenOptions::new().write(true).open(&self.path).ok();
-        let fresh = self.path.with_extension("fresh");
+        let real = self.real();
+        let old = OpenOptions::new().write(true).open(&real).ok();
+        let fresh = real.with_extension("fresh");
         let mut file = OpenOptions::new()
             .write(true)
             .create(true)
@@ -110,15 +113,18 @@ impl KeyFile {
             .map_err(io)?;
         file.set_permissions(Permissions::from_mode(0o600)).map_err(io)?;
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
-        std::fs::rename(&fresh, &self.path).map_err(io)?;
+        std::fs::rename(&fresh, &real).map_err(io)?;
         dir.sync_all().map_err(io)?;
-        if let Some(mut old) = old {
-            let length = old.metadata().map_err(io)?.len();
-            old.rewind().map_err(io)?;
-            std::io::copy(&mut std::io::repeat(0).take(length), &mut old).map_err(io)?;
-            old.sync_all().map_err(io)?;
-        }
-        Ok(())
+        Ok(old)
+    }
+
+    /// Writes over the bytes of a file that has no name any more, as far as the file system lets them be.
+    fn wipe(&self, mut old: File) -> Result<(), SourceRefused> {
+        let io = |error: std::io::Error| self.io(&error);
+        let length = old.metadata().map_err(io)?.len();
+        old.rewind().map_err(io)?;
+        std::io::copy(&mut std::io::repeat(0).take(length), &mut old).map_err(io)?;
+        old.sync_all().map_err(io)
     }
 }
 
@@ -158,8 +164,7 @@ impl KeySource for KeyFile {
         }
         format.keys.insert(id.to_string(), key.to_text());
         format.current = id.to_string();
-        self.replace(&dir, &format)?;
-        Ok(key)
+        self.replace(&dir, &format).map(|_| key)
     }
 
     fn destroy(&self, id: &KeyId) -> Result<(), SourceRefused> {
@@ -171,7 +176,10 @@ impl KeySource for KeyFile {
         if format.keys.remove(id.as_str()).is_none() {
             return Ok(());
         }
-        self.replace(&dir, &format)
+        match self.replace(&dir, &format)? {
+            Some(old) => self.wipe(old),
+            None => Ok(()),
+        }
     }
 }
 

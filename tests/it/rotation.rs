@@ -348,3 +348,26 @@ fn a_rotation_that_broke_off_is_gone_on_with() {
     assert_eq!(vault.lend(&id, &json!({"purpose": "other"})).json["credential"]["secret"], "kept");
     assert_eq!(vault.home.sql().texts("key_id", "FROM connections"), ["k3"]);
 }
+
+/// The path may be a link, and what is behind it another link's too.
+#[test]
+fn a_linked_key_file_is_replaced_where_it_is() {
+    let vault = Vault::start();
+    let (file, apart) = (vault.home.key_file(), vault.home.path().join("apart"));
+    std::fs::create_dir(&apart).unwrap();
+    let (real, backup) = (apart.join("keys.json"), apart.join("backup.json"));
+    std::fs::rename(&file, &real).unwrap();
+    std::os::unix::fs::symlink(&real, &file).unwrap();
+    std::fs::hard_link(&real, &backup).unwrap();
+    let first = std::fs::read(&real).unwrap();
+    keys_done(&vault.home, &["rotate"]);
+    assert!(std::fs::symlink_metadata(&file).unwrap().is_symlink());
+    assert_eq!(key_file(&vault.home)["current"], "k2");
+    assert_eq!(std::fs::read(&backup).unwrap(), first, "a rotation takes nothing from anybody");
+    keys_done(&vault.home, &["reseal"]);
+    let second = apart.join("second.json");
+    std::fs::hard_link(&real, &second).unwrap();
+    assert_eq!(retire(&vault.home, "k1").0, 0);
+    assert!(std::fs::read(&second).unwrap().iter().all(|byte| *byte == 0), "the old bytes are written over");
+    assert_eq!(std::fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o600);
+}
