@@ -265,3 +265,39 @@ fn a_killed_import_goes_on_with_nothing_twice_and_nothing_lost() {
 fn vault_events(vault: &Vault) -> i64 {
     vault.home.sql().count("audit_events WHERE event LIKE '%\"connection.import\"%'")
 }
+
+#[test]
+fn an_import_that_breaks_off_says_so_and_two_at_once_bring_nothing_twice() {
+    let vault = Vault::start();
+    let token = token("s");
+    let rows: Vec<Row> = (0..600).map(|n| row(&n.to_string(), "ada", &token)).collect();
+    let table = Table::new(&vault.home, Kind::Csv, &rows);
+    let path = vault.home.path().join("shop.csv");
+    let whole = std::fs::read(&path).unwrap();
+    // The last quote of row 550 is gone, and what follows is longer than a row may be.
+    let mut cut = whole[..whole.len() / 600 * 550].to_vec();
+    cut.extend([b"\n1000,\"".as_slice(), &[b'x'; 17 * 1024 * 1024]].concat());
+    std::fs::write(&path, cut).unwrap();
+    let (code, said) = told(&table.import(&vault.home, &[]));
+    assert!(code == 1 && said.last().unwrap().contains("could not be read to its end"), "{said:?}");
+    let mut sql = vault.home.sql();
+    assert_eq!((sql.count("connections"), sql.count("imports")), (500, 500));
+    let runs = sql.texts("event", "FROM audit_events WHERE org_id = '' AND event LIKE '%import.run%'");
+    assert!(runs.len() == 1 && runs[0].contains("\"cause\":\"source\""), "{runs:?}");
+    assert!(runs[0].contains("\"imported\":\"500\""), "{runs:?}");
+
+    std::fs::write(&path, whole).unwrap();
+    let mut both: Vec<_> = (0..2)
+        .map(|_| {
+            let mut command = table.command(&vault.home, &key('a'), &[]);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    let done: Vec<Output> = both.drain(..).map(|child| child.wait_with_output().unwrap()).collect();
+    for output in &done {
+        let [imported, before, rest @ ..] = counts(output);
+        assert_eq!((told(output), imported + before, rest), ((0, vec![]), 600, [0, 0, 0]));
+    }
+    assert_eq!(done.iter().map(|output| counts(output)[0]).sum::<u64>(), 100);
+    assert_eq!((sql.count("connections"), sql.count("imports")), (600, 600));
+}
