@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 
 use crate::access::Host;
 use crate::app::App;
+use crate::credential::CredentialKind;
 use crate::error::Error;
 use crate::ids::{KeyId, OrgId};
 use crate::import::{Columns, OpenSource, Source, SourceName, SourceRefused, SourceRow, Table};
@@ -29,7 +30,7 @@ pub struct ImportAsked {
     /// The file of the source's own keys.
     pub key_file: PathBuf,
     /// `password` or `api_key`.
-    pub kind: &'static str,
+    pub kind: CredentialKind,
     /// Write nothing.
     pub is_dry: bool,
 }

@@ -74,8 +74,8 @@ impl Arguments {
             }
             (None, None) => return Err("--from or --from-file is required".into()),
         };
-        let kind = IMPORT_KINDS.iter().find(|kind| **kind == self.kind);
-        let kind = kind.ok_or_else(|| format!("--kind must be {}", IMPORT_KINDS.join(" or ")))?;
+        let kind = IMPORT_KINDS.iter().find(|kind| kind.as_str() == self.kind);
+        let kind = *kind.ok_or("--kind must be password or api_key")?;
         let name = self.source.as_deref().map(SourceName::parse).transpose().map_err(|e| e.to_string())?;
         let table =
             self.table.as_deref().map(Table::parse).transpose().map_err(|e| format!("--table: {e}"))?;

@@ -3,12 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 
 use crate::access::UserScope;
 use crate::clock::Moment;
+use crate::credential::Destination;
 use crate::ids::{ConnectionId, SourceId};
-use crate::store::connections::{NewConnection, NewRow};
+use crate::store::connections::{NewConnection, NewRow, OF_ODOO};
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::keys::must_seal;
@@ -61,7 +64,7 @@ impl Tx<'_> {
         Ok(known.collect())
     }
 
-    /// Keeps those of `new` whose owner has none for the same address, also not one that came before it here;
+    /// Keeps those of `new` whose owner has none for the same destination, also not one that came before it here;
     /// all are sealed under one key. Answers which were kept.
     pub fn insert_connections(
         &mut self,
@@ -101,16 +104,18 @@ impl Tx<'_> {
         }
     }
 
-    /// The connection that `owner` has for that address, if the scope reaches it.
+    /// The connection with a credential of Odoo's that `owner` has for that destination, if the scope reaches it.
     pub fn find_connection_of(
         &mut self,
         owner: &UserScope,
-        (url, database, username): (&str, &str, &str),
+        destination: &Destination,
     ) -> Result<Option<ConnectionId>, StoreError> {
         if self.scope.of_user(owner.user()).as_ref() != Some(owner) {
             return Ok(None);
         }
+        let (url, database, username) = destination.parts();
         let id: Option<String> = connections::table
+            .filter(sql::<Bool>(OF_ODOO))
             .filter(connections::org_id.eq(owner.org().as_str()))
             .filter(connections::user_id.eq(owner.user().as_str()))
             .filter(connections::url.eq(url))

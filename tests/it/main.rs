@@ -21,6 +21,7 @@ mod import_refusals;
 mod import_source;
 mod json_lines;
 mod kills;
+mod kinds;
 #[cfg(feature = "postgres")]
 mod lane;
 mod lease_kept;
@@ -63,4 +64,5 @@ mod traces;
 mod trust;
 mod truth;
 mod two_readings;
+mod upgrades;
 mod xml_answers;

@@ -82,9 +82,8 @@ impl Vault {
 }
 
 fn seal(keyring: &Keyring, row: &Opened, at: Moment) -> Result<Candidate, Error> {
-    let (url, database, username) = &row.address;
-    let place = (url.as_str(), database.as_str(), username.as_str());
-    let binding = Binding::credential(&row.owner, &row.connection, Revision::FIRST, row.kind, place);
+    let binding =
+        Binding::credential(&row.owner, &row.connection, Revision::FIRST, row.kind, &row.destination);
     let sealed = keyring.seal(&binding, &row.secret);
     let new = NewConnection {
         id: row.connection.clone(),
@@ -92,7 +91,7 @@ fn seal(keyring: &Keyring, row: &Opened, at: Moment) -> Result<Candidate, Error>
         label: None,
         environment: row.environment,
         kind: row.kind,
-        address: row.address.clone(),
+        destination: row.destination.clone(),
         sealed: sealed.map_err(|failed| Error::Unavailable(failed.to_string()))?,
         credential_expires_at: None,
         at,
@@ -117,8 +116,7 @@ fn keep(tx: &mut Tx, source: &SourceName, rows: &[Candidate], at: Moment) -> Res
             true => (new.id.clone(), Outcome::Done),
             // In the ledger too: or the row would come in after that one was forgotten.
             false => {
-                let (url, database, username) = &new.address;
-                let there = tx.find_connection_of(&new.scope, (url, database, username))?;
+                let there = tx.find_connection_of(&new.scope, &new.destination)?;
                 (there.ok_or(Error::Damaged("connections"))?, Outcome::Refused("duplicate"))
             }
         };

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::access::Scope;
 use crate::audit::{AuditEvent, Outcome};
+use crate::credential::CredentialKind;
 use crate::error::{Error, FieldError};
 use crate::ids::{ConnectionId, SourceId};
 use crate::import::{SourceName, SourceRow};
@@ -24,13 +25,13 @@ pub const BATCH: usize = 250;
 const BATCH_DEADLINE: Duration = Duration::from_secs(30);
 
 /// What kinds of credential a table may hold, one for all of it.
-pub const IMPORT_KINDS: &[&str] = &["password", "api_key"];
+pub const IMPORT_KINDS: &[CredentialKind] = &[CredentialKind::Password, CredentialKind::ApiKey];
 
 /// An import under way.
 pub struct Import {
     scope: Scope,
     source: SourceName,
-    kind: &'static str,
+    kind: CredentialKind,
     keys: FernetKeys,
     is_dry: bool,
     tally: Tally,
@@ -105,7 +106,13 @@ pub enum Why {
 impl Import {
     /// One that has read nothing yet: rows of the org of `scope`, which `source` is called in the ledger, every
     /// credential of one of [`IMPORT_KINDS`]. A dry one writes nothing.
-    pub fn new(scope: Scope, source: SourceName, kind: &'static str, keys: FernetKeys, is_dry: bool) -> Self {
+    pub fn new(
+        scope: Scope,
+        source: SourceName,
+        kind: CredentialKind,
+        keys: FernetKeys,
+        is_dry: bool,
+    ) -> Self {
         Self {
             scope,
             source,
@@ -211,16 +218,16 @@ impl Vault {
     /// Of a dry run: which would meet a connection that is there, or one that came before in the source.
     async fn look_for(&self, import: &mut Import, opened: Vec<Opened>) -> Result<Vec<Left>, Error> {
         let (mut duplicates, mut open) = (Vec::new(), Vec::new());
-        for Opened { id, owner, address, .. } in opened {
-            match first(&import.hashing, &mut import.addresses, (owner.user(), &address)) {
-                true => open.push((id, owner, address)),
+        for Opened { id, owner, destination, .. } in opened {
+            match first(&import.hashing, &mut import.addresses, (owner.user(), destination.parts())) {
+                true => open.push((id, owner, destination)),
                 false => duplicates.push(Left { row: Ok(id), why: Why::Duplicate(None) }),
             }
         }
         let look = move |tx: &mut crate::store::Tx| {
-            let found = open.into_iter().map(|(id, owner, (url, database, username))| {
-                Ok((id, tx.find_connection_of(&owner, (&url, &database, &username))?))
-            });
+            let found = open
+                .into_iter()
+                .map(|(id, owner, destination)| Ok((id, tx.find_connection_of(&owner, &destination)?)));
             found.collect::<Result<Vec<_>, Error>>()
         };
         let scope = import.scope.clone();

@@ -2,6 +2,7 @@
 
 use crate::access::{Scope, UserScope};
 use crate::clock::Moment;
+use crate::credential::{CredentialKind, Destination};
 use crate::error::{Error, FieldError};
 use crate::ids::{ConnectionId, IdRefused, SourceId, UserId};
 use crate::import::MAX_VALUE;
@@ -18,9 +19,8 @@ pub(super) struct Opened {
     pub(super) connection: ConnectionId,
     pub(super) owner: UserScope,
     pub(super) environment: &'static str,
-    pub(super) kind: &'static str,
-    /// url, database, username.
-    pub(super) address: (String, String, String),
+    pub(super) kind: CredentialKind,
+    pub(super) destination: Destination,
     pub(super) secret: Secret,
 }
 
@@ -45,14 +45,15 @@ impl Vault {
         // These were said; the rules would only add that nothing is there.
         let said: Vec<String> = wrong.iter().map(|e| e.field.clone()).collect();
         let deposit = Deposit {
-            url: url.unwrap_or_default(),
-            database: database.unwrap_or_default(),
-            username: username.unwrap_or_default(),
+            url,
+            database,
+            username,
             label: None,
             environment: None,
-            kind: import.kind.to_owned(),
+            kind: import.kind.as_str().to_owned(),
             secret: secret.unwrap_or_else(|| Secret::new(String::new())),
             expires_at: None,
+            check: false,
         };
         let checked = match self.hold_to_rules(&deposit, import.scope.org().as_str()) {
             Ok(checked) => Some(checked),
@@ -70,7 +71,7 @@ impl Vault {
                 owner,
                 environment: checked.environment,
                 kind: checked.kind,
-                address: (checked.url.as_str().to_owned(), deposit.database, deposit.username),
+                destination: checked.destination,
                 secret: deposit.secret,
             })),
             _ => Ok(Err(wrong)),
