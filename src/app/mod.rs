@@ -1,6 +1,7 @@
 //! The composition root: the only file that knows every part. Opens what is there, makes what may be
 //! made, and serves.
 
+mod import;
 mod ops;
 mod ready;
 mod setup;
@@ -30,6 +31,7 @@ use crate::store::{Store, StoreError};
 use crate::vault::Vault;
 use crate::vault::keys::{Keys, Ring};
 
+pub use import::{ImportAsked, ImportEnded, ImportFailed, ImportStep};
 pub use ready::{NotReady, ask_ready};
 pub use setup::{Setup, StartError};
 pub use tls::{Certificate, SOON_DAYS, TlsRefused};

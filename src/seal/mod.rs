@@ -4,6 +4,7 @@
 #[cfg(feature = "aws")]
 mod aws;
 mod binding;
+mod fernet_keys;
 mod key_file;
 mod keyring;
 mod mark;
@@ -12,6 +13,7 @@ mod source;
 #[cfg(feature = "aws")]
 pub use aws::{AwsSource, Patience};
 pub use binding::Binding;
+pub use fernet_keys::{FernetKeys, FernetRefused};
 pub use key_file::KeyFile;
 pub use keyring::{Fingerprint, Keyring, MasterKey, NotAKey, OpenRefused, SealFailed, Sealed};
 pub use mark::Mark;

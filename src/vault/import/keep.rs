@@ -1,0 +1,133 @@
+//! A batch of rows is sealed and kept: connections, ledger and record in one transaction, or none of it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::audit::{AuditEvent, Outcome};
+use crate::clock::Moment;
+use crate::error::Error;
+use crate::ids::{ConnectionId, Revision, SourceId};
+use crate::import::SourceName;
+use crate::seal::{Binding, Keyring};
+use crate::store::{Imported, NewConnection, Tx};
+use crate::vault::Vault;
+use crate::vault::import::rows::Opened;
+use crate::vault::import::{BATCH_DEADLINE, Import, Left, Why};
+
+const TRIES: u32 = 5;
+
+/// A row sealed for its place.
+struct Candidate {
+    id: SourceId,
+    new: NewConnection,
+}
+
+/// What became of a row.
+enum Kept {
+    /// By this run, also by a try whose outcome was unknown.
+    Now,
+    /// Another import was faster.
+    Before(Imported),
+    Duplicate(ConnectionId),
+}
+
+impl Vault {
+    /// Keeps the rows, and leaves as much time to others as that took. A try whose outcome is unknown is made
+    /// again: what came in is in the ledger.
+    pub(super) async fn keep(
+        &self,
+        import: &mut Import,
+        opened: Vec<Opened>,
+        at: Moment,
+    ) -> Result<Vec<Left>, Error> {
+        if opened.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut tries = 0;
+        let kept = loop {
+            let kept = self.try_keep(import, &opened, at).await;
+            tries += 1;
+            match kept {
+                Err(Error::Unavailable(cause)) if tries < TRIES => {
+                    tracing::warn!(%cause, "a batch was not kept, or is not known to be: it is tried again");
+                }
+                kept => break kept?,
+            }
+        };
+        let mut duplicates = Vec::new();
+        for (row, kept) in opened.into_iter().zip(kept) {
+            match kept {
+                Kept::Now => import.tally.imported += 1,
+                Kept::Before(known) => import.tally.known(&known),
+                Kept::Duplicate(found) => {
+                    duplicates.push(Left { row: Ok(row.id), why: Why::Duplicate(Some(found)) });
+                }
+            }
+        }
+        Ok(duplicates)
+    }
+
+    async fn try_keep(&self, import: &Import, opened: &[Opened], at: Moment) -> Result<Vec<Kept>, Error> {
+        self.with_ring(async |held| {
+            let rows = opened.iter().map(|row| seal(&held.keyring, row, at));
+            let rows = rows.collect::<Result<Vec<_>, Error>>()?;
+            let (source, rows, begun) = (import.source.clone(), Arc::new(rows), Instant::now());
+            let kept = move |tx: &mut Tx| keep(tx, &source, &rows, at);
+            let kept = self.store.run("import", import.scope.clone(), BATCH_DEADLINE, kept).await;
+            tokio::time::sleep(begun.elapsed()).await;
+            kept
+        })
+        .await
+    }
+}
+
+fn seal(keyring: &Keyring, row: &Opened, at: Moment) -> Result<Candidate, Error> {
+    let binding =
+        Binding::credential(&row.owner, &row.connection, Revision::FIRST, row.kind, &row.destination);
+    let sealed = keyring.seal(&binding, &row.secret);
+    let new = NewConnection {
+        id: row.connection.clone(),
+        scope: row.owner.clone(),
+        label: None,
+        environment: row.environment,
+        kind: row.kind,
+        destination: row.destination.clone(),
+        sealed: sealed.map_err(|failed| Error::Unavailable(failed.to_string()))?,
+        credential_expires_at: None,
+        at,
+    };
+    Ok(Candidate { id: row.id.clone(), new })
+}
+
+fn keep(tx: &mut Tx, source: &SourceName, rows: &[Candidate], at: Moment) -> Result<Vec<Kept>, Error> {
+    let source = source.as_str();
+    // Asked again: nobody else writes in this org from here on.
+    let known = tx.find_imports(source, &rows.iter().map(|row| &row.id).collect::<Vec<_>>())?;
+    let wanted = rows.iter().filter(|row| !known.contains_key(row.id.as_str()));
+    let kept = tx.insert_connections(&wanted.map(|row| &row.new).collect::<Vec<_>>())?;
+    let (mut done, mut ledger, mut events) = (Vec::new(), Vec::new(), Vec::new());
+    for Candidate { id, new } in rows {
+        if let Some(known) = known.get(id.as_str()) {
+            let is_this = known.connection == new.id.as_str();
+            done.push(if is_this { Kept::Now } else { Kept::Before(known.clone()) });
+            continue;
+        }
+        let (connection, outcome) = match kept.contains(&new.id) {
+            true => (new.id.clone(), Outcome::Done),
+            // In the ledger too: or the row would come in after that one was forgotten.
+            false => {
+                let there = tx.find_connection_of(&new.scope, &new.destination)?;
+                (there.ok_or(Error::Damaged("connections"))?, Outcome::Refused("duplicate"))
+            }
+        };
+        events.push(AuditEvent::imported(&new.scope, &connection, (source, id), outcome, at)?);
+        ledger.push((id, connection.clone()));
+        done.push(match outcome {
+            Outcome::Done => Kept::Now,
+            _ => Kept::Duplicate(connection),
+        });
+    }
+    tx.insert_imports(source, &ledger, at)?;
+    tx.append_all(&events)?;
+    Ok(done)
+}
