@@ -26,6 +26,11 @@ impl FieldError {
     pub fn of_id(field: &str, refused: IdRefused) -> Self {
         Self::new(field, refused.rule(), refused.to_string())
     }
+
+    /// `field` is for passwords and API keys of Odoo's alone; of other kinds it `must`.
+    pub fn of_odoo_alone(field: &str, must: &str) -> Self {
+        Self::new(field, "odoo_alone", format!("{must}: the credential is not Odoo's"))
+    }
 }
 
 /// Why the vault did not do what it was asked.
@@ -68,6 +73,9 @@ pub enum Error {
     /// The caller may not borrow this kind of credential.
     #[error("no role of this token may borrow this kind of credential")]
     KindNotAllowed,
+    /// The member asks for what a credential of Odoo's alone can do.
+    #[error("the connection's credential is not Odoo's")]
+    NotOdoo(FieldError),
     /// Odoo refused the credential; it is lent for no sync until it is replaced or a check logs in.
     #[error("Odoo refused the credential: replace it, or check the connection")]
     AuthFailed,
@@ -130,6 +138,7 @@ impl Error {
             LendRefused::NotFound => Self::NotFound,
             LendRefused::Held(held) => Self::LeaseHeld { until: held.until, now },
             LendRefused::KindNotAllowed => Self::KindNotAllowed,
+            LendRefused::NotOdoo => Self::NotOdoo(FieldError::of_odoo_alone("purpose", "must be other")),
             LendRefused::AuthFailed => Self::AuthFailed,
             LendRefused::UnknownKey(_) | LendRefused::RetiredKey(_) => Self::KeyNotHeld,
             LendRefused::DoesNotOpen => Self::DoesNotOpen,

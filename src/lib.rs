@@ -10,13 +10,15 @@
 //! sync ──▶ the vault's HTTP API; odoo ──▶ egress ──▶ the customer's Odoo ──▶ sink
 //! ```
 //!
-//! Every room may name ids, the clock, secrets and the memory they lie in, and tell the log and the metrics.
+//! Every room may name ids, the clock, secrets and the memory they lie in, what a credential is, and tell the
+//! log and the metrics.
 
 pub mod access;
 pub mod app;
 pub mod audit;
 pub mod clock;
 pub mod config;
+pub mod credential;
 pub mod egress;
 pub mod error;
 pub mod http;

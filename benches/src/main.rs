@@ -11,6 +11,8 @@ mod parse;
 mod peer;
 mod postgres;
 mod pull;
+mod reseal;
+mod seal;
 mod table;
 mod vault;
 
@@ -20,6 +22,10 @@ fn main() {
         Some("pull") => pull::run(),
         Some("lend") => lend::run(),
         Some("peer") => peer::run(),
-        _ => eprintln!("usage: cargo run --release -p pawl-bench -- parse | pull | lend | peer"),
+        Some("seal") => seal::run(),
+        Some("reseal") => reseal::run(),
+        _ => eprintln!(
+            "usage: cargo run --release -p pawl-bench -- parse | pull | lend | peer | seal | reseal"
+        ),
     }
 }

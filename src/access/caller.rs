@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::access::policy::{Action, Policy, Reach, Role};
 use crate::access::scope::{Scope, UserScope};
 use crate::clock::Moment;
+use crate::credential::CredentialKind;
 use crate::ids::{ClientId, OrgId, UserId};
 
 /// A caller whose token was verified.
@@ -52,7 +53,7 @@ impl Caller {
     }
 
     /// The kinds of credential that this caller may borrow.
-    pub fn lends(&self) -> Vec<String> {
+    pub fn lends(&self) -> Vec<CredentialKind> {
         self.policy.lends(&self.roles)
     }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::credential::CredentialKind;
+
 macro_rules! actions {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
         /// What can be done to the vault.
@@ -89,6 +91,14 @@ pub enum PolicyRefused {
         /// The text that is no action.
         action: String,
     },
+    /// No such kind of credential.
+    #[error("policies/access.toml: role {role} lends the kind {kind}, which does not exist")]
+    UnknownKind {
+        /// The role.
+        role: String,
+        /// The text that is no kind.
+        kind: String,
+    },
 }
 
 /// What every role may do.
@@ -97,7 +107,7 @@ pub struct Policy(BTreeMap<Role, Grants>);
 #[derive(Default)]
 struct Grants {
     reaches: Vec<(Action, Reach)>,
-    lends: Vec<String>,
+    lends: Vec<CredentialKind>,
 }
 
 #[derive(Deserialize)]
@@ -117,12 +127,19 @@ impl Policy {
         Self::parse(include_str!("../../policies/access.toml"))
     }
 
-    fn parse(text: &str) -> Result<Self, PolicyRefused> {
+    /// The policy that `text` states, in the form of `policies/access.toml`.
+    pub fn parse(text: &str) -> Result<Self, PolicyRefused> {
         let file: BTreeMap<String, RoleInFile> =
             toml::from_str(text).map_err(|e| PolicyRefused::Form(e.message().to_owned()))?;
         let mut roles = BTreeMap::new();
         for (name, role) in file {
-            let mut grants = Grants { lends: role.lends, ..Grants::default() };
+            let mut grants = Grants::default();
+            for text in role.lends {
+                let kind = CredentialKind::parse(&text);
+                let kind =
+                    kind.ok_or_else(|| PolicyRefused::UnknownKind { role: name.clone(), kind: text })?;
+                grants.lends.push(kind);
+            }
             for (texts, reach) in [(role.own_user, Reach::OwnUser), (role.own_org, Reach::OwnOrg)] {
                 for text in texts {
                     let action = Action::ALL.iter().copied().find(|a| a.as_str() == text);
@@ -163,7 +180,7 @@ impl Policy {
     }
 
     /// The kinds of credential that `roles` may borrow.
-    pub(super) fn lends(&self, roles: &[Role]) -> Vec<String> {
+    pub(super) fn lends(&self, roles: &[Role]) -> Vec<CredentialKind> {
         self.grants(roles).flat_map(|grants| grants.lends.clone()).collect()
     }
 
@@ -194,5 +211,23 @@ mod tests {
         let refused = Policy::parse("[x]\nown_user = [\"connection.steal\"]").err().unwrap();
         assert!(refused.to_string().contains("connection.steal"));
         assert!(Policy::parse("[x]\nanything = []").is_err());
+    }
+
+    #[test]
+    fn a_kind_that_does_not_exist_is_refused_by_name_and_none_is_lent_unasked() {
+        for (lends, unknown) in [("passwords", "passwords"), ("Generic", "Generic"), ("", "kind ,")] {
+            let refused = Policy::parse(&format!("[x]\nlends = [\"generic\", \"{lends}\"]")).err().unwrap();
+            let said = refused.to_string();
+            assert!(said.contains("role x") && said.contains(unknown), "{said}");
+        }
+        let policy = Policy::embedded().unwrap();
+        let lends = |name: &str| policy.lends(&[policy.role(name).unwrap()]);
+        assert_eq!(lends("worker"), [CredentialKind::Password, CredentialKind::ApiKey]);
+        for role in ["backend", "owner", "auditor", "operator"] {
+            assert_eq!(lends(role), [], "{role}");
+        }
+        let all = format!("[x]\nlends = {:?}", CredentialKind::NAMES);
+        let all = Policy::parse(&all).unwrap();
+        assert_eq!(all.lends(&[all.role("x").unwrap()]), CredentialKind::ALL);
     }
 }

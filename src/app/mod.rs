@@ -69,10 +69,20 @@ impl App {
 
     /// The same, told what may be made. A key and an issuer are made only into an empty database.
     pub fn open_with(config: Config, clock: Clock, setup: Setup) -> Result<Self, StartError> {
+        Self::open_under(Policy::embedded()?, config, clock, setup)
+    }
+
+    /// The same, under another policy than the one that is compiled in.
+    pub fn open_under(
+        policy: Policy,
+        config: Config,
+        clock: Clock,
+        setup: Setup,
+    ) -> Result<Self, StartError> {
         if setup != Setup::Look {
             make_dir(&config.data_dir)?;
         }
-        let policy = Arc::new(Policy::embedded()?);
+        let policy = Arc::new(policy);
         let models = Readable::embedded().map_err(|e| StartError::Policy(e.to_string()))?.model_names();
         let store = open_store(&config, setup)?;
         let keys = Keys::new(store.clone(), key_source(&config), clock.clone());

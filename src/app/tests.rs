@@ -45,14 +45,15 @@ fn open() -> Opened {
 
 async fn deposit(opened: &Opened) -> ConnectionId {
     let deposit = Deposit {
-        url: "https://acme.odoo.com".into(),
-        database: "acme".into(),
-        username: "bot".into(),
+        url: Some("https://acme.odoo.com".into()),
+        database: Some("acme".into()),
+        username: Some("bot".into()),
         label: None,
         environment: None,
         kind: "password".into(),
         secret: Secret::new("first".into()),
         expires_at: None,
+        check: false,
     };
     opened.vault.deposit(&opened.backend, deposit, None).await.unwrap().id
 }

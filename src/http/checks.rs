@@ -54,7 +54,7 @@ impl From<&Diagnosis> for CheckView {
     operation_id = "check_connection", security(("bearer" = ["connection.check"])),
     params(("id" = ConnectionId, Path, description = "Its id.")),
     responses((status = 200, body = CheckView, description = "What was found."),
-        (status = 409, description = "`check-running`, `credential-replaced`"),
+        (status = 409, description = "`check-running`, `credential-replaced`, `not-odoo`"),
         (status = 429, description = "`too-many-refusals`",
          headers(("Retry-After" = i64, description = "Seconds until one is tried again."))),
         (status = 500, description = "`does-not-open`, `damaged`"),

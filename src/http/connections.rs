@@ -5,62 +5,19 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::clock::Moment;
+use crate::credential::CredentialKind;
 use crate::http::State;
 use crate::http::checks::CheckView;
+use crate::http::deposit_body::{AnyDeposit, DepositBody};
 use crate::http::extract::{By, Id, Json, Once, Paged, Wanted};
 use crate::http::object::Object;
 use crate::http::problem::Problem;
-use crate::http::shapes::{
-    ConnectionState, CredentialKind, Environment, IdempotencyKey, Label, Name, PageOf, TenantName,
-};
+use crate::http::shapes::{ConnectionState, Environment, IdempotencyKey, Label, Name, PageOf, TenantName};
 use crate::http::whole::Whole;
 use crate::ids::ConnectionId;
 use crate::odoo::{Diagnosis, Login};
 use crate::secret::Secret;
 use crate::vault::{Deposit, Replace, StoredConnection, Update};
-
-/// A connection to be kept.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = Deposit)]
-pub struct DepositBody {
-    /// Odoo's address: https, a public host, no path.
-    #[schema(
-        example = "https://acme.odoo.com",
-        max_length = 2048,
-        pattern = r"^https?://[^\s\u0000-\u001f\u007f-\u009f/?#@\\]+/?$"
-    )]
-    url: String,
-    /// The database there, at most 256 bytes.
-    #[schema(value_type = Name)]
-    database: String,
-    /// The login there, at most 256 bytes.
-    #[schema(value_type = Name)]
-    username: String,
-    /// What people call it, at most 128 bytes.
-    #[schema(value_type = Option<Label>)]
-    label: Option<String>,
-    /// `production` when absent.
-    #[schema(value_type = Option<Environment>)]
-    environment: Option<String>,
-    #[schema(value_type = CredentialBody)]
-    credential: Object<CredentialBody>,
-}
-
-/// What opens that Odoo.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = NewCredential)]
-pub struct CredentialBody {
-    #[schema(value_type = CredentialKind)]
-    kind: String,
-    /// The password or API key: 1 to 4096 bytes, no control characters.
-    #[schema(value_type = String, format = Password, write_only, min_length = 1, max_length = 4096, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")]
-    secret: Secret,
-    /// When it ends by itself; ahead.
-    #[schema(value_type = Option<Moment>)]
-    expires_at: Option<String>,
-}
 
 /// What is to change of a connection; what is not named stays.
 #[derive(Deserialize, ToSchema)]
@@ -91,8 +48,9 @@ fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Res
 #[serde(deny_unknown_fields)]
 #[schema(as = Replace)]
 pub struct ReplaceBody {
-    /// The password or API key: 1 to 4096 bytes, no control characters.
-    #[schema(value_type = String, format = Password, write_only, min_length = 1, max_length = 4096, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")]
+    /// As the kind allows: Odoo's 1 to 4096 bytes without control characters; others 1 to 16384, no control
+    /// characters but tabs and line ends.
+    #[schema(value_type = String, format = Password, write_only, min_length = 1, max_length = 16384, pattern = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]+$")]
     secret: Secret,
     /// When it ends by itself; ahead.
     #[schema(value_type = Option<Moment>)]
@@ -113,12 +71,13 @@ pub struct ConnectionView {
     label: Option<String>,
     #[schema(value_type = Environment)]
     environment: String,
-    /// Odoo's address: an origin, without a slash at its end.
-    url: String,
-    #[schema(value_type = Name)]
-    database: String,
-    #[schema(value_type = Name)]
-    username: String,
+    /// An origin, without a slash at its end. Null, like the next two, only of what is not Odoo's.
+    #[schema(required = true)]
+    url: Option<String>,
+    #[schema(value_type = Option<Name>, required = true)]
+    database: Option<String>,
+    #[schema(value_type = Option<Name>, required = true)]
+    username: Option<String>,
     #[schema(value_type = ConnectionState)]
     state: String,
     credential: CredentialView,
@@ -137,8 +96,7 @@ pub struct ConnectionView {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Credential)]
 pub struct CredentialView {
-    #[schema(value_type = CredentialKind)]
-    kind: String,
+    kind: CredentialKind,
     /// How often it was replaced, from 1.
     #[schema(minimum = 1)]
     revision: i64,
@@ -156,9 +114,9 @@ impl From<StoredConnection> for ConnectionView {
             user: stored.user.to_string(),
             label: stored.label,
             environment: stored.environment,
-            url: stored.url,
-            database: stored.database,
-            username: stored.username,
+            url: stored.destination.url,
+            database: stored.destination.database,
+            username: stored.destination.username,
             state: stored.state,
             credential: CredentialView {
                 kind: stored.kind,
@@ -197,7 +155,7 @@ pub struct DepositedView {
 /// Deposit a credential: it is sealed and kept, and never shown again. Nothing is called, unless a check is
 /// asked for; whatever that finds, the deposit is kept.
 #[utoipa::path(post, path = "/v1/connections",
-    operation_id = "deposit_connection", security(("bearer" = ["connection.deposit"])), request_body = DepositBody,
+    operation_id = "deposit_connection", security(("bearer" = ["connection.deposit"])), request_body = inline(AnyDeposit),
     params(("check" = Option<bool>, Query, description = "`true`: check it too."),
            IdempotencyKey),
     responses((status = 201, body = DepositedView, headers(("Location" = String, description = "Its path.")),
@@ -223,6 +181,7 @@ pub(super) async fn deposit(
         kind: credential.kind,
         secret: credential.secret,
         expires_at: credential.expires_at,
+        check: checked,
     };
     let stored = state.vault.deposit(&actor, deposit, repeat).await?;
     let (id, mut connection) = (stored.id.clone(), ConnectionView::from(stored));
@@ -274,7 +233,8 @@ pub(super) async fn show(
 #[utoipa::path(patch, path = "/v1/connections/{id}",
     operation_id = "update_connection", security(("bearer" = ["connection.update"])), params(("id" = ConnectionId, Path, description = "Its id.")),
     request_body = UpdateBody,
-    responses((status = 200, body = ConnectionView, description = "The connection.")))]
+    responses((status = 200, body = ConnectionView, description = "The connection."),
+        (status = 409, description = "`not-odoo`: only Odoo's are synced")))]
 pub(super) async fn update(
     state: web::Data<State>,
     By(actor): By,

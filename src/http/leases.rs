@@ -7,12 +7,12 @@ use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use crate::clock::Moment;
+use crate::credential::{CredentialKind, Destination};
 use crate::http::State;
 use crate::http::extract::{By, Id, Once, Paged};
 use crate::http::problem::{Kind, Problem};
 use crate::http::shapes::{
-    CredentialKind, Ending, IdempotencyKey, Label, LeaseState, Name, OdooMethod, Outcome, PageOf, Purpose,
-    TenantName,
+    Ending, IdempotencyKey, Label, LeaseState, Name, OdooMethod, Outcome, PageOf, Purpose, TenantName,
 };
 use crate::http::whole::Whole;
 use crate::http::wiped::WipedBody;
@@ -80,19 +80,20 @@ pub struct LoanView<'a> {
 pub struct LentConnectionView<'a> {
     #[schema(value_type = ConnectionId)]
     id: &'a str,
-    url: &'a str,
-    #[schema(value_type = Name)]
-    database: &'a str,
-    #[schema(value_type = Name)]
-    username: &'a str,
+    /// Null, like the next two, only of what is not Odoo's.
+    #[schema(required = true)]
+    url: Option<&'a str>,
+    #[schema(value_type = Option<Name>, required = true)]
+    database: Option<&'a str>,
+    #[schema(value_type = Option<Name>, required = true)]
+    username: Option<&'a str>,
 }
 
 /// The secret itself.
 #[derive(Serialize, ToSchema)]
 #[schema(as = LentCredential)]
 pub struct LentCredentialView<'a> {
-    #[schema(value_type = CredentialKind)]
-    kind: &'a str,
+    kind: CredentialKind,
     #[schema(format = Password, read_only)]
     secret: &'a str,
     #[schema(minimum = 1)]
@@ -102,7 +103,7 @@ pub struct LentCredentialView<'a> {
     expires_at: Option<String>,
 }
 
-/// What may be called with it.
+/// What may be called with it in Odoo; nothing when it is not Odoo's.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Allowed)]
 pub struct AllowedView<'a> {
@@ -171,6 +172,8 @@ impl From<StoredLease> for LeaseView {
 }
 
 /// Borrow a credential, opened, for minutes. It is on record before it is sent.
+///
+/// One that is not Odoo's is lent for the purpose `other` alone.
 #[utoipa::path(post, path = "/v1/connections/{id}/leases",
     operation_id = "lend_credential", security(("bearer" = ["lease.lend"])),
     params(("id" = ConnectionId, Path, description = "The connection."),
@@ -182,7 +185,7 @@ impl From<StoredLease> for LeaseView {
               ("renew" = (operation_id = "renew_lease", parameters(("id" = "$response.body#/id")))),
               ("return" = (operation_id = "return_lease", parameters(("id" = "$response.body#/id")))))),
         (status = 403, description = "`forbidden`, `kind-not-allowed`"),
-        (status = 409, description = "`lease-held`, `auth-failed`, `lease-ended`, `credential-replaced`",
+        (status = 409, description = "`lease-held`, `auth-failed`, `lease-ended`, `credential-replaced`, `not-odoo`",
          headers(("Retry-After" = i64, description = "With `lease-held`: seconds until it ends at the latest."))),
         (status = 500, description = "`does-not-open`, `damaged`"),
         (status = 503, description = "`key-not-held`, `unavailable`")))]
@@ -212,29 +215,35 @@ pub(super) async fn lend(
     Ok(response)
 }
 
-/// A secret is at most 4 KiB and grows to at most twice that in JSON; with this much room the buffer
-/// never moves, so no copy is left behind.
-const LOAN_BYTES: usize = 32 * 1024;
+/// More than all the rest of a loan. A secret grows to at most twice its length in JSON; with room for both
+/// the buffer never moves, so no copy is left behind.
+const LOAN_BYTES: usize = 24 * 1024;
 
 fn write(loan: &Loan) -> Result<Zeroizing<Vec<u8>>, Problem> {
-    let (url, database, username) = &loan.address;
+    let Destination { url, database, username } = &loan.destination;
+    let methods = if loan.kind.is_odoo() { Method::ALL } else { &[] };
     let view = LoanView {
         id: loan.lease.as_str(),
         expires_at: loan.expires_at.to_string(),
         fence: loan.fence,
-        connection: LentConnectionView { id: loan.connection.as_str(), url, database, username },
+        connection: LentConnectionView {
+            id: loan.connection.as_str(),
+            url: url.as_deref(),
+            database: database.as_deref(),
+            username: username.as_deref(),
+        },
         credential: LentCredentialView {
-            kind: &loan.kind,
+            kind: loan.kind,
             secret: loan.secret.expose(),
             revision: loan.revision.number(),
             expires_at: loan.credential_expires_at.map(|at| at.to_string()),
         },
         allowed: AllowedView {
-            methods: Method::ALL.iter().map(|method| method.as_str()).collect(),
+            methods: methods.iter().map(|method| method.as_str()).collect(),
             models: &loan.models,
         },
     };
-    let mut bytes = Zeroizing::new(Vec::with_capacity(LOAN_BYTES));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(LOAN_BYTES + 2 * loan.secret.expose().len()));
     serde_json::to_writer(&mut *bytes, &view)
         .map_err(|_| Problem::new(Kind::Unavailable, "the loan could not be written"))?;
     Ok(bytes)

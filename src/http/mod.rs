@@ -4,6 +4,7 @@
 mod audit;
 mod checks;
 mod connections;
+mod deposit_body;
 mod docs_page;
 mod extract;
 mod leases;

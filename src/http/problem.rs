@@ -79,6 +79,8 @@ kinds! {
     KeyReused = "idempotency-key-reused", 422, "The Idempotency-Key was used for another request";
     /// This caller may not borrow this kind.
     KindNotAllowed = "kind-not-allowed", 403, "This token may not borrow that kind of credential";
+    /// Not Odoo's.
+    NotOdoo = "not-odoo", 409, "That is for a credential of Odoo's alone";
     /// Too many refused logins.
     TooManyRefusals = "too-many-refusals", 429, "Odoo refused too many logins that were checked";
     /// The body did not come.
@@ -196,6 +198,7 @@ impl From<Error> for Problem {
             Error::CredentialReplaced => Self::new(Kind::CredentialReplaced, detail),
             Error::KeyReused => Self::new(Kind::KeyReused, detail),
             Error::KindNotAllowed => Self::new(Kind::KindNotAllowed, detail),
+            Error::NotOdoo(wrong) => Self { errors: vec![wrong], ..Self::new(Kind::NotOdoo, detail) },
             Error::DoesNotOpen => Self::new(Kind::DoesNotOpen, detail),
             Error::KeyNotHeld => Self::new(Kind::KeyNotHeld, detail),
             // None gets here: a request that met it is tried again or told unavailable.

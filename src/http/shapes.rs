@@ -7,10 +7,11 @@ use utoipa::openapi::{KnownFormat, RefOr, Required, SchemaFormat};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use crate::clock::Moment;
+use crate::credential::CredentialKind;
 use crate::http::problem::Kind;
 use crate::ids::{ConnectionId, LeaseId, MAX_TEXT_BYTES};
 use crate::odoo::{Code, Method};
-use crate::vault::{ENVIRONMENTS, KINDS, MAX_NAME_BYTES, OUTCOMES, PURPOSES};
+use crate::vault::{ENVIRONMENTS, MAX_NAME_BYTES, OUTCOMES, PURPOSES};
 
 /// What is judged as 1 to so many bytes without control characters. JSON Schema counts characters, of
 /// which that many bytes are never more.
@@ -51,7 +52,7 @@ macro_rules! words {
     ($($name:ident),*) => { $(pub(super) enum $name {})* };
 }
 
-words!(Name, Label, TenantName, Environment, CredentialKind, ConnectionState);
+words!(Name, Label, TenantName, Environment, ConnectionState, Address, OdooKind, OtherKind);
 words!(Severity, CheckCode);
 words!(Purpose, Outcome, Ending, LeaseState, OdooMethod, ProblemType, EventNumber, Hash);
 
@@ -66,9 +67,17 @@ shapes! {
     Label = text(MAX_TEXT_BYTES, NO_CONTROL, "1 to 128 bytes, no control characters.");
     TenantName = text(MAX_TEXT_BYTES, NO_CONTROL, "As the token names it.");
     Environment = one_of(ENVIRONMENTS, "Which of a customer's Odoos it is.");
-    CredentialKind = one_of(KINDS, "What opens that Odoo.");
-    ConnectionState = one_of(&["active", "auth_failed"], "`auth_failed` after Odoo refused the credential.");
-    Purpose = one_of(PURPOSES, "`sync` is exclusive.");
+    CredentialKind = one_of(CredentialKind::NAMES, "What it is; `password` and `api_key` are Odoo's.");
+    OdooKind = one_of(&names(true), "What opens that Odoo.");
+    OtherKind = one_of(&names(false), "What it is.");
+    Address = text(
+        2048,
+        r"^https?://[^\s\u0000-\u001f\u007f-\u009f/?#@\\]+/?$",
+        "https, a public host, no path.",
+    )
+    .examples(["https://acme.odoo.com"]);
+    ConnectionState = one_of(&["active", "auth_failed"], "`auth_failed` after the credential was refused.");
+    Purpose = one_of(PURPOSES, "`sync` is exclusive, and like `check` for Odoo's kinds alone.");
     Outcome = one_of(OUTCOMES, "How a loan went.");
     Ending = one_of(&["ok", "failed", "auth_failed", "forgotten"], "How a lease was ended.");
     LeaseState = one_of(
@@ -83,6 +92,11 @@ shapes! {
         .examples(Kind::ALL.iter().map(|kind| kind.urn()));
     EventNumber = text(18, "^[0-9]+$", "The number of an event.");
     Hash = text(64, "^[0-9a-f]{64}$", "Hex SHA-256.").min_length(Some(64));
+}
+
+fn names(of_odoo: bool) -> Vec<&'static str> {
+    let kinds = CredentialKind::ALL.iter().filter(|kind| kind.is_odoo() == of_odoo);
+    kinds.map(|kind| kind.as_str()).collect()
 }
 
 fn made_id(prefix: &str, what: &str) -> ObjectBuilder {

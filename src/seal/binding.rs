@@ -2,6 +2,7 @@
 //! swapped or sent elsewhere does not open.
 
 use crate::access::UserScope;
+use crate::credential::{CredentialKind, Destination};
 use crate::ids::{ConnectionId, IssuerKeyId, KeyId, Revision};
 
 /// The place of one sealed value: which field, whose, which row, and where it may be sent.
@@ -18,9 +19,10 @@ impl<'a> Binding<'a> {
         scope: &'a UserScope,
         id: &'a ConnectionId,
         revision: Revision,
-        kind: &'a str,
-        (url, database, username): (&'a str, &'a str, &'a str),
+        kind: CredentialKind,
+        destination: &'a Destination,
     ) -> Self {
+        let (kind, (url, database, username)) = (kind.as_str(), destination.parts());
         Self {
             field: "credential",
             parts: [scope.org().as_str(), scope.user().as_str(), id.as_str(), kind, url, database, username],

@@ -57,7 +57,7 @@ statement! {
 impl Query for FindLent {
     type SqlType = (
         BigInt,
-        (Text, Text, Text, Text, Text, Text, BigInt, Nullable<BigInt>, Text),
+        (Text, Nullable<Text>, Nullable<Text>, Nullable<Text>, Text, Text, BigInt, Nullable<BigInt>, Text),
         Nullable<Text>,
         Nullable<BigInt>,
         Nullable<(Text, Text, Nullable<Text>, BigInt, BigInt, BigInt)>,

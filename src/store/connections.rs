@@ -1,11 +1,14 @@
 //! Connections: insert, find, end. Every query names the scope's org and, unless it is a whole
 //! org's, its user.
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 use serde::{Deserialize, Serialize};
 
 use crate::access::UserScope;
 use crate::clock::Moment;
+use crate::credential::{CredentialKind, Destination};
 use crate::ids::{ConnectionId, IdRefused, KeyId, OrgId, Revision, UserId};
 use crate::seal::Sealed;
 use crate::store::error::StoreError;
@@ -24,10 +27,10 @@ pub struct NewConnection {
     pub label: Option<String>,
     /// `production`, `staging` or `development`.
     pub environment: &'static str,
-    /// `password` or `api_key`.
-    pub kind: &'static str,
-    /// Where its credential may be sent: url, database, username.
-    pub address: (String, String, String),
+    /// What its credential is.
+    pub kind: CredentialKind,
+    /// Where that may be sent.
+    pub destination: Destination,
     /// The sealed credential.
     pub sealed: Sealed,
     /// When the credential ends by itself.
@@ -49,14 +52,11 @@ pub struct StoredConnection {
     pub label: Option<String>,
     /// `production`, `staging` or `development`.
     pub environment: String,
-    /// `password` or `api_key`.
-    pub kind: String,
-    /// Odoo's address.
-    pub url: String,
-    /// The database there.
-    pub database: String,
-    /// The login there.
-    pub username: String,
+    /// What its credential is.
+    pub kind: CredentialKind,
+    /// Where that may be sent.
+    #[serde(flatten)]
+    pub destination: Destination,
     /// The key its credential is sealed under.
     pub key_id: KeyId,
     /// How often its credential was replaced, from 1.
@@ -75,6 +75,9 @@ pub struct StoredConnection {
     pub last_lent_at: Option<Moment>,
 }
 
+/// In the words of the index that keeps these apart, which is looked into only then.
+const OF_ODOO: &str = "connections.kind IN ('password', 'api_key')";
+
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = connections)]
 struct Columns {
@@ -84,9 +87,9 @@ struct Columns {
     label: Option<String>,
     environment: String,
     kind: String,
-    url: String,
-    database: String,
-    username: String,
+    url: Option<String>,
+    database: Option<String>,
+    username: Option<String>,
     key_id: String,
     revision: i64,
     credential_expires_at: Option<i64>,
@@ -97,18 +100,16 @@ struct Columns {
 }
 
 impl Columns {
-    fn parse(self) -> Result<StoredConnection, IdRefused> {
+    fn parse(self) -> Result<StoredConnection, StoreError> {
         Ok(StoredConnection {
-            id: ConnectionId::parse(&self.id)?,
-            org: OrgId::parse(&self.org_id)?,
-            user: UserId::parse(&self.user_id)?,
+            id: ConnectionId::parse(&self.id).map_err(damaged)?,
+            org: OrgId::parse(&self.org_id).map_err(damaged)?,
+            user: UserId::parse(&self.user_id).map_err(damaged)?,
             label: self.label,
             environment: self.environment,
-            kind: self.kind,
-            url: self.url,
-            database: self.database,
-            username: self.username,
-            key_id: KeyId::parse(&self.key_id)?,
+            kind: CredentialKind::parse(&self.kind).ok_or(StoreError::Damaged("connections"))?,
+            destination: Destination { url: self.url, database: self.database, username: self.username },
+            key_id: KeyId::parse(&self.key_id).map_err(damaged)?,
             revision: Revision::from_number(self.revision),
             credential_expires_at: self.credential_expires_at.map(Moment::from_micros),
             state: self.state,
@@ -134,12 +135,12 @@ macro_rules! mine {
 }
 
 impl Tx<'_> {
-    /// Keeps `new`, if its key may still seal. [`StoreError::Duplicate`] when its owner has one for
-    /// the same url, database and username.
+    /// Keeps `new`, if its key may still seal. [`StoreError::Duplicate`] when it is Odoo's and its owner
+    /// has one of Odoo's for the same destination.
     pub fn insert_connection(&mut self, new: &NewConnection) -> Result<(), StoreError> {
         let key = &new.sealed.key_id;
         must_seal(self.db, key)?;
-        let (url, database, username) = &new.address;
+        let Destination { url, database, username } = &new.destination;
         diesel::insert_into(connections::table)
             .values((
                 connections::id.eq(new.id.as_str()),
@@ -147,7 +148,7 @@ impl Tx<'_> {
                 connections::user_id.eq(new.scope.user().as_str()),
                 connections::label.eq(new.label.as_deref()),
                 connections::environment.eq(new.environment),
-                connections::kind.eq(new.kind),
+                connections::kind.eq(new.kind.as_str()),
                 connections::url.eq(url),
                 connections::database.eq(database),
                 connections::username.eq(username),
@@ -163,12 +164,14 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The scope's connection for that address, if there is one.
+    /// The scope's connection with a credential of Odoo's for that destination, if there is one.
     pub fn find_connection_at(
         &mut self,
-        (url, database, username): (&str, &str, &str),
+        destination: &Destination,
     ) -> Result<Option<ConnectionId>, StoreError> {
+        let (url, database, username) = destination.parts();
         let id: Option<String> = mine!(self)
+            .filter(sql::<Bool>(OF_ODOO))
             .filter(connections::url.eq(url))
             .filter(connections::database.eq(database))
             .filter(connections::username.eq(username))
@@ -185,7 +188,7 @@ impl Tx<'_> {
             .select(Columns::as_select())
             .first(self.db)
             .optional()?;
-        let found = found.map(Columns::parse).transpose().map_err(damaged)?;
+        let found = found.map(Columns::parse).transpose()?;
         Ok(self.with_last_lent(found.into_iter().collect())?.pop())
     }
 
@@ -202,7 +205,7 @@ impl Tx<'_> {
             .select(Columns::as_select())
             .load(self.db)?;
         let rows: Result<Vec<_>, _> = rows.into_iter().map(Columns::parse).collect();
-        self.with_last_lent(rows.map_err(damaged)?)
+        self.with_last_lent(rows?)
     }
 
     /// Writes the label, the sync interval and the environment of `changed`, which was found in this

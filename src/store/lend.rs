@@ -8,6 +8,7 @@ use diesel::prelude::*;
 use crate::access::{Action, UserScope};
 use crate::audit::{Actor, AuditEvent, Outcome, Subject};
 use crate::clock::Moment;
+use crate::credential::CredentialKind;
 use crate::ids::{ClientId, ConnectionId, KeyId, LeaseId, RunId};
 use crate::store::batch::{Batch, Found};
 use crate::store::db::Db;
@@ -32,7 +33,7 @@ pub struct LendAsk {
     /// For how long.
     pub ttl: Duration,
     /// The kinds of credential that may be lent to this caller.
-    pub kinds: Vec<String>,
+    pub kinds: Vec<CredentialKind>,
     /// The id of the lease, if it is granted anew.
     pub lease: LeaseId,
     /// Now.
@@ -74,6 +75,8 @@ pub enum LendRefused {
     Held(Held),
     /// The caller may not borrow this kind of credential.
     KindNotAllowed,
+    /// The purpose takes a credential of Odoo's.
+    NotOdoo,
     /// Odoo refused the credential, and it is the same still.
     AuthFailed,
     /// Its row names a key that is not held, or that there is no record of.
@@ -99,6 +102,7 @@ impl LendRefused {
             Self::NotFound => "not-found",
             Self::Held(_) => "lease-held",
             Self::KindNotAllowed => "kind-not-allowed",
+            Self::NotOdoo => "not-odoo",
             Self::AuthFailed => "auth-failed",
             Self::UnknownKey(_) => "key-not-held",
             Self::RetiredKey(_) => "key-retired",
@@ -180,6 +184,9 @@ fn grant(db: &mut Db, batch: &mut Batch, at: usize, ask: &LendAsk) -> Result<Gra
     };
     if !ask.kinds.contains(&credential.kind) {
         return Ok(Err(LendRefused::KindNotAllowed));
+    }
+    if ask.purpose != "other" && !credential.kind.is_odoo() {
+        return Ok(Err(LendRefused::NotOdoo));
     }
     if ask.is_exclusive() && credential.auth_failed {
         return Ok(Err(LendRefused::AuthFailed));

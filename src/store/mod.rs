@@ -36,7 +36,7 @@ pub use leases::{EndLease, StoredLease};
 pub use lend::{Granted, Held, LendAsk, LendRefused, SealedRow};
 pub use open::Tables;
 pub use repeats::{Earlier, First, Kept, Repeat};
-pub use reseal::{Lying, Resealed};
+pub use reseal::{Lying, Met, Resealed};
 pub use sealed::{NewCredential, Proof, SealedCredential};
 pub use tx::{Store, Tx};
 pub use upkeep::{SealedIssuerKey, Upkeep};

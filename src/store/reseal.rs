@@ -14,6 +14,14 @@ use crate::store::schema::{connections, issuer_keys};
 use crate::store::sealed::{SealedColumns, SealedCredential};
 use crate::store::upkeep::Upkeep;
 
+/// A row that was met: what lies there, or nothing where it holds what this vault never writes.
+pub struct Met {
+    /// Its connection.
+    pub id: ConnectionId,
+    /// The credential.
+    pub lying: Option<Lying>,
+}
+
 /// A sealed credential and where it lies.
 pub struct Lying {
     /// Its connection.
@@ -43,14 +51,15 @@ struct Columns {
 }
 
 impl Columns {
-    fn parse(self) -> Result<Lying, StoreError> {
-        let damaged = |_| StoreError::Damaged("connections");
-        let (org, user) = (OrgId::parse(&self.org_id), UserId::parse(&self.user_id));
-        Ok(Lying {
-            id: ConnectionId::parse(&self.id).map_err(damaged)?,
-            owner: UserScope::of_row(org.map_err(damaged)?, user.map_err(damaged)?),
-            credential: self.sealed.parse()?,
-        })
+    fn parse(self) -> Result<Met, StoreError> {
+        let id = ConnectionId::parse(&self.id).map_err(|_| StoreError::Damaged("connections"))?;
+        let owner = OrgId::parse(&self.org_id).ok().zip(UserId::parse(&self.user_id).ok());
+        let lying = owner.zip(self.sealed.parse().ok()).map(|((org, user), credential)| Lying {
+            id: id.clone(),
+            owner: UserScope::of_row(org, user),
+            credential,
+        });
+        Ok(Met { id, lying })
     }
 }
 
@@ -61,7 +70,7 @@ impl Upkeep<'_> {
         sealing: &KeyId,
         after: Option<&ConnectionId>,
         limit: i64,
-    ) -> Result<Vec<Lying>, StoreError> {
+    ) -> Result<Vec<Met>, StoreError> {
         let rows: Vec<Columns> = connections::table
             .filter(connections::id.gt(after.map_or("", ConnectionId::as_str)))
             .filter(connections::key_id.ne(sealing.as_str()))
@@ -73,7 +82,7 @@ impl Upkeep<'_> {
     }
 
     /// The credential of the connection `id`, if it is under `key`.
-    pub fn find_lying_at(&mut self, key: &KeyId, id: &ConnectionId) -> Result<Option<Lying>, StoreError> {
+    pub fn find_lying_at(&mut self, key: &KeyId, id: &ConnectionId) -> Result<Option<Met>, StoreError> {
         let row: Option<Columns> = connections::table
             .find(id.as_str())
             .filter(connections::key_id.eq(key.as_str()))

@@ -5,6 +5,7 @@ use diesel::prelude::*;
 
 use crate::access::UserScope;
 use crate::clock::Moment;
+use crate::credential::{CredentialKind, Destination};
 use crate::ids::{ConnectionId, KeyId, Revision};
 use crate::seal::{OpenRefused, Sealed};
 use crate::store::connections::StoredConnection;
@@ -18,10 +19,10 @@ use crate::store::tx::Tx;
 
 /// A sealed credential, and where it may be sent.
 pub struct SealedCredential {
-    /// `password` or `api_key`.
-    pub kind: String,
-    /// Url, database, username.
-    pub address: (String, String, String),
+    /// What it is.
+    pub kind: CredentialKind,
+    /// Where it may be sent.
+    pub destination: Destination,
     /// The credential's revision.
     pub revision: Revision,
     /// When it ends by itself.
@@ -51,9 +52,9 @@ pub type Proof = Box<dyn Fn(&SealedCredential) -> Result<(), OpenRefused> + Send
 #[diesel(table_name = connections)]
 pub(super) struct SealedColumns {
     kind: String,
-    url: String,
-    database: String,
-    username: String,
+    url: Option<String>,
+    database: Option<String>,
+    username: Option<String>,
     sealed: String,
     key_id: String,
     revision: i64,
@@ -65,8 +66,8 @@ impl SealedColumns {
     pub(super) fn parse(self) -> Result<SealedCredential, StoreError> {
         let key_id = KeyId::parse(&self.key_id).map_err(|_| StoreError::Damaged("connections"))?;
         Ok(SealedCredential {
-            kind: self.kind,
-            address: (self.url, self.database, self.username),
+            kind: CredentialKind::parse(&self.kind).ok_or(StoreError::Damaged("connections"))?,
+            destination: Destination { url: self.url, database: self.database, username: self.username },
             revision: Revision::from_number(self.revision),
             expires_at: self.credential_expires_at.map(Moment::from_micros),
             auth_failed: self.state == "auth_failed",

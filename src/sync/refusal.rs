@@ -72,6 +72,9 @@ pub enum Refusal {
     /// 403 with `kind-not-allowed`.
     #[error("this token may not borrow that kind of credential")]
     Kind,
+    /// 409 with `not-odoo`.
+    #[error("that connection keeps no password or API key of an Odoo's: there is nothing to sync or check")]
+    NotOdoo,
     /// 404.
     #[error("the vault has no such connection for this token's org and user")]
     NotFound,
@@ -97,6 +100,7 @@ impl Refusal {
         match (status.as_u16(), name) {
             (_, "auth-failed") => Self::AuthFailed,
             (_, "kind-not-allowed") => Self::Kind,
+            (_, "not-odoo") => Self::NotOdoo,
             (_, "lease-ended" | "credential-replaced" | "not-holder") => Self::LeaseOver,
             (_, "does-not-open" | "damaged") => Self::DoesNotOpen,
             (401, _) => Self::Token,

@@ -11,7 +11,7 @@ use crate::access::{Action, Scope};
 use crate::audit::{Actor, AuditEvent, Outcome, Subject};
 use crate::clock::{Clock, Moment};
 use crate::egress::Exceptions;
-use crate::error::Error;
+use crate::error::{Error, FieldError};
 use crate::ids::ConnectionId;
 use crate::odoo::{self, Address, Diagnosis, Login};
 use crate::secret::Secret;
@@ -70,7 +70,7 @@ impl Vault {
         let found = self.store.view("look before check", scope.clone(), DEADLINE, look).await?;
         let turn = self.checks.begin(&id)?;
         let now = self.clock.now();
-        if let Some(until) = self.refusals.hold(found.org.as_str(), address(&found), now) {
+        if let Some(until) = self.refusals.hold(found.org.as_str(), found.destination.parts(), now) {
             return Err(Error::TooManyRefusals { until, now });
         }
         let opened = self.open_to_check(actor, scope.clone(), id, refused).await?;
@@ -104,6 +104,7 @@ impl Vault {
                 let connection = tx.find_connection(&id)?.ok_or(Error::NotFound)?;
                 let owner = covered.of_user(&connection.user).ok_or(Error::NotFound)?;
                 let found = tx.find_sealed(&owner, &id, &proof(&keyring, &owner, &id))?;
+                let found = found.and_then(of_odoo);
                 if let Err(LendRefused::UnknownKey(key)) = &found
                     && held.may_learn(key)
                 {
@@ -119,7 +120,12 @@ impl Vault {
             };
             let begun: Result<_, LendRefused> =
                 self.store.run("begin check", scope.clone(), DEADLINE, begin).await?;
-            begun.map_err(|refused| Error::of_lend(refused, at))
+            begun.map_err(|refused| match refused {
+                LendRefused::NotOdoo => {
+                    Error::NotOdoo(FieldError::of_odoo_alone("id", "must be of a password or API key"))
+                }
+                refused => Error::of_lend(refused, at),
+            })
         });
         let (keyring, owner, connection, credential) = begun.await?;
         if refused.tells(&credential) {
@@ -129,8 +135,7 @@ impl Vault {
         let secret = keyring.open(&binding, &credential.sealed).map_err(|_| Error::DoesNotOpen)?;
         let expired = credential.expires_at.is_some_and(|ends| ends <= at);
         // Where it is sent is what it was sealed for.
-        let (url, database, username) = credential.address;
-        let connection = StoredConnection { url, database, username, ..connection };
+        let connection = StoredConnection { destination: credential.destination, ..connection };
         Ok(Some(Opened { connection, secret, expired }))
     }
 }
@@ -148,11 +153,12 @@ struct Work {
 impl Work {
     async fn run(self, opened: Opened, turn: Turn) -> Result<Diagnosis, Error> {
         let Opened { connection, secret, expired } = opened;
+        let (url, database, username) = connection.destination.parts();
         let subject = odoo::Subject {
-            url: &connection.url,
+            url,
             org: Some(connection.org.as_str()),
             exceptions: &self.exceptions,
-            address: Address { database: connection.database.clone(), username: connection.username.clone() },
+            address: Address { database: database.to_owned(), username: username.to_owned() },
             secret,
             expired,
         };
@@ -162,7 +168,7 @@ impl Work {
             found = odoo::diagnose(subject) => found,
         };
         if found.login == Login::Refused {
-            self.refusals.note(connection.org.as_str(), address(&connection), self.clock.now());
+            self.refusals.note(connection.org.as_str(), connection.destination.parts(), self.clock.now());
         }
         let kept = match self.keep(&connection, &found).await {
             // A refusal that is not kept would be tried again by the next sync.
@@ -203,8 +209,9 @@ impl Work {
     }
 }
 
-fn address(of: &StoredConnection) -> (&str, &str, &str) {
-    (&of.url, &of.database, &of.username)
+/// There is nothing to log in to with another kind.
+fn of_odoo(found: SealedCredential) -> Result<SealedCredential, LendRefused> {
+    if found.kind.is_odoo() { Ok(found) } else { Err(LendRefused::NotOdoo) }
 }
 
 fn record(actor: &Actor, id: &ConnectionId, outcome: Outcome, at: Moment) -> Result<AuditEvent, Error> {

@@ -3,6 +3,7 @@
 use crate::access::{Action, Scope};
 use crate::audit::{Actor, AuditEvent, Outcome, Subject};
 use crate::clock::Moment;
+use crate::credential::{CredentialKind, Destination};
 use crate::egress::OdooUrl;
 use crate::error::{Error, FieldError};
 use crate::ids::{ConnectionId, Revision};
@@ -13,39 +14,41 @@ use crate::vault::{DEADLINE, Vault, repeat};
 
 /// What is deposited, as it was sent.
 pub struct Deposit {
-    /// Odoo's address.
-    pub url: String,
+    /// The address; like the next two, absent only of what is not Odoo's.
+    pub url: Option<String>,
     /// The database there.
-    pub database: String,
+    pub database: Option<String>,
     /// The login there.
-    pub username: String,
+    pub username: Option<String>,
     /// What people call it.
     pub label: Option<String>,
     /// `production` (the default), `staging` or `development`.
     pub environment: Option<String>,
-    /// `password` or `api_key`.
+    /// A name of a [`CredentialKind`].
     pub kind: String,
-    /// The password or API key.
+    /// The secret.
     pub secret: Secret,
     /// When it ends by itself, RFC 3339.
     pub expires_at: Option<String>,
+    /// Whether a check is asked for as well.
+    pub check: bool,
 }
 
-/// What a credential may be.
-pub const KINDS: &[&str] = &["password", "api_key"];
 /// What an Odoo may be to its customer.
 pub const ENVIRONMENTS: &[&str] = &["production", "staging", "development"];
-/// The longest credential, in bytes of UTF-8.
+/// The longest credential of Odoo's, in bytes of UTF-8.
 pub const MAX_SECRET_BYTES: usize = 4096;
+/// The longest of another kind.
+pub const MAX_OTHER_SECRET_BYTES: usize = 16_384;
 /// The longest database name and login, in bytes of UTF-8.
 pub const MAX_NAME_BYTES: usize = 256;
 pub(super) const MAX_LABEL_BYTES: usize = 128;
 
 /// A deposit that broke no rule.
 struct Checked {
-    url: OdooUrl,
+    destination: Destination,
     environment: &'static str,
-    kind: &'static str,
+    kind: CredentialKind,
     expires_at: Option<Moment>,
 }
 
@@ -61,14 +64,8 @@ impl Vault {
         let at = self.clock.now();
         let checked = self.hold_to_rules(&deposit, scope.org().as_str())?;
         let id = ConnectionId::new(at)?;
-        let address = (checked.url.as_str().to_owned(), deposit.database, deposit.username);
-        let binding = Binding::credential(
-            &scope,
-            &id,
-            Revision::FIRST,
-            checked.kind,
-            (&address.0, &address.1, &address.2),
-        );
+        let destination = checked.destination;
+        let binding = Binding::credential(&scope, &id, Revision::FIRST, checked.kind, &destination);
         let subject = Subject { connection: Some(&id), lease: None };
         let event = AuditEvent::of(actor, Action::Deposit, subject, Outcome::Done, at)?;
         let own = Scope::from(scope.clone());
@@ -80,7 +77,7 @@ impl Vault {
                 label: deposit.label.clone(),
                 environment: checked.environment,
                 kind: checked.kind,
-                address: address.clone(),
+                destination: destination.clone(),
                 sealed: sealed.map_err(|failed| Error::Unavailable(failed.to_string()))?,
                 credential_expires_at: checked.expires_at,
                 at,
@@ -91,8 +88,9 @@ impl Vault {
                     return Ok(first);
                 }
                 lies_ahead("credential.expires_at", new.credential_expires_at, at)?;
-                let (url, database, username) = &new.address;
-                if let Some(first) = tx.find_connection_at((url, database, username))? {
+                if new.kind.is_odoo()
+                    && let Some(first) = tx.find_connection_at(&new.destination)?
+                {
                     return Err(Error::Duplicate(first));
                 }
                 tx.insert_connection(&new)?;
@@ -109,22 +107,39 @@ impl Vault {
     /// Holds every member against its rules and names each that breaks one.
     fn hold_to_rules(&self, deposit: &Deposit, org: &str) -> Result<Checked, Error> {
         let mut wrong = Vec::new();
-        let url = OdooUrl::parse(&deposit.url, &self.exceptions, Some(org))
-            .map_err(|refused| wrong.push(FieldError::new("url", refused.rule(), refused.to_string())))
-            .ok();
-        check_text("database", &deposit.database, MAX_NAME_BYTES, &mut wrong);
-        check_text("username", &deposit.username, MAX_NAME_BYTES, &mut wrong);
+        let kind = one_of("credential.kind", &deposit.kind, CredentialKind::NAMES, &mut wrong);
+        let kind = kind.and_then(CredentialKind::parse);
+        let url = deposit.url.as_deref().map(|url| OdooUrl::parse(url, &self.exceptions, Some(org)));
+        let url = url.transpose().map_err(|refused| {
+            wrong.push(FieldError::new("url", refused.rule(), refused.to_string()));
+        });
+        let (database, username) = (&deposit.database, &deposit.username);
+        for (field, name) in [("database", database), ("username", username)] {
+            if let Some(name) = name {
+                check_text(field, name, MAX_NAME_BYTES, &mut wrong);
+            }
+        }
+        if kind.is_some_and(CredentialKind::is_odoo) {
+            let needed = [("url", &deposit.url), ("database", database), ("username", username)];
+            let absent = needed.iter().filter(|(_, part)| part.is_none());
+            wrong.extend(absent.map(|(field, _)| FieldError::new(field, "required", "is required")));
+        }
+        if deposit.check && kind.is_some_and(|kind| !kind.is_odoo()) {
+            wrong.push(FieldError::of_odoo_alone("check", "must be absent"));
+        }
         if let Some(label) = &deposit.label {
             check_text("label", label, MAX_LABEL_BYTES, &mut wrong);
         }
         let environment = deposit.environment.as_deref().unwrap_or("production");
         let environment = one_of("environment", environment, ENVIRONMENTS, &mut wrong);
-        let kind = one_of("credential.kind", &deposit.kind, KINDS, &mut wrong);
-        check_text("credential.secret", deposit.secret.expose(), MAX_SECRET_BYTES, &mut wrong);
+        check_secret(kind, "credential.secret", &deposit.secret, &mut wrong);
         let expires_at = moment("credential.expires_at", deposit.expires_at.as_deref(), &mut wrong);
         match (url, environment, kind) {
-            (Some(url), Some(environment), Some(kind)) if wrong.is_empty() => {
-                Ok(Checked { url, environment, kind, expires_at })
+            (Ok(url), Some(environment), Some(kind)) if wrong.is_empty() => {
+                let url = url.map(|url| url.as_str().to_owned());
+                let (database, username) = (database.clone(), username.clone());
+                let destination = Destination { url, database, username };
+                Ok(Checked { destination, environment, kind, expires_at })
             }
             _ => Err(Error::Invalid(wrong)),
         }
@@ -148,13 +163,40 @@ pub(super) fn lies_ahead(field: &str, expires_at: Option<Moment>, now: Moment) -
     }
 }
 
+/// What logs in to an Odoo is one line; another kind, or one that is not known yet, may be a file.
+pub(super) fn check_secret(
+    kind: Option<CredentialKind>,
+    field: &str,
+    secret: &Secret,
+    wrong: &mut Vec<FieldError>,
+) {
+    let text = secret.expose();
+    if kind.is_some_and(CredentialKind::is_odoo) {
+        return check_text(field, text, MAX_SECRET_BYTES, wrong);
+    }
+    let rule = "must not contain control characters but tabs and line ends";
+    let is_wrong = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r');
+    check_characters(field, text, MAX_OTHER_SECRET_BYTES, (&is_wrong, rule), wrong);
+}
+
 pub(super) fn check_text(field: &str, text: &str, max_bytes: usize, wrong: &mut Vec<FieldError>) {
+    let rule = "must not contain control characters";
+    check_characters(field, text, max_bytes, (&char::is_control, rule), wrong);
+}
+
+fn check_characters(
+    field: &str,
+    text: &str,
+    max_bytes: usize,
+    (is_wrong, rule): (&dyn Fn(char) -> bool, &str),
+    wrong: &mut Vec<FieldError>,
+) {
     if text.is_empty() {
         wrong.push(FieldError::new(field, "not_empty", "must not be empty"));
     } else if text.len() > max_bytes {
         wrong.push(FieldError::new(field, "max_bytes", format!("must be at most {max_bytes} bytes")));
-    } else if text.chars().any(char::is_control) {
-        wrong.push(FieldError::new(field, "no_control_characters", "must not contain control characters"));
+    } else if text.chars().any(is_wrong) {
+        wrong.push(FieldError::new(field, "no_control_characters", rule));
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::access::{Action, UserScope};
 use crate::audit::Actor;
 use crate::clock::Moment;
+use crate::credential::{CredentialKind, Destination};
 use crate::error::{Error, FieldError};
 use crate::ids::{ConnectionId, LeaseId, Revision, RunId};
 use crate::seal::{Binding, Keyring};
@@ -19,7 +20,7 @@ use crate::vault::{LEND_DEADLINE, Vault};
 
 /// A wish to borrow, as it was sent.
 pub struct Lend {
-    /// `sync` (exclusive), `check` or `other`.
+    /// `sync` (exclusive), `check` or `other`; `other` alone when it is not Odoo's.
     pub purpose: String,
     /// For how long: 60 to 900 seconds, 300 when absent.
     pub ttl_seconds: Option<u64>,
@@ -42,17 +43,17 @@ pub struct Loan {
     pub fence: i64,
     /// Which connection.
     pub connection: ConnectionId,
-    /// Url, database, username: where the secret may be sent.
-    pub address: (String, String, String),
-    /// `password` or `api_key`.
-    pub kind: String,
+    /// Where the secret may be sent.
+    pub destination: Destination,
+    /// What it is.
+    pub kind: CredentialKind,
     /// The credential's revision.
     pub revision: Revision,
     /// When the credential ends by itself.
     pub credential_expires_at: Option<Moment>,
     /// The credential.
     pub secret: Secret,
-    /// The models that may be read with it.
+    /// The models that may be read with it; none when it is not Odoo's.
     pub models: Vec<String>,
     /// To be held until the answer is written.
     pub passage: Passage,
@@ -108,12 +109,12 @@ impl Vault {
             expires_at: row.expires_at,
             fence: row.fence,
             connection: id,
-            address: credential.address,
+            destination: credential.destination,
             kind: credential.kind,
             revision: credential.revision,
             credential_expires_at: credential.expires_at,
             secret,
-            models: self.models.clone(),
+            models: if credential.kind.is_odoo() { self.models.clone() } else { Vec::new() },
             passage,
         })
     }
@@ -150,6 +151,5 @@ pub(super) fn binding<'a>(
     id: &'a ConnectionId,
     lies: &'a SealedCredential,
 ) -> Binding<'a> {
-    let (url, database, username) = &lies.address;
-    Binding::credential(owner, id, lies.revision, &lies.kind, (url, database, username))
+    Binding::credential(owner, id, lies.revision, lies.kind, &lies.destination)
 }

@@ -28,7 +28,7 @@ use crate::vault::keys::{Held, Ring};
 
 pub use crate::store::{Repeat, StoredConnection, StoredEvent, StoredLease};
 pub use browse::Page;
-pub use deposit::{Deposit, ENVIRONMENTS, KINDS, MAX_NAME_BYTES, MAX_SECRET_BYTES};
+pub use deposit::{Deposit, ENVIRONMENTS, MAX_NAME_BYTES, MAX_OTHER_SECRET_BYTES, MAX_SECRET_BYTES};
 pub use gate::Passage;
 pub use give_back::{GiveBack, OUTCOMES};
 pub use lend::{Lend, Loan, PURPOSES};

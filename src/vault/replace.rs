@@ -10,13 +10,13 @@ use crate::ids::ConnectionId;
 use crate::seal::Binding;
 use crate::secret::Secret;
 use crate::store::{LendRefused, NewCredential, Repeat, StoredConnection, Tx};
-use crate::vault::deposit::{MAX_SECRET_BYTES, check_text, lies_ahead, moment};
+use crate::vault::deposit::{check_secret, lies_ahead, moment};
 use crate::vault::lend::proof;
 use crate::vault::{DEADLINE, Vault, repeat};
 
 /// The new credential, as it was sent. Its kind stays: for another, forget and deposit.
 pub struct Replace {
-    /// The password or API key.
+    /// The new secret.
     pub secret: Secret,
     /// When it ends by itself, RFC 3339.
     pub expires_at: Option<String>,
@@ -35,7 +35,7 @@ impl Vault {
     ) -> Result<StoredConnection, Error> {
         let scope = self.allow(actor, Action::Replace).await?;
         let mut wrong = Vec::new();
-        check_text("secret", new.secret.expose(), MAX_SECRET_BYTES, &mut wrong);
+        check_secret(None, "secret", &new.secret, &mut wrong);
         let expires_at = moment("expires_at", new.expires_at.as_deref(), &mut wrong);
         if !wrong.is_empty() {
             return Err(Error::Invalid(wrong));
@@ -67,10 +67,13 @@ impl Vault {
                         return Ok(Err(refused));
                     }
                 };
+                let mut wrong = Vec::new();
+                check_secret(Some(old.kind), "secret", &secret, &mut wrong);
+                if !wrong.is_empty() {
+                    return Err(Error::Invalid(wrong));
+                }
                 let revision = old.revision.next();
-                let (url, database, username) = &old.address;
-                let binding =
-                    Binding::credential(&owner, &id, revision, &old.kind, (url, database, username));
+                let binding = Binding::credential(&owner, &id, revision, old.kind, &old.destination);
                 let sealed = held.keyring.seal(&binding, &secret);
                 let sealed = sealed.map_err(|failed| Error::Unavailable(failed.to_string()))?;
                 connection.revision = old.revision;

@@ -51,6 +51,10 @@ impl Vault {
                     connection.label = label;
                 }
                 if let Some(interval) = update.sync_interval_seconds {
+                    if interval.is_some() && !connection.kind.is_odoo() {
+                        let wrong = FieldError::of_odoo_alone("sync_interval_seconds", "must be null");
+                        return Err(Error::NotOdoo(wrong));
+                    }
                     connection.sync_interval_seconds = interval;
                 }
                 if let Some(environment) = environment {

@@ -24,6 +24,10 @@ const { response: back } = await worker.POST("/v1/leases/{id}/return", {
   body: { outcome: "ok", records: 3 },
 });
 const { response: gone } = await backend.DELETE("/v1/connections/{id}", one);
+const tunnel: components["schemas"]["OtherDeposit"] = {
+  credential: { kind: "tunnel", secret: "two\nlines" },
+};
+const { data: other } = await backend.POST("/v1/connections", { body: tunnel });
 const same = kept!.id === listed!.items[0]?.id && kept!.id === again!.connection_id;
 console.log(same ? "True" : "False", again!.type, loan!.credential.secret);
-console.log(back.status, gone.status);
+console.log(back.status, gone.status, other!.credential.kind, other!.url ?? "nowhere");

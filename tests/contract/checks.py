@@ -6,6 +6,8 @@ import schemathesis
 # A time has to lie ahead; lengths are counted in bytes, where JSON Schema counts characters; an Odoo's
 # address has to be a public host.
 BEYOND_SCHEMA = {"in_future", "max_bytes", "url", "single_label", "not_public", "port", "https_only"}
+# A tab or a line end is for secrets of some kinds, and which kind is replaced only the vault knows.
+BEYOND_SCHEMA_OF = {"replace_credential": {"no_control_characters"}}
 
 
 @schemathesis.check
@@ -16,7 +18,8 @@ def refused_only_beyond_its_schema(ctx, response, case):
     if problem["type"] == "urn:pawl:problem:idempotency-key-reused":
         return
     rules = {error["rule"] for error in problem["errors"]}
-    assert rules and rules <= BEYOND_SCHEMA, f"a valid request was refused for {sorted(rules)}"
+    beyond = BEYOND_SCHEMA | BEYOND_SCHEMA_OF.get(case.operation.definition.raw["operationId"], set())
+    assert rules and rules <= beyond, f"a valid request was refused for {sorted(rules)}"
 
 
 @schemathesis.hook

@@ -91,7 +91,7 @@ fn what_a_role_may_not_do_is_refused_as_described() {
 }
 
 /// What the ten lines of `tests/clients/vault.*` print, in whichever language.
-const TOLD: &str = "True urn:pawl:problem:duplicate open sesame\n204 204\n";
+const TOLD: &str = "True urn:pawl:problem:duplicate open sesame\n204 204 tunnel nowhere\n";
 
 #[test]
 fn a_generated_python_client_does_what_the_readme_says() {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use pawl::access::Policy;
 use pawl::app::{App, Running, Setup};
 use pawl::clock::{Clock, Moment};
 use pawl::config::Config;
@@ -16,6 +17,9 @@ use tempfile::TempDir;
 #[cfg(feature = "postgres")]
 use crate::database::TestDatabase;
 use crate::database::{Sql, on_postgres};
+
+/// The policy that is compiled in.
+pub const ACCESS: &str = include_str!("../../policies/access.toml");
 
 /// The hosts that tests may name; nothing is ever resolved.
 pub const ODOO: &str = "https://acme.odoo.com";
@@ -206,10 +210,17 @@ impl Vault {
     }
 
     pub fn start_in(home: Home, settings: &[(&str, &str)]) -> Self {
+        Self::start_under(home, settings, ACCESS)
+    }
+
+    /// Under another policy than the one that is compiled in.
+    pub fn start_under(home: Home, settings: &[(&str, &str)], access: &str) -> Self {
         let clock = Clock::held(Moment::parse("2026-11-24T12:00:00Z").unwrap());
         let config = home.config(settings);
-        let open =
-            |setup| App::open_with(config.clone(), clock.clone(), setup).unwrap_or_else(|e| panic!("{e}"));
+        let open = |setup| {
+            let policy = Policy::parse(access).unwrap_or_else(|e| panic!("{e}"));
+            App::open_under(policy, config.clone(), clock.clone(), setup).unwrap_or_else(|e| panic!("{e}"))
+        };
         let running = Running::start(open(Setup::Make)).unwrap_or_else(|e| panic!("{e}"));
         let issuer = open(Setup::Look);
         Self {
@@ -231,6 +242,13 @@ impl Vault {
         let vault = Self::start_in(home, &[]);
         assert_eq!(vault.clock.now(), now);
         vault
+    }
+
+    /// Ends it, and leaves what it kept.
+    pub fn stop(self) -> Home {
+        let Self { home, _running, .. } = self;
+        drop(_running);
+        home
     }
 
     /// Another vault on the same database and key, up until this one ends; its URL.

@@ -18,6 +18,7 @@ mod harness;
 mod hostile_calls;
 mod json_lines;
 mod kills;
+mod kinds;
 #[cfg(feature = "postgres")]
 mod lane;
 mod lease_kept;
@@ -62,4 +63,5 @@ mod traces;
 mod trust;
 mod truth;
 mod two_readings;
+mod upgrades;
 mod xml_answers;

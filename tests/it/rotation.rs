@@ -221,7 +221,8 @@ fn a_key_that_may_not_be_retired_is_refused_and_nothing_changes() {
     keys_done(home, &["retire", "k1", never, "2099-01-01", "--abandon", &lost]);
     let events = home.sql().texts("event", "FROM audit_events WHERE org_id = ''");
     assert!(events.iter().any(|event| event.contains("key.retire") && event.contains(&lost)), "{events:?}");
-    assert_eq!(vault.lend(&here, &json!({"purpose": "other"})).json["credential"]["secret"], "here");
+    let loan = vault.lend(&here, &json!({"purpose": "other"}));
+    assert_eq!(loan.json["credential"]["secret"], "here", "{}", loan.body);
 }
 
 /// Attack on P3.
@@ -276,9 +277,13 @@ fn a_row_under_a_key_that_nobody_has_is_that_rows_trouble_alone() {
         vault.trail("acme").iter().filter(|event| event["event"]["cause"] == "key-not-held").count();
     assert_eq!(refused, 4, "each refusal is on record once");
 
+    // nor does a row that holds what this vault never writes stop the others
+    let odd = vault.deposit_as("acme", "ada", &deposit("odd", "odd"));
+    vault.sql(&format!("UPDATE connections SET user_id = '' WHERE id = '{odd}'"));
     keys_done(&vault.home, &["rotate"]);
     let (code, said) = keys(&vault.home, &["reseal"]);
     assert!(code == 1 && said.contains(&format!("shut: {bad} ")) && !said.contains(&good), "{said}");
+    assert!(said.contains(&format!("shut: {odd} ")) && said.contains("2 values are under k8 now"), "{said}");
 }
 
 /// Attack on P3 and P10.

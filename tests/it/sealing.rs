@@ -29,8 +29,8 @@ def open_sealed(row, field, bound):
     return Fernet(base64.urlsafe_b64encode(row_key)).decrypt(row["sealed"].encode()).decode()
 
 for row in tables["connections"]:
-    bound = [row["org_id"], row["user_id"], row["id"], str(row["revision"]), row["kind"], row["url"],
-             row["database"], row["username"]]
+    bound = [row["org_id"], row["user_id"], row["id"], str(row["revision"]), row["kind"], row["url"] or "",
+             row["database"] or "", row["username"] or ""]
     print(open_sealed(row, "credential", bound))
 for row in tables["issuer_keys"]:
     print(len(base64.urlsafe_b64decode(open_sealed(row, "issuer_key", ["", "", row["id"], *[""] * 5]) + "=")))
@@ -51,6 +51,12 @@ fn python_opens_a_row_by_the_documented_formula_alone() {
         &json!({"url": "https://żółw.example:8443", "database": "d", "username": "b",
                "credential": {"kind": "api_key", "secret": "ключ 🔑"}}),
     );
+    vault.clock.advance(std::time::Duration::from_millis(2));
+    vault.deposit_as(
+        "acme",
+        "ada",
+        &json!({"username": "robot", "credential": {"kind": "tunnel", "secret": "not Odoo's"}}),
+    );
     let mut sql = vault.home.sql();
     let tables = json!({
         "connections": sql.rows("connections", &["id", "org_id", "user_id", "revision", "kind", "url", "database",
@@ -67,7 +73,11 @@ fn python_opens_a_row_by_the_documented_formula_alone() {
         .unwrap();
     let said = String::from_utf8(opened.stdout).unwrap();
     let complaint = String::from_utf8_lossy(&opened.stderr);
-    assert_eq!(said.lines().collect::<Vec<_>>(), ["hunter2", "ключ 🔑", "32", "True"], "{complaint}");
+    assert_eq!(
+        said.lines().collect::<Vec<_>>(),
+        ["hunter2", "ключ 🔑", "not Odoo's", "32", "True"],
+        "{complaint}"
+    );
 }
 
 /// A row of `acme`/`ada` and one of `other`/`eve` that differ in everything that is bound.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::audit::AuditEvent;
 use crate::ids::{ConnectionId, KeyId};
 use crate::seal::{Binding, Keyring, Sealed};
-use crate::store::{Lying, Resealed, SealedIssuerKey, StoreError};
+use crate::store::{Lying, Met, Resealed, SealedIssuerKey, StoreError};
 use crate::vault::keys::{Keys, KeysRefused};
 use crate::vault::lend::binding;
 
@@ -88,10 +88,11 @@ impl Keys {
             after = Some(last.id.clone());
             met += rows.len();
             let mut resealed = Vec::with_capacity(rows.len());
-            for lying in rows {
-                match seal_anew(ring, &lying)? {
-                    Some(sealed) => resealed.push(Resealed { lying, sealed }),
-                    None => done.shut.push(lying.id),
+            for Met { id, lying } in rows {
+                let sealed = lying.as_ref().map(|lying| seal_anew(ring, lying)).transpose()?.flatten();
+                match lying.zip(sealed) {
+                    Some((lying, sealed)) => resealed.push(Resealed { lying, sealed }),
+                    None => done.shut.push(id),
                 }
             }
             if resealed.is_empty() {

@@ -6,7 +6,7 @@ use crate::audit::AuditEvent;
 use crate::clock::Moment;
 use crate::ids::{ConnectionId, KeyId};
 use crate::seal::Keyring;
-use crate::store::{KeyRow, KeyState, SealedUnder, Upkeep};
+use crate::store::{KeyRow, KeyState, Lying, SealedUnder, Upkeep};
 use crate::vault::keys::{Keys, KeysRefused};
 use crate::vault::lend::binding;
 
@@ -98,10 +98,12 @@ impl Keys {
         tx.retire_key(key)?;
         let mut under = tx.count_sealed(key)?;
         for id in &retire.abandon {
-            let lying = tx.find_lying_at(key, id)?;
-            let lying = lying.ok_or_else(|| RetireRefused::NotUnder { id: id.clone(), key: key.clone() })?;
-            let place = binding(&lying.owner, &lying.id, &lying.credential);
-            if ring.prove(&place, &lying.credential.sealed).is_ok() {
+            let met = tx.find_lying_at(key, id)?;
+            let met = met.ok_or_else(|| RetireRefused::NotUnder { id: id.clone(), key: key.clone() })?;
+            let opens = met.lying.is_some_and(|Lying { id, owner, credential }| {
+                ring.prove(&binding(&owner, &id, &credential), &credential.sealed).is_ok()
+            });
+            if opens {
                 return Err(RetireRefused::Opens(id.clone()).into());
             }
             under.credentials -= 1;
