@@ -17,6 +17,7 @@ mod egress;
 mod harness;
 mod hostile_calls;
 mod json_lines;
+mod kept_open;
 mod kills;
 mod kinds;
 #[cfg(feature = "postgres")]
@@ -33,6 +34,7 @@ mod odoo_client;
 mod odoo_wire;
 mod other_clients;
 mod papers;
+mod planted;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod process;
