@@ -20,6 +20,7 @@ mod import;
 mod import_refusals;
 mod import_source;
 mod json_lines;
+mod kept_open;
 mod kills;
 mod kinds;
 #[cfg(feature = "postgres")]
@@ -36,6 +37,7 @@ mod odoo_client;
 mod odoo_wire;
 mod other_clients;
 mod papers;
+mod planted;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod process;
