@@ -1,7 +1,6 @@
-//! A batch of rows is sealed and kept: connections, ledger and record in one transaction, or none of it.
+//! Rows are sealed and kept, some at a time: connections, ledger and record in one transaction, or none of it.
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::audit::{AuditEvent, Outcome};
 use crate::clock::Moment;
@@ -12,9 +11,15 @@ use crate::seal::{Binding, Keyring};
 use crate::store::{Imported, NewConnection, Tx};
 use crate::vault::Vault;
 use crate::vault::import::rows::Opened;
-use crate::vault::import::{BATCH_DEADLINE, Import, Left, Why};
+use crate::vault::import::{BATCH, BATCH_DEADLINE, Import, Left, Why};
 
 const TRIES: u32 = 5;
+
+/// How many rows are the first transaction.
+pub(super) const FIRST_PACE: usize = 50;
+/// Who lends in the same org waits while a transaction is made, for 240 ms at most: one that takes longer than
+/// this is followed by one of half as many rows, one that takes much less by one of more.
+const LONG: Duration = Duration::from_millis(40);
 
 /// A row sealed for its place.
 struct Candidate {
@@ -32,50 +37,66 @@ enum Kept {
 }
 
 impl Vault {
-    /// Keeps the rows, and leaves as much time to others as that took. A try whose outcome is unknown is made
-    /// again: what came in is in the ledger.
+    /// Keeps the rows, some of them at a time, and leaves as much time to others as that took.
     pub(super) async fn keep(
         &self,
         import: &mut Import,
         opened: Vec<Opened>,
         at: Moment,
     ) -> Result<Vec<Left>, Error> {
-        if opened.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut tries = 0;
-        let kept = loop {
-            let kept = self.try_keep(import, &opened, at).await;
-            tries += 1;
-            match kept {
-                Err(Error::Unavailable(cause)) if tries < TRIES => {
-                    tracing::warn!(%cause, "a batch was not kept, or is not known to be: it is tried again");
-                }
-                kept => break kept?,
-            }
-        };
-        let mut duplicates = Vec::new();
-        for (row, kept) in opened.into_iter().zip(kept) {
-            match kept {
-                Kept::Now => import.tally.imported += 1,
-                Kept::Before(known) => import.tally.known(&known),
-                Kept::Duplicate(found) => {
-                    duplicates.push(Left { row: Ok(row.id), why: Why::Duplicate(Some(found)) });
+        let (mut rest, mut duplicates) = (opened.as_slice(), Vec::new());
+        while !rest.is_empty() {
+            let (rows, later) = rest.split_at(import.pace.min(rest.len()));
+            rest = later;
+            let (kept, took) = self.keep_some(import, rows, at).await?;
+            import.pace = match import.pace {
+                pace if took > LONG => (pace / 2).max(1),
+                pace if took < LONG / 4 => (pace * 2).min(BATCH),
+                pace => pace,
+            };
+            for (row, kept) in rows.iter().zip(kept) {
+                match kept {
+                    Kept::Now => import.tally.imported += 1,
+                    Kept::Before(known) => import.tally.known(&known),
+                    Kept::Duplicate(found) => {
+                        duplicates.push(Left { row: Ok(row.id.clone()), why: Why::Duplicate(Some(found)) });
+                    }
                 }
             }
+            tokio::time::sleep(took).await;
         }
         Ok(duplicates)
+    }
+
+    /// One transaction, and how long it took. A try whose outcome is unknown is made again: what came in is in
+    /// the ledger.
+    async fn keep_some(
+        &self,
+        import: &Import,
+        rows: &[Opened],
+        at: Moment,
+    ) -> Result<(Vec<Kept>, Duration), Error> {
+        let mut tries = 1;
+        loop {
+            let begun = Instant::now();
+            match self.try_keep(import, rows, at).await {
+                Err(Error::Unavailable(cause)) if tries < TRIES => {
+                    tracing::warn!(%cause, "rows were not kept, or are not known to be: they are tried again");
+                    tokio::time::sleep(begun.elapsed().max(LONG)).await;
+                    tries += 1;
+                }
+                kept => return Ok((kept?, begun.elapsed())),
+            }
+        }
     }
 
     async fn try_keep(&self, import: &Import, opened: &[Opened], at: Moment) -> Result<Vec<Kept>, Error> {
         self.with_ring(async |held| {
             let rows = opened.iter().map(|row| seal(&held.keyring, row, at));
             let rows = rows.collect::<Result<Vec<_>, Error>>()?;
-            let (source, rows, begun) = (import.source.clone(), Arc::new(rows), Instant::now());
+            let source = import.source.clone();
             let kept = move |tx: &mut Tx| keep(tx, &source, &rows, at);
-            let kept = self.store.run("import", import.scope.clone(), BATCH_DEADLINE, kept).await;
-            tokio::time::sleep(begun.elapsed()).await;
-            kept
+            self.store.run("import", import.scope.clone(), BATCH_DEADLINE, kept).await
         })
         .await
     }

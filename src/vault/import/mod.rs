@@ -19,7 +19,7 @@ use crate::store::Imported;
 use crate::vault::Vault;
 use rows::{Opened, text};
 
-/// How many rows are one transaction: few enough that who waits for it does not wait long.
+/// How many rows are taken in with one call.
 pub const BATCH: usize = 250;
 /// Within this one is durable, or tried again: a row that is in the ledger is not taken twice.
 const BATCH_DEADLINE: Duration = Duration::from_secs(30);
@@ -35,6 +35,8 @@ pub struct Import {
     keys: FernetKeys,
     is_dry: bool,
     tally: Tally,
+    /// How many rows are one transaction.
+    pace: usize,
     hashing: RandomState,
     /// The ids that came before in this run, and the addresses in a dry one, as keyed hashes: 8 bytes for each, and a
     /// row is mistaken for another with a chance of rows² / 2^65.
@@ -120,6 +122,7 @@ impl Import {
             keys,
             is_dry,
             tally: Tally::default(),
+            pace: keep::FIRST_PACE,
             hashing: RandomState::new(),
             ids: HashSet::new(),
             addresses: HashSet::new(),
@@ -154,8 +157,8 @@ fn first(hashing: &RandomState, seen: &mut HashSet<u64>, what: impl Hash) -> boo
 }
 
 impl Vault {
-    /// Takes in `rows`, at most [`BATCH`] of them, and answers those that it left. After an error none of
-    /// them came in, or all did; the ledger knows.
+    /// Takes in `rows`, [`BATCH`] of them or so, and answers those that it left. After an error some may have
+    /// come in; the ledger knows.
     pub async fn import(&self, import: &mut Import, rows: Vec<SourceRow>) -> Result<Vec<Left>, Error> {
         let at = self.clock.now();
         let (mut left, mut named, mut opened) = (Vec::new(), Vec::new(), Vec::new());
