@@ -59,6 +59,12 @@ pub struct App {
     models: Vec<String>,
 }
 
+/// The master keys alone, for their own commands: they are there for when nothing else opens.
+pub fn open_keys(config: &Config, clock: Clock) -> Result<Keys, StartError> {
+    let store = open_store(config, Setup::Look)?;
+    Ok(Keys::new(store, key_source(config)?, clock))
+}
+
 impl App {
     /// Opens the vault as `config` says: in embedded mode it is set up if it was not.
     pub fn open(config: Config, clock: Clock) -> Result<Self, StartError> {
