@@ -140,6 +140,10 @@ text_id!(
     RunId
 );
 text_id!(
+    /// A row of another product's table, as that names it: its id there, as text.
+    SourceId
+);
+text_id!(
     /// A master key: `k1`, `k2`, ….
     KeyId
 );

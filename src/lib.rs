@@ -7,6 +7,7 @@
 //!                       │  ├──▶ store     the only door to the database
 //!                       │  └──▶ audit     what an event is and how events chain
 //!                       └─────▶ odoo ──▶ egress ──▶ the customer's Odoo
+//! import ──▶ another product's table of Fernet tokens, whose rows the vault takes in
 //! sync ──▶ the vault's HTTP API; odoo ──▶ egress ──▶ the customer's Odoo ──▶ sink
 //! ```
 //!
@@ -23,6 +24,7 @@ pub mod egress;
 pub mod error;
 pub mod http;
 pub mod ids;
+pub mod import;
 pub mod memory;
 pub mod metrics;
 pub mod odoo;

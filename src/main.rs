@@ -52,6 +52,8 @@ enum Command {
         #[command(subcommand)]
         command: TokenCommand,
     },
+    /// Move another product's table of Fernet tokens in: each row is opened and sealed again in memory
+    Import(Box<cli::import::Arguments>),
     /// Master keys: list, rotate, reseal, retire; beside running vaults, which go on
     Keys {
         #[command(subcommand)]
@@ -144,6 +146,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Serve => serve(config, locked),
         Command::Init => init(config),
         Command::Token { command: TokenCommand::Issue(issue) } => issue_token(config, &issue),
+        Command::Import(arguments) => cli::import::run(config, *arguments),
         Command::Keys { command } => cli::keys::run(config, &command),
         Command::Ready => ready(&config),
         Command::Doctor | Command::Openapi => Ok(ExitCode::SUCCESS),

@@ -89,3 +89,8 @@ CREATE POLICY dropped ON idempotency_keys FOR DELETE USING (
 ALTER TABLE audit_events ENABLE ROW LEVEL SECURITY;
 ALTER TABLE audit_events FORCE ROW LEVEL SECURITY;
 CREATE POLICY scope ON audit_events USING (org_id IN (SELECT org FROM pawl_scope()));
+
+-- A whole org's: rows of any of its users are moved in together.
+ALTER TABLE imports ENABLE ROW LEVEL SECURITY;
+ALTER TABLE imports FORCE ROW LEVEL SECURITY;
+CREATE POLICY scope ON imports USING (org_id IN (SELECT org FROM pawl_scope() WHERE usr IS NULL));

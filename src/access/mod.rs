@@ -2,12 +2,14 @@
 //! only out of a caller, and what a role may do only out of `policies/access.toml`.
 
 mod caller;
+mod host;
 mod jwt;
 mod policy;
 mod scope;
 mod token;
 
 pub use caller::{Caller, Denied};
+pub use host::Host;
 pub use policy::{Action, Policy, PolicyRefused, Role};
 pub use scope::{Scope, UserScope};
 pub use token::{Claims, IssuerKey, MAX_TOKEN_LIFE, NotIssued, TokenRefused, Tokens};

@@ -1,6 +1,7 @@
 //! The composition root: the only file that knows every part. Opens what is there, makes what may be
 //! made, and serves.
 
+mod import;
 mod ops;
 mod ready;
 mod setup;
@@ -30,6 +31,7 @@ use crate::store::{Store, StoreError};
 use crate::vault::Vault;
 use crate::vault::keys::{Keys, Ring};
 
+pub use import::{ImportAsked, ImportEnded, ImportFailed, ImportStep};
 pub use ready::{NotReady, ask_ready};
 pub use setup::{Setup, StartError};
 pub use tls::{Certificate, SOON_DAYS, TlsRefused};
@@ -85,7 +87,7 @@ impl App {
         let policy = Arc::new(policy);
         let models = Readable::embedded().map_err(|e| StartError::Policy(e.to_string()))?.model_names();
         let store = open_store(&config, setup)?;
-        let keys = Keys::new(store.clone(), key_source(&config), clock.clone());
+        let keys = Keys::new(store.clone(), key_source(&config)?, clock.clone());
         let keyring = open_ring(&keys, &store.find_keys()?, setup)?;
         let issuers = store.upkeep("open issuer", |tx| open_issuer(tx, &keyring, setup, &clock))?;
         if setup != Setup::Look {

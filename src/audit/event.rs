@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::access::{Action, Caller};
+use crate::access::{Action, Caller, UserScope};
 use crate::clock::{Moment, NoRandomness};
-use crate::ids::{ClientId, ConnectionId, EventId, LeaseId, OrgId, RequestId, UserId};
+use crate::ids::{ClientId, ConnectionId, EventId, LeaseId, OrgId, RequestId, SourceId, UserId};
 
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,41 @@ impl AuditEvent {
         members.text("role", role);
         members.text("expires_at", &expires_at.to_string());
         Ok(members.render(Some(org.clone())))
+    }
+
+    /// A row of another product's table, moved in on the host for somebody, in their org.
+    pub fn imported(
+        scope: &UserScope,
+        connection: &ConnectionId,
+        (source, row): (&str, &SourceId),
+        outcome: Outcome,
+        now: Moment,
+    ) -> Result<Self, NoRandomness> {
+        let mut members = Members::new(now, "connection.import", outcome)?;
+        members.text("org", scope.org().as_str());
+        members.text("user", scope.user().as_str());
+        members.text("client_id", "cli");
+        members.text("connection_id", connection.as_str());
+        members.text("source", source);
+        members.text("source_id", row.as_str());
+        Ok(members.render(Some(scope.org().clone())))
+    }
+
+    /// A whole import, with how many rows there were of each kind, in the vault's own chain.
+    pub fn import_run(
+        org: &OrgId,
+        source: &str,
+        counts: &[(&'static str, u64)],
+        outcome: Outcome,
+        now: Moment,
+    ) -> Result<Self, NoRandomness> {
+        let mut members = Members::new(now, "import.run", outcome)?;
+        members.text("subject", source);
+        members.text("org", org.as_str());
+        for (name, count) in counts {
+            members.text(name, &count.to_string());
+        }
+        Ok(members.render(None))
     }
 
     /// Something the vault did for itself, in its own chain: made a key, made an issuer.

@@ -1,3 +1,4 @@
 //! Subcommands that are more than a few lines: each reads its arguments and prints for people.
 
+pub mod import;
 pub mod keys;

@@ -25,6 +25,7 @@ pub enum Database {
 pub struct PostgresAddress {
     url: Secret,
     shown: String,
+    place: String,
     /// The server is reached by a unix socket or by loopback: nothing crosses a network.
     is_local: bool,
     is_verified: bool,
@@ -138,6 +139,7 @@ impl PostgresAddress {
             }
         }
         let is_local = hosts.iter().all(|host| is_local(host));
+        let place = format!("{}:{}/{database}", hosts.join(","), url.port().unwrap_or(5432));
         let is_verified = mode.as_deref() == Some("verify-full");
         let mut whole = Zeroizing::new(String::with_capacity(text.expose().len() + 128));
         whole.push_str(text.expose());
@@ -153,12 +155,23 @@ impl PostgresAddress {
         if url.password().is_some() && url.set_password(None).is_err() {
             return Err(DatabaseRefused::Form);
         }
-        Ok(Self { url: whole, shown: url.into(), is_local, is_verified })
+        Ok(Self { url: whole, place, shown: url.into(), is_local, is_verified })
     }
 
     /// The address with everything that is in it, for the one call that connects.
     pub fn expose(&self) -> &str {
         self.url.expose()
+    }
+
+    /// Hosts, port and database alone, whoever connects and how: `db.internal:5432/shop`.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// The variables of this process that would lead libpq elsewhere than an address says.
+    pub fn surroundings() -> Vec<String> {
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        names.filter(|name| leads_elsewhere(name)).collect()
     }
 
     /// Whether `message` quotes the password, as it is written in the address or as it is meant.

@@ -206,7 +206,7 @@ impl Keyring {
 
 /// A stored secret has no clock. The crate refuses tokens dated more than 60 s ahead of the time it
 /// is given, so it is given the latest that it can add to.
-const NO_CLOCK: u64 = u64::MAX >> 1;
+pub(super) const NO_CLOCK: u64 = u64::MAX >> 1;
 
 #[cfg(test)]
 mod tests {

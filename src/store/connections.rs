@@ -75,8 +75,54 @@ pub struct StoredConnection {
     pub last_lent_at: Option<Moment>,
 }
 
+/// A new connection as its columns.
+#[derive(Insertable)]
+#[diesel(table_name = connections)]
+pub(super) struct NewRow<'a> {
+    id: &'a str,
+    org_id: &'a str,
+    user_id: &'a str,
+    label: Option<&'a str>,
+    environment: &'a str,
+    kind: &'a str,
+    url: Option<&'a str>,
+    database: Option<&'a str>,
+    username: Option<&'a str>,
+    sealed: &'a str,
+    key_id: &'a str,
+    revision: i64,
+    credential_expires_at: Option<i64>,
+    state: &'a str,
+    created_at: i64,
+    updated_at: i64,
+}
+
+impl<'a> From<&'a NewConnection> for NewRow<'a> {
+    fn from(new: &'a NewConnection) -> Self {
+        let Destination { url, database, username } = &new.destination;
+        Self {
+            id: new.id.as_str(),
+            org_id: new.scope.org().as_str(),
+            user_id: new.scope.user().as_str(),
+            label: new.label.as_deref(),
+            environment: new.environment,
+            kind: new.kind.as_str(),
+            url: url.as_deref(),
+            database: database.as_deref(),
+            username: username.as_deref(),
+            sealed: &new.sealed.token,
+            key_id: new.sealed.key_id.as_str(),
+            revision: Revision::FIRST.number(),
+            credential_expires_at: new.credential_expires_at.map(Moment::micros),
+            state: "active",
+            created_at: new.at.micros(),
+            updated_at: new.at.micros(),
+        }
+    }
+}
+
 /// In the words of the index that keeps these apart, which is looked into only then.
-const OF_ODOO: &str = "connections.kind IN ('password', 'api_key')";
+pub(super) const OF_ODOO: &str = "connections.kind IN ('password', 'api_key')";
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = connections)]
@@ -140,27 +186,7 @@ impl Tx<'_> {
     pub fn insert_connection(&mut self, new: &NewConnection) -> Result<(), StoreError> {
         let key = &new.sealed.key_id;
         must_seal(self.db, key)?;
-        let Destination { url, database, username } = &new.destination;
-        diesel::insert_into(connections::table)
-            .values((
-                connections::id.eq(new.id.as_str()),
-                connections::org_id.eq(new.scope.org().as_str()),
-                connections::user_id.eq(new.scope.user().as_str()),
-                connections::label.eq(new.label.as_deref()),
-                connections::environment.eq(new.environment),
-                connections::kind.eq(new.kind.as_str()),
-                connections::url.eq(url),
-                connections::database.eq(database),
-                connections::username.eq(username),
-                connections::sealed.eq(&new.sealed.token),
-                connections::key_id.eq(key.as_str()),
-                connections::revision.eq(Revision::FIRST.number()),
-                connections::credential_expires_at.eq(new.credential_expires_at.map(Moment::micros)),
-                connections::state.eq("active"),
-                connections::created_at.eq(new.at.micros()),
-                connections::updated_at.eq(new.at.micros()),
-            ))
-            .execute(self.db)?;
+        diesel::insert_into(connections::table).values(NewRow::from(new)).execute(self.db)?;
         Ok(())
     }
 

@@ -36,6 +36,18 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// The same for several, in their order.
+    pub fn append_all(&mut self, events: &[AuditEvent]) -> Result<(), StoreError> {
+        if events.iter().any(|event| event.org() != Some(self.scope.org())) {
+            return Err(StoreError::Damaged("audit_events"));
+        }
+        let mut ends = Ends::default();
+        let new: Vec<NewEvent> =
+            events.iter().map(|event| ends.follow(self.db, event)).collect::<Result<_, _>>()?;
+        *self.appended = self.appended.saturating_add(u32::try_from(new.len()).unwrap_or(u32::MAX));
+        insert_all(self.db, new)
+    }
+
     /// The org's events after number `after`, oldest first, at most `limit`.
     pub fn find_events(&mut self, after: i64, limit: i64) -> Result<Vec<StoredEvent>, StoreError> {
         let rows: Vec<EventColumns> = audit_events::table
@@ -60,6 +72,20 @@ impl Tx<'_> {
 pub(super) fn append(db: &mut Db, event: &AuditEvent) -> Result<(), StoreError> {
     let event = Ends::default().follow(db, event)?;
     diesel::insert_into(audit_events::table).values(event).execute(db)?;
+    Ok(())
+}
+
+/// PostgreSQL takes them in one statement; SQLite is the faster with one it remembers.
+fn insert_all(db: &mut Db, new: Vec<NewEvent>) -> Result<(), StoreError> {
+    match db {
+        Db::Sqlite(db) => {
+            for event in new {
+                diesel::insert_into(audit_events::table).values(event).execute(db)?;
+            }
+        }
+        #[cfg(feature = "postgres")]
+        Db::Postgres(db) => drop(diesel::insert_into(audit_events::table).values(new).execute(db)?),
+    }
     Ok(())
 }
 

@@ -88,11 +88,22 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    imports (org_id, source, source_id) {
+        org_id -> Text,
+        source -> Text,
+        source_id -> Text,
+        connection_id -> Text,
+        imported_at -> BigInt,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     keys,
     issuer_keys,
     connections,
     leases,
     audit_events,
-    idempotency_keys
+    idempotency_keys,
+    imports
 );

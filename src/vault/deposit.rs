@@ -45,10 +45,10 @@ pub const MAX_NAME_BYTES: usize = 256;
 pub(super) const MAX_LABEL_BYTES: usize = 128;
 
 /// A deposit that broke no rule.
-struct Checked {
-    destination: Destination,
-    environment: &'static str,
-    kind: CredentialKind,
+pub(super) struct Checked {
+    pub(super) destination: Destination,
+    pub(super) environment: &'static str,
+    pub(super) kind: CredentialKind,
     expires_at: Option<Moment>,
 }
 
@@ -105,7 +105,7 @@ impl Vault {
     }
 
     /// Holds every member against its rules and names each that breaks one.
-    fn hold_to_rules(&self, deposit: &Deposit, org: &str) -> Result<Checked, Error> {
+    pub(super) fn hold_to_rules(&self, deposit: &Deposit, org: &str) -> Result<Checked, Error> {
         let mut wrong = Vec::new();
         let kind = one_of("credential.kind", &deposit.kind, CredentialKind::NAMES, &mut wrong);
         let kind = kind.and_then(CredentialKind::parse);

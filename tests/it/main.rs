@@ -16,6 +16,9 @@ mod durability;
 mod egress;
 mod harness;
 mod hostile_calls;
+mod import;
+mod import_refusals;
+mod import_source;
 mod json_lines;
 mod kept_open;
 mod kills;
@@ -50,6 +53,8 @@ mod rotation_replicas;
 mod scene;
 mod sealing;
 mod secrets;
+#[cfg(feature = "aws")]
+mod secrets_manager;
 #[path = "../../src/bin/pawl-demo/standin.rs"]
 mod standin;
 mod standin_faults;

@@ -1,0 +1,159 @@
+//! Rows of other products' tables: many connections at once, and the ledger of what was moved in, which
+//! outlives them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::Bool;
+
+use crate::access::UserScope;
+use crate::clock::Moment;
+use crate::credential::Destination;
+use crate::ids::{ConnectionId, SourceId};
+use crate::store::connections::{NewConnection, NewRow, OF_ODOO};
+use crate::store::db::Db;
+use crate::store::error::StoreError;
+use crate::store::keys::must_seal;
+use crate::store::schema::{connections, imports};
+use crate::store::tx::Tx;
+
+/// What the ledger knows of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Imported {
+    /// As which connection it came in.
+    pub connection: String,
+    /// Whether that is still there.
+    pub is_there: bool,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = imports)]
+struct NewImport<'a> {
+    org_id: &'a str,
+    source: &'a str,
+    source_id: &'a str,
+    connection_id: &'a str,
+    imported_at: i64,
+}
+
+impl Tx<'_> {
+    /// Those of the rows `ids` of `source` that the scope's ledger knows.
+    pub fn find_imports(
+        &mut self,
+        source: &str,
+        ids: &[&SourceId],
+    ) -> Result<BTreeMap<String, Imported>, StoreError> {
+        let org = self.scope.org().as_str();
+        let rows: Vec<(String, String)> = imports::table
+            .filter(imports::org_id.eq(org))
+            .filter(imports::source.eq(source))
+            .filter(imports::source_id.eq_any(ids.iter().map(|id| id.as_str())))
+            .select((imports::source_id, imports::connection_id))
+            .load(self.db)?;
+        let there: Vec<String> = connections::table
+            .filter(connections::org_id.eq(org))
+            .filter(connections::id.eq_any(rows.iter().map(|(_, connection)| connection)))
+            .select(connections::id)
+            .load(self.db)?;
+        let there: BTreeSet<String> = there.into_iter().collect();
+        let known = rows.into_iter().map(|(id, connection)| {
+            let is_there = there.contains(&connection);
+            (id, Imported { connection, is_there })
+        });
+        Ok(known.collect())
+    }
+
+    /// Keeps those of `new` whose owner has none for the same destination, also not one that came before it here;
+    /// all are sealed under one key. Answers which were kept.
+    pub fn insert_connections(
+        &mut self,
+        new: &[&NewConnection],
+    ) -> Result<BTreeSet<ConnectionId>, StoreError> {
+        let org = self.scope.org();
+        let Some(key) = new.first().map(|new| &new.sealed.key_id) else { return Ok(BTreeSet::new()) };
+        if new.iter().any(|new| new.scope.org() != org || new.sealed.key_id != *key) {
+            return Err(StoreError::Damaged("connections"));
+        }
+        must_seal(self.db, key)?;
+        match self.db {
+            Db::Sqlite(db) => {
+                let mut kept = BTreeSet::new();
+                for new in new {
+                    let inserted = diesel::insert_into(connections::table)
+                        .values(NewRow::from(*new))
+                        .on_conflict_do_nothing()
+                        .execute(db)?;
+                    if inserted == 1 {
+                        kept.insert(new.id.clone());
+                    }
+                }
+                Ok(kept)
+            }
+            #[cfg(feature = "postgres")]
+            Db::Postgres(db) => {
+                let rows: Vec<NewRow> = new.iter().map(|new| NewRow::from(*new)).collect();
+                let kept: Vec<String> = diesel::insert_into(connections::table)
+                    .values(rows)
+                    .on_conflict_do_nothing()
+                    .returning(connections::id)
+                    .get_results(db)?;
+                let kept = kept.iter().map(|id| ConnectionId::parse(id));
+                kept.collect::<Result<_, _>>().map_err(|_| StoreError::Damaged("connections"))
+            }
+        }
+    }
+
+    /// The connection with a credential of Odoo's that `owner` has for that destination, if the scope reaches it.
+    pub fn find_connection_of(
+        &mut self,
+        owner: &UserScope,
+        destination: &Destination,
+    ) -> Result<Option<ConnectionId>, StoreError> {
+        if self.scope.of_user(owner.user()).as_ref() != Some(owner) {
+            return Ok(None);
+        }
+        let (url, database, username) = destination.parts();
+        let id: Option<String> = connections::table
+            .filter(sql::<Bool>(OF_ODOO))
+            .filter(connections::org_id.eq(owner.org().as_str()))
+            .filter(connections::user_id.eq(owner.user().as_str()))
+            .filter(connections::url.eq(url))
+            .filter(connections::database.eq(database))
+            .filter(connections::username.eq(username))
+            .select(connections::id)
+            .first(self.db)
+            .optional()?;
+        id.map(|id| ConnectionId::parse(&id)).transpose().map_err(|_| StoreError::Damaged("connections"))
+    }
+
+    /// Notes that rows of `source` are these connections of the scope's org.
+    pub fn insert_imports(
+        &mut self,
+        source: &str,
+        rows: &[(&SourceId, ConnectionId)],
+        at: Moment,
+    ) -> Result<(), StoreError> {
+        let org_id = self.scope.org().as_str();
+        let rows = rows.iter().map(|(id, connection)| NewImport {
+            org_id,
+            source,
+            source_id: id.as_str(),
+            connection_id: connection.as_str(),
+            imported_at: at.micros(),
+        });
+        match self.db {
+            Db::Sqlite(db) => {
+                for row in rows {
+                    diesel::insert_into(imports::table).values(row).execute(db)?;
+                }
+            }
+            #[cfg(feature = "postgres")]
+            Db::Postgres(db) => {
+                let rows: Vec<NewImport> = rows.collect();
+                diesel::insert_into(imports::table).values(rows).execute(db)?;
+            }
+        }
+        Ok(())
+    }
+}
