@@ -161,6 +161,8 @@ impl App {
         .shutdown_timeout(STOP_WITHIN_SECONDS)
         .client_request_timeout(HEAD_WITHIN)
         .tls_handshake_timeout(HEAD_WITHIN)
+        // A loan is sent in two pieces, of which the second would wait for the first to be acknowledged.
+        .tcp_nodelay(true)
         .server_hostname("pawl");
         let server = match signals {
             Signals::Heed => server,
