@@ -13,14 +13,14 @@ COPY benches/Cargo.toml benches/Cargo.toml
 RUN mkdir -p src/bin/pawl-demo tests/it benches/src benches/tests/oracles \
     && touch src/lib.rs tests/it/main.rs benches/tests/oracles/main.rs \
     && for main in src/main.rs src/bin/pawl-sync.rs src/bin/pawl-demo/main.rs benches/src/main.rs; do echo 'fn main() {}' >"$main"; done \
-    && cargo build --locked --profile dist --features postgres --lib \
+    && cargo build --locked --profile dist --features postgres,aws --lib \
     && cargo build --locked --profile dist --lib
 COPY migrations migrations
 COPY policies policies
 COPY src src
 # The worker is built without the vault's database: no libpq in its image.
 RUN touch src/lib.rs src/main.rs src/bin/pawl-sync.rs && mkdir /out \
-    && cargo build --locked --profile dist --features postgres --bin pawl && cp target/dist/pawl /out/ \
+    && cargo build --locked --profile dist --features postgres,aws --bin pawl && cp target/dist/pawl /out/ \
     && cargo build --locked --profile dist --bin pawl-sync && cp target/dist/pawl-sync /out/
 
 FROM debian:bookworm-slim@sha256:7c7b2c966bc9ee8cedfeef67e0e279108992c77681fa595db4a9d65c06ccc587 AS vault

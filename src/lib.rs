@@ -11,7 +11,8 @@
 //! sync ──▶ the vault's HTTP API; odoo ──▶ egress ──▶ the customer's Odoo ──▶ sink
 //! ```
 //!
-//! Every room may name ids, the clock, secrets, what a credential is, and tell the log and the metrics.
+//! Every room may name ids, the clock, secrets and the memory they lie in, what a credential is, and tell the
+//! log and the metrics.
 
 pub mod access;
 pub mod app;
@@ -24,6 +25,7 @@ pub mod error;
 pub mod http;
 pub mod ids;
 pub mod import;
+pub mod memory;
 pub mod metrics;
 pub mod odoo;
 pub mod process;

@@ -12,6 +12,12 @@ use pawl::app::{App, Certificate, SOON_DAYS, Setup, Signals, StartError, ask_rea
 use pawl::clock::Clock;
 use pawl::config::{Config, Mode, Tls, VAULT_SETTINGS};
 use pawl::ids::{ClientId, OrgId, UserId};
+use pawl::memory::Locked;
+
+/// What is freed is wiped: also what the libraries copied about.
+#[global_allocator]
+static WIPING: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
+    zeroizing_alloc::ZeroAlloc(std::alloc::System);
 
 /// Keeps Odoo credentials and lends them for minutes to a read-only worker.
 #[derive(Parser)]
@@ -130,13 +136,14 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     pawl::process::harden()?;
+    let locked = pawl::memory::lock();
     if let Command::Doctor = command {
-        return doctor();
+        return doctor(locked);
     }
     let config = Config::load()?;
     let telemetry = pawl::telemetry::start(&config.log, config.log_format, config.otlp_endpoint.as_ref())?;
     let done = match command {
-        Command::Serve => serve(config),
+        Command::Serve => serve(config, locked),
         Command::Init => init(config),
         Command::Token { command: TokenCommand::Issue(issue) } => issue_token(config, &issue),
         Command::Import(arguments) => cli::import::run(config, *arguments),
@@ -148,7 +155,11 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     done
 }
 
-fn serve(config: Config) -> Result<ExitCode, Failure> {
+fn serve(config: Config, locked: Locked) -> Result<ExitCode, Failure> {
+    let swaps = pawl::memory::swaps();
+    if locked != Locked::Everything && !swaps.is_empty() {
+        tracing::warn!(told = locked.told(&swaps), "memory");
+    }
     let (mode, data_dir, database) = (config.mode, config.data_dir.clone(), config.database.clone());
     let (key_source, app) = (config.key_source.clone(), App::open(config, Clock::system())?);
     let key = app.key().clone();
@@ -205,7 +216,7 @@ fn issue_token(config: Config, issue: &Issue) -> Result<ExitCode, Failure> {
 }
 
 /// Says everything it finds, and fails if anything is wrong.
-fn doctor() -> Result<ExitCode, Failure> {
+fn doctor(locked: Locked) -> Result<ExitCode, Failure> {
     let mut out = std::io::stdout().lock();
     let config = match Config::load() {
         Ok(config) => config,
@@ -228,7 +239,7 @@ fn doctor() -> Result<ExitCode, Failure> {
     writeln!(out, "keys      {}", config.key_source)?;
     writeln!(out, "issuer    {} (minting here: {})", config.issuer, config.may_issue_tokens())?;
     writeln!(out, "egress    {}", config.egress_allow)?;
-    writeln!(out, "memory    core dumps off, not dumpable")?;
+    writeln!(out, "memory    core dumps off, not dumpable, {}", locked.told(&pawl::memory::swaps()))?;
     let how = if config.mode == Mode::Embedded { "pawl serve" } else { "pawl init" };
     match App::open_with(config, Clock::system(), Setup::Look) {
         Ok(app) => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::load::Target;
 use crate::postgres::Cluster;
-use crate::vault::{Vault, program};
+use crate::vault::{Vault, programs};
 use crate::{cpu, table};
 
 const CALLERS: [usize; 2] = [1, 64];
@@ -14,21 +14,27 @@ const ROUND: Duration = Duration::from_secs(4);
 
 /// A vault, and what else it makes work.
 struct Side {
-    name: &'static str,
+    name: String,
     vault: Vault,
     target: Target,
     server: Option<u32>,
 }
 
 impl Side {
-    fn new(name: &'static str, vault: Vault, server: Option<u32>) -> Self {
+    fn new(database: &str, program: usize, vault: Vault, server: Option<u32>) -> Self {
         let target = vault.target(CALLERS[1]);
+        let name =
+            if program == 0 { database.to_owned() } else { format!("{database}, vault {}", program + 1) };
         Self { name, vault, target, server }
     }
 
     fn cpu(&self) -> [f64; 2] {
         [cpu::of(self.vault.pid()), self.server.map(cpu::of_family).unwrap_or_default()]
     }
+}
+
+fn database(program: usize) -> String {
+    format!("pawl{program}")
 }
 
 /// One round: lends/s, p50 and p99 in µs, CPU µs a lend of the vault and of the database's server, and
@@ -38,19 +44,16 @@ type Measured = [f64; 6];
 pub fn run() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let cluster = Cluster::start();
-    let mut sides = vec![Side::new(
-        "SQLite",
-        Vault::start(program("pawl"), tempfile::tempdir().unwrap(), Vec::new()),
-        None,
-    )];
-    if let Some(cluster) = &cluster {
-        let dir = tempfile::tempdir().unwrap();
-        let settings = cluster.database("pawl", &program("pawl"), &dir);
-        sides.push(Side::new(
-            "PostgreSQL",
-            Vault::start(program("pawl"), dir, settings),
-            Some(cluster.pid()),
-        ));
+    let mut sides = Vec::new();
+    for (n, pawl) in programs().iter().enumerate() {
+        let vault = Vault::start(pawl.clone(), tempfile::tempdir().unwrap(), Vec::new());
+        sides.push(Side::new("SQLite", n, vault, None));
+        if let Some(cluster) = &cluster {
+            let dir = tempfile::tempdir().unwrap();
+            let settings = cluster.database(&database(n), pawl, &dir);
+            let vault = Vault::start(pawl.clone(), dir, settings);
+            sides.push(Side::new("PostgreSQL", n, vault, Some(cluster.pid())));
+        }
     }
     let mut measured: Vec<Vec<Measured>> = vec![Vec::new(); sides.len() * CALLERS.len()];
     for round in 0..=ROUNDS {
@@ -63,7 +66,7 @@ pub fn run() {
             }
         }
         if let (0, Some(cluster)) = (round, &cluster) {
-            cluster.analyze("pawl");
+            (0..programs().len()).for_each(|n| cluster.analyze(&database(n)));
         }
     }
     let rows: Vec<Vec<String>> = measured
@@ -73,7 +76,7 @@ pub fn run() {
             let median = |column: usize| table::median(all.iter().map(|one| one[column]).collect());
             let (side, callers) = (&sides[at / CALLERS.len()], CALLERS[at % CALLERS.len()]);
             let first = table::median(measured[at % CALLERS.len()].iter().map(|one| one[0]).collect());
-            let mut row = vec![side.name.to_owned(), callers.to_string()];
+            let mut row = vec![side.name.clone(), callers.to_string()];
             row.extend([0, 1, 2, 3, 4, 5].map(median).map(|it| format!("{it:.0}")));
             row.push(format!("{:.2}", median(0) / first));
             row

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::fastapi::{self, FastApi};
 use crate::load::Target;
 use crate::postgres::Cluster;
-use crate::vault::{Vault, program, said};
+use crate::vault::{Vault, programs, said};
 use crate::{cpu, table};
 
 const CALLERS: usize = 64;
@@ -200,14 +200,6 @@ fn bounds(side: &mut Side, runtime: &tokio::runtime::Runtime) -> Vec<String> {
         }
     }
     row
-}
-
-/// The vaults to measure: `BENCH_PAWL`, paths with a colon between them, or what was built beside this.
-fn programs() -> Vec<PathBuf> {
-    match std::env::var_os("BENCH_PAWL") {
-        Some(paths) => std::env::split_paths(&paths).collect(),
-        None => vec![program("pawl")],
-    }
 }
 
 fn sizes() {

@@ -24,6 +24,14 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
+/// The vaults to measure: `BENCH_PAWL`, paths with a colon between them, or what was built beside this.
+pub fn programs() -> Vec<PathBuf> {
+    match std::env::var_os("BENCH_PAWL") {
+        Some(paths) => std::env::split_paths(&paths).collect(),
+        None => vec![program("pawl")],
+    }
+}
+
 /// `program` with `settings` and nothing of the caller's own.
 pub fn command(program: &Path, dir: &Path, settings: &[(String, String)]) -> Command {
     let mut command = Command::new(program);

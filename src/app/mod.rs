@@ -87,7 +87,7 @@ impl App {
         let policy = Arc::new(policy);
         let models = Readable::embedded().map_err(|e| StartError::Policy(e.to_string()))?.model_names();
         let store = open_store(&config, setup)?;
-        let keys = Keys::new(store.clone(), key_source(&config), clock.clone());
+        let keys = Keys::new(store.clone(), key_source(&config)?, clock.clone());
         let keyring = open_ring(&keys, &store.find_keys()?, setup)?;
         let issuers = store.upkeep("open issuer", |tx| open_issuer(tx, &keyring, setup, &clock))?;
         if setup != Setup::Look {

@@ -11,6 +11,8 @@ use crate::app::tls::TlsRefused;
 use crate::audit::AuditEvent;
 use crate::clock::{Clock, NoRandomness};
 use crate::config::{Config, Database, KeySourceName};
+#[cfg(feature = "aws")]
+use crate::seal::AwsSource;
 use crate::seal::{Binding, KeyFile, KeySource, Keyring, OpenRefused, SealFailed};
 use crate::store::{KeyRow, SealedIssuerKey, Store, StoreError, Tables, Upkeep};
 use crate::vault::keys::{Keys, KeysRefused};
@@ -130,10 +132,12 @@ pub(super) fn make_dir(dir: &Path) -> Result<(), StartError> {
 }
 
 /// Where the keys are.
-pub(super) fn key_source(config: &Config) -> Arc<dyn KeySource> {
-    match &config.key_source {
+pub(super) fn key_source(config: &Config) -> Result<Arc<dyn KeySource>, StartError> {
+    Ok(match &config.key_source {
         KeySourceName::File(path) => Arc::new(KeyFile::at(path)),
-    }
+        #[cfg(feature = "aws")]
+        KeySourceName::Aws(name) => Arc::new(AwsSource::open(name).map_err(KeysRefused::from)?),
+    })
 }
 
 /// The ring, proven. In an empty database it is begun, where that may be done.

@@ -14,6 +14,11 @@ use pawl::sync::{Job, Settings, Step, Stopper, SyncError, Target, Verdict, Worke
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::Instrument;
 
+/// What is freed is wiped: also what the libraries copied about.
+#[global_allocator]
+static WIPING: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
+    zeroizing_alloc::ZeroAlloc(std::alloc::System);
+
 /// Borrows an Odoo credential from pawl, reads invoices and what they refer to, and hands it back.
 #[derive(Parser)]
 #[command(name = "pawl-sync", version, after_help = EXAMPLES)]
@@ -121,6 +126,7 @@ fn main() -> ExitCode {
         complain(&error.to_string());
         return ExitCode::FAILURE;
     }
+    pawl::memory::lock();
     let settings = match Settings::load() {
         Ok(settings) => settings,
         Err(refused) => {

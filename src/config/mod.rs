@@ -31,7 +31,7 @@ pub const VAULT_SETTINGS: &[(&str, &str)] = &[
     ("database_url_file", "the file that holds the database's address"),
     ("migrate_database_url", "the same database as the role that may change its tables (PostgreSQL)"),
     ("migrate_database_url_file", "the file that holds that address"),
-    ("key_source", "file:PATH (the default is master.json in the data directory)"),
+    ("key_source", "file:PATH (master.json in the data directory) or aws-secretsmanager:NAME (feature aws)"),
     ("key_refresh_seconds", "how often the keys are read again from their source: 1 to 86400 (300)"),
     ("key_file_apart", "yes: the key file is on other storage than the database and its backups"),
     ("egress_allow", "comma-separated [ORG@]host|cidr[:port] that may be private or plain http"),

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Database, KeySourceName, PREFIX, VAULT_SETTINGS};
@@ -66,11 +65,7 @@ impl Settings {
 
     pub(super) fn key_source(&mut self) -> Option<KeySourceName> {
         let text = self.text("key_source")?;
-        if let Some(path) = text.strip_prefix("file:") {
-            return Some(KeySourceName::File(PathBuf::from(path)));
-        }
-        self.wrong.push(not_built(&text).unwrap_or_else(|| "PAWL_KEY_SOURCE must begin with file:".into()));
-        None
+        KeySourceName::parse(&text).map_err(|rule| self.wrong.push(format!("PAWL_KEY_SOURCE {rule}"))).ok()
     }
 
     /// Seconds of 1 to a day.
@@ -97,13 +92,6 @@ impl Settings {
             Exceptions::default()
         })
     }
-}
-
-/// What to say of a backend that this binary lacks.
-fn not_built(text: &str) -> Option<String> {
-    text.starts_with("aws-secretsmanager:").then(|| {
-        "PAWL_KEY_SOURCE names AWS Secrets Manager: this version of Pawl does not have it yet".to_owned()
-    })
 }
 
 fn spoken(name: &str) -> String {

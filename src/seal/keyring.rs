@@ -19,12 +19,16 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::clock::{NoRandomness, fill_random};
 use crate::ids::KeyId;
+use crate::memory::{LockedBytes, on_clean_stack};
 use crate::metrics;
 use crate::seal::binding::Binding;
 use crate::secret::Secret;
 
-/// 32 bytes that every row key is derived from. Wiped when dropped.
-pub struct MasterKey(Zeroizing<[u8; 32]>);
+/// 32 bytes that every row key is derived from. They stay where they were first put, in a page that is not
+/// swapped out, and are wiped when dropped.
+pub struct MasterKey(LockedBytes);
+
+const KEY_BYTES: usize = 32;
 
 /// The text is no Fernet key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,37 +38,42 @@ pub struct NotAKey;
 impl MasterKey {
     /// A fresh one from the system's randomness.
     pub fn generate() -> Result<Self, NoRandomness> {
-        let mut key = Zeroizing::new([0; 32]);
-        fill_random(key.as_mut())?;
+        let mut key = LockedBytes::zeroed(KEY_BYTES);
+        fill_random(key.expose_mut())?;
         Ok(Self(key))
     }
 
     /// Reads a Fernet key: 32 bytes in base64url with padding.
     pub fn parse(text: &Secret) -> Result<Self, NotAKey> {
-        let bytes = Zeroizing::new(URL_SAFE.decode(text.expose()).map_err(|_| NotAKey)?);
-        let mut key = Zeroizing::new([0; 32]);
-        if bytes.len() != key.len() {
-            return Err(NotAKey);
-        }
-        key.copy_from_slice(&bytes);
-        Ok(Self(key))
+        on_clean_stack(|| {
+            let bytes = Zeroizing::new(URL_SAFE.decode(text.expose()).map_err(|_| NotAKey)?);
+            let mut key = LockedBytes::zeroed(KEY_BYTES);
+            if bytes.len() != KEY_BYTES {
+                return Err(NotAKey);
+            }
+            key.expose_mut().copy_from_slice(&bytes);
+            Ok(Self(key))
+        })
     }
 
     /// As a Fernet key, to be kept in the key's source.
     pub fn to_text(&self) -> Secret {
-        Secret::new(URL_SAFE.encode(self.0.as_ref()))
+        on_clean_stack(|| Secret::new(URL_SAFE.encode(self.0.expose())))
     }
 
     /// Names the key without telling it: the first 8 bytes, in hex, of
     /// HKDF-SHA256(key, info `pawl/v1/fingerprint`).
     pub fn fingerprint(&self) -> Fingerprint {
-        let okm = self.derive(b"pawl/v1/fingerprint");
-        Fingerprint(okm.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+        on_clean_stack(|| {
+            let okm = self.derive(b"pawl/v1/fingerprint");
+            Fingerprint(okm.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+        })
     }
 
+    /// Leaves key material on the stack: to be called on one that is cleaned.
     pub(super) fn derive(&self, info: &[u8]) -> Zeroizing<[u8; 32]> {
         let mut okm = Zeroizing::new([0; 32]);
-        let derived = Hkdf::<Sha256>::new(None, self.0.as_ref()).expand(info, okm.as_mut());
+        let derived = Hkdf::<Sha256>::new(None, self.0.expose()).expand(info, okm.as_mut());
         // RFC 5869 allows 255 × 32 bytes; 32 always fit.
         debug_assert!(derived.is_ok());
         okm
@@ -162,14 +171,17 @@ impl Keyring {
     /// Seals `secret` for the place that `binding` names.
     pub fn seal(&self, binding: &Binding, secret: &Secret) -> Result<Sealed, SealFailed> {
         let key = self.keys.get(self.current.as_str()).ok_or(SealFailed)?;
-        let row = key.row(binding).ok_or(SealFailed)?;
-        Ok(Sealed { token: row.encrypt(secret.expose().as_bytes()), key_id: self.current.clone() })
+        on_clean_stack(|| {
+            let row = key.row(binding).ok_or(SealFailed)?;
+            Ok(Sealed { token: row.encrypt(secret.expose().as_bytes()), key_id: self.current.clone() })
+        })
     }
 
     /// Opens `sealed` if it was sealed for the place that `binding` names, with the key it names
     /// and no other.
     pub fn open(&self, binding: &Binding, sealed: &Sealed) -> Result<Secret, OpenRefused> {
-        self.try_open(binding, sealed).inspect_err(|refused| metrics::not_opened(refused.name()))
+        on_clean_stack(|| self.try_open(binding, sealed))
+            .inspect_err(|refused| metrics::not_opened(refused.name()))
     }
 
     fn try_open(&self, binding: &Binding, sealed: &Sealed) -> Result<Secret, OpenRefused> {

@@ -12,6 +12,7 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 use crate::ids::KeyId;
+use crate::memory::on_clean_stack;
 use crate::seal::keyring::{Keyring, MasterKey};
 
 /// A request's mark under one master key. Not secret.
@@ -42,8 +43,11 @@ impl Mark {
 impl Keyring {
     /// The marks of what `parts` say under every key held, the one that seals first.
     pub fn marks(&self, parts: &[&[u8]]) -> Vec<Mark> {
-        let mut marks: Vec<Mark> =
-            self.held().filter_map(|(id, key)| Some(Mark { key_id: id, mac: key.mark(parts)? })).collect();
+        // The hash keeps the end of what it was given: of a body that holds a secret.
+        let mark = |(id, key): (KeyId, &MasterKey)| {
+            Some(Mark { key_id: id, mac: on_clean_stack(|| key.mark(parts))? })
+        };
+        let mut marks: Vec<Mark> = self.held().filter_map(mark).collect();
         marks.sort_by_key(|mark| mark.key_id != *self.current());
         marks
     }

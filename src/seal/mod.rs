@@ -1,6 +1,8 @@
 //! Opens and seals, pure: no database, no network, no clock that matters. Every stored secret goes
 //! through here and is bound to the place where it is stored.
 
+#[cfg(feature = "aws")]
+mod aws;
 mod binding;
 mod fernet_keys;
 mod key_file;
@@ -8,6 +10,8 @@ mod keyring;
 mod mark;
 mod source;
 
+#[cfg(feature = "aws")]
+pub use aws::{AwsSource, Patience};
 pub use binding::Binding;
 pub use fernet_keys::{FernetKeys, FernetRefused};
 pub use key_file::KeyFile;

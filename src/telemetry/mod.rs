@@ -8,6 +8,9 @@ mod lines;
 mod otlp;
 mod trace;
 
+use tracing::level_filters::LevelFilter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
@@ -62,6 +65,14 @@ impl Telemetry {
     }
 }
 
+/// What speaks with a store of keys tells, below INFO, whole requests and answers, without what it knows
+/// to be secret. That is not relied on: no filter lets it through.
+fn tells_no_secret(metadata: &Metadata<'_>) -> bool {
+    const TALKATIVE: [&str; 4] = ["aws_", "h2", "hyper", "rustls"];
+    let talks = TALKATIVE.iter().any(|name| metadata.target().starts_with(name));
+    !talks || *metadata.level() <= Level::INFO
+}
+
 /// Starts the log. To be called once, before anything is logged.
 pub fn start(
     filter: &str,
@@ -69,7 +80,8 @@ pub fn start(
     endpoint: Option<&OtlpEndpoint>,
 ) -> Result<Telemetry, LogRefused> {
     let filter = EnvFilter::try_new(filter).map_err(|_| LogRefused::Filter)?;
-    let log = tracing_subscriber::registry().with(Lines::new(format).with_filter(filter));
+    let no_secrets = filter_fn(tells_no_secret).with_max_level_hint(LevelFilter::TRACE);
+    let log = tracing_subscriber::registry().with(Lines::new(format).with_filter(filter.and(no_secrets)));
     #[cfg(not(feature = "otlp"))]
     let (telemetry, _) = (Telemetry {}, endpoint);
     #[cfg(feature = "otlp")]
@@ -79,7 +91,7 @@ pub fn start(
     #[cfg(feature = "otlp")]
     let log = {
         let ours = tracing_subscriber::filter::filter_fn(otlp::Spans::is_ours)
-            .with_max_level_hint(tracing::level_filters::LevelFilter::DEBUG);
+            .with_max_level_hint(LevelFilter::DEBUG);
         log.with(telemetry.spans.clone().map(|spans| spans.with_filter(ours)))
     };
     // Fails when there is one already; the first stays.

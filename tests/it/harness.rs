@@ -39,6 +39,11 @@ impl Home {
             return Self::on_postgres();
         }
         assert!(!on_postgres(), "these tests were built without PostgreSQL: --features postgres");
+        Self::on_sqlite()
+    }
+
+    /// On SQLite, whatever this run is on.
+    pub fn on_sqlite() -> Self {
         Self {
             dir: tempfile::tempdir().unwrap(),
             #[cfg(feature = "postgres")]
@@ -421,8 +426,19 @@ pub struct Process {
 impl Process {
     /// Starts in `dir`, on a free port, with its log in `dir/log`.
     pub fn serve(dir: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::started(pawl(dir, settings), dir, settings)
+    }
+
+    /// The same, started by `under`, a command that becomes what it is told to start.
+    pub fn serve_under(under: &[&str], dir: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut command = program(under[0], dir, settings);
+        command.args(&under[1..]).arg(env!("CARGO_BIN_EXE_pawl"));
+        Self::started(command, dir, settings)
+    }
+
+    fn started(mut command: Command, dir: &Path, settings: &[(&str, &str)]) -> Self {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log")).unwrap();
-        let mut child = pawl(dir, settings)
+        let mut child = command
             .env("PAWL_LISTEN", "127.0.0.1:0")
             .arg("serve")
             .stdin(Stdio::null())

@@ -20,6 +20,7 @@ mod import;
 mod import_refusals;
 mod import_source;
 mod json_lines;
+mod kept_open;
 mod kills;
 mod kinds;
 #[cfg(feature = "postgres")]
@@ -28,6 +29,7 @@ mod lease_kept;
 mod leases;
 mod life;
 mod logs;
+mod memory;
 mod metrics;
 mod missing;
 mod odoo_calls;
@@ -35,9 +37,11 @@ mod odoo_client;
 mod odoo_wire;
 mod other_clients;
 mod papers;
+mod planted;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod process;
+mod process_memory;
 mod production;
 mod removals;
 mod renewals;
@@ -49,6 +53,8 @@ mod rotation_replicas;
 mod scene;
 mod sealing;
 mod secrets;
+#[cfg(feature = "aws")]
+mod secrets_manager;
 #[path = "../../src/bin/pawl-demo/standin.rs"]
 mod standin;
 mod standin_faults;

@@ -293,7 +293,7 @@ fn settings_that_are_none_are_refused_by_name_all_at_once() {
         ("PAWL_MODE", "prod"),
         ("PAWL_LISTEN", "localhost"),
         ("PAWL_DATABASE_URL", "postgres://x/y?hostaddr=1"),
-        ("PAWL_KEY_SOURCE", "aws-secretsmanager:pawl"),
+        ("PAWL_KEY_SOURCE", "aws-secretsmanager:pawl/k2"),
         ("PAWL_EGRESS_ALLOW", "10.0.0.0/99"),
     ];
     let (code, _, err) = run(dir.path(), &settings, &["serve"]);
@@ -301,8 +301,8 @@ fn settings_that_are_none_are_refused_by_name_all_at_once() {
     for (name, _) in settings {
         assert!(err.contains(name), "{name}: {err}");
     }
-    if cfg!(not(feature = "postgres")) {
-        assert!(err.contains("--features postgres"), "{err}");
+    for (feature, is_built) in [("postgres", cfg!(feature = "postgres")), ("aws", cfg!(feature = "aws"))] {
+        assert_eq!(err.contains(&format!("--features {feature}")), !is_built, "{err}");
     }
     assert!(!dir.path().join("pawl-data").exists(), "nothing was made");
 
@@ -327,7 +327,9 @@ fn the_doctor_shows_what_is_in_force_and_what_is_wrong() {
     drop(Process::serve(dir.path(), &[]));
     let (code, out, _) = run(dir.path(), &[("PAWL_EGRESS_ALLOW", "127.0.0.1:8069")], &["doctor"]);
     assert_eq!(code, 0, "{out}");
-    for part in ["mode      embedded", "127.0.0.1:7295", "127.0.0.1/32:8069", "ok "] {
+    for part in
+        ["mode      embedded", "127.0.0.1:7295", "127.0.0.1/32:8069", "core dumps off, not dumpable, ", "ok "]
+    {
         assert!(out.contains(part), "{part}: {out}");
     }
     let (code, out, _) = run(dir.path(), &[("PAWL_MODE", "production")], &["doctor"]);
@@ -373,7 +375,9 @@ fn it_is_ready_at_once_and_stays_small() {
     let status = std::fs::read_to_string(format!("/proc/{}/status", first.child.id())).unwrap();
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     let resident: u64 = resident.trim().strip_suffix(" kB").unwrap().parse().unwrap();
-    assert!(resident * 1024 <= 40_000_000, "{resident} kB");
+    // Of a program that is not optimised, and larger, more is mapped; what it keeps is the same.
+    let bound = if cfg!(debug_assertions) { 46_000_000 } else { 40_000_000 };
+    assert!(resident * 1024 <= bound, "{resident} kB");
     drop((open, first));
 
     let settings = home.settings();

@@ -73,7 +73,11 @@ fn what_ships_is_built_from_the_lock_file_and_named_bases() {
     assert!(builds >= 8, "{builds}");
     for what in SHIPPED {
         let copied = format!("COPY deploy/sbom/{}.cdx.json /usr/share/doc/", what.program);
-        assert!(read("Dockerfile").contains(&copied), "{copied}");
+        let features = if what.features.is_empty() { "" } else { &format!("--features {} ", what.features) };
+        let built = format!("cargo build --locked --profile dist {features}--bin {} ", what.program);
+        for line in [copied, built] {
+            assert!(read("Dockerfile").contains(&line), "{line}");
+        }
     }
 }
 
@@ -84,7 +88,7 @@ struct Shipped {
 }
 
 const SHIPPED: &[Shipped] =
-    &[Shipped { program: "pawl", features: "postgres" }, Shipped { program: "pawl-sync", features: "" }];
+    &[Shipped { program: "pawl", features: "postgres,aws" }, Shipped { program: "pawl-sync", features: "" }];
 
 /// A package: its name and version.
 type Package = (String, String);
@@ -197,6 +201,9 @@ fn the_bill_of_materials_is_what_cargo_builds() {
         for name in ["rcgen", "tempfile", "pawl-bench", "dxr", "openssl", "native-tls", "aws-lc-rs"] {
             assert_eq!(scope(name), None, "{name}");
         }
-        assert_eq!(scope("pq-sys").is_some(), shipped.features == "postgres");
+        let is_vault = shipped.program == "pawl";
+        for name in ["pq-sys", "aws-sdk-secretsmanager"] {
+            assert_eq!(scope(name).is_some(), is_vault, "{name}");
+        }
     }
 }

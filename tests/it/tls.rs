@@ -55,7 +55,7 @@ fn lay_key(dir: &Path, key: &str, mode: u32) {
 pub const SETTINGS: &[(&str, &str)] = &[("PAWL_TLS_CERT", "cert.pem"), ("PAWL_TLS_KEY", "key.pem")];
 
 /// A handshake as `localhost`, believing `authority` alone.
-fn shake(url: &str, authority: &str) -> Result<StreamOwned<ClientConnection, TcpStream>, rustls::Error> {
+pub fn shake(url: &str, authority: &str) -> Result<StreamOwned<ClientConnection, TcpStream>, rustls::Error> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());

@@ -100,7 +100,8 @@ fn tests() -> BTreeMap<String, Test> {
             let name = lines[at..].iter().find_map(|line| line.strip_prefix("fn ")).unwrap();
             let name = name.split('(').next().unwrap();
             let module = file.strip_prefix("tests/it/").and_then(|file| file.strip_suffix(".rs"));
-            let name = module.map_or(name.to_owned(), |module| format!("{module}::{name}"));
+            let name =
+                module.map_or(name.to_owned(), |module| format!("{}::{name}", module.replace('/', "::")));
             let twice = all.insert(name.clone(), Test { path: file.clone(), attacks });
             assert!(twice.is_none(), "two tests are called {name}");
         }
