@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::Bool;
+#[cfg(feature = "postgres")]
+use diesel::sql_types::Array;
+use diesel::sql_types::{Bool, Text};
 
 use crate::access::UserScope;
 use crate::clock::Moment;
@@ -27,6 +29,27 @@ pub struct Imported {
     pub is_there: bool,
 }
 
+#[derive(QueryableByName)]
+struct Known {
+    #[diesel(sql_type = Text)]
+    source_id: String,
+    #[diesel(sql_type = Text)]
+    connection: String,
+    #[diesel(sql_type = Bool)]
+    is_there: bool,
+}
+
+/// A look into an index for each, whatever a plan that was made on empty tables takes for cheap: a list of ids
+/// beside the org would read all of the org's.
+#[cfg(feature = "postgres")]
+const FIND_IMPORTS: &str = "
+    SELECT wanted.id AS source_id, mine.connection_id AS connection,
+           coalesce((SELECT org_id FROM connections WHERE connections.id = mine.connection_id) = $1, false) AS is_there
+    FROM unnest($3) AS wanted (id)
+    CROSS JOIN LATERAL (
+        SELECT connection_id FROM imports
+        WHERE imports.org_id = $1 AND imports.source = $2 AND imports.source_id = wanted.id LIMIT 1) AS mine";
+
 #[derive(Insertable)]
 #[diesel(table_name = imports)]
 struct NewImport<'a> {
@@ -45,23 +68,29 @@ impl Tx<'_> {
         ids: &[&SourceId],
     ) -> Result<BTreeMap<String, Imported>, StoreError> {
         let org = self.scope.org().as_str();
-        let rows: Vec<(String, String)> = imports::table
-            .filter(imports::org_id.eq(org))
-            .filter(imports::source.eq(source))
-            .filter(imports::source_id.eq_any(ids.iter().map(|id| id.as_str())))
-            .select((imports::source_id, imports::connection_id))
-            .load(self.db)?;
-        let there: Vec<String> = connections::table
-            .filter(connections::org_id.eq(org))
-            .filter(connections::id.eq_any(rows.iter().map(|(_, connection)| connection)))
-            .select(connections::id)
-            .load(self.db)?;
-        let there: BTreeSet<String> = there.into_iter().collect();
-        let known = rows.into_iter().map(|(id, connection)| {
-            let is_there = there.contains(&connection);
-            (id, Imported { connection, is_there })
-        });
-        Ok(known.collect())
+        let known: Vec<Known> = match self.db {
+            Db::Sqlite(db) => {
+                let mut known = Vec::new();
+                for id in ids {
+                    let row = imports::table.find((org, source, id.as_str())).select(imports::connection_id);
+                    let Some(connection) = row.first::<String>(db).optional()? else { continue };
+                    let there = connections::table.find(&connection).select(connections::org_id);
+                    let is_there = there.first::<String>(db).optional()?.is_some_and(|of| of == org);
+                    known.push(Known { source_id: id.to_string(), connection, is_there });
+                }
+                known
+            }
+            #[cfg(feature = "postgres")]
+            Db::Postgres(db) => diesel::sql_query(FIND_IMPORTS)
+                .bind::<Text, _>(org)
+                .bind::<Text, _>(source)
+                .bind::<Array<Text>, _>(ids.iter().map(|id| id.as_str()).collect::<Vec<_>>())
+                .load(db)?,
+        };
+        let known = known.into_iter();
+        Ok(known
+            .map(|row| (row.source_id, Imported { connection: row.connection, is_there: row.is_there }))
+            .collect())
     }
 
     /// Keeps those of `new` whose owner has none for the same destination, also not one that came before it here;

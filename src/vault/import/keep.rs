@@ -15,11 +15,12 @@ use crate::vault::import::{BATCH, BATCH_DEADLINE, Import, Left, Why};
 
 const TRIES: u32 = 5;
 
-/// How many rows are the first transaction.
-pub(super) const FIRST_PACE: usize = 50;
+/// How many rows are a transaction at first, and at least: fewer would not make it shorter, since what is slow
+/// then is the way to the database and back.
+pub(super) const LEAST_PACE: usize = 100;
 /// Who lends in the same org waits while a transaction is made, for 240 ms at most: one that takes longer than
-/// this is followed by one of half as many rows, one that takes much less by one of more.
-const LONG: Duration = Duration::from_millis(40);
+/// this is followed by one of fewer rows, one that takes much less by one of more.
+const LONG: Duration = Duration::from_millis(60);
 
 /// A row sealed for its place.
 struct Candidate {
@@ -50,8 +51,8 @@ impl Vault {
             rest = later;
             let (kept, took) = self.keep_some(import, rows, at).await?;
             import.pace = match import.pace {
-                pace if took > LONG => (pace / 2).max(1),
-                pace if took < LONG / 4 => (pace * 2).min(BATCH),
+                pace if took > LONG => (pace / 2).max(LEAST_PACE),
+                pace if took < LONG / 2 => (pace * 2).min(BATCH),
                 pace => pace,
             };
             for (row, kept) in rows.iter().zip(kept) {

@@ -122,7 +122,7 @@ impl Import {
             keys,
             is_dry,
             tally: Tally::default(),
-            pace: keep::FIRST_PACE,
+            pace: keep::LEAST_PACE,
             hashing: RandomState::new(),
             ids: HashSet::new(),
             addresses: HashSet::new(),
