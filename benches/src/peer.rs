@@ -1,7 +1,7 @@
 //! Pawl beside the stack that everybody writes first: 64 callers, the same rows, the same PostgreSQL; then
 //! what was promised of Pawl's memory and of its start. Every lend is found on record afterwards.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
