@@ -59,6 +59,12 @@ pub struct App {
     models: Vec<String>,
 }
 
+/// The master keys alone, for their own commands: they are there for when nothing else opens.
+pub fn open_keys(config: &Config, clock: Clock) -> Result<Keys, StartError> {
+    let store = open_store(config, Setup::Look)?;
+    Ok(Keys::new(store, key_source(config)?, clock))
+}
+
 impl App {
     /// Opens the vault as `config` says: in embedded mode it is set up if it was not.
     pub fn open(config: Config, clock: Clock) -> Result<Self, StartError> {
@@ -155,6 +161,8 @@ impl App {
         .shutdown_timeout(STOP_WITHIN_SECONDS)
         .client_request_timeout(HEAD_WITHIN)
         .tls_handshake_timeout(HEAD_WITHIN)
+        // A loan is sent in two pieces, of which the second would wait for the first to be acknowledged.
+        .tcp_nodelay(true)
         .server_hostname("pawl");
         let server = match signals {
             Signals::Heed => server,

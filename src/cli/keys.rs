@@ -1,5 +1,6 @@
 //! `pawl keys`: which master keys there are, and their change.
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -7,11 +8,11 @@ use std::time::Instant;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use pawl::app::{App, Setup};
+use pawl::app::open_keys;
 use pawl::clock::{Clock, Moment};
 use pawl::config::Config;
 use pawl::ids::{ConnectionId, KeyId};
-use pawl::vault::keys::{Keys, Retire};
+use pawl::vault::keys::{Keys, Made, Retire};
 
 use crate::Failure;
 
@@ -43,6 +44,9 @@ pub struct RetireArgs {
     /// Connections whose credential does not open, and may stay so for ever
     #[arg(long, value_name = "ID", num_args = 1..)]
     abandon: Vec<String>,
+    /// The key was destroyed by hand where it was: keys are kept in another source since
+    #[arg(long)]
+    destroyed_elsewhere: bool,
 }
 
 fn parse_date(text: &str) -> Result<Moment, String> {
@@ -52,12 +56,12 @@ fn parse_date(text: &str) -> Result<Moment, String> {
 
 /// Does it, beside whatever vaults are running.
 pub fn run(config: Config, command: &KeysCommand) -> Result<ExitCode, Failure> {
-    let app = App::open_with(config, Clock::system(), Setup::Look)?;
+    let keys = open_keys(&config, Clock::system())?;
     match command {
-        KeysCommand::List => list(app.keys()),
-        KeysCommand::Rotate => rotate(app.keys()),
-        KeysCommand::Reseal => reseal(app.keys()),
-        KeysCommand::Retire(args) => retire(app.keys(), args),
+        KeysCommand::List => list(&keys),
+        KeysCommand::Rotate => rotate(&keys),
+        KeysCommand::Reseal => reseal(&keys),
+        KeysCommand::Retire(args) => retire(&keys, args),
     }
 }
 
@@ -74,8 +78,11 @@ fn list(keys: &Keys) -> Result<ExitCode, Failure> {
 }
 
 fn rotate(keys: &Keys) -> Result<ExitCode, Failure> {
-    let key = keys.rotate()?;
+    let (key, made) = keys.rotate()?;
     let mut out = std::io::stdout().lock();
+    if made == Made::Found {
+        writeln!(out, "{} was there already, and is taken: see that its fingerprint is yours", key.id)?;
+    }
     writeln!(
         out,
         "{} seals from now on: fingerprint {}, in {}",
@@ -116,10 +123,12 @@ fn reseal(keys: &Keys) -> Result<ExitCode, Failure> {
 
 fn retire(keys: &Keys, args: &RetireArgs) -> Result<ExitCode, Failure> {
     let key = KeyId::parse(&args.key).map_err(|e| format!("KEY {e}"))?;
-    let abandon: Result<Vec<_>, _> = args.abandon.iter().map(|id| ConnectionId::parse(id)).collect();
+    let abandon: Result<BTreeSet<_>, _> = args.abandon.iter().map(|id| ConnectionId::parse(id)).collect();
     let abandon = abandon.map_err(|e| format!("--abandon {e}"))?;
     let backups_before = args.backups_older_than_may_die;
-    let was_retired = keys.retire(&Retire { key: key.clone(), backups_before, abandon })?;
+    let destroyed_elsewhere = args.destroyed_elsewhere;
+    let was_retired =
+        keys.retire(&Retire { key: key.clone(), backups_before, abandon, destroyed_elsewhere })?;
     let mut out = std::io::stdout().lock();
     if was_retired {
         writeln!(out, "{key} was retired before")?;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Read, Seek, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -104,14 +104,21 @@ impl KeyFile {
         let real = self.real();
         let old = OpenOptions::new().write(true).open(&real).ok();
         let fresh = real.with_extension("fresh");
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&fresh)
-            .map_err(io)?;
+        // One that broke off left it; what somebody else put there is not followed either.
+        match std::fs::remove_file(&fresh) {
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(io(e)),
+            _ => {}
+        }
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh).map_err(io)?;
         file.set_permissions(Permissions::from_mode(0o600)).map_err(io)?;
+        if let Some(old) = &old {
+            // Whoever changes it, it stays the vault's to read.
+            let old = old.metadata().map_err(io)?;
+            if file.metadata().map_err(io)?.uid() != old.uid() {
+                std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid())).map_err(io)?;
+            }
+        }
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
         std::fs::rename(&fresh, &real).map_err(io)?;
         dir.sync_all().map_err(io)?;
@@ -170,11 +177,14 @@ impl KeySource for KeyFile {
     fn destroy(&self, id: &KeyId) -> Result<(), SourceRefused> {
         let dir = self.lock()?;
         let Some(mut format) = self.load()? else { return Ok(()) };
-        if format.current == id.as_str() {
-            return Err(self.form(format!("{id} is its current key, which is never destroyed")));
-        }
         if format.keys.remove(id.as_str()).is_none() {
             return Ok(());
+        }
+        if format.current == id.as_str() {
+            // It is read only into an empty database.
+            let rest = format.keys.keys().next_back();
+            let last = || self.form(format!("{id} is its only key, which is never destroyed"));
+            format.current = rest.ok_or_else(last)?.clone();
         }
         match self.replace(&dir, &format)? {
             Some(old) => self.wipe(old),

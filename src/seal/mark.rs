@@ -7,13 +7,27 @@
 //! part(x) = length of x in bytes as u64 big-endian ‖ x
 //! ```
 
+use std::sync::Arc;
+
 use hmac::digest::CtOutput;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
+use zeroize::Zeroizing;
 
 use crate::ids::KeyId;
 use crate::memory::on_clean_stack;
 use crate::seal::keyring::{Keyring, MasterKey};
+
+/// What a request said, part by part. Holds its secret, if it had one: wiped with the request.
+#[derive(Clone)]
+pub struct Said(Arc<[Zeroizing<Vec<u8>>]>);
+
+impl Said {
+    /// These parts, in this order.
+    pub fn of(parts: &[&[u8]]) -> Self {
+        Self(parts.iter().map(|part| Zeroizing::new(part.to_vec())).collect())
+    }
+}
 
 /// A request's mark under one master key. Not secret.
 #[derive(Clone)]
@@ -41,11 +55,11 @@ impl Mark {
 }
 
 impl Keyring {
-    /// The marks of what `parts` say under every key held, the one that seals first.
-    pub fn marks(&self, parts: &[&[u8]]) -> Vec<Mark> {
+    /// The marks of what was said under every key held, the one that seals first.
+    pub fn marks(&self, said: &Said) -> Vec<Mark> {
         // The hash keeps the end of what it was given: of a body that holds a secret.
         let mark = |(id, key): (KeyId, &MasterKey)| {
-            Some(Mark { key_id: id, mac: on_clean_stack(|| key.mark(parts))? })
+            Some(Mark { key_id: id, mac: on_clean_stack(|| key.mark(&said.0))? })
         };
         let mut marks: Vec<Mark> = self.held().filter_map(mark).collect();
         marks.sort_by_key(|mark| mark.key_id != *self.current());
@@ -54,7 +68,7 @@ impl Keyring {
 }
 
 impl MasterKey {
-    fn mark(&self, parts: &[&[u8]]) -> Option<CtOutput<Hmac<Sha256>>> {
+    fn mark(&self, parts: &[Zeroizing<Vec<u8>>]) -> Option<CtOutput<Hmac<Sha256>>> {
         // An HMAC key may be of any length; 32 bytes always fit.
         let mut mac = Hmac::<Sha256>::new_from_slice(self.derive(b"pawl/v1/repeat").as_ref()).ok()?;
         for part in parts {
@@ -77,15 +91,15 @@ mod tests {
         let key = |id: &str| (id.to_owned(), MasterKey::generate().unwrap());
         let keys = BTreeMap::from([key("k1"), key("k2"), key("k3")]);
         let ring = Keyring::new(KeyId::parse("k2").unwrap(), keys).unwrap();
-        let marks = ring.marks(&[b"ab", b"c"]);
+        let marks = ring.marks(&Said::of(&[b"ab", b"c"]));
         let ids: Vec<&str> = marks.iter().map(|mark| mark.key_id().as_str()).collect();
         assert_eq!(ids, ["k2", "k1", "k3"]);
-        let kept = ring.marks(&[b"ab", b"c"])[0].to_bytes();
+        let kept = ring.marks(&Said::of(&[b"ab", b"c"]))[0].to_bytes();
         assert!(marks[0].is("k2", &kept));
         assert!(!marks[0].is("k1", &kept) && !marks[1].is("k2", &kept) && !marks[1].is("k1", &kept));
         assert!(!marks[0].is("k2", &kept[..31]));
         for other in [&[b"a".as_slice(), b"bc"], &[b"abc".as_slice(), b""]] {
-            assert!(!ring.marks(other)[0].is("k2", &kept));
+            assert!(!ring.marks(&Said::of(other))[0].is("k2", &kept));
         }
     }
 }

@@ -16,5 +16,5 @@ pub use binding::Binding;
 pub use fernet_keys::{FernetKeys, FernetRefused};
 pub use key_file::KeyFile;
 pub use keyring::{Fingerprint, Keyring, MasterKey, NotAKey, OpenRefused, SealFailed, Sealed};
-pub use mark::Mark;
+pub use mark::{Mark, Said};
 pub use source::{Found, KeySource, SourceRefused};

@@ -133,6 +133,7 @@ impl Upkeep<'_> {
 
     /// Keeps the canary of a key that was noted without one.
     pub fn keep_canary(&mut self, key: &KeyId, canary: &str) -> Result<(), StoreError> {
+        must_seal(self.db, key)?;
         let bare = keys::table.find(key.as_str()).filter(keys::canary.is_null());
         diesel::update(bare).set(keys::canary.eq(canary)).execute(self.db)?;
         Ok(())

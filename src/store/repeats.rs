@@ -8,7 +8,7 @@ use diesel::prelude::*;
 use crate::access::Caller;
 use crate::clock::Moment;
 use crate::ids::{ConnectionId, IdempotencyKey, KeyId, LeaseId, OrgId, UserId};
-use crate::seal::Mark;
+use crate::seal::{Mark, Said};
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::schema::idempotency_keys;
@@ -27,6 +27,8 @@ const DROPPED_AT_ONCE: i64 = 1000;
 pub struct Repeat {
     /// The client's name for it.
     pub key: IdempotencyKey,
+    /// What it says, by which it is marked.
+    pub said: Said,
     /// Its marks under the keys held, the one that seals first.
     pub marks: Vec<Mark>,
 }

@@ -9,8 +9,8 @@ use crate::ids::{ConnectionId, IssuerKeyId, KeyId, OrgId, UserId};
 use crate::seal::Sealed;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
-use crate::store::keys::{left, must_seal};
-use crate::store::schema::{connections, issuer_keys};
+use crate::store::keys::{KeyState, left, must_seal};
+use crate::store::schema::{connections, issuer_keys, keys};
 use crate::store::sealed::{SealedColumns, SealedCredential};
 use crate::store::upkeep::Upkeep;
 
@@ -65,13 +65,17 @@ impl Columns {
 
 impl Upkeep<'_> {
     /// Credentials that are under another key than `sealing`, after `after` in id order, at most `limit`.
+    /// What was given up under a key that is retired is left out.
     pub fn find_lying(
         &mut self,
         sealing: &KeyId,
         after: Option<&ConnectionId>,
         limit: i64,
     ) -> Result<Vec<Met>, StoreError> {
+        let opening = keys::state.eq(KeyState::Opening.as_str());
+        let opening: Vec<String> = keys::table.filter(opening).select(keys::id).load(self.db)?;
         let rows: Vec<Columns> = connections::table
+            .filter(connections::key_id.eq_any(opening))
             .filter(connections::id.gt(after.map_or("", ConnectionId::as_str)))
             .filter(connections::key_id.ne(sealing.as_str()))
             .order(connections::id.asc())

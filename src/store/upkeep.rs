@@ -12,6 +12,7 @@ use crate::seal::Sealed;
 use crate::store::db::{Access, Db};
 use crate::store::error::StoreError;
 use crate::store::events::append;
+use crate::store::keys::must_seal;
 use crate::store::schema::issuer_keys;
 use crate::store::scopes::Scopes;
 use crate::store::transact::{Terms, transact};
@@ -80,6 +81,7 @@ impl Upkeep<'_> {
 
     /// Keeps an issuer's sealed seed.
     pub fn insert_issuer_key(&mut self, key: &SealedIssuerKey, at: Moment) -> Result<(), StoreError> {
+        must_seal(self.db, &key.sealed.key_id)?;
         diesel::insert_into(issuer_keys::table)
             .values((
                 issuer_keys::id.eq(key.id.as_str()),

@@ -82,7 +82,8 @@ impl Vault {
                 credential_expires_at: checked.expires_at,
                 at,
             };
-            let (actor, own, again, event) = (actor.clone(), own.clone(), again.clone(), event.clone());
+            let (actor, own, again, event) =
+                (actor.clone(), own.clone(), held.marked(again.as_ref()), event.clone());
             let insert = move |tx: &mut Tx| {
                 if let Some(first) = repeat::find_connection(tx, &held, &actor, again.as_ref(), &own, at)? {
                     return Ok(first);

@@ -40,7 +40,7 @@ impl Vault {
 
         let at = self.clock.now();
         self.with_ring(async |held| {
-            let (actor, id, again) = (actor.clone(), id.clone(), again.clone());
+            let (actor, id, again) = (actor.clone(), id.clone(), held.marked(again.as_ref()));
             self.store
                 .run("give back", scope.clone(), DEADLINE, move |tx| {
                     if repeat::find(tx, &held, &actor, again.as_ref(), at)?.is_some() {

@@ -84,7 +84,7 @@ impl Vault {
             at,
             proof: proof(&held.keyring, &scope, &id),
             missing: held.missing(),
-            repeat: repeat.clone(),
+            repeat: held.marked(repeat.as_ref()),
         };
         let granting = async {
             let passage = self.gates.pass(&id).await;

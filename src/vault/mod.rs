@@ -86,7 +86,10 @@ impl Vault {
         let mut held = self.ring.held();
         for _ in 0..RINGS {
             match work(held.clone()).await {
-                Err(Error::OldRing(key)) => held = self.ring.seek(&key, &held).await,
+                Err(Error::OldRing(key)) => {
+                    let sought = tokio::time::timeout(DEADLINE, self.ring.seek(&key, &held)).await;
+                    held = sought.map_err(|_| Error::Unavailable("the keys are being read".into()))?;
+                }
                 done => return done,
             }
         }

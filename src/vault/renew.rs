@@ -35,7 +35,8 @@ impl Vault {
         }
         let at = self.clock.now();
         self.with_ring(async |held| {
-            let (actor, owner, id, again) = (actor.clone(), scope.clone(), id.clone(), again.clone());
+            let (actor, owner, id, again) =
+                (actor.clone(), scope.clone(), id.clone(), held.marked(again.as_ref()));
             let renew = move |tx: &mut Tx| {
                 let came_before = repeat::find(tx, &held, &actor, again.as_ref(), at)?.is_some();
                 let lease = tx.find_lease(&id, at)?;

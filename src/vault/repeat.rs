@@ -7,6 +7,7 @@ use crate::audit::Actor;
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::ids::{IdempotencyKey, KeyId};
+use crate::seal::Said;
 use crate::store::{Earlier, First, Kept, Repeat, StoredConnection, StoredLease, Tx};
 use crate::vault::Vault;
 use crate::vault::keys::Held;
@@ -21,16 +22,16 @@ impl Vault {
     ) -> Repeat {
         let who = [caller.org().as_str(), caller.user().as_str(), caller.client().as_str(), key.as_str()];
         let [org, user, client, name] = who.map(str::as_bytes);
-        let marks = self.ring.held().keyring.marks(&[
-            org,
-            user,
-            client,
-            name,
-            method.as_bytes(),
-            path.as_bytes(),
-            body,
-        ]);
-        Repeat { key, marks }
+        let said = Said::of(&[org, user, client, name, method.as_bytes(), path.as_bytes(), body]);
+        Repeat { key, marks: self.ring.held().keyring.marks(&said), said }
+    }
+}
+
+impl Held {
+    /// `repeat` as this ring marks it, which may be another than the one that it came with.
+    pub(super) fn marked(&self, repeat: Option<&Repeat>) -> Option<Repeat> {
+        let Repeat { key, said, .. } = repeat?.clone();
+        Some(Repeat { key, marks: self.keyring.marks(&said), said })
     }
 }
 
@@ -77,14 +78,9 @@ pub(super) fn find_connection(
     if is_blank { Err(Error::CredentialReplaced) } else { Ok(Some(first)) }
 }
 
-/// What came before can't be told apart under this request's marks: they were made before the ring was read
-/// again, or the key is gone for good.
+/// What came before can't be told apart without its key, which a fresher ring may have; or it is gone for good.
 fn unknown(held: &Held, key: KeyId) -> Error {
-    match held.may_learn(&key) {
-        true if held.keyring.holds(&key) => Error::Unavailable("the keys were read again: repeat it".into()),
-        true => Error::OldRing(key),
-        false => Error::KeyReused,
-    }
+    if held.may_learn(&key) { Error::OldRing(key) } else { Error::KeyReused }
 }
 
 /// Keeps the connection as it is now: what a repeat is answered.

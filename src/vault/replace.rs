@@ -44,7 +44,7 @@ impl Vault {
         let secret = Arc::new(new.secret);
         let replaced = self.with_ring(async |held| {
             let (actor, covered, id) = (actor.clone(), scope.clone(), id.clone());
-            let (again, secret) = (again.clone(), secret.clone());
+            let (again, secret) = (held.marked(again.as_ref()), secret.clone());
             let replace = move |tx: &mut Tx| {
                 if let Some(first) = repeat::find_connection(tx, &held, &actor, again.as_ref(), &covered, at)?
                 {

@@ -30,6 +30,7 @@ fn lend(url: &str, worker: &str, id: &str) -> Value {
         // SQLite has one writer, and reseal may be it for longer than a lend may take.
         503 => {
             assert_eq!(answer.problem(), "unavailable", "{}", answer.body);
+            assert!(!answer.body.contains("the keys are"), "for want of a key: {}", answer.body);
             Value::Null
         }
         404 => Value::from(404),

@@ -45,7 +45,8 @@ fn what_was_sealed_under_a_key_that_went_meanwhile_is_sealed_again() {
         let moved = keys.reseal(|_| ()).unwrap().moved;
         let k1 = pawl::ids::KeyId::parse("k1").unwrap();
         let dead = pawl::clock::Moment::parse("2099-01-01T00:00:00Z").unwrap();
-        let all = pawl::vault::keys::Retire { key: k1, backups_before: dead, abandon: Vec::new() };
+        let (abandon, destroyed_elsewhere) = (std::collections::BTreeSet::new(), false);
+        let all = pawl::vault::keys::Retire { key: k1, backups_before: dead, abandon, destroyed_elsewhere };
         keys.retire(&all).unwrap();
         holder.run(&format!("SELECT pg_advisory_unlock({lock})"));
         (moved, waiting.join().unwrap())
@@ -95,13 +96,8 @@ fn a_repeat_at_a_vault_with_an_old_ring_is_not_another_request() {
     let send = |url: &str| raw(url, "POST", "/v1/connections", &headers, body.as_bytes());
     let first = send(&vault.url);
     assert_eq!((first.status, &first.json["credential"]["key_id"]), (201, &Value::from("k2")));
-    let met = send(&other);
-    assert_eq!(
-        (met.status, met.problem().as_str()),
-        (503, "unavailable"),
-        "to be repeated with the same key"
-    );
     assert_eq!(send(&other).body, first.body);
+    assert_eq!(vault.home.sql().texts("key_id", "FROM idempotency_keys"), ["k2"]);
 
     // once the key is gone for good nobody can tell: that is no licence to do it twice
     for args in [&["rotate"][..], &["reseal"]] {
@@ -128,4 +124,45 @@ fn a_vault_with_an_old_ring_opens_nothing_under_a_retired_key() {
     let worker = vault.token("acme", "ada", "worker");
     let answer = call(&other, "POST", &path, &worker, Some(&json!({"purpose": "other"})));
     assert_eq!(answer.problem(), "key-not-held");
+}
+
+/// Attack on P3 and P10.
+#[test]
+fn a_rotation_waits_for_who_seals_under_the_key_that_is_left() {
+    let vault = Vault::start_in(Home::on_postgres(), &[]);
+    let token = vault.token("acme", "ada", "backend");
+    vault.deposit("first");
+    // A deposit that has its key's row, and can't write its event.
+    let mut holder = vault.home.sql();
+    holder.run("BEGIN; LOCK TABLE audit_events IN SHARE MODE");
+    let waiting = |kind: &str| {
+        let waits = format!(
+            "FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query ILIKE '%{kind}%'"
+        );
+        vault.home.sql().texts("count(*)", &waiting_for_others(&waits)) != ["0"]
+    };
+    std::thread::scope(|scope| {
+        let deposit = scope.spawn(|| {
+            call(&vault.url, "POST", "/v1/connections", &token, Some(&deposit("meanwhile", "under k1")))
+        });
+        while !waiting("audit_events") && !deposit.is_finished() {
+            std::thread::yield_now();
+        }
+        let app = vault.app_beside();
+        let rotation = scope.spawn(move || app.keys().rotate().map(drop));
+        while !waiting("UPDATE") && !rotation.is_finished() {
+            std::thread::yield_now();
+        }
+        assert!(!rotation.is_finished(), "a key was left while somebody sealed under it");
+        holder.run("COMMIT");
+        assert_eq!(deposit.join().unwrap().json["credential"]["key_id"], "k1");
+        rotation.join().unwrap().unwrap();
+    });
+    let counted = keys_done(&vault.home, &["list"]);
+    assert!(counted.lines().any(|line| line.starts_with("k1 ") && line.contains(" 3 ")), "{counted}");
+}
+
+/// Not this very look.
+fn waiting_for_others(waits: &str) -> String {
+    format!("{waits} AND pid <> pg_backend_pid()")
 }

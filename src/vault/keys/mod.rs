@@ -21,6 +21,7 @@ use crate::store::{KeyRow, KeyState, SealedUnder, Store, StoreError};
 pub use reseal::{Moved, Progress};
 pub use retire::{Retire, RetireRefused};
 pub use ring::{Held, Ring};
+pub use rotate::Made;
 
 /// The master keys of one database, and where they are kept. Its calls block.
 #[derive(Clone)]
@@ -120,6 +121,16 @@ impl Keys {
     /// The ring as database and source have it now. The key that seals is held and proven, or there is no
     /// ring; another key that is not held costs what is sealed under it alone.
     pub fn hold(&self) -> Result<Keyring, KeysRefused> {
+        match self.hold_once() {
+            // It was rotated and retired between the two looks.
+            Err(KeysRefused::WrongKey { id, .. }) if sealing(&self.store.find_keys()?)?.id != id => {
+                self.hold_once()
+            }
+            held => held,
+        }
+    }
+
+    fn hold_once(&self) -> Result<Keyring, KeysRefused> {
         let rows = self.store.find_keys()?;
         let sealing = sealing(&rows)?;
         let opens: Vec<&KeyRow> = rows.iter().filter(|row| row.state != KeyState::Retired).collect();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::audit::AuditEvent;
 use crate::ids::{ConnectionId, KeyId};
 use crate::seal::{Binding, Keyring, Sealed};
-use crate::store::{Lying, Met, Resealed, SealedIssuerKey, StoreError};
+use crate::store::{KeyState, Lying, Met, Resealed, SealedIssuerKey, StoreError};
 use crate::vault::keys::{Keys, KeysRefused};
 use crate::vault::lend::binding;
 
@@ -46,7 +46,7 @@ impl Keys {
         let others: i64 = self
             .list()?
             .iter()
-            .filter(|listed| listed.key.id != key)
+            .filter(|listed| listed.key.state == KeyState::Opening)
             .map(|listed| listed.under.total())
             .sum();
         let mut done = Moved { key, moved: 0, shut: Vec::new(), shut_issuer_keys: Vec::new() };
@@ -98,16 +98,15 @@ impl Keys {
             if resealed.is_empty() {
                 continue;
             }
-            let at = self.clock.now();
-            let written =
-                again(|| self.store.resealing("reseal", |tx| tx.reseal(ring.current(), &resealed, at)))?;
+            let written = again(|| {
+                self.store.resealing("reseal", |tx| tx.reseal(ring.current(), &resealed, self.clock.now()))
+            })?;
             done.moved += u64::try_from(written).unwrap_or(0);
             show(done.moved);
         }
     }
 
     fn reseal_issuer_keys(&self, ring: &Keyring, done: &mut Moved) -> Result<(), KeysRefused> {
-        let at = self.clock.now();
         let stored = self.store.upkeep("find issuers", |tx| tx.find_issuer_keys())?;
         for SealedIssuerKey { id, sealed: old } in stored {
             if &old.key_id == ring.current() {
@@ -119,7 +118,9 @@ impl Keys {
             };
             let new = ring.seal(&Binding::issuer_key(&id), &seed)?;
             again(|| {
-                self.store.resealing("reseal issuer", |tx| tx.reseal_issuer_key(&id, (&old, &new), at))
+                self.store.resealing("reseal issuer", |tx| {
+                    tx.reseal_issuer_key(&id, (&old, &new), self.clock.now())
+                })
             })?;
             done.moved += 1;
         }
@@ -137,7 +138,7 @@ fn seal_anew(ring: &Keyring, lying: &Lying) -> Result<Option<Sealed>, KeysRefuse
 }
 
 /// What the database can't do now it may do in a moment: another writer holds it, or it changes servers.
-fn again<T>(mut work: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
+pub(super) fn again<T>(mut work: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
     let mut left = TRIES;
     loop {
         match work() {

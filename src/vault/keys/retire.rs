@@ -2,6 +2,9 @@
 //! record, before the source destroys it: a crash between the two leaves a key that is of no use, and the
 //! same command goes on.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use crate::audit::AuditEvent;
 use crate::clock::Moment;
 use crate::ids::{ConnectionId, KeyId};
@@ -13,6 +16,9 @@ use crate::vault::lend::binding;
 /// How many connections are named that keep a key from being retired.
 const NAMED: i64 = 20;
 
+/// A value left its key this much later than is noted, at most: the time is the request's, and clocks differ.
+const MARGIN: Duration = Duration::from_secs(60);
+
 /// A key to be retired.
 pub struct Retire {
     /// Which.
@@ -20,7 +26,9 @@ pub struct Retire {
     /// Backups from before then become unreadable: that is what it is for.
     pub backups_before: Moment,
     /// Connections whose credential does not open, and may stay so for ever.
-    pub abandon: Vec<ConnectionId>,
+    pub abandon: BTreeSet<ConnectionId>,
+    /// Whether somebody destroyed it where it was, which is not where keys are now.
+    pub destroyed_elsewhere: bool,
 }
 
 /// Why a key was not retired. Nothing was changed.
@@ -53,6 +61,18 @@ pub enum RetireRefused {
         /// The first connections of it.
         ids: Vec<ConnectionId>,
     },
+    /// The key is neither in this source nor was it ever.
+    #[error(
+        "{key} is not in {here}, it was noted in {there}: destroy it there, then say --destroyed-elsewhere"
+    )]
+    Elsewhere {
+        /// The key.
+        key: KeyId,
+        /// Where keys are now.
+        here: String,
+        /// Where it was noted.
+        there: String,
+    },
     /// What was to be abandoned opens.
     #[error("--abandon {0}: its credential opens; run `pawl keys reseal`")]
     Opens(ConnectionId),
@@ -74,12 +94,29 @@ impl Keys {
         if !was_retired {
             // Proves too that the key that seals is held: nothing is destroyed beside one that is not.
             let ring = self.hold()?;
+            if !ring.holds(&row.id) {
+                self.is_gone(&row, retire)?;
+            }
             self.store.resealing("retire key", |tx| self.retire_in(tx, &ring, retire))?;
         }
         self.source.destroy(&retire.key)?;
         let event = AuditEvent::of_vault("key.destroy", retire.key.as_str(), self.clock.now())?;
         self.store.upkeep("record destroy", |tx| tx.append(&event))?;
         Ok(was_retired)
+    }
+
+    /// A key that can't be had just now may open what would be given up; one of another source would be
+    /// there still.
+    fn is_gone(&self, row: &KeyRow, retire: &Retire) -> Result<(), KeysRefused> {
+        let mut found = self.source.read(std::slice::from_ref(&row.id))?;
+        if let Some(at) = found.unusable.iter().position(|(id, _)| *id == row.id) {
+            return Err(found.unusable.swap_remove(at).1.into());
+        }
+        let (key, here, there) = (row.id.clone(), self.source.name(), row.source.clone());
+        match here == there || retire.destroyed_elsewhere {
+            true => Ok(()),
+            false => Err(RetireRefused::Elsewhere { key, here, there }.into()),
+        }
     }
 
     fn find(&self, id: &KeyId) -> Result<KeyRow, KeysRefused> {
@@ -114,14 +151,19 @@ impl Keys {
             return Err(RetireRefused::StillSealed { key: key.clone(), under, ids }.into());
         }
         let last_left = tx.find_keys()?.into_iter().find(|row| &row.id == key);
-        let last_left = last_left.and_then(|row| row.last_left_at).unwrap_or(row.created_at);
+        let last_left = last_left.and_then(|row| row.last_left_at).unwrap_or(row.created_at).after(MARGIN);
         if retire.backups_before < last_left {
             return Err(RetireRefused::BackupsWanted { key: key.clone(), last_left }.into());
         }
         let until = retire.backups_before.to_string();
         let abandoned: Vec<&str> = retire.abandon.iter().map(ConnectionId::as_str).collect();
         let abandoned = abandoned.join(" ");
-        let told = [("backups_before", until.as_str()), ("abandoned", abandoned.as_str())];
+        let elsewhere = if retire.destroyed_elsewhere { "yes" } else { "no" };
+        let told = [
+            ("backups_before", until.as_str()),
+            ("abandoned", abandoned.as_str()),
+            ("destroyed_elsewhere", elsewhere),
+        ];
         let now = self.clock.now();
         Ok(tx.append(&AuditEvent::of_vault_with("key.retire", key.as_str(), &told, now)?)?)
     }

@@ -52,6 +52,9 @@ pub struct Ring {
 struct Now {
     held: Held,
     failed_at: Option<Moment>,
+    /// How many readings were begun, and which was the last that succeeded.
+    begun: u64,
+    good: u64,
 }
 
 impl Ring {
@@ -60,7 +63,11 @@ impl Ring {
         let held = Held { keyring: Arc::new(keyring), reading: 1, missing: Arc::default() };
         metrics::keyring_read(keys.clock.now());
         metrics::keys_stale(false);
-        Arc::new(Self { keys, now: RwLock::new(Now { held, failed_at: None }), flight: Mutex::default() })
+        Arc::new(Self {
+            keys,
+            now: RwLock::new(Now { held, failed_at: None, begun: 0, good: 0 }),
+            flight: Mutex::default(),
+        })
     }
 
     /// The ring as it is now.
@@ -78,21 +85,29 @@ impl Ring {
         self.now.read().unwrap_or_else(PoisonError::into_inner).failed_at.is_some()
     }
 
-    /// A ring that is fresher than `held`, which met `key` and could not open or not seal with it.
+    /// A ring that is fresher than `held`, which met `key` and could not open or not seal with it. Only a
+    /// reading that began after that, and succeeded, says that there is no such key.
     pub async fn seek(self: &Arc<Self>, key: &KeyId, held: &Held) -> Held {
-        if self.held().reading == held.reading && !self.failed_of_late() {
+        let before = self.count(|now| now.begun);
+        if self.held().reading != held.reading || self.failed_of_late() {
+            return self.held();
+        }
+        // One that is under way may have looked too early.
+        while self.count(|now| now.begun) == before {
             self.refresh().await;
         }
-        let now = self.held();
-        if now.keyring.holds(key) {
-            return now;
+        if !self.held().keyring.holds(key) && self.count(|now| now.good) > before {
+            let at = self.keys.clock.now();
+            let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
+            let missing = Arc::make_mut(&mut now.held.missing);
+            missing.retain(|_, until| *until > at);
+            missing.entry(key.to_string()).or_insert_with(|| at.after(NOT_THERE));
         }
-        let at = self.keys.clock.now();
-        let mut guard = self.now.write().unwrap_or_else(PoisonError::into_inner);
-        let missing = Arc::make_mut(&mut guard.held.missing);
-        missing.retain(|_, until| *until > at);
-        missing.entry(key.to_string()).or_insert_with(|| at.after(NOT_THERE));
-        guard.held.clone()
+        self.held()
+    }
+
+    fn count(&self, of: impl Fn(&Now) -> u64) -> u64 {
+        of(&self.now.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Reads the ring again, or waits for whoever is at it.
@@ -104,13 +119,16 @@ impl Ring {
                 None => {
                     let (landing, landed) = watch::channel(());
                     *flight = Some(landed.clone());
-                    let ring = self.clone();
+                    let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
+                    now.begun += 1;
+                    let flight = Flight {
+                        ring: self.clone(),
+                        number: now.begun,
+                        has_landed: false,
+                        _landing: landing,
+                    };
                     // By itself, not as part of a request that may be given up.
-                    tokio::task::spawn_blocking(move || {
-                        let _landing = landing;
-                        ring.read();
-                        *ring.flight.lock().unwrap_or_else(PoisonError::into_inner) = None;
-                    });
+                    tokio::task::spawn_blocking(move || flight.fly());
                     landed
                 }
             }
@@ -124,26 +142,50 @@ impl Ring {
         failed_at.is_some_and(|at| at.after(FAILED) > self.keys.clock.now())
     }
 
-    fn read(&self) {
-        let read = self.keys.hold();
+    fn take(&self, number: u64, read: Result<Keyring, KeysRefused>) {
         let at = self.keys.clock.now();
         let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
         now.held.reading += 1;
+        metrics::keys_stale(read.is_err());
         match read {
             Ok(keyring) => {
                 now.held.keyring = Arc::new(keyring);
-                now.failed_at = None;
+                (now.failed_at, now.good) = (None, number);
                 metrics::keyring_read(at);
             }
             Err(refused) => {
                 now.failed_at = Some(at);
                 drop(now);
                 say(&refused);
-                return metrics::keys_stale(true);
             }
         }
-        drop(now);
-        metrics::keys_stale(false);
+    }
+}
+
+/// One reading. Whatever becomes of it, the next one can begin.
+struct Flight {
+    ring: Arc<Ring>,
+    number: u64,
+    has_landed: bool,
+    _landing: watch::Sender<()>,
+}
+
+impl Flight {
+    fn fly(mut self) {
+        let read = self.ring.keys.hold();
+        self.ring.take(self.number, read);
+        self.has_landed = true;
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if !self.has_landed {
+            let mut now = self.ring.now.write().unwrap_or_else(PoisonError::into_inner);
+            now.failed_at = Some(self.ring.keys.clock.now());
+            metrics::keys_stale(true);
+        }
+        *self.ring.flight.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 

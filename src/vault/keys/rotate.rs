@@ -4,35 +4,58 @@ use crate::audit::AuditEvent;
 use crate::ids::KeyId;
 use crate::seal::{MasterKey, SourceRefused};
 use crate::store::KeyRow;
+use crate::vault::keys::reseal::again;
 use crate::vault::keys::{Keys, KeysRefused};
+
+/// Where a key that seals from now on comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// It was made for this.
+    Now,
+    /// It lay in the source already: an earlier rotation broke off, or somebody put it there.
+    Found,
+}
+
+impl Made {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Now => "now",
+            Self::Found => "found",
+        }
+    }
+}
 
 impl Keys {
     /// Makes a key in the source, durable there before the database hears of it, and lets it seal. A
     /// rotation that broke off between the two is gone on with: the key that it left is taken.
-    pub fn rotate(&self) -> Result<KeyRow, KeysRefused> {
+    pub fn rotate(&self) -> Result<(KeyRow, Made), KeysRefused> {
         // Nothing is changed beside a source that does not hold what it should.
         self.hold()?;
         let known = self.store.find_keys()?;
         let id = next(&known)?;
-        let made = match self.source.make(&id) {
-            Ok(key) => Some(key),
-            Err(SourceRefused::Taken { .. }) => None,
+        let (fresh, made) = match self.source.make(&id) {
+            Ok(key) => (Some(key), Made::Now),
+            Err(SourceRefused::Taken { .. }) => (None, Made::Found),
             Err(refused) => return Err(refused.into()),
         };
         let kept = self.read_back(&id)?;
-        if made.is_some_and(|made| made.fingerprint() != kept.fingerprint()) {
+        if fresh.is_some_and(|fresh| fresh.fingerprint() != kept.fingerprint()) {
             return Err(KeysRefused::NotKept { id, place: self.source.name() });
         }
         let row = self.row(&id, kept)?;
-        let event = AuditEvent::of_vault("key.rotate", row.id.as_str(), row.created_at)?;
-        self.store.upkeep("rotate keys", |tx| {
-            if tx.find_keys()?.iter().any(|known| known.id == row.id) {
-                return Err(KeysRefused::Rotated(row.id.clone()));
-            }
-            tx.insert_sealing_key(&row)?;
-            Ok(tx.append(&event)?)
+        let told = [("fingerprint", row.fingerprint.as_str()), ("made", made.as_str())];
+        let event = AuditEvent::of_vault_with("key.rotate", row.id.as_str(), &told, row.created_at)?;
+        // Deposits that seal under the old key are waited for, and may be many.
+        let is_new = again(|| {
+            self.store.upkeep("rotate keys", |tx| {
+                if tx.find_keys()?.iter().any(|known| known.id == row.id) {
+                    return Ok(false);
+                }
+                tx.insert_sealing_key(&row)?;
+                tx.append(&event).map(|()| true)
+            })
         })?;
-        Ok(row)
+        if is_new { Ok((row, made)) } else { Err(KeysRefused::Rotated(row.id)) }
     }
 
     fn read_back(&self, id: &KeyId) -> Result<MasterKey, KeysRefused> {
