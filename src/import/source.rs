@@ -78,23 +78,6 @@ impl Source {
         }
     }
 
-    /// What it is called unless it is told: a server's host, port, database and table; a file's place, links
-    /// followed, and table. A CSV has to be told.
-    pub fn name(&self, table: Option<&Table>) -> Result<SourceName, SourceRefused> {
-        let named = match (self, table) {
-            (Self::Csv(_), None) => return Err(SourceRefused::NoName),
-            (Self::Csv(_), Some(_)) => return Err(SourceRefused::TableOfCsv),
-            (_, None) => return Err(SourceRefused::NoTable),
-            (Self::Postgres(address), Some(table)) => format!("postgres://{}/{table}", address.place()),
-            (Self::Sqlite(path), Some(table)) => {
-                let path = std::fs::canonicalize(path)
-                    .map_err(|e| SourceRefused::Unopened(format!("{}: {e}", path.display())))?;
-                format!("sqlite:{}/{table}", path.display())
-            }
-        };
-        Ok(SourceName::parse(&named)?)
-    }
-
     /// Opens it, to be read and no more, and finds the columns there.
     pub fn open(&self, table: Option<&Table>, columns: &Columns) -> Result<OpenSource, SourceRefused> {
         match (self, table) {
@@ -126,6 +109,18 @@ pub enum OpenSource {
 }
 
 impl OpenSource {
+    /// What it is called unless it is told, the same however it was spelled: a server's host and port, its database,
+    /// schema and table; a file's place, links followed, and table. A CSV has to be told.
+    pub fn name(&self) -> Result<SourceName, SourceRefused> {
+        let name = match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(table) => table.name(),
+            Self::Sqlite(table) => table.name(),
+            Self::Csv(_) => return Err(SourceRefused::NoName),
+        };
+        Ok(SourceName::parse(name)?)
+    }
+
     /// How many rows there are, where that is known before they are read.
     pub fn total(&self) -> Option<u64> {
         match self {

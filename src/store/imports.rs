@@ -93,6 +93,26 @@ impl Tx<'_> {
             .collect())
     }
 
+    /// Other sources than `source` that the scope's ledger knows, `most` of them at most; none if it knows `source`.
+    pub fn find_other_sources(&mut self, source: &str, most: usize) -> Result<Vec<String>, StoreError> {
+        let org = self.scope.org().as_str();
+        let mut others: Vec<String> = Vec::new();
+        let of_org = imports::table.filter(imports::org_id.eq(org)).select(imports::source);
+        if of_org.filter(imports::source.eq(source)).first::<String>(self.db).optional()?.is_some() {
+            return Ok(others);
+        }
+        // From one name to the next by the index, past all of the rows between them.
+        while others.len() < most {
+            let last = others.last().map_or("", String::as_str);
+            let next = of_org.filter(imports::source.gt(last)).order(imports::source.asc());
+            match next.first(self.db).optional()? {
+                Some(next) => others.push(next),
+                None => break,
+            }
+        }
+        Ok(others)
+    }
+
     /// Keeps those of `new` whose owner has none for the same destination, also not one that came before it here;
     /// all are sealed under one key. Answers which were kept.
     pub fn insert_connections(

@@ -98,8 +98,8 @@ fn bytes_and_ids_of_any_kind_are_taken_as_they_lie() {
     {
         let rows = [row(uuid, "eve", &token)];
         let table = Table::typed(&vault.home, Kind::Postgres, "UUID", "BYTEA", &rows);
-        assert_eq!(told(&table.import(&vault.home, &["--kind", "api_key"])), (0, vec![]));
-        let known = vault.home.sql().texts("source_id", "FROM imports WHERE source LIKE 'postgres:%'");
+        assert_eq!(told(&table.import(&vault.home, &["--kind", "api_key", "--source", "pg"])), (0, vec![]));
+        let known = vault.home.sql().texts("source_id", "FROM imports WHERE source = 'pg'");
         assert_eq!(known, [uuid]);
         assert_eq!(vault.home.sql().texts("kind", "FROM connections WHERE user_id = 'eve'"), ["api_key"]);
     }

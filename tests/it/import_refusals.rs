@@ -158,7 +158,10 @@ fn a_dry_run_writes_nothing_at_all() {
         let rows: Vec<Row> = (1..=3).map(|n| row(&n.to_string(), "ada", &token("s"))).collect();
         let first = Table::new(&home, Kind::Csv, &rows[..1]).import(&home, &["--column", "id=username"]);
         assert_eq!((told(&first).0, counts(&first)), (0, [1, 0, 0, 0, 0]));
-        let table = Table::new(&home, *kind, &rows);
+        let mut table = Table::new(&home, *kind, &rows);
+        if *kind != Kind::Csv {
+            table.from.extend(["--source", "shop 2"].map(str::to_owned));
+        }
         let source = home.path().join("shop.db");
         let source_before = std::fs::read(&source).ok();
         let before = home.everything_kept();

@@ -21,6 +21,8 @@ use rows::{Opened, text};
 
 /// How many rows are taken in with one call.
 pub const BATCH: usize = 250;
+/// How many sources are named where one has to be told.
+const OTHERS: usize = 8;
 /// Within this one is durable, or tried again: a row that is in the ledger is not taken twice.
 const BATCH_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -203,6 +205,13 @@ impl Vault {
         let (org, source) = (import.scope.org(), import.source.as_str());
         let event = AuditEvent::import_run(org, source, &import.tally.counts(), outcome, self.clock.now())?;
         self.store.upkeep("import run", |tx| Ok(tx.append(&event)?))
+    }
+
+    /// What other sources the org's ledger knows, a few of them; none if it knows this one.
+    pub async fn find_other_sources(&self, import: &Import) -> Result<Vec<String>, Error> {
+        let (source, scope) = (import.source.clone(), import.scope.clone());
+        let find = move |tx: &mut crate::store::Tx| Ok(tx.find_other_sources(source.as_str(), OTHERS)?);
+        self.store.view("find sources", scope, BATCH_DEADLINE, find).await
     }
 
     async fn find_known(
