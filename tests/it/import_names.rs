@@ -3,10 +3,11 @@
 use std::process::Output;
 
 use crate::harness::Vault;
-use crate::import_source::{KINDS, Kind, Table, counts, row, token, told};
+use crate::import_source::{KINDS, Kind, Row, Table, counts, row, token, told};
 
 fn forget(vault: &Vault, username: &str) {
-    let id = vault.home.sql().texts("id", &format!("FROM connections WHERE username = '{username}'")).remove(0);
+    let id =
+        vault.home.sql().texts("id", &format!("FROM connections WHERE username = '{username}'")).remove(0);
     let backend = vault.token("acme", "ada", "backend");
     assert_eq!(vault.call("DELETE", &format!("/v1/connections/{id}"), &backend, None).status, 204);
 }
@@ -69,7 +70,10 @@ fn a_name_that_nobody_told_is_refused_where_the_ledger_knows_others() {
     table.from[1] = table.from[1].replace("shop.db", "moved.db");
     for dry in [true, false] {
         let (code, said) = told(&table.import(&vault.home, if dry { &["--dry-run"] } else { &[] }));
-        assert!(code == 1 && said[0].contains(&format!("but of {known}: say with --source NAME")), "{said:?}");
+        assert!(
+            code == 1 && said[0].contains(&format!("but of {known}: say with --source NAME")),
+            "{said:?}"
+        );
     }
     assert_eq!(vault.home.sql().count("connections"), 1);
     let output = table.import(&vault.home, &["--source", &known]);
@@ -77,4 +81,36 @@ fn a_name_that_nobody_told_is_refused_where_the_ledger_knows_others() {
     // What is told is believed.
     let output: Output = table.import(&vault.home, &["--source", "another"]);
     assert_eq!(counts(&output), [1, 0, 0, 1, 0]);
+}
+
+/// Attack on P8: an id that came in, given to another row, passes for what came in.
+#[test]
+fn an_id_that_names_another_row_is_refused_at_every_run() {
+    let vault = Vault::start();
+    let good = token("s");
+    let with = |id: &str, at: usize, value: &str| {
+        let mut row = row(id, "ada", &good);
+        row[at] = Some(value.into());
+        row
+    };
+    let rows: Vec<Row> = (1..=7).map(|id| row(&id.to_string(), "ada", &good)).collect();
+    Table::new(&vault.home, Kind::Csv, &rows).import(&vault.home, &[]);
+    forget(&vault, "bot-6");
+    let rows = [
+        with("1", 1, "eve"),
+        with("2", 2, "https://other.odoo.com"),
+        with("3", 3, "other"),
+        with("4", 4, "bot-1"),
+        with("5", 2, "https://ACME.odoo.com/"),
+        with("6", 4, "bot-8"),
+        with("7", 5, "no token"),
+    ];
+    let table = Table::new(&vault.home, Kind::Csv, &rows);
+    let wanted = |id| format!("id {id} left: id same_row: id names another row than the one that came in");
+    for more in [&["--dry-run"][..], &[], &[]] {
+        let output = table.import(&vault.home, more);
+        let wanted: Vec<String> = (1..=4).map(wanted).collect();
+        assert_eq!((told(&output), counts(&output)), ((3, wanted), [0, 2, 1, 0, 4]));
+    }
+    assert_eq!(vault.home.sql().count("connections"), 6);
 }
