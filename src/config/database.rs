@@ -178,6 +178,13 @@ impl PostgresAddress {
         names.filter(|name| leads_elsewhere(name)).collect()
     }
 
+    /// Whether a password is in it.
+    pub fn has_password(&self) -> bool {
+        let authority = self.url.expose().split("://").nth(1).unwrap_or_default();
+        let authority = authority.split(['/', '?']).next().unwrap_or_default();
+        authority.split_once('@').is_some_and(|(user, _)| user.contains(':'))
+    }
+
     /// Whether `message` quotes the password, as it is written in the address or as it is meant.
     pub fn is_quoted_in(&self, message: &str) -> bool {
         let authority = self.url.expose().split("://").nth(1).unwrap_or_default();

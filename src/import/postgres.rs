@@ -52,8 +52,8 @@ struct Count {
     count: i64,
 }
 
-/// Bytes as hex digits; and no end to a transaction that waits while rows are sealed and kept elsewhere.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL bytea_output = 'hex'; \
+/// Bytes as hex digits; an error where a policy would leave rows out; and no end to a transaction that waits while rows are sealed and kept elsewhere.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL bytea_output = 'hex'; SET LOCAL row_security = off; \
                      SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
 
 const FETCH: &str = "FETCH 500 FROM pawl_rows";
