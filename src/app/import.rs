@@ -68,6 +68,12 @@ pub enum ImportFailed {
          to hold"
     )]
     OwnKey(Fingerprint, KeyId),
+    /// A name that nobody told, where the ledger knows others: the same table may have come in under one of them.
+    #[error(
+        "the org's ledger knows no rows of {0}, but of {1}: say with --source NAME what this is, one of those if it is \
+         that table, or what was forgotten comes back"
+    )]
+    NewName(SourceName, String),
     /// The vault.
     #[error(transparent)]
     Vault(#[from] Error),
@@ -82,7 +88,7 @@ pub enum ImportFailed {
 impl ImportFailed {
     fn cause(&self) -> &'static str {
         match self {
-            Self::Source(_) => "source",
+            Self::Source(_) | Self::NewName(..) => "source",
             Self::Keys(_) | Self::OwnKey(..) => "keys",
             Self::Vault(_) | Self::Store(_) | Self::Io(_) => "unavailable",
         }
@@ -105,16 +111,20 @@ impl App {
                 return Err(ImportFailed::OwnKey(known.fingerprint, known.id));
             }
         }
-        let name = match asked.name {
-            Some(name) => name,
-            None => asked.source.name(asked.table.as_ref())?,
-        };
         let source = asked.source.open(asked.table.as_ref(), &asked.columns)?;
-        tell(ImportStep::Begun(&name, source.total()));
+        let is_told = asked.name.is_some();
+        let name = asked.name.map_or_else(|| source.name(), Ok)?;
         let ring = Ring::new(self.keys, self.keyring);
         let vault = Vault::new(self.store, ring, self.config.egress_allow, self.models, self.clock);
         let mut import = Import::new(Host::import(asked.org), name, asked.kind, keys, asked.is_dry);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        if !is_told {
+            let others = runtime.block_on(vault.find_other_sources(&import))?;
+            if !others.is_empty() {
+                return Err(ImportFailed::NewName(import.source().clone(), others.join(", ")));
+            }
+        }
+        tell(ImportStep::Begun(import.source(), source.total()));
         let moved = runtime.block_on(move_in(&vault, &mut import, source, &mut tell));
         let recorded = vault.record_import(&import, moved.as_ref().err().map(ImportFailed::cause));
         moved?;

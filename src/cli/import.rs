@@ -37,7 +37,7 @@ pub struct Arguments {
     /// postgres://USER@HOST/DATABASE, sqlite:PATH or csv:PATH (with a header, in UTF-8)
     #[arg(long, required_unless_present = "from_file", conflicts_with = "from_file")]
     from: Option<String>,
-    /// The file that holds that, so that no password is on a command line
+    /// The file that holds that, so that no password is on a command line; mode 0600
     #[arg(long, value_name = "FILE")]
     from_file: Option<PathBuf>,
     /// The table or view, or SCHEMA.TABLE; of a database
@@ -65,13 +65,9 @@ pub struct Arguments {
 
 impl Arguments {
     fn asked(self) -> Result<ImportAsked, Failure> {
-        let from = match (self.from, self.from_file) {
-            (Some(from), _) => Secret::new(from),
-            (None, Some(path)) => {
-                let text = std::fs::read_to_string(&path).map(Secret::new);
-                let text = text.map_err(|e| format!("--from-file {}: {e}", path.display()))?;
-                Secret::new(text.expose().trim_end().to_owned())
-            }
+        let source = match (self.from, self.from_file) {
+            (Some(from), _) => Source::of_command_line(Secret::new(from))?,
+            (None, Some(path)) => Source::of_file(&path)?,
             (None, None) => return Err("--from or --from-file is required".into()),
         };
         let kind = IMPORT_KINDS.iter().find(|kind| kind.as_str() == self.kind);
@@ -80,7 +76,7 @@ impl Arguments {
         let table =
             self.table.as_deref().map(Table::parse).transpose().map_err(|e| format!("--table: {e}"))?;
         Ok(ImportAsked {
-            source: Source::parse(from)?,
+            source,
             name,
             table,
             columns: Columns::parse(&self.column).map_err(|e| format!("--column: {e}"))?,

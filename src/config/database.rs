@@ -25,7 +25,7 @@ pub enum Database {
 pub struct PostgresAddress {
     url: Secret,
     shown: String,
-    place: String,
+    server: String,
     /// The server is reached by a unix socket or by loopback: nothing crosses a network.
     is_local: bool,
     is_verified: bool,
@@ -139,7 +139,11 @@ impl PostgresAddress {
             }
         }
         let is_local = hosts.iter().all(|host| is_local(host));
-        let place = format!("{}:{}/{database}", hosts.join(","), url.port().unwrap_or(5432));
+        let named = hosts.iter().map(|host| match host.starts_with('/') {
+            true => host.clone(),
+            false => host.to_ascii_lowercase(),
+        });
+        let server = format!("{}:{}", named.collect::<Vec<_>>().join(","), url.port().unwrap_or(5432));
         let is_verified = mode.as_deref() == Some("verify-full");
         let mut whole = Zeroizing::new(String::with_capacity(text.expose().len() + 128));
         whole.push_str(text.expose());
@@ -155,7 +159,7 @@ impl PostgresAddress {
         if url.password().is_some() && url.set_password(None).is_err() {
             return Err(DatabaseRefused::Form);
         }
-        Ok(Self { url: whole, place, shown: url.into(), is_local, is_verified })
+        Ok(Self { url: whole, server, shown: url.into(), is_local, is_verified })
     }
 
     /// The address with everything that is in it, for the one call that connects.
@@ -163,15 +167,22 @@ impl PostgresAddress {
         self.url.expose()
     }
 
-    /// Hosts, port and database alone, whoever connects and how: `db.internal:5432/shop`.
-    pub fn place(&self) -> &str {
-        &self.place
+    /// Hosts, in small letters, and port alone, whoever connects and how: `db.internal:5432`.
+    pub fn server(&self) -> &str {
+        &self.server
     }
 
     /// The variables of this process that would lead libpq elsewhere than an address says.
     pub fn surroundings() -> Vec<String> {
         let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         names.filter(|name| leads_elsewhere(name)).collect()
+    }
+
+    /// Whether a password is in it.
+    pub fn has_password(&self) -> bool {
+        let authority = self.url.expose().split("://").nth(1).unwrap_or_default();
+        let authority = authority.split(['/', '?']).next().unwrap_or_default();
+        authority.split_once('@').is_some_and(|(user, _)| user.contains(':'))
     }
 
     /// Whether `message` quotes the password, as it is written in the address or as it is meant.
@@ -240,6 +251,18 @@ mod tests {
         for wrong in ["", "sqlite:", "mysql://u@h/d", "/var/pawl.db", "host=h dbname=d"] {
             assert_eq!(parse(wrong).err(), Some(DatabaseRefused::Form), "{wrong}");
         }
+    }
+
+    #[cfg(feature = "postgres")]
+    #[test]
+    fn a_server_is_the_same_in_letters_of_any_size() {
+        let server = |text| match parse(text) {
+            Ok(Database::Postgres(address)) => address.server().to_owned(),
+            _ => String::new(),
+        };
+        assert_eq!(server("postgres://u@DB.Internal/Shop?sslmode=verify-full"), "db.internal:5432");
+        assert_eq!(server("postgres://u@d%42.internal:6/s?sslmode=verify-full"), "db.internal:6");
+        assert_eq!(server("postgres://u@%2FRun%2Fpg/s"), "/Run/pg:5432");
     }
 
     #[cfg(feature = "postgres")]

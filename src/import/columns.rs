@@ -1,7 +1,5 @@
 //! Which table and which of its columns: names go into SQL quoted and never as they came.
 
-use std::fmt;
-
 /// What a row is made of, by the names that its columns have unless they are mapped.
 pub const FIELDS: [&str; 6] = ["id", "user_id", "url", "database", "username", "encrypted_password"];
 
@@ -64,15 +62,14 @@ impl Table {
         if names.len() > 2 { Err(ColumnsRefused::Name) } else { Ok(Self(names)) }
     }
 
+    /// Its own name, without the schema's.
+    pub(super) fn last(&self) -> &str {
+        self.0.last().map_or("", String::as_str)
+    }
+
     /// As SQL names it.
     pub(super) fn quoted(&self) -> String {
         self.0.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(".")
-    }
-}
-
-impl fmt::Display for Table {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("."))
     }
 }
 

@@ -14,8 +14,21 @@ use crate::import::source::SourceRefused;
 /// An open transaction and its cursor.
 pub struct PostgresTable {
     db: PgConnection,
+    name: String,
     total: u64,
 }
+
+#[derive(QueryableByName)]
+struct Relation {
+    #[diesel(sql_type = Text)]
+    name: String,
+}
+
+/// What a table is, however it was spelled: its database, its schema, itself.
+const RELATION: &str = "SELECT current_database() || '/' || n.nspname || '.' || c.relname AS name \
+                        FROM pg_catalog.pg_class AS c \
+                        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+                        WHERE c.oid = pg_catalog.to_regclass($1)";
 
 #[derive(QueryableByName)]
 struct Columns6 {
@@ -39,8 +52,8 @@ struct Count {
     count: i64,
 }
 
-/// Bytes as hex digits; and no end to a transaction that waits while rows are sealed and kept elsewhere.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL bytea_output = 'hex'; \
+/// Bytes as hex digits; an error where a policy would leave rows out; and no end to a transaction that waits while rows are sealed and kept elsewhere.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL bytea_output = 'hex'; SET LOCAL row_security = off; \
                      SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
 
 const FETCH: &str = "FETCH 500 FROM pawl_rows";
@@ -68,10 +81,18 @@ impl PostgresTable {
             format!("DECLARE pawl_rows NO SCROLL CURSOR FOR SELECT {select} FROM {} AS t", table.quoted());
         // The server's words are about tables and columns alone, as long as no row is read.
         db.batch_execute(&declare).map_err(|e| unopened(&e))?;
+        let relation: QueryResult<Relation> =
+            diesel::sql_query(RELATION).bind::<Text, _>(table.quoted()).get_result(&mut db);
+        let name = relation.map_err(|_| SourceRefused::BrokeOff("its table can't be told"))?.name;
+        let name = format!("postgres://{}/{name}", address.server());
         let counted = format!("SELECT count(*) AS count FROM {}", table.quoted());
         let counted: QueryResult<Count> = diesel::sql_query(counted).get_result(&mut db);
         let total = counted.map_err(|_| SourceRefused::BrokeOff("its rows can't be counted"))?.count;
-        Ok(Self { db, total: u64::try_from(total).unwrap_or(0) })
+        Ok(Self { db, name, total: u64::try_from(total).unwrap_or(0) })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(super) fn total(&self) -> u64 {

@@ -1,7 +1,12 @@
 //! Where the rows come from: a server, a file of SQLite's, or a CSV with a header.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use zeroize::Zeroizing;
 
 use crate::config::{Database, DatabaseRefused, PostgresAddress};
 use crate::import::columns::{Columns, Table};
@@ -32,6 +37,14 @@ pub enum SourceRefused {
     /// It is a server's address, and wrong.
     #[error("the source {0}")]
     Address(DatabaseRefused),
+    /// Who lists this machine's processes reads their command lines.
+    #[error(
+        "the source has a password on the command line, where others can read it: give it with --from-file"
+    )]
+    PasswordShown,
+    /// A file that holds an address may hold a password.
+    #[error("the file {0} holds a server's address and can be read by others (mode {1:03o}): chmod 600 it")]
+    FileShown(String, u32),
     /// What comes over an open network may have been changed: another url beside a password, say.
     #[error(
         "the source is reached over a network without sslmode=verify-full: its rows could be changed on the way"
@@ -63,6 +76,30 @@ pub enum SourceRefused {
 }
 
 impl Source {
+    /// Takes one of the three forms as a command line has it: without a password.
+    pub fn of_command_line(text: Secret) -> Result<Self, SourceRefused> {
+        match Self::parse(text)? {
+            Self::Postgres(address) if address.has_password() => Err(SourceRefused::PasswordShown),
+            source => Ok(source),
+        }
+    }
+
+    /// Takes what the file at `path` holds: one of the three forms, and a server's address only where its owner
+    /// alone can read it.
+    pub fn of_file(path: &Path) -> Result<Self, SourceRefused> {
+        let unopened = |e: io::Error| SourceRefused::Unopened(format!("{}: {e}", path.display()));
+        let mut file = File::open(path).map_err(unopened)?;
+        let mode = file.metadata().map_err(unopened)?.permissions().mode() & 0o777;
+        let mut text = Zeroizing::new(String::new());
+        file.read_to_string(&mut text).map_err(unopened)?;
+        match Self::parse(Secret::new(text.trim_end().to_owned()))? {
+            Self::Postgres(_) if mode & 0o077 != 0 => {
+                Err(SourceRefused::FileShown(path.display().to_string(), mode))
+            }
+            source => Ok(source),
+        }
+    }
+
     /// Takes one of the three forms.
     pub fn parse(text: Secret) -> Result<Self, SourceRefused> {
         let file = |rest: &str| (!rest.is_empty()).then(|| PathBuf::from(rest)).ok_or(SourceRefused::Form);
@@ -76,23 +113,6 @@ impl Source {
             Err(DatabaseRefused::Form) => Err(SourceRefused::Form),
             Err(refused) => Err(SourceRefused::Address(refused)),
         }
-    }
-
-    /// What it is called unless it is told: a server's host, port, database and table; a file's place, links
-    /// followed, and table. A CSV has to be told.
-    pub fn name(&self, table: Option<&Table>) -> Result<SourceName, SourceRefused> {
-        let named = match (self, table) {
-            (Self::Csv(_), None) => return Err(SourceRefused::NoName),
-            (Self::Csv(_), Some(_)) => return Err(SourceRefused::TableOfCsv),
-            (_, None) => return Err(SourceRefused::NoTable),
-            (Self::Postgres(address), Some(table)) => format!("postgres://{}/{table}", address.place()),
-            (Self::Sqlite(path), Some(table)) => {
-                let path = std::fs::canonicalize(path)
-                    .map_err(|e| SourceRefused::Unopened(format!("{}: {e}", path.display())))?;
-                format!("sqlite:{}/{table}", path.display())
-            }
-        };
-        Ok(SourceName::parse(&named)?)
     }
 
     /// Opens it, to be read and no more, and finds the columns there.
@@ -126,6 +146,18 @@ pub enum OpenSource {
 }
 
 impl OpenSource {
+    /// What it is called unless it is told, the same however it was spelled: a server's host and port, its database,
+    /// schema and table; a file's place, links followed, and table. A CSV has to be told.
+    pub fn name(&self) -> Result<SourceName, SourceRefused> {
+        let name = match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(table) => table.name(),
+            Self::Sqlite(table) => table.name(),
+            Self::Csv(_) => return Err(SourceRefused::NoName),
+        };
+        Ok(SourceName::parse(name)?)
+    }
+
     /// How many rows there are, where that is known before they are read.
     pub fn total(&self) -> Option<u64> {
         match self {

@@ -15,8 +15,19 @@ use crate::import::source::SourceRefused;
 pub struct SqliteTable {
     db: SqliteConnection,
     query: String,
+    name: String,
     total: u64,
 }
+
+#[derive(QueryableByName)]
+struct Relation {
+    #[diesel(sql_type = Text)]
+    name: String,
+}
+
+/// A name in SQLite is the same in letters of any size, and has one spelling in the schema.
+const RELATION: &str =
+    "SELECT name FROM main.sqlite_schema WHERE type IN ('table', 'view') AND name = ? COLLATE NOCASE";
 
 #[derive(QueryableByName)]
 struct Columns6 {
@@ -77,10 +88,18 @@ impl SqliteTable {
         let query = format!("SELECT {select} FROM {} AS t", table.quoted());
         // Its own words are about tables and columns alone, as long as no row is read.
         diesel::sql_query(format!("{query} LIMIT 0")).execute(&mut db).map_err(|e| unopened(&e))?;
+        let relation: QueryResult<Relation> =
+            diesel::sql_query(RELATION).bind::<Text, _>(table.last()).get_result(&mut db);
+        let relation = relation.map_err(|_| unopened(&"--table must be a table or a view of its schema"))?;
+        let name = format!("sqlite:{}/{}", path.display(), relation.name);
         let counted = format!("SELECT count(*) AS count FROM {}", table.quoted());
         let counted: QueryResult<Count> = diesel::sql_query(counted).get_result(&mut db);
         let total = counted.map_err(|_| SourceRefused::BrokeOff("its rows can't be counted"))?.count;
-        Ok(Self { db, query, total: u64::try_from(total).unwrap_or(0) })
+        Ok(Self { db, query, name, total: u64::try_from(total).unwrap_or(0) })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(super) fn total(&self) -> u64 {

@@ -56,8 +56,11 @@ impl FernetKeys {
         }
         // With room for all of it from the start, so that no copy is left behind by growing.
         let mut text = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
-        let limit = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX);
+        let limit = u64::try_from(MAX_BYTES + 1).unwrap_or(u64::MAX);
         file.take(limit).read_to_end(&mut text).map_err(io)?;
+        if text.len() > MAX_BYTES {
+            return Err(form("it is larger than 64 KiB"));
+        }
         let text = std::str::from_utf8(&text).map_err(|_| form("it is not text"))?;
         let words = text.split([',', '\n', '\r']).map(str::trim).filter(|word| !word.is_empty());
         let keys = words.map(|word| {

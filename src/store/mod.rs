@@ -32,7 +32,7 @@ mod upkeep;
 pub use connections::{NewConnection, StoredConnection};
 pub use error::StoreError;
 pub use events::StoredEvent;
-pub use imports::Imported;
+pub use imports::{Entry, Imported};
 pub use keys::{KeyRow, KeyState, SealedUnder};
 pub use leases::{EndLease, StoredLease};
 pub use lend::{Granted, Held, LendAsk, LendRefused, SealedRow};

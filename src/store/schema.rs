@@ -94,6 +94,7 @@ diesel::table! {
         source -> Text,
         source_id -> Text,
         connection_id -> Text,
+        outcome -> Text,
         imported_at -> BigInt,
     }
 }

@@ -47,9 +47,13 @@ fn a_key_of_the_ring_and_a_key_that_others_can_read_are_refused() {
         assert_eq!(code, 1);
         assert!(said[0].contains("can be read by others") && said[0].contains("chmod 600"), "{said:?}");
     }
-    for (keys, rule) in
-        [("", "there is no key in it"), ("planted-key", "it wants Fernet keys"), ("\u{0}", "wants")]
-    {
+    let long = format!("{}{}", key('a'), "\n".repeat(64 * 1024));
+    for (keys, rule) in [
+        ("", "there is no key in it"),
+        ("planted-key", "it wants Fernet keys"),
+        ("\u{0}", "wants"),
+        (&long, "fernet.key: it is larger than 64 KiB"),
+    ] {
         let (code, said) = told(&table.command(&vault.home, keys, &[]).output().unwrap());
         assert!(code == 1 && said[0].contains(rule) && !said[0].contains("planted"), "{said:?}");
     }
@@ -91,7 +95,12 @@ fn what_can_not_be_read_is_refused_by_name_before_anything_comes_in() {
         #[cfg(feature = "postgres")]
         (vec!["--from", "postgres://u:planted@db.internal/d", table[0], table[1]], "sslmode=verify-full"),
         #[cfg(feature = "postgres")]
-        (vec!["--from", "postgres://u:planted@127.0.0.1:1/d", table[0], table[1]], "can't be opened"),
+        (vec!["--from", "postgres://u@127.0.0.1:1/d", table[0], table[1]], "can't be opened"),
+        #[cfg(feature = "postgres")]
+        (
+            vec!["--from", "postgres://u:planted@127.0.0.1:1/d", table[0], table[1]],
+            "give it with --from-file",
+        ),
     ] {
         let all: Vec<&str> = arguments.iter().copied().chain(org).collect();
         let (code, said) = import(home, &all);
@@ -112,6 +121,39 @@ fn what_can_not_be_read_is_refused_by_name_before_anything_comes_in() {
     let (code, said) = import(home, &["--from", db, table[0], table[1]]);
     assert_eq!((code, said.as_str()), (2, ""), "clap wants --org");
     assert_eq!(home.sql().count("connections"), 0);
+}
+
+/// Attack on P3: a server's password in a file for all to read.
+#[cfg(feature = "postgres")]
+#[test]
+fn a_file_with_a_servers_address_is_its_owners_alone() {
+    let vault = Vault::start();
+    let path = vault.home.path().join("shop-address");
+    std::fs::write(&path, "postgres://u:planted@127.0.0.1:1/d\n").unwrap();
+    for (mode, wanted) in
+        [(0o640, "(mode 640): chmod 600 it"), (0o604, "(mode 604): chmod 600 it"), (0o600, "can't be opened")]
+    {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let (code, said) =
+            import(&vault.home, &["--from-file", "shop-address", "--table", "x", "--org", "acme"]);
+        assert!(code == 1 && said.contains(wanted) && !said.contains("planted"), "{said}");
+    }
+}
+
+/// A policy that leaves rows out would make a part pass for the whole.
+#[cfg(feature = "postgres")]
+#[test]
+fn a_table_of_which_a_policy_hides_rows_is_refused() {
+    let vault = Vault::start();
+    let mut table = Table::new(&vault.home, Kind::Postgres, &[row("1", "ada", &token("s"))]);
+    let mut sql = table.sql();
+    sql.run("GRANT SELECT ON odoo_credentials TO pawl_migrate");
+    table.from[1] = table.from[1].replace("tester@", "pawl_migrate@");
+    assert_eq!(counts(&table.import(&vault.home, &["--dry-run"])), [1, 0, 0, 0, 0]);
+    sql.run("ALTER TABLE odoo_credentials ENABLE ROW LEVEL SECURITY");
+    sql.run("CREATE POLICY some ON odoo_credentials USING (user_id = 'ada')");
+    let (code, said) = told(&table.import(&vault.home, &[]));
+    assert!(code == 1 && said[0].contains("row-level security policy"), "{said:?}");
 }
 
 #[test]
@@ -158,7 +200,10 @@ fn a_dry_run_writes_nothing_at_all() {
         let rows: Vec<Row> = (1..=3).map(|n| row(&n.to_string(), "ada", &token("s"))).collect();
         let first = Table::new(&home, Kind::Csv, &rows[..1]).import(&home, &["--column", "id=username"]);
         assert_eq!((told(&first).0, counts(&first)), (0, [1, 0, 0, 0, 0]));
-        let table = Table::new(&home, *kind, &rows);
+        let mut table = Table::new(&home, *kind, &rows);
+        if *kind != Kind::Csv {
+            table.from.extend(["--source", "shop 2"].map(str::to_owned));
+        }
         let source = home.path().join("shop.db");
         let source_before = std::fs::read(&source).ok();
         let before = home.everything_kept();

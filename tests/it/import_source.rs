@@ -82,7 +82,7 @@ pub const KINDS: &[Kind] = &[
 pub struct Table {
     pub from: Vec<String>,
     #[cfg(feature = "postgres")]
-    _database: Option<TestDatabase>,
+    database: Option<TestDatabase>,
 }
 
 fn literal(value: &Option<String>) -> String {
@@ -90,6 +90,12 @@ fn literal(value: &Option<String>) -> String {
 }
 
 impl Table {
+    /// The server's database that it is in.
+    #[cfg(feature = "postgres")]
+    pub fn sql(&self) -> Sql {
+        self.database.as_ref().unwrap().sql()
+    }
+
     /// Made in `home`'s folder, with these rows and text columns.
     pub fn new(home: &Home, kind: Kind, rows: &[Row]) -> Self {
         Self::typed(home, kind, "TEXT", "TEXT", rows)
@@ -118,7 +124,7 @@ impl Table {
             let database = TestDatabase::empty();
             insert(&mut database.sql());
             let from = with_table(database.address("tester"));
-            return Self { from, _database: Some(database) };
+            return Self { from, database: Some(database) };
         }
         let from = match kind {
             Kind::Csv => {
@@ -144,7 +150,7 @@ impl Table {
         Self {
             from,
             #[cfg(feature = "postgres")]
-            _database: None,
+            database: None,
         }
     }
 

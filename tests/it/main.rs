@@ -17,6 +17,7 @@ mod egress;
 mod harness;
 mod hostile_calls;
 mod import;
+mod import_names;
 mod import_refusals;
 mod import_source;
 mod json_lines;

@@ -6,6 +6,7 @@ CREATE TABLE imports (
     source        TEXT   NOT NULL,
     source_id     TEXT   NOT NULL,
     connection_id TEXT   NOT NULL,
+    outcome       TEXT   NOT NULL CHECK (outcome IN ('imported', 'duplicate')),
     imported_at   BIGINT NOT NULL,
     PRIMARY KEY (org_id, source, source_id)
 );

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::ids::{ConnectionId, Revision, SourceId};
 use crate::import::SourceName;
 use crate::seal::{Binding, Keyring};
-use crate::store::{Imported, NewConnection, Tx};
+use crate::store::{Entry, Imported, NewConnection, Tx};
 use crate::vault::Vault;
 use crate::vault::import::rows::Opened;
 use crate::vault::import::{BATCH, BATCH_DEADLINE, Import, Left, Why};
@@ -45,7 +45,7 @@ impl Vault {
         opened: Vec<Opened>,
         at: Moment,
     ) -> Result<Vec<Left>, Error> {
-        let (mut rest, mut duplicates) = (opened.as_slice(), Vec::new());
+        let (mut rest, mut left) = (opened.as_slice(), Vec::new());
         while !rest.is_empty() {
             let (rows, later) = rest.split_at(import.pace.min(rest.len()));
             rest = later;
@@ -58,15 +58,16 @@ impl Vault {
             for (row, kept) in rows.iter().zip(kept) {
                 match kept {
                     Kept::Now => import.tally.imported += 1,
-                    Kept::Before(known) => import.tally.known(&known),
+                    Kept::Before(known) => left.extend(import.meet(&row.id, &known, row.is(&known))),
                     Kept::Duplicate(found) => {
-                        duplicates.push(Left { row: Ok(row.id.clone()), why: Why::Duplicate(Some(found)) });
+                        import.tally.duplicates += 1;
+                        left.push(Left { row: Ok(row.id.clone()), why: Why::Duplicate(Some(found)) });
                     }
                 }
             }
             tokio::time::sleep(took).await;
         }
-        Ok(duplicates)
+        Ok(left)
     }
 
     /// One transaction, and how long it took. A try whose outcome is unknown is made again: what came in is in
@@ -130,23 +131,24 @@ fn keep(tx: &mut Tx, source: &SourceName, rows: &[Candidate], at: Moment) -> Res
     let (mut done, mut ledger, mut events) = (Vec::new(), Vec::new(), Vec::new());
     for Candidate { id, new } in rows {
         if let Some(known) = known.get(id.as_str()) {
-            let is_this = known.connection == new.id.as_str();
+            let is_this = known.connection == new.id;
             done.push(if is_this { Kept::Now } else { Kept::Before(known.clone()) });
             continue;
         }
-        let (connection, outcome) = match kept.contains(&new.id) {
-            true => (new.id.clone(), Outcome::Done),
+        let (connection, entry, outcome) = match kept.contains(&new.id) {
+            true => (new.id.clone(), Entry::Imported, Outcome::Done),
             // In the ledger too: or the row would come in after that one was forgotten.
             false => {
                 let there = tx.find_connection_of(&new.scope, &new.destination)?;
-                (there.ok_or(Error::Damaged("connections"))?, Outcome::Refused("duplicate"))
+                let there = there.ok_or(Error::Damaged("connections"))?;
+                (there, Entry::Duplicate, Outcome::Refused("duplicate"))
             }
         };
         events.push(AuditEvent::imported(&new.scope, &connection, (source, id), outcome, at)?);
-        ledger.push((id, connection.clone()));
-        done.push(match outcome {
-            Outcome::Done => Kept::Now,
-            _ => Kept::Duplicate(connection),
+        ledger.push((id, connection.clone(), entry));
+        done.push(match entry {
+            Entry::Imported => Kept::Now,
+            Entry::Duplicate => Kept::Duplicate(connection),
         });
     }
     tx.insert_imports(source, &ledger, at)?;

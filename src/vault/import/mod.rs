@@ -15,12 +15,14 @@ use crate::error::{Error, FieldError};
 use crate::ids::{ConnectionId, SourceId};
 use crate::import::{SourceName, SourceRow};
 use crate::seal::FernetKeys;
-use crate::store::Imported;
+use crate::store::{Entry, Imported};
 use crate::vault::Vault;
 use rows::{Opened, text};
 
 /// How many rows are taken in with one call.
 pub const BATCH: usize = 250;
+/// How many sources are named where one has to be told.
+const OTHERS: usize = 8;
 /// Within this one is durable, or tried again: a row that is in the ledger is not taken twice.
 const BATCH_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -51,13 +53,13 @@ pub struct Tally {
     pub rows: u64,
     /// Came in now, or would.
     pub imported: u64,
-    /// Came in before, and are there.
+    /// Came in before, and are there as they came.
     pub before: u64,
     /// Came in before and were forgotten since: they stay so.
     pub forgotten: u64,
     /// Their user had a connection for that address already.
     pub duplicates: u64,
-    /// Break a rule, or do not open.
+    /// Break a rule, do not open, or have the id of another row that came in.
     pub refused: u64,
 }
 
@@ -65,13 +67,6 @@ impl Tally {
     /// How many rows somebody has to look at.
     pub fn left(&self) -> u64 {
         self.duplicates + self.refused
-    }
-
-    fn known(&mut self, row: &Imported) {
-        match row.is_there {
-            true => self.before += 1,
-            false => self.forgotten += 1,
-        }
     }
 
     /// By name, for the trail.
@@ -139,6 +134,25 @@ impl Import {
         &self.source
     }
 
+    /// Counts a row that the ledger knows, which still is what came in or is not; answers it if somebody has to look
+    /// at it, at every run.
+    fn meet(&mut self, id: &SourceId, known: &Imported, is_same: bool) -> Option<Left> {
+        let (count, why) = match (is_same, known.entry, &known.there) {
+            (false, ..) => {
+                let wrong =
+                    FieldError::new("id", "same_row", "id names another row than the one that came in");
+                (&mut self.tally.refused, Some(Why::Rules(vec![wrong])))
+            }
+            (true, Entry::Duplicate, _) => {
+                (&mut self.tally.duplicates, Some(Why::Duplicate(Some(known.connection.clone()))))
+            }
+            (true, Entry::Imported, Some(_)) => (&mut self.tally.before, None),
+            (true, Entry::Imported, None) => (&mut self.tally.forgotten, None),
+        };
+        *count += 1;
+        why.map(|why| Left { row: Ok(id.clone()), why })
+    }
+
     /// The id of a row, if it can be said and no other row had it.
     fn name(&mut self, number: u64, id: Option<&[u8]>) -> Result<SourceId, Left> {
         let id = text("id", id)
@@ -161,7 +175,8 @@ impl Vault {
     /// come in; the ledger knows.
     pub async fn import(&self, import: &mut Import, rows: Vec<SourceRow>) -> Result<Vec<Left>, Error> {
         let at = self.clock.now();
-        let (mut left, mut named, mut opened) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut left, mut met) = (Vec::new(), Vec::new());
+        let (mut named, mut opened) = (Vec::new(), Vec::new());
         import.tally.rows += count(rows.len());
         for SourceRow { number, values } in rows {
             let Some([id, values @ ..]) = values else {
@@ -177,7 +192,10 @@ impl Vault {
         let known = self.find_known(import, named.iter().map(|(id, _)| id.clone()).collect()).await?;
         for (id, values) in named {
             match known.get(id.as_str()) {
-                Some(known) => import.tally.known(known),
+                Some(known) => {
+                    let is_same = self.is_still(import, known, &values);
+                    met.extend(import.meet(&id, known, is_same));
+                }
                 None => match self.open_row(import, &id, values, at)? {
                     Ok(row) => opened.push(row),
                     Err(wrong) => left.push(Left { row: Ok(id), why: Why::Rules(wrong) }),
@@ -185,12 +203,11 @@ impl Vault {
             }
         }
         import.tally.refused += count(left.len());
-        let duplicates = match import.is_dry {
+        left.extend(met);
+        left.extend(match import.is_dry {
             true => self.look_for(import, opened).await?,
             false => self.keep(import, opened, at).await?,
-        };
-        import.tally.duplicates += count(duplicates.len());
-        left.extend(duplicates);
+        });
         Ok(left)
     }
 
@@ -203,6 +220,13 @@ impl Vault {
         let (org, source) = (import.scope.org(), import.source.as_str());
         let event = AuditEvent::import_run(org, source, &import.tally.counts(), outcome, self.clock.now())?;
         self.store.upkeep("import run", |tx| Ok(tx.append(&event)?))
+    }
+
+    /// What other sources the org's ledger knows, a few of them; none if it knows this one.
+    pub async fn find_other_sources(&self, import: &Import) -> Result<Vec<String>, Error> {
+        let (source, scope) = (import.source.clone(), import.scope.clone());
+        let find = move |tx: &mut crate::store::Tx| Ok(tx.find_other_sources(source.as_str(), OTHERS)?);
+        self.store.view("find sources", scope, BATCH_DEADLINE, find).await
     }
 
     async fn find_known(
@@ -240,6 +264,7 @@ impl Vault {
                 found => duplicates.push(Left { row: Ok(id), why: Why::Duplicate(found) }),
             }
         }
+        import.tally.duplicates += count(duplicates.len());
         Ok(duplicates)
     }
 }

@@ -3,11 +3,13 @@
 use crate::access::{Scope, UserScope};
 use crate::clock::Moment;
 use crate::credential::{CredentialKind, Destination};
+use crate::egress::OdooUrl;
 use crate::error::{Error, FieldError};
 use crate::ids::{ConnectionId, IdRefused, SourceId, UserId};
 use crate::import::MAX_VALUE;
 use crate::seal::FernetKeys;
 use crate::secret::Secret;
+use crate::store::Imported;
 use crate::vault::Vault;
 use crate::vault::deposit::Deposit;
 use crate::vault::import::Import;
@@ -24,9 +26,34 @@ pub(super) struct Opened {
     pub(super) secret: Secret,
 }
 
+impl Opened {
+    /// Whether what came in under its id was this; of what was forgotten nothing tells.
+    pub(super) fn is(&self, known: &Imported) -> bool {
+        known.there.as_ref().is_none_or(|there| {
+            there.user == self.owner.user().as_str() && there.destination.parts() == self.destination.parts()
+        })
+    }
+}
+
 const TOKEN: &str = "encrypted_password";
 
 impl Vault {
+    /// The same of a row that is not opened.
+    pub(super) fn is_still(&self, import: &Import, known: &Imported, values: &[Option<Vec<u8>>; 5]) -> bool {
+        let Some(there) = &known.there else { return true };
+        let [user, url, database, username, _] =
+            values.each_ref().map(|value| value.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok()));
+        let (to, named, as_whom) = there.destination.parts();
+        let is_url = |url: &str| {
+            let parsed = OdooUrl::parse(url, &self.exceptions, Some(import.scope.org().as_str()));
+            url == to || parsed.is_ok_and(|url| url.as_str() == to)
+        };
+        user == Some(there.user.as_str())
+            && url.is_some_and(is_url)
+            && database == Some(named)
+            && username == Some(as_whom)
+    }
+
     /// Opens the token of a row and holds everything to its rules; of what is wrong all is told at once.
     pub(super) fn open_row(
         &self,
