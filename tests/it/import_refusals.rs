@@ -151,7 +151,7 @@ fn a_table_of_which_a_policy_hides_rows_is_refused() {
     table.from[1] = table.from[1].replace("tester@", "pawl_migrate@");
     assert_eq!(counts(&table.import(&vault.home, &["--dry-run"])), [1, 0, 0, 0, 0]);
     sql.run("ALTER TABLE odoo_credentials ENABLE ROW LEVEL SECURITY");
-    sql.run("CREATE POLICY some ON odoo_credentials USING (user_id = 'ada')");
+    sql.run("CREATE POLICY part ON odoo_credentials USING (user_id = 'ada')");
     let (code, said) = told(&table.import(&vault.home, &[]));
     assert!(code == 1 && said[0].contains("row-level security policy"), "{said:?}");
 }
