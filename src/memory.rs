@@ -4,11 +4,12 @@
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use nix::sys::mman::{MlockAllFlags, mlockall};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CapabilitySet, capabilities};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// What the system lets the process keep out of swap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,10 @@ fn on_first_use() -> MlockAllFlags {
     MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE | MlockAllFlags::from_bits_retain(ON_FAULT)
 }
 
+/// What was locked and is free again: keys are read anew every few minutes, and the limit is not for new
+/// pages each time.
+static FREE: Mutex<Vec<Box<[u8]>>> = Mutex::new(Vec::new());
+
 /// Bytes that are never swapped out, where the limits allow it, and wiped when dropped. They don't move.
 pub struct LockedBytes {
     bytes: Zeroizing<Box<[u8]>>,
@@ -74,6 +79,11 @@ pub struct LockedBytes {
 impl LockedBytes {
     /// Room to be filled.
     pub fn zeroed(length: usize) -> Self {
+        let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = free.iter().position(|bytes| bytes.len() == length) {
+            return Self { bytes: Zeroizing::new(free.swap_remove(at)), is_locked: true };
+        }
+        drop(free);
         let bytes = Zeroizing::new(vec![0; length].into_boxed_slice());
         let is_locked = EVERYTHING.load(Ordering::Relaxed) || {
             let locked = region::lock(bytes.as_ptr(), bytes.len());
@@ -99,6 +109,16 @@ impl LockedBytes {
     }
 }
 
+impl Drop for LockedBytes {
+    fn drop(&mut self) {
+        if self.is_locked {
+            let mut bytes = std::mem::take(&mut *self.bytes);
+            bytes.zeroize();
+            FREE.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
+        }
+    }
+}
+
 /// How deep the computations under keys get, with room to spare; in a test build they get deeper.
 const STACK_BYTES: usize = if cfg!(debug_assertions) { 64 * 1024 } else { 16 * 1024 };
 
@@ -120,9 +140,11 @@ fn write_over() {
     black_box([0_u8; STACK_BYTES]);
 }
 
-/// The swap that is on, by name. Empty also where the system does not tell.
+/// The swap that is on, by name; where the system does not tell, there may be some.
 pub fn swaps() -> Vec<String> {
-    let table = std::fs::read_to_string("/proc/swaps").unwrap_or_default();
+    let Ok(table) = std::fs::read_to_string("/proc/swaps") else {
+        return vec!["which /proc/swaps does not tell here".to_owned()];
+    };
     table.lines().skip(1).filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
 
@@ -142,8 +164,13 @@ mod tests {
     #[test]
     fn what_was_computed_is_still_there_after_the_stack_was_cleaned() {
         assert_eq!(on_clean_stack(|| [7_u8; 64].iter().map(|n| u32::from(*n)).sum::<u32>()), 448);
-        let mut room = LockedBytes::zeroed(32);
-        room.expose_mut().copy_from_slice(&[9; 32]);
-        assert_eq!(room.expose(), [9; 32]);
+        let mut room = LockedBytes::zeroed(77);
+        room.expose_mut().copy_from_slice(&[9; 77]);
+        assert_eq!(room.expose(), [9; 77]);
+        let (place, is_locked) = (room.expose().as_ptr(), room.is_locked);
+        drop(room);
+        let again = LockedBytes::zeroed(77);
+        assert_eq!(again.expose(), [0; 77]);
+        assert_eq!(again.expose().as_ptr() == place, is_locked, "what was locked is used again");
     }
 }
