@@ -198,6 +198,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Once<T> {
             let body = read(is_json(&request), payload).await?;
             let key = idempotency_key(&request)?;
             let value = parse(&body)?;
+            request.extensions_mut().insert(Parsed);
             let Some(key) = key else { return Ok(Self(value, None)) };
             let caller = actor(&request)?.caller;
             let sent = (request.method().as_str(), request.path(), body.as_slice());
@@ -205,6 +206,9 @@ impl<T: DeserializeOwned + 'static> FromRequest for Once<T> {
         })
     }
 }
+
+/// Noted in a request whose body was what its route wants, of the right members and types.
+pub(super) struct Parsed;
 
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 

@@ -15,6 +15,7 @@ use tracing::Instrument;
 use tracing::field::Empty;
 
 use crate::http::State;
+use crate::http::extract::Parsed;
 use crate::http::problem::{Kind, Problem};
 use crate::ids::RequestId;
 use crate::metrics;
@@ -75,7 +76,8 @@ pub async fn identify<B: MessageBody>(
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let status = response.status().as_u16();
-    if has_body && !keeps_connection(&route, status) {
+    let is_parsed = response.request().extensions().get::<Parsed>().is_some();
+    if has_body && !(is_parsed && keeps_connection(&route, status)) {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     let took = started.elapsed();
@@ -102,9 +104,10 @@ fn has_body(request: &ServiceRequest) -> bool {
 }
 
 /// The server reads a body into a buffer that it keeps for as long as the connection. It may keep both where
-/// a body holds no secret and was what was wanted there: whatever else was sent ends with its answer.
+/// a body was read as one that holds no secret, and broke no rule: whatever else was sent, or was not looked
+/// at, ends with its answer.
 fn keeps_connection(route: &str, status: u16) -> bool {
-    WITHOUT_SECRETS.contains(&route) && !matches!(status, 400 | 405 | 408 | 413 | 415 | 422)
+    WITHOUT_SECRETS.contains(&route) && matches!(status, 200..=299 | 403 | 404 | 409 | 429 | 503)
 }
 
 /// The values of headers are parts of that buffer, and requests are put by with their headers, to be used

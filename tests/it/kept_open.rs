@@ -27,8 +27,10 @@ impl<'a> Client<'a> {
 
     pub fn send(&mut self, request: &str, token: &str, more: &str, body: &str) {
         let length = body.len();
+        let bearer =
+            if token.is_empty() { String::new() } else { format!("Authorization: Bearer {token}\r\n") };
         let head = format!(
-            "{request} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n{more}\
+            "{request} HTTP/1.1\r\nHost: localhost\r\n{bearer}{more}\
              Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
         );
         self.wire.write_all(format!("{head}{body}").as_bytes()).unwrap();

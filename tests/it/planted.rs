@@ -156,6 +156,16 @@ pub fn every_way<'a>(
         let (status, made) = one.answer();
         assert_eq!(status, 201, "{made}");
     }
+    // The routes that keep their connections: each of these is over one of its own, and comes last on it.
+    let lease = "lease_01ARZ3NDEKTSV4RRFFQ69G5FAV";
+    let kept =
+        [lend(id), format!("POST /v1/leases/{lease}/renew"), format!("POST /v1/leases/{lease}/return")];
+    for (path, token) in kept.iter().flat_map(|path| [(path, ""), (path, "x")]) {
+        let mut one = Client::new(connect);
+        let body = deposit("astray", &planted.plant("deposit to a lease's route without a good token (401)"));
+        assert_eq!(one.call(path, token, "", &body.to_string()).0, 401);
+        last.push(one);
+    }
     clients.extend(others.into_iter().chain(last));
     clients
 }
