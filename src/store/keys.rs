@@ -90,6 +90,12 @@ impl Store {
         self.upkeep_of(name, Access::Read, &Scopes::reseal(), work)
     }
 
+    /// How many values one transaction puts under another key: on SQLite nobody else writes meanwhile, so
+    /// that it has to be short enough for a lend to wait for it.
+    pub fn resealed_at_once(&self) -> i64 {
+        if self.has_one_writer() { 500 } else { 2000 }
+    }
+
     /// Duties on the sealed values of every org: to be put under another key, or counted.
     pub fn resealing<T, E>(
         &self,

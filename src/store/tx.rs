@@ -104,6 +104,11 @@ impl Store {
         }
     }
 
+    /// Whether there is one writer for all: SQLite.
+    pub(super) fn has_one_writer(&self) -> bool {
+        self.writers.places.len() == 1
+    }
+
     /// Changes rows of `scope`: all of `work` is durable when this answers, or none of it is.
     /// After [`StoreError::Unavailable`] the outcome of a change is unknown.
     pub async fn run<T, E>(

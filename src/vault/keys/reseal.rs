@@ -10,8 +10,6 @@ use crate::store::{KeyState, Lying, Met, Resealed, SealedIssuerKey, StoreError};
 use crate::vault::keys::{Keys, KeysRefused};
 use crate::vault::lend::binding;
 
-/// Rows of one transaction: short enough that a lend seldom waits for it.
-const BATCH: i64 = 500;
 /// How often a batch is tried, and the pause between: longer than a failover takes.
 const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(500);
@@ -79,10 +77,10 @@ impl Keys {
         done: &mut Moved,
         mut show: impl FnMut(u64),
     ) -> Result<usize, KeysRefused> {
-        let (mut after, mut met) = (None, 0);
+        let (mut after, mut met, batch) = (None, 0, self.store.resealed_at_once());
         loop {
             let rows = again(|| {
-                self.store.lying("find lying", |tx| tx.find_lying(ring.current(), after.as_ref(), BATCH))
+                self.store.lying("find lying", |tx| tx.find_lying(ring.current(), after.as_ref(), batch))
             })?;
             let Some(last) = rows.last() else { return Ok(met) };
             after = Some(last.id.clone());
