@@ -124,6 +124,7 @@ impl App {
                 return Err(ImportFailed::NewName(import.source().clone(), others.join(", ")));
             }
         }
+        vault.begin_import(&import)?;
         tell(ImportStep::Begun(import.source(), source.total()));
         let moved = runtime.block_on(move_in(&vault, &mut import, source, &mut tell));
         let recorded = vault.record_import(&import, moved.as_ref().err().map(ImportFailed::cause));

@@ -326,9 +326,10 @@ fn an_import_that_breaks_off_says_so_and_two_at_once_bring_nothing_twice() {
     assert!(code == 1 && said.last().unwrap().contains("could not be read to its end"), "{said:?}");
     let mut sql = vault.home.sql();
     assert_eq!((sql.count("connections"), sql.count("imports")), (500, 500));
-    let runs = sql.texts("event", "FROM audit_events WHERE org_id = '' AND event LIKE '%import.run%'");
-    assert!(runs.len() == 1 && runs[0].contains("\"cause\":\"source\""), "{runs:?}");
-    assert!(runs[0].contains("\"imported\":\"500\""), "{runs:?}");
+    let runs =
+        sql.texts("event", "FROM audit_events WHERE org_id = '' AND event LIKE '%import.run%' ORDER BY seq");
+    assert!(runs.len() == 2 && runs[0].contains("\"result\":\"begun\""), "{runs:?}");
+    assert!(runs[1].contains("\"cause\":\"source\"") && runs[1].contains("\"imported\":\"500\""), "{runs:?}");
 
     std::fs::write(&path, whole).unwrap();
     let mut both: Vec<_> = (0..2)

@@ -211,12 +211,21 @@ impl Vault {
         Ok(left)
     }
 
-    /// Puts the whole of it on record in the vault's own chain; a dry run leaves none.
+    /// Puts on record in the vault's own chain that it begins, before its first row: also one that is killed leaves
+    /// that. A dry run leaves no record.
+    pub fn begin_import(&self, import: &Import) -> Result<(), Error> {
+        self.record(import, Outcome::DoneWith("begun"))
+    }
+
+    /// The same of the whole of it, when it ended.
     pub fn record_import(&self, import: &Import, cause: Option<&'static str>) -> Result<(), Error> {
+        self.record(import, cause.map_or(Outcome::Done, Outcome::Refused))
+    }
+
+    fn record(&self, import: &Import, outcome: Outcome) -> Result<(), Error> {
         if import.is_dry {
             return Ok(());
         }
-        let outcome = cause.map_or(Outcome::Done, Outcome::Refused);
         let (org, source) = (import.scope.org(), import.source.as_str());
         let event = AuditEvent::import_run(org, source, &import.tally.counts(), outcome, self.clock.now())?;
         self.store.upkeep("import run", |tx| Ok(tx.append(&event)?))
