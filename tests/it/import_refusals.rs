@@ -123,8 +123,8 @@ fn what_can_not_be_read_is_refused_by_name_before_anything_comes_in() {
     assert_eq!(home.sql().count("connections"), 0);
 }
 
-/// Attack on P3: a server's password in a file for all to read.
 #[cfg(feature = "postgres")]
+/// Attack on P3: a server's password in a file for all to read.
 #[test]
 fn a_file_with_a_servers_address_is_its_owners_alone() {
     let vault = Vault::start();
