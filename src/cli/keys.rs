@@ -133,6 +133,10 @@ fn retire(keys: &Keys, args: &RetireArgs) -> Result<ExitCode, Failure> {
     if was_retired {
         writeln!(out, "{key} was retired before")?;
     }
+    if destroyed_elsewhere {
+        writeln!(out, "{key} is retired: the database opens nothing under it, and your word is on record")?;
+        return Ok(ExitCode::SUCCESS);
+    }
     writeln!(
         out,
         "{key} is destroyed in {}: what was sealed under it never opens again",

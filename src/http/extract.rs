@@ -19,7 +19,7 @@ use crate::http::State;
 use crate::http::object::Object;
 use crate::http::problem::{Kind, Problem};
 use crate::ids::{ConnectionId, IdRefused, IdempotencyKey, LeaseId, RequestId};
-use crate::vault::{Page, Repeat};
+use crate::vault::{KeyedRequest, Page};
 
 /// Who acts, by a verified bearer token.
 pub(super) struct By(pub Actor);
@@ -186,7 +186,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
 }
 
 /// A JSON body that changes something, and by which `Idempotency-Key` it may come again.
-pub(super) struct Once<T>(pub T, pub Option<Repeat>);
+pub(super) struct Once<T>(pub T, pub Option<KeyedRequest>);
 
 impl<T: DeserializeOwned + 'static> FromRequest for Once<T> {
     type Error = Problem;
@@ -202,7 +202,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Once<T> {
             let Some(key) = key else { return Ok(Self(value, None)) };
             let caller = actor(&request)?.caller;
             let sent = (request.method().as_str(), request.path(), body.as_slice());
-            Ok(Self(value, Some(state(&request)?.vault.recognize(&caller, key, sent))))
+            Ok(Self(value, Some(KeyedRequest::of(&caller, key, sent))))
         })
     }
 }

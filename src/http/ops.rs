@@ -38,7 +38,7 @@ pub struct Readiness {
               (status = 503, description = "`unavailable`")))]
 pub(super) async fn readyz(state: web::Data<State>) -> Result<HttpResponse, Problem> {
     state.vault.is_ready().await?;
-    let keys = if state.vault.has_old_keys() { "stale" } else { "held" };
+    let keys = if state.vault.has_stale_keys() { "stale" } else { "held" };
     Ok(HttpResponse::Ok().json(Readiness { status: "ok", keys }))
 }
 

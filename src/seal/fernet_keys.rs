@@ -1,14 +1,12 @@
 //! The keys under which another product made its Fernet tokens, as a file holds them. They open, and never seal.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use fernet::Fernet;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
 use crate::seal::keyring::{Fingerprint, MasterKey, NO_CLOCK};
+use crate::seal::private_file;
 use crate::seal::source::SourceRefused;
 use crate::secret::Secret;
 
@@ -36,31 +34,14 @@ impl FernetRefused {
     }
 }
 
-/// The longest file of keys.
-const MAX_BYTES: usize = 64 * 1024;
-
 impl FernetKeys {
     /// Reads the file at `path`: keys as `Fernet.generate_key()` gives them, one a line or between commas, the
     /// newest first. Only its owner may be able to read it.
     pub fn read(path: &Path) -> Result<Self, SourceRefused> {
         let place = || format!("the key file {}", path.display());
-        let io = |e: std::io::Error| SourceRefused::Unreachable { place: place(), cause: e.to_string() };
         let form = |rule: &str| SourceRefused::Form { place: place(), rule: rule.to_owned() };
-        let file = File::open(path).map_err(|e| match e.kind() {
-            ErrorKind::NotFound => SourceRefused::Missing(format!("key file at {}", path.display())),
-            _ => io(e),
-        })?;
-        let mode = file.metadata().map_err(io)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(form(&format!("it can be read by others (mode {mode:03o}): chmod 600 it")));
-        }
-        // With room for all of it from the start, so that no copy is left behind by growing.
-        let mut text = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
-        let limit = u64::try_from(MAX_BYTES + 1).unwrap_or(u64::MAX);
-        file.take(limit).read_to_end(&mut text).map_err(io)?;
-        if text.len() > MAX_BYTES {
-            return Err(form("it is larger than 64 KiB"));
-        }
+        let missing = || SourceRefused::Missing(format!("key file at {}", path.display()));
+        let text = private_file::read(path)?.ok_or_else(missing)?;
         let text = std::str::from_utf8(&text).map_err(|_| form("it is not text"))?;
         let words = text.split([',', '\n', '\r']).map(str::trim).filter(|word| !word.is_empty());
         let keys = words.map(|word| {

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::ids::KeyId;
 use crate::seal::keyring::MasterKey;
+use crate::seal::private_file::{self, MAX_BYTES};
 use crate::seal::source::{Found, KeySource, SourceRefused};
 use crate::secret::Secret;
 
@@ -45,17 +46,7 @@ impl KeyFile {
 
     /// What is there, held against the rules; `None` if there is no file.
     fn load(&self) -> Result<Option<Format>, SourceRefused> {
-        let mut file = match File::open(&self.path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(self.io(&e)),
-        };
-        let mode = file.metadata().map_err(|e| self.io(&e))?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(self.form(format!("it can be read by others (mode {mode:03o}): chmod 600 it")));
-        }
-        let mut text = Zeroizing::new(Vec::with_capacity(MAX_BYTES));
-        Read::by_ref(&mut file).take(MAX_BYTES_READ).read_to_end(&mut text).map_err(|e| self.io(&e))?;
+        let Some(text) = private_file::read(&self.path)? else { return Ok(None) };
         let format: Format = serde_json::from_slice(&text).map_err(|_| {
             self.form("it is not a key file: it wants {\"current\": ID, \"keys\": {ID: KEY}}")
         })?;
@@ -197,6 +188,3 @@ impl KeySource for KeyFile {
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
-
-const MAX_BYTES: usize = 64 * 1024;
-const MAX_BYTES_READ: u64 = 64 * 1024;

@@ -163,6 +163,13 @@ impl Keyring {
         self.keys.contains_key(id.as_str())
     }
 
+    /// Takes a key out; never the one that seals.
+    pub fn take_out(&mut self, id: &KeyId) {
+        if *id != self.current {
+            self.keys.remove(id.as_str());
+        }
+    }
+
     /// Every key, with its id.
     pub(super) fn held(&self) -> impl Iterator<Item = (KeyId, &MasterKey)> {
         self.keys.iter().filter_map(|(id, key)| Some((KeyId::parse(id).ok()?, key)))

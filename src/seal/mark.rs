@@ -7,8 +7,6 @@
 //! part(x) = length of x in bytes as u64 big-endian ‖ x
 //! ```
 
-use std::sync::Arc;
-
 use hmac::digest::CtOutput;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
@@ -19,8 +17,7 @@ use crate::memory::on_clean_stack;
 use crate::seal::keyring::{Keyring, MasterKey};
 
 /// What a request said, part by part. Holds its secret, if it had one: wiped with the request.
-#[derive(Clone)]
-pub struct Said(Arc<[Zeroizing<Vec<u8>>]>);
+pub struct Said(Vec<Zeroizing<Vec<u8>>>);
 
 impl Said {
     /// These parts, in this order.
@@ -30,7 +27,6 @@ impl Said {
 }
 
 /// A request's mark under one master key. Not secret.
-#[derive(Clone)]
 pub struct Mark {
     key_id: KeyId,
     mac: CtOutput<Hmac<Sha256>>,

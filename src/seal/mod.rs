@@ -8,6 +8,7 @@ mod fernet_keys;
 mod key_file;
 mod keyring;
 mod mark;
+mod private_file;
 mod source;
 
 #[cfg(feature = "aws")]

@@ -17,6 +17,16 @@ pub struct Found {
     pub first: Option<KeyId>,
 }
 
+impl Found {
+    /// Answers with the reason if the key `id` is there and can't be used.
+    pub fn refuse_unusable(&mut self, id: &KeyId) -> Result<(), SourceRefused> {
+        match self.unusable.iter().position(|(unusable, _)| unusable == id) {
+            Some(at) => Err(self.unusable.swap_remove(at).1),
+            None => Ok(()),
+        }
+    }
+}
+
 /// A place where master keys are kept. Its calls block: from async code they are made on a thread of
 /// their own.
 pub trait KeySource: Send + Sync {

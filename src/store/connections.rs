@@ -122,7 +122,7 @@ impl<'a> From<&'a NewConnection> for NewRow<'a> {
 }
 
 /// In the words of the index that keeps these apart, which is looked into only then.
-pub(super) const OF_ODOO: &str = "connections.kind IN ('password', 'api_key')";
+const OF_ODOO: &str = "connections.kind IN ('password', 'api_key')";
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = connections)]
@@ -190,14 +190,20 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The scope's connection with a credential of Odoo's for that destination, if there is one.
-    pub fn find_connection_at(
+    /// The connection with a credential of Odoo's that `owner` has for that destination, if the scope reaches it.
+    pub fn find_connection_of(
         &mut self,
+        owner: &UserScope,
         destination: &Destination,
     ) -> Result<Option<ConnectionId>, StoreError> {
+        if self.scope.of_user(owner.user()).as_ref() != Some(owner) {
+            return Ok(None);
+        }
         let (url, database, username) = destination.parts();
-        let id: Option<String> = mine!(self)
+        let id: Option<String> = connections::table
             .filter(sql::<Bool>(OF_ODOO))
+            .filter(connections::org_id.eq(owner.org().as_str()))
+            .filter(connections::user_id.eq(owner.user().as_str()))
             .filter(connections::url.eq(url))
             .filter(connections::database.eq(database))
             .filter(connections::username.eq(username))

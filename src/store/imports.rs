@@ -3,17 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use diesel::dsl::sql;
 use diesel::prelude::*;
 #[cfg(feature = "postgres")]
 use diesel::sql_types::Array;
-use diesel::sql_types::{Bool, Nullable, Text};
+use diesel::sql_types::{Nullable, Text};
 
-use crate::access::UserScope;
 use crate::clock::Moment;
 use crate::credential::Destination;
 use crate::ids::{ConnectionId, SourceId};
-use crate::store::connections::{NewConnection, NewRow, OF_ODOO};
+use crate::store::connections::{NewConnection, NewRow};
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::keys::must_seal;
@@ -214,29 +212,6 @@ impl Tx<'_> {
                 kept.collect::<Result<_, _>>().map_err(|_| StoreError::Damaged("connections"))
             }
         }
-    }
-
-    /// The connection with a credential of Odoo's that `owner` has for that destination, if the scope reaches it.
-    pub fn find_connection_of(
-        &mut self,
-        owner: &UserScope,
-        destination: &Destination,
-    ) -> Result<Option<ConnectionId>, StoreError> {
-        if self.scope.of_user(owner.user()).as_ref() != Some(owner) {
-            return Ok(None);
-        }
-        let (url, database, username) = destination.parts();
-        let id: Option<String> = connections::table
-            .filter(sql::<Bool>(OF_ODOO))
-            .filter(connections::org_id.eq(owner.org().as_str()))
-            .filter(connections::user_id.eq(owner.user().as_str()))
-            .filter(connections::url.eq(url))
-            .filter(connections::database.eq(database))
-            .filter(connections::username.eq(username))
-            .select(connections::id)
-            .first(self.db)
-            .optional()?;
-        id.map(|id| ConnectionId::parse(&id)).transpose().map_err(|_| StoreError::Damaged("connections"))
     }
 
     /// Notes how rows of `source` came in, as these connections of the scope's org.

@@ -82,7 +82,7 @@ impl Store {
     }
 
     /// Looks at the sealed values of every org, and holds nobody up.
-    pub fn lying<T>(
+    pub fn view_across_orgs<T>(
         &self,
         name: &'static str,
         work: impl FnOnce(&mut Upkeep) -> Result<T, StoreError>,
@@ -97,7 +97,7 @@ impl Store {
     }
 
     /// Duties on the sealed values of every org: to be put under another key, or counted.
-    pub fn resealing<T, E>(
+    pub fn change_across_orgs<T, E>(
         &self,
         name: &'static str,
         work: impl FnOnce(&mut Upkeep) -> Result<T, E>,
@@ -154,8 +154,8 @@ impl Upkeep<'_> {
         Ok(())
     }
 
-    /// How much is sealed under `key`, in every table and whoever's it is. Needs [`Store::lying`] or
-    /// [`Store::resealing`], as those below.
+    /// How much is sealed under `key`, in every table and whoever's it is. Needs [`Store::view_across_orgs`] or
+    /// [`Store::change_across_orgs`], as those below.
     pub fn count_sealed(&mut self, key: &KeyId) -> Result<SealedUnder, StoreError> {
         Ok(SealedUnder {
             credentials: connections::table

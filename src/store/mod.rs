@@ -38,7 +38,7 @@ pub use leases::{EndLease, StoredLease};
 pub use lend::{Granted, Held, LendAsk, LendRefused, SealedRow};
 pub use open::Tables;
 pub use repeats::{Earlier, First, Kept, Repeat};
-pub use reseal::{Lying, Met, Resealed};
+pub use reseal::{Placed, Resealed, ToReseal};
 pub use sealed::{NewCredential, Proof, SealedCredential};
 pub use tx::{Store, Tx};
 pub use upkeep::{SealedIssuerKey, Upkeep};

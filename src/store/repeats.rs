@@ -8,7 +8,7 @@ use diesel::prelude::*;
 use crate::access::Caller;
 use crate::clock::Moment;
 use crate::ids::{ConnectionId, IdempotencyKey, KeyId, LeaseId, OrgId, UserId};
-use crate::seal::{Mark, Said};
+use crate::seal::Mark;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::schema::idempotency_keys;
@@ -23,12 +23,9 @@ const DROPPED_BY_ONE: i64 = 100;
 const DROPPED_AT_ONCE: i64 = 1000;
 
 /// A request that may come again: the name that its client gave it, and what tells it from others.
-#[derive(Clone)]
 pub struct Repeat {
     /// The client's name for it.
     pub key: IdempotencyKey,
-    /// What it says, by which it is marked.
-    pub said: Said,
     /// Its marks under the keys held, the one that seals first.
     pub marks: Vec<Mark>,
 }

@@ -15,15 +15,15 @@ use crate::store::sealed::{SealedColumns, SealedCredential};
 use crate::store::upkeep::Upkeep;
 
 /// A row that was met: what lies there, or nothing where it holds what this vault never writes.
-pub struct Met {
+pub struct ToReseal {
     /// Its connection.
     pub id: ConnectionId,
     /// The credential.
-    pub lying: Option<Lying>,
+    pub placed: Option<Placed>,
 }
 
 /// A sealed credential and where it lies.
-pub struct Lying {
+pub struct Placed {
     /// Its connection.
     pub id: ConnectionId,
     /// Whose it is.
@@ -35,7 +35,7 @@ pub struct Lying {
 /// The same secret, sealed for the same place under the key that seals.
 pub struct Resealed {
     /// Its connection, whose revision stays.
-    pub lying: Lying,
+    pub placed: Placed,
     /// What takes its place.
     pub sealed: Sealed,
 }
@@ -51,33 +51,31 @@ struct Columns {
 }
 
 impl Columns {
-    fn parse(self) -> Result<Met, StoreError> {
+    fn parse(self) -> Result<ToReseal, StoreError> {
         let id = ConnectionId::parse(&self.id).map_err(|_| StoreError::Damaged("connections"))?;
         let owner = OrgId::parse(&self.org_id).ok().zip(UserId::parse(&self.user_id).ok());
-        let lying = owner.zip(self.sealed.parse().ok()).map(|((org, user), credential)| Lying {
+        let placed = owner.zip(self.sealed.parse().ok()).map(|((org, user), credential)| Placed {
             id: id.clone(),
             owner: UserScope::of_row(org, user),
             credential,
         });
-        Ok(Met { id, lying })
+        Ok(ToReseal { id, placed })
     }
 }
 
 impl Upkeep<'_> {
-    /// Credentials that are under another key than `sealing`, after `after` in id order, at most `limit`.
-    /// What was given up under a key that is retired is left out.
-    pub fn find_lying(
+    /// Credentials under keys that only open, after `after` in id order, at most `limit`. What was given up
+    /// under a key that is retired is left out.
+    pub fn find_to_reseal(
         &mut self,
-        sealing: &KeyId,
         after: Option<&ConnectionId>,
         limit: i64,
-    ) -> Result<Vec<Met>, StoreError> {
+    ) -> Result<Vec<ToReseal>, StoreError> {
         let opening = keys::state.eq(KeyState::Opening.as_str());
         let opening: Vec<String> = keys::table.filter(opening).select(keys::id).load(self.db)?;
         let rows: Vec<Columns> = connections::table
             .filter(connections::key_id.eq_any(opening))
             .filter(connections::id.gt(after.map_or("", ConnectionId::as_str)))
-            .filter(connections::key_id.ne(sealing.as_str()))
             .order(connections::id.asc())
             .limit(limit)
             .select(Columns::as_select())
@@ -86,7 +84,7 @@ impl Upkeep<'_> {
     }
 
     /// The credential of the connection `id`, if it is under `key`.
-    pub fn find_lying_at(&mut self, key: &KeyId, id: &ConnectionId) -> Result<Option<Met>, StoreError> {
+    pub fn find_placed(&mut self, key: &KeyId, id: &ConnectionId) -> Result<Option<ToReseal>, StoreError> {
         let row: Option<Columns> = connections::table
             .find(id.as_str())
             .filter(connections::key_id.eq(key.as_str()))
@@ -102,7 +100,7 @@ impl Upkeep<'_> {
         must_seal(self.db, sealing)?;
         let written = write(self.db, rows)?;
         let mut keys: Vec<&str> =
-            rows.iter().map(|row| row.lying.credential.sealed.key_id.as_str()).collect();
+            rows.iter().map(|row| row.placed.credential.sealed.key_id.as_str()).collect();
         keys.sort_unstable();
         keys.dedup();
         keys.into_iter().try_for_each(|key| left(self.db, key, at))?;
@@ -128,11 +126,11 @@ fn write(db: &mut Db, rows: &[Resealed]) -> Result<usize, StoreError> {
     match db {
         Db::Sqlite(db) => {
             let mut written = 0;
-            for Resealed { lying, sealed } in rows {
+            for Resealed { placed, sealed } in rows {
                 let same = connections::table
-                    .find(lying.id.as_str())
-                    .filter(connections::revision.eq(lying.credential.revision.number()))
-                    .filter(connections::sealed.eq(&lying.credential.sealed.token));
+                    .find(placed.id.as_str())
+                    .filter(connections::revision.eq(placed.credential.revision.number()))
+                    .filter(connections::sealed.eq(&placed.credential.sealed.token));
                 let set =
                     (connections::sealed.eq(&sealed.token), connections::key_id.eq(sealed.key_id.as_str()));
                 written += diesel::update(same).set(set).execute(db)?;
@@ -142,10 +140,10 @@ fn write(db: &mut Db, rows: &[Resealed]) -> Result<usize, StoreError> {
         #[cfg(feature = "postgres")]
         Db::Postgres(db) => {
             let mut all = crate::store::arrays::ResealCredentials::default();
-            for Resealed { lying, sealed } in rows {
-                all.id.push(lying.id.to_string());
-                all.revision.push(lying.credential.revision.number());
-                all.old.push(lying.credential.sealed.token.clone());
+            for Resealed { placed, sealed } in rows {
+                all.id.push(placed.id.to_string());
+                all.revision.push(placed.credential.revision.number());
+                all.old.push(placed.credential.sealed.token.clone());
                 all.new.push(sealed.token.clone());
                 all.key.push(sealed.key_id.to_string());
             }

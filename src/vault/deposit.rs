@@ -9,8 +9,8 @@ use crate::error::{Error, FieldError};
 use crate::ids::{ConnectionId, Revision};
 use crate::seal::Binding;
 use crate::secret::Secret;
-use crate::store::{NewConnection, Repeat, StoredConnection, Tx};
-use crate::vault::{DEADLINE, Vault, repeat};
+use crate::store::{NewConnection, StoredConnection, Tx};
+use crate::vault::{DEADLINE, KeyedRequest, Vault, repeat};
 
 /// What is deposited, as it was sent.
 pub struct Deposit {
@@ -58,7 +58,7 @@ impl Vault {
         &self,
         actor: &Actor,
         deposit: Deposit,
-        again: Option<Repeat>,
+        again: Option<KeyedRequest>,
     ) -> Result<StoredConnection, Error> {
         let scope = self.allow_user(actor, Action::Deposit).await?;
         let at = self.clock.now();
@@ -90,7 +90,7 @@ impl Vault {
                 }
                 lies_ahead("credential.expires_at", new.credential_expires_at, at)?;
                 if new.kind.is_odoo()
-                    && let Some(first) = tx.find_connection_at(&new.destination)?
+                    && let Some(first) = tx.find_connection_of(&new.scope, &new.destination)?
                 {
                     return Err(Error::Duplicate(first));
                 }

@@ -4,9 +4,9 @@ use crate::access::Action;
 use crate::audit::{Actor, AuditEvent, Outcome, Subject};
 use crate::error::{Error, FieldError};
 use crate::ids::LeaseId;
-use crate::store::{EndLease, Repeat};
+use crate::store::EndLease;
 use crate::vault::deposit::one_of;
-use crate::vault::{DEADLINE, Vault, repeat};
+use crate::vault::{DEADLINE, KeyedRequest, Vault, repeat};
 
 /// How the loan went, as it was sent.
 pub struct GiveBack {
@@ -26,7 +26,7 @@ impl Vault {
         actor: &Actor,
         id: LeaseId,
         given: GiveBack,
-        again: Option<Repeat>,
+        again: Option<KeyedRequest>,
     ) -> Result<(), Error> {
         let scope = self.allow(actor, Action::ReturnLease).await?;
         let mut wrong = Vec::new();

@@ -12,11 +12,11 @@ use crate::error::{Error, FieldError};
 use crate::ids::{ConnectionId, LeaseId, Revision, RunId};
 use crate::seal::{Binding, Keyring};
 use crate::secret::Secret;
-use crate::store::{LendAsk, LendRefused, Proof, Repeat, SealedCredential};
+use crate::store::{LendAsk, LendRefused, Proof, SealedCredential};
 use crate::vault::deposit::one_of;
 use crate::vault::gate::Passage;
 use crate::vault::keys::Held;
-use crate::vault::{LEND_DEADLINE, Vault};
+use crate::vault::{KeyedRequest, LEND_DEADLINE, Vault};
 
 /// A wish to borrow, as it was sent.
 pub struct Lend {
@@ -66,7 +66,7 @@ impl Vault {
         actor: &Actor,
         id: ConnectionId,
         lend: Lend,
-        repeat: Option<Repeat>,
+        again: Option<KeyedRequest>,
     ) -> Result<Loan, Error> {
         let scope = self.allow_user(actor, Action::Lend).await?;
         let (purpose, ttl, run) = check(&lend)?;
@@ -84,7 +84,7 @@ impl Vault {
             at,
             proof: proof(&held.keyring, &scope, &id),
             missing: held.missing(),
-            repeat: held.marked(repeat.as_ref()),
+            repeat: held.marked(again.as_ref()),
         };
         let granting = async {
             let passage = self.gates.pass(&id).await;

@@ -19,6 +19,8 @@ mod update;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::access::{Action, Denied, Scope, UserScope};
 use crate::audit::{Actor, AuditEvent, Outcome, Subject};
 use crate::clock::Clock;
@@ -27,7 +29,7 @@ use crate::error::Error;
 use crate::store::Store;
 use crate::vault::keys::{Held, Ring};
 
-pub use crate::store::{Repeat, StoredConnection, StoredEvent, StoredLease};
+pub use crate::store::{StoredConnection, StoredEvent, StoredLease};
 pub use browse::Page;
 pub use deposit::{Deposit, ENVIRONMENTS, MAX_NAME_BYTES, MAX_OTHER_SECRET_BYTES, MAX_SECRET_BYTES};
 pub use gate::Passage;
@@ -35,6 +37,7 @@ pub use give_back::{GiveBack, OUTCOMES};
 pub use import::{BATCH, IMPORT_KINDS, Import, Left, Tally, Why};
 pub use lend::{Lend, Loan, PURPOSES};
 pub use renew::Renew;
+pub use repeat::KeyedRequest;
 pub use replace::Replace;
 pub use update::Update;
 
@@ -83,11 +86,11 @@ impl Vault {
     /// Runs `work` with the ring as it is; again with a fresher one when it met a key that this one does
     /// not hold, or that may not seal any more. Nothing of what met it has happened.
     async fn with_ring<T>(&self, work: impl AsyncFn(Held) -> Result<T, Error>) -> Result<T, Error> {
-        let mut held = self.ring.held();
+        let (mut held, until) = (self.ring.held(), Instant::now() + DEADLINE);
         for _ in 0..RINGS {
             match work(held.clone()).await {
                 Err(Error::OldRing(key)) => {
-                    let sought = tokio::time::timeout(DEADLINE, self.ring.seek(&key, &held)).await;
+                    let sought = tokio::time::timeout_at(until, self.ring.seek(&key, &held)).await;
                     held = sought.map_err(|_| Error::Unavailable("the keys are being read".into()))?;
                 }
                 done => return done,
@@ -97,7 +100,7 @@ impl Vault {
     }
 
     /// Whether the keys could not be read again of late, and the vault goes on with those it has.
-    pub fn has_old_keys(&self) -> bool {
+    pub fn has_stale_keys(&self) -> bool {
         self.ring.is_stale()
     }
 

@@ -7,9 +7,9 @@ use crate::audit::{Actor, AuditEvent, Outcome, Subject};
 use crate::error::Error;
 use crate::ids::LeaseId;
 use crate::seal::Keyring;
-use crate::store::{LendRefused, Repeat, StoreError, StoredLease, Tx};
+use crate::store::{LendRefused, StoreError, StoredLease, Tx};
 use crate::vault::lend::{check_ttl, proof};
-use crate::vault::{DEADLINE, Vault, repeat};
+use crate::vault::{DEADLINE, KeyedRequest, Vault, repeat};
 
 /// For how long from now, as it was sent.
 pub struct Renew {
@@ -25,7 +25,7 @@ impl Vault {
         actor: &Actor,
         id: LeaseId,
         renew: Renew,
-        again: Option<Repeat>,
+        again: Option<KeyedRequest>,
     ) -> Result<StoredLease, Error> {
         let scope = self.allow_user(actor, Action::RenewLease).await?;
         let mut wrong = Vec::new();

@@ -9,29 +9,29 @@ use crate::error::Error;
 use crate::ids::{IdempotencyKey, KeyId};
 use crate::seal::Said;
 use crate::store::{Earlier, First, Kept, Repeat, StoredConnection, StoredLease, Tx};
-use crate::vault::Vault;
 use crate::vault::keys::Held;
 
-impl Vault {
+/// A request that came under an Idempotency-Key. Holds what it said, its secret too: wiped with the request.
+pub struct KeyedRequest {
+    key: IdempotencyKey,
+    said: Said,
+}
+
+impl KeyedRequest {
     /// The request of `caller` that they named `key`: method, path and body, by which it is recognized.
-    pub fn recognize(
-        &self,
-        caller: &Caller,
-        key: IdempotencyKey,
-        (method, path, body): (&str, &str, &[u8]),
-    ) -> Repeat {
+    pub fn of(caller: &Caller, key: IdempotencyKey, (method, path, body): (&str, &str, &[u8])) -> Self {
         let who = [caller.org().as_str(), caller.user().as_str(), caller.client().as_str(), key.as_str()];
         let [org, user, client, name] = who.map(str::as_bytes);
         let said = Said::of(&[org, user, client, name, method.as_bytes(), path.as_bytes(), body]);
-        Repeat { key, marks: self.ring.held().keyring.marks(&said), said }
+        Self { key, said }
     }
 }
 
 impl Held {
-    /// `repeat` as this ring marks it, which may be another than the one that it came with.
-    pub(super) fn marked(&self, repeat: Option<&Repeat>) -> Option<Repeat> {
-        let Repeat { key, said, .. } = repeat?.clone();
-        Some(Repeat { key, marks: self.keyring.marks(&said), said })
+    /// How the store knows `request` again: by its marks under this ring's keys.
+    pub(super) fn marked(&self, request: Option<&KeyedRequest>) -> Option<Repeat> {
+        let KeyedRequest { key, said } = request?;
+        Some(Repeat { key: key.clone(), marks: self.keyring.marks(said) })
     }
 }
 

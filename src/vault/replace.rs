@@ -9,10 +9,10 @@ use crate::error::Error;
 use crate::ids::ConnectionId;
 use crate::seal::Binding;
 use crate::secret::Secret;
-use crate::store::{LendRefused, NewCredential, Repeat, StoredConnection, Tx};
+use crate::store::{LendRefused, NewCredential, StoredConnection, Tx};
 use crate::vault::deposit::{check_secret, lies_ahead, moment};
 use crate::vault::lend::proof;
-use crate::vault::{DEADLINE, Vault, repeat};
+use crate::vault::{DEADLINE, KeyedRequest, Vault, repeat};
 
 /// The new credential, as it was sent. Its kind stays: for another, forget and deposit.
 pub struct Replace {
@@ -31,7 +31,7 @@ impl Vault {
         actor: &Actor,
         id: ConnectionId,
         new: Replace,
-        again: Option<Repeat>,
+        again: Option<KeyedRequest>,
     ) -> Result<StoredConnection, Error> {
         let scope = self.allow(actor, Action::Replace).await?;
         let mut wrong = Vec::new();

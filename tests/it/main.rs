@@ -56,6 +56,7 @@ mod sealing;
 mod secrets;
 #[cfg(feature = "aws")]
 mod secrets_manager;
+mod served;
 #[path = "../../src/bin/pawl-demo/standin.rs"]
 mod standin;
 mod standin_faults;

@@ -2,12 +2,13 @@
 //! what is refused on the way; and what a copy from before is worth afterwards.
 
 use std::os::unix::fs::PermissionsExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::database::without_foreign_keys;
-use crate::harness::{Answer, Home, Process, Vault, call, deposit, everything_under, holds};
+use crate::harness::{Home, Vault, call, deposit, everything_under, holds};
+use crate::served::Served;
 
 /// `pawl keys …`: its exit code and all that it said.
 pub fn keys(home: &Home, args: &[&str]) -> (i32, String) {
@@ -31,55 +32,20 @@ pub fn key_file(home: &Home) -> Value {
     serde_json::from_slice(&std::fs::read(home.key_file()).unwrap()).unwrap()
 }
 
-fn token(home: &Home, role: &str) -> String {
-    let args = ["token", "issue", "--org", "acme", "--user", "ada", "--role", role];
-    let output = home.pawl(&[]).args(args).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+fn serve(home: &Home, more: &[(&str, &str)]) -> Served {
+    Served::of(home.serve(more), home.path().into(), || home.pawl(&[]))
 }
 
-/// A vault as a process, with tokens for it.
-struct Served {
-    process: Process,
-    backend: String,
-    worker: String,
-}
-
-impl Served {
-    fn start(home: &Home, more: &[(&str, &str)]) -> Self {
-        let process = home.serve(more);
-        let (backend, worker) = (token(home, "backend"), token(home, "worker"));
-        Self { process, backend, worker }
-    }
-
-    fn deposit(&self, name: &str) -> String {
-        let body = deposit(name, &format!("secret of {name}"));
-        let answer = call(&self.process.url, "POST", "/v1/connections", &self.backend, Some(&body));
-        assert_eq!(answer.status, 201, "{}", answer.body);
-        answer.text("id")
-    }
-
-    fn lend(&self, id: &str) -> Answer {
-        let path = format!("/v1/connections/{id}/leases");
-        call(&self.process.url, "POST", &path, &self.worker, Some(&json!({"purpose": "other"})))
-    }
-
-    fn opens(&self, id: &str, name: &str) {
-        let loan = self.lend(id);
-        assert_eq!(loan.json["credential"]["secret"], format!("secret of {name}"), "{}", loan.body);
-    }
-
-    fn key_of(&self, id: &str) -> String {
-        let shown = call(&self.process.url, "GET", &format!("/v1/connections/{id}"), &self.backend, None);
-        shown.json["credential"]["key_id"].as_str().unwrap().to_owned()
-    }
+fn key_of(served: &Served, id: &str) -> String {
+    let shown = call(&served.process.url, "GET", &format!("/v1/connections/{id}"), &served.backend, None);
+    shown.json["credential"]["key_id"].as_str().unwrap().to_owned()
 }
 
 /// Attack on P3 and P10.
 #[test]
 fn a_key_is_made_left_and_destroyed_beside_a_vault_that_serves() {
     let home = Home::new();
-    let served = Served::start(&home, &[("PAWL_LOG", "trace")]);
+    let served = serve(&home, &[("PAWL_LOG", "trace")]);
     let first = key_file(&home)["keys"]["k1"].as_str().unwrap().to_owned();
     let old: Vec<(String, String)> =
         (0..12).map(|n| format!("old{n}")).map(|n| (served.deposit(&n), n)).collect();
@@ -95,14 +61,14 @@ fn a_key_is_made_left_and_destroyed_beside_a_vault_that_serves() {
     }
     // the vault was told of nothing: its first seal and its first open find out
     let new = served.deposit("new");
-    assert_eq!(served.key_of(&new), "k2");
+    assert_eq!(key_of(&served, &new), "k2");
     served.opens(&new, "new");
     old.iter().for_each(|(id, name)| served.opens(id, name));
 
     let said = keys_done(&home, &["reseal"]);
     assert!(said.starts_with("13 values are under k2 now ("), "{said}");
     assert!(keys_done(&home, &["reseal"]).starts_with("0 values are under k2 now"), "nothing is left to do");
-    assert!(old.iter().all(|(id, _)| served.key_of(id) == "k2"));
+    assert!(old.iter().all(|(id, _)| key_of(&served, id) == "k2"));
     old.iter().for_each(|(id, name)| served.opens(id, name));
 
     let (code, said) = retire(&home, "k1");
@@ -122,7 +88,7 @@ fn a_key_is_made_left_and_destroyed_beside_a_vault_that_serves() {
 
     // what was sealed since opens after a start, and no key was ever said
     drop(served);
-    let again = Served::start(&home, &[]);
+    let again = serve(&home, &[]);
     old.iter().chain([&(new, "new".to_owned())]).for_each(|(id, name)| again.opens(id, name));
     let second = key_file(&home)["keys"]["k2"].as_str().unwrap().to_owned();
     let log = std::fs::read(home.path().join("log")).unwrap();
@@ -248,10 +214,22 @@ fn a_start_is_refused_where_the_key_does_not_open_its_canary() {
             format!("wrong key: k1 with fingerprint {fingerprint} is held, and does not open its canary");
         assert!(said.contains(&rule), "{said}");
     }
+    // of a key that only opens it is that key's trouble alone
+    vault.sql("UPDATE keys SET canary = NULL");
+    let vault = vault.restart();
+    let old = vault.deposit("old");
+    keys_done(&vault.home, &["rotate"]);
+    vault.sql(&format!("UPDATE keys SET canary = '{canary}' WHERE id = 'k1'"));
+    let (code, said) = keys(&vault.home, &["reseal"]);
+    assert!(code == 1 && said.contains(&format!("shut: {old} ")), "{said}");
+    vault.sql("UPDATE keys SET canary = NULL WHERE id = 'k1'");
+    keys_done(&vault.home, &["reseal"]);
+    assert_eq!(vault.lend(&old, &json!({"purpose": "other"})).json["credential"]["secret"], "old");
+
     // an earlier version's table has none: it is made, and proves the key from then on
     vault.sql("UPDATE keys SET canary = NULL");
     let vault = vault.restart();
-    assert_eq!(vault.home.sql().texts("canary", "FROM keys WHERE canary IS NOT NULL").len(), 1);
+    assert_eq!(vault.home.sql().texts("id", "FROM keys WHERE canary IS NOT NULL"), ["k2"]);
 }
 
 /// Attack on P3 and P10.
@@ -296,22 +274,9 @@ fn a_row_under_a_key_that_nobody_has_is_that_rows_trouble_alone() {
 #[test]
 fn a_source_that_goes_away_stops_no_vault_that_runs_and_every_start() {
     let home = Home::new();
-    let served =
-        Served::start(&home, &[("PAWL_KEY_REFRESH_SECONDS", "1"), ("PAWL_OPS_LISTEN", "127.0.0.1:0")]);
+    let served = serve(&home, &[("PAWL_KEY_REFRESH_SECONDS", "1"), ("PAWL_OPS_LISTEN", "127.0.0.1:0")]);
     let id = served.deposit("bot");
-    let until = |state: &str| {
-        let began = Instant::now();
-        loop {
-            let ready = call(&served.process.url, "GET", "/readyz", "", None);
-            assert_eq!(ready.status, 200, "{}", ready.body);
-            if ready.json["keys"] == state {
-                return;
-            }
-            assert!(began.elapsed() < Duration::from_secs(30), "never {state}: {}", ready.body);
-            std::thread::yield_now();
-        }
-    };
-    until("held");
+    served.until("held");
     let whole = std::fs::read(home.key_file()).unwrap();
     let breaks: [(&str, &dyn Fn()); 3] = [
         ("can be read by others", &|| {
@@ -322,7 +287,7 @@ fn a_source_that_goes_away_stops_no_vault_that_runs_and_every_start() {
     ];
     for (cause, act) in breaks {
         act();
-        until("stale");
+        served.until("stale");
         assert!(served.process.metrics().contains("pawl_keys_stale 1"));
         served.opens(&id, "bot");
         served.deposit(cause);
@@ -331,7 +296,7 @@ fn a_source_that_goes_away_stops_no_vault_that_runs_and_every_start() {
         assert!(!output.status.success() && said.contains(cause), "{said}");
         std::fs::write(home.key_file(), &whole).unwrap();
         std::fs::set_permissions(home.key_file(), PermissionsExt::from_mode(0o600)).unwrap();
-        until("held");
+        served.until("held");
         assert!(served.process.metrics().contains("pawl_keys_stale 0"));
     }
 }
@@ -381,4 +346,51 @@ fn a_linked_key_file_is_replaced_where_it_is() {
     assert_eq!(retire(&vault.home, "k1").0, 0);
     assert!(std::fs::read(&second).unwrap().iter().all(|byte| *byte == 0), "the old bytes are written over");
     assert_eq!(std::fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+/// Attack on P3 and P9.
+#[test]
+fn a_key_that_can_not_be_had_just_now_is_not_given_up() {
+    let vault = Vault::start();
+    let id = vault.deposit("here");
+    keys_done(&vault.home, &["rotate"]);
+    let whole = key_file(&vault.home);
+    let garbled = whole.to_string().replace(whole["keys"]["k1"].as_str().unwrap(), "c2hvcnQ=");
+    std::fs::write(vault.home.key_file(), garbled).unwrap();
+    let (code, said) =
+        keys(&vault.home, &["retire", "k1", "--backups-older-than-may-die", "2099-01-01", "--abandon", &id]);
+    assert!(code == 1 && said.contains("the key k1 is not 32 bytes in base64url"), "{said}");
+    assert_eq!(vault.home.sql().texts("state", "FROM keys WHERE id = 'k1'"), ["opening"]);
+    std::fs::write(vault.home.key_file(), whole.to_string()).unwrap();
+    assert_eq!(vault.lend(&id, &json!({"purpose": "other"})).json["credential"]["secret"], "here");
+}
+
+/// Attack on P3 and P9.
+#[test]
+fn a_key_in_another_source_is_not_called_destroyed() {
+    let vault = Vault::start();
+    vault.deposit("here");
+    for args in [&["rotate"], &["reseal"]] {
+        keys_done(&vault.home, args);
+    }
+    let mut moved = key_file(&vault.home);
+    moved["keys"].as_object_mut().unwrap().remove("k1");
+    let elsewhere = vault.home.path().join("elsewhere.json");
+    std::fs::write(&elsewhere, moved.to_string()).unwrap();
+    std::fs::set_permissions(&elsewhere, PermissionsExt::from_mode(0o600)).unwrap();
+    let source = format!("file:{}", elsewhere.display());
+    let retire = |more: &[&str]| {
+        let args = ["keys", "retire", "k1", "--backups-older-than-may-die", "2099-01-01"];
+        let output = vault.home.pawl(&[("PAWL_KEY_SOURCE", &source)]).args(args).args(more).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(said).unwrap())
+    };
+    let (ok, said) = retire(&[]);
+    assert!(!ok && said.contains("k1 is not in file:") && said.contains("--destroyed-elsewhere"), "{said}");
+    assert_eq!(vault.home.sql().texts("state", "FROM keys WHERE id = 'k1'"), ["opening"]);
+    let (ok, said) = retire(&["--destroyed-elsewhere"]);
+    assert!(ok && said.contains("k1 is retired") && !said.contains("destroyed in"), "{said}");
+    let events = vault.home.sql().texts("event", "FROM audit_events WHERE org_id = '' ORDER BY seq");
+    assert!(events.last().unwrap().contains("\"destroyed_elsewhere\":\"yes\""), "{events:?}");
+    assert!(!events.iter().any(|event| event.contains("key.destroy")), "{events:?}");
 }

@@ -8,6 +8,7 @@ mod rotate;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::audit::AuditEvent;
 use crate::clock::{Clock, Moment, NoRandomness};
@@ -153,14 +154,17 @@ impl Keys {
                 None => tracing::error!(key = %row.id, "the source does not hold this key"),
             }
         }
-        let ring = Keyring::new(sealing.id.clone(), keys).ok_or(SealFailed)?;
+        let mut ring = Keyring::new(sealing.id.clone(), keys).ok_or(SealFailed)?;
         for row in &rows {
-            let Some(canary) = row.canary.as_ref().filter(|_| ring.holds(&row.id)) else { continue };
-            let sealed = Sealed { token: canary.clone(), key_id: row.id.clone() };
-            if ring.prove(&Binding::canary(&row.id), &sealed).is_err() {
+            if opens_canary(&ring, row) {
+                continue;
+            }
+            if row.id == sealing.id {
                 let (id, fingerprint) = (row.id.clone(), row.fingerprint.clone());
                 return Err(KeysRefused::Canary { id, fingerprint });
             }
+            tracing::error!(key = %row.id, "this key does not open its canary: it opens nothing");
+            ring.take_out(&row.id);
         }
         Ok(ring)
     }
@@ -181,9 +185,7 @@ impl Keys {
         }
         let mut found = self.source.read(&[first])?;
         let id = found.first.take().ok_or(SealFailed)?;
-        if let Some(at) = found.unusable.iter().position(|(unusable, _)| *unusable == id) {
-            return Err(found.unusable.swap_remove(at).1.into());
-        }
+        found.refuse_unusable(&id)?;
         let key = found.keys.remove(id.as_str()).ok_or(SealFailed)?;
         let row = self.row(&id, key)?;
         self.store.upkeep("note keys", |tx| {
@@ -215,7 +217,7 @@ impl Keys {
             found => found?,
         };
         self.store
-            .lying("count sealed", |tx| {
+            .view_across_orgs("count sealed", |tx| {
                 rows.into_iter()
                     .map(|key| {
                         let held = found.keys.get(key.id.as_str());
@@ -248,15 +250,19 @@ fn canary(ring: &Keyring, now: Moment) -> Result<String, SealFailed> {
     Ok(ring.seal(&Binding::canary(ring.current()), &Secret::new(now.to_string()))?.token)
 }
 
+/// Also where there is none, or no such key to try it with.
+fn opens_canary(ring: &Keyring, row: &KeyRow) -> bool {
+    let Some(token) = row.canary.clone().filter(|_| ring.holds(&row.id)) else { return true };
+    ring.prove(&Binding::canary(&row.id), &Sealed { token, key_id: row.id.clone() }).is_ok()
+}
+
 fn sealing(rows: &[KeyRow]) -> Result<&KeyRow, KeysRefused> {
     rows.iter().find(|row| row.state == KeyState::Sealing).ok_or(KeysRefused::NotSetUp)
 }
 
 /// Refuses a source that does not hold the key that seals, as the database knows it.
 fn take_sealing(found: &mut Found, sealing: &KeyRow) -> Result<(), KeysRefused> {
-    if let Some(at) = found.unusable.iter().position(|(id, _)| *id == sealing.id) {
-        return Err(found.unusable.swap_remove(at).1.into());
-    }
+    found.refuse_unusable(&sealing.id)?;
     for (id, refused) in &found.unusable {
         tracing::error!(key = %id, error = %refused, "a key can't be used");
     }
@@ -271,4 +277,22 @@ fn take_sealing(found: &mut Found, sealing: &KeyRow) -> Result<(), KeysRefused> 
         expected: sealing.fingerprint.clone(),
         held: if held.is_empty() { "none".into() } else { held.join(", ") },
     })
+}
+
+/// How often a transaction is tried, and the pause between: together longer than a failover takes.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What the database can't do now it may do in a moment: another writer holds it, or it changes servers.
+fn again<T>(mut work: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let mut left = TRIES;
+    loop {
+        match work() {
+            Err(StoreError::Unavailable(_)) if left > 1 => {
+                left -= 1;
+                std::thread::sleep(PAUSE);
+            }
+            done => return done,
+        }
+    }
 }

@@ -1,18 +1,12 @@
 //! Put every sealed value under the key that seals, where it lies. Safe beside running vaults, beside
 //! another reseal, and to be ended at any moment: what is done is done, the rest is found again.
 
-use std::time::Duration;
-
 use crate::audit::AuditEvent;
 use crate::ids::{ConnectionId, KeyId};
 use crate::seal::{Binding, Keyring, Sealed};
-use crate::store::{KeyState, Lying, Met, Resealed, SealedIssuerKey, StoreError};
-use crate::vault::keys::{Keys, KeysRefused};
+use crate::store::{KeyState, Placed, Resealed, SealedIssuerKey, ToReseal};
+use crate::vault::keys::{Keys, KeysRefused, again};
 use crate::vault::lend::binding;
-
-/// How often a batch is tried, and the pause between: longer than a failover takes.
-const TRIES: u32 = 20;
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// How far it has come.
 #[derive(Clone, Copy)]
@@ -80,16 +74,16 @@ impl Keys {
         let (mut after, mut met, batch) = (None, 0, self.store.resealed_at_once());
         loop {
             let rows = again(|| {
-                self.store.lying("find lying", |tx| tx.find_lying(ring.current(), after.as_ref(), batch))
+                self.store.view_across_orgs("find to reseal", |tx| tx.find_to_reseal(after.as_ref(), batch))
             })?;
             let Some(last) = rows.last() else { return Ok(met) };
             after = Some(last.id.clone());
             met += rows.len();
             let mut resealed = Vec::with_capacity(rows.len());
-            for Met { id, lying } in rows {
-                let sealed = lying.as_ref().map(|lying| seal_anew(ring, lying)).transpose()?.flatten();
-                match lying.zip(sealed) {
-                    Some((lying, sealed)) => resealed.push(Resealed { lying, sealed }),
+            for ToReseal { id, placed } in rows {
+                let sealed = placed.as_ref().map(|placed| seal_anew(ring, placed)).transpose()?.flatten();
+                match placed.zip(sealed) {
+                    Some((placed, sealed)) => resealed.push(Resealed { placed, sealed }),
                     None => done.shut.push(id),
                 }
             }
@@ -97,7 +91,8 @@ impl Keys {
                 continue;
             }
             let written = again(|| {
-                self.store.resealing("reseal", |tx| tx.reseal(ring.current(), &resealed, self.clock.now()))
+                self.store
+                    .change_across_orgs("reseal", |tx| tx.reseal(ring.current(), &resealed, self.clock.now()))
             })?;
             done.moved += u64::try_from(written).unwrap_or(0);
             show(done.moved);
@@ -116,7 +111,7 @@ impl Keys {
             };
             let new = ring.seal(&Binding::issuer_key(&id), &seed)?;
             again(|| {
-                self.store.resealing("reseal issuer", |tx| {
+                self.store.change_across_orgs("reseal issuer", |tx| {
                     tx.reseal_issuer_key(&id, (&old, &new), self.clock.now())
                 })
             })?;
@@ -127,24 +122,10 @@ impl Keys {
 }
 
 /// The same secret for the same place under the key that seals; `None` if it does not open there.
-fn seal_anew(ring: &Keyring, lying: &Lying) -> Result<Option<Sealed>, KeysRefused> {
-    let place = binding(&lying.owner, &lying.id, &lying.credential);
-    match ring.open(&place, &lying.credential.sealed) {
+fn seal_anew(ring: &Keyring, placed: &Placed) -> Result<Option<Sealed>, KeysRefused> {
+    let place = binding(&placed.owner, &placed.id, &placed.credential);
+    match ring.open(&place, &placed.credential.sealed) {
         Ok(secret) => Ok(Some(ring.seal(&place, &secret)?)),
         Err(_) => Ok(None),
-    }
-}
-
-/// What the database can't do now it may do in a moment: another writer holds it, or it changes servers.
-pub(super) fn again<T>(mut work: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    let mut left = TRIES;
-    loop {
-        match work() {
-            Err(StoreError::Unavailable(_)) if left > 1 => {
-                left -= 1;
-                std::thread::sleep(PAUSE);
-            }
-            done => return done,
-        }
     }
 }

@@ -9,7 +9,7 @@ use crate::audit::AuditEvent;
 use crate::clock::Moment;
 use crate::ids::{ConnectionId, KeyId};
 use crate::seal::Keyring;
-use crate::store::{KeyRow, KeyState, Lying, SealedUnder, Upkeep};
+use crate::store::{KeyRow, KeyState, Placed, SealedUnder, Upkeep};
 use crate::vault::keys::{Keys, KeysRefused};
 use crate::vault::lend::binding;
 
@@ -97,7 +97,10 @@ impl Keys {
             if !ring.holds(&row.id) {
                 self.is_gone(&row, retire)?;
             }
-            self.store.resealing("retire key", |tx| self.retire_in(tx, &ring, retire))?;
+            self.store.change_across_orgs("retire key", |tx| self.retire_in(tx, &ring, retire))?;
+        }
+        if retire.destroyed_elsewhere {
+            return Ok(was_retired);
         }
         self.source.destroy(&retire.key)?;
         let event = AuditEvent::of_vault("key.destroy", retire.key.as_str(), self.clock.now())?;
@@ -109,9 +112,7 @@ impl Keys {
     /// there still.
     fn is_gone(&self, row: &KeyRow, retire: &Retire) -> Result<(), KeysRefused> {
         let mut found = self.source.read(std::slice::from_ref(&row.id))?;
-        if let Some(at) = found.unusable.iter().position(|(id, _)| *id == row.id) {
-            return Err(found.unusable.swap_remove(at).1.into());
-        }
+        found.refuse_unusable(&row.id)?;
         let (key, here, there) = (row.id.clone(), self.source.name(), row.source.clone());
         match here == there || retire.destroyed_elsewhere {
             true => Ok(()),
@@ -135,9 +136,9 @@ impl Keys {
         tx.retire_key(key)?;
         let mut under = tx.count_sealed(key)?;
         for id in &retire.abandon {
-            let met = tx.find_lying_at(key, id)?;
+            let met = tx.find_placed(key, id)?;
             let met = met.ok_or_else(|| RetireRefused::NotUnder { id: id.clone(), key: key.clone() })?;
-            let opens = met.lying.is_some_and(|Lying { id, owner, credential }| {
+            let opens = met.placed.is_some_and(|Placed { id, owner, credential }| {
                 ring.prove(&binding(&owner, &id, &credential), &credential.sealed).is_ok()
             });
             if opens {

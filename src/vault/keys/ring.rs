@@ -112,29 +112,27 @@ impl Ring {
 
     /// Reads the ring again, or waits for whoever is at it.
     pub async fn refresh(self: &Arc<Self>) {
-        let mut landed = {
-            let mut flight = self.flight.lock().unwrap_or_else(PoisonError::into_inner);
-            match &*flight {
-                Some(landed) => landed.clone(),
-                None => {
-                    let (landing, landed) = watch::channel(());
-                    *flight = Some(landed.clone());
-                    let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
-                    now.begun += 1;
-                    let flight = Flight {
-                        ring: self.clone(),
-                        number: now.begun,
-                        has_landed: false,
-                        _landing: landing,
-                    };
-                    // By itself, not as part of a request that may be given up.
-                    tokio::task::spawn_blocking(move || flight.fly());
-                    landed
-                }
-            }
-        };
+        let (mut landed, flight) = self.board();
+        if let Some(flight) = flight {
+            // By itself, not as part of a request that may be given up.
+            tokio::task::spawn_blocking(move || flight.fly());
+        }
         // Nothing is ever sent: the channel's end is what is waited for.
         let _ = landed.changed().await;
+    }
+
+    /// The reading that is under way; or a new one, which whoever got it starts.
+    fn board(self: &Arc<Self>) -> (watch::Receiver<()>, Option<Flight>) {
+        let mut flight = self.flight.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(landed) = &*flight {
+            return (landed.clone(), None);
+        }
+        let (landing, landed) = watch::channel(());
+        *flight = Some(landed.clone());
+        let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
+        now.begun += 1;
+        let (ring, number) = (self.clone(), now.begun);
+        (landed, Some(Flight { ring, number, has_landed: false, _landing: landing }))
     }
 
     fn failed_of_late(&self) -> bool {

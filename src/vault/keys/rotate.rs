@@ -4,8 +4,7 @@ use crate::audit::AuditEvent;
 use crate::ids::KeyId;
 use crate::seal::{MasterKey, SourceRefused};
 use crate::store::KeyRow;
-use crate::vault::keys::reseal::again;
-use crate::vault::keys::{Keys, KeysRefused};
+use crate::vault::keys::{Keys, KeysRefused, again};
 
 /// Where a key that seals from now on comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,9 +59,7 @@ impl Keys {
 
     fn read_back(&self, id: &KeyId) -> Result<MasterKey, KeysRefused> {
         let mut found = self.source.read(std::slice::from_ref(id))?;
-        if let Some(at) = found.unusable.iter().position(|(unusable, _)| unusable == id) {
-            return Err(found.unusable.swap_remove(at).1.into());
-        }
+        found.refuse_unusable(id)?;
         let gone = || KeysRefused::NotKept { id: id.clone(), place: self.source.name() };
         found.keys.remove(id.as_str()).ok_or_else(gone)
     }

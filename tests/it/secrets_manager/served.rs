@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::moto::Moto;
 use super::scripted::{Scripted, error};
 use super::{REGION, fernet_key};
-use crate::harness::{Answer, Home, Process, call, deposit, holds};
+use crate::harness::{Home, Process, holds};
+use crate::served::Served;
 use crate::tls::{Authority, GOOD, lay};
 
 const SECRET: &str = "planted-SECRET-ACCESS-KEY-7yR4";
@@ -89,63 +90,12 @@ impl Aws {
         assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     }
 
-    fn serve(&self, more: &[(&str, &str)]) -> Served<'_> {
+    fn serve(&self, more: &[(&str, &str)]) -> Served {
         let own = self.home.settings();
         let own = own.iter().map(|(name, value)| (*name, value.as_str()));
         let all: Vec<(&str, &str)> = own.chain(self.all()).chain(more.iter().copied()).collect();
         let process = Process::serve(self.home.path(), &all);
-        Served { aws: self, process, backend: self.token("backend"), worker: self.token("worker") }
-    }
-
-    fn token(&self, role: &str) -> String {
-        let args = ["token", "issue", "--org", "acme", "--user", "ada", "--role", role];
-        let output = self.pawl(&args).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    }
-}
-
-struct Served<'a> {
-    aws: &'a Aws,
-    process: Process,
-    backend: String,
-    worker: String,
-}
-
-impl Served<'_> {
-    fn deposit(&self, name: &str) -> String {
-        let body = deposit(name, &format!("secret of {name}"));
-        let answer = call(&self.process.url, "POST", "/v1/connections", &self.backend, Some(&body));
-        assert_eq!(answer.status, 201, "{}", answer.body);
-        answer.text("id")
-    }
-
-    fn lend(&self, id: &str) -> Answer {
-        let path = format!("/v1/connections/{id}/leases");
-        call(&self.process.url, "POST", &path, &self.worker, Some(&json!({"purpose": "other"})))
-    }
-
-    fn opens(&self, id: &str, name: &str) {
-        let loan = self.lend(id);
-        assert_eq!(loan.json["credential"]["secret"], format!("secret of {name}"), "{}", loan.body);
-    }
-
-    /// Waits until `/readyz` says so of the keys; it never says that the vault is not ready.
-    fn until(&self, state: &str) {
-        let began = Instant::now();
-        loop {
-            let ready = call(&self.process.url, "GET", "/readyz", "", None);
-            assert_eq!(ready.status, 200, "{}", ready.body);
-            if ready.json["keys"] == state {
-                return;
-            }
-            assert!(began.elapsed() < Duration::from_secs(40), "never {state}: {}", ready.body);
-            std::thread::yield_now();
-        }
-    }
-
-    fn log(&self) -> Vec<u8> {
-        std::fs::read(self.aws.home.path().join("log")).unwrap()
+        Served::of(process, self.home.path().into(), || self.pawl(&[]))
     }
 }
 
