@@ -1,16 +1,18 @@
 //! What no caller can see from outside: that a change which takes a credential away is not answered
-//! before a loan of it that is on its way out.
+//! before a loan of it that is on its way out; and that a reading of the keys which breaks off is not the last.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::App;
 use crate::audit::Actor;
 use crate::clock::{Clock, Moment};
 use crate::config::Config;
-use crate::ids::{ClientId, ConnectionId, OrgId, RequestId, UserId};
+use crate::ids::{ClientId, ConnectionId, KeyId, OrgId, RequestId, UserId};
+use crate::seal::{Found, KeyFile, KeySource, MasterKey, SourceRefused};
 use crate::secret::Secret;
-use crate::vault::keys::Ring;
+use crate::vault::keys::{Keys, Ring};
 use crate::vault::{Deposit, Lend, Replace, Vault};
 
 struct Opened {
@@ -89,4 +91,47 @@ fn a_replace_and_a_forget_are_answered_after_the_loan_on_its_way() {
             change.await.unwrap().unwrap();
         });
     }
+}
+
+/// A key file whose reader panics while it is told to.
+struct Breaks {
+    file: KeyFile,
+    now: AtomicBool,
+}
+
+impl KeySource for Breaks {
+    fn name(&self) -> String {
+        self.file.name()
+    }
+
+    fn read(&self, known: &[KeyId]) -> Result<Found, SourceRefused> {
+        assert!(!self.now.load(Ordering::SeqCst), "the reader breaks off");
+        self.file.read(known)
+    }
+
+    fn make(&self, id: &KeyId) -> Result<MasterKey, SourceRefused> {
+        self.file.make(id)
+    }
+
+    fn destroy(&self, id: &KeyId) -> Result<(), SourceRefused> {
+        self.file.destroy(id)
+    }
+}
+
+/// Attack on P3 and P10.
+#[test]
+fn a_reading_of_the_keys_that_breaks_off_is_not_the_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let settings = [("PAWL_DATA_DIR".to_owned(), data.clone().into())];
+    let app = App::open(Config::from("", settings.into_iter()).unwrap(), Clock::system()).unwrap();
+    let file = KeyFile::at(&data.join("master.json"));
+    let source = Arc::new(Breaks { file, now: AtomicBool::new(true) });
+    let ring = Ring::new(Keys::new(app.store, source.clone(), app.clock), app.keyring);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(ring.refresh());
+    assert!(ring.is_stale());
+    source.now.store(false, Ordering::SeqCst);
+    runtime.block_on(ring.refresh());
+    assert!(!ring.is_stale(), "it was not read again");
 }

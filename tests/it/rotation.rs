@@ -1,7 +1,7 @@
 //! The life of a master key through the real programs: made, left, destroyed, beside a vault that serves;
 //! what is refused on the way; and what a copy from before is worth afterwards.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -336,7 +336,10 @@ fn a_linked_key_file_is_replaced_where_it_is() {
     std::os::unix::fs::symlink(&real, &file).unwrap();
     std::fs::hard_link(&real, &backup).unwrap();
     let first = std::fs::read(&real).unwrap();
+    let owner = if rustix::process::geteuid().is_root() { 65534 } else { real.metadata().unwrap().uid() };
+    std::os::unix::fs::chown(&real, Some(owner), None).unwrap();
     keys_done(&vault.home, &["rotate"]);
+    assert_eq!(real.metadata().unwrap().uid(), owner, "whoever rotates, it stays its owner's");
     assert!(std::fs::symlink_metadata(&file).unwrap().is_symlink());
     assert_eq!(key_file(&vault.home)["current"], "k2");
     assert_eq!(std::fs::read(&backup).unwrap(), first, "a rotation takes nothing from anybody");
