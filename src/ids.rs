@@ -148,6 +148,11 @@ text_id!(
     KeyId
 );
 made_id!(
+    /// One reseal: every sealed value put under the key that seals.
+    ResealId,
+    "reseal"
+);
+made_id!(
     /// One Odoo database of one user.
     ConnectionId, "conn"
 );

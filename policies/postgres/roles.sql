@@ -15,8 +15,8 @@ EXCEPTION
 END
 $$;
 
-REVOKE ALL ON __diesel_schema_migrations, keys, issuer_keys, connections, leases, idempotency_keys, audit_events, imports
-    FROM pawl_app, PUBLIC;
+REVOKE ALL ON __diesel_schema_migrations, keys, issuer_keys, connections, leases, idempotency_keys, audit_events, imports,
+    reseals FROM pawl_app, PUBLIC;
 
 -- What everybody may do elsewhere: nobody makes tables here, and who is to connect is named. Where the database
 -- or the schema is another role's, PostgreSQL only warns.
@@ -38,5 +38,6 @@ GRANT SELECT, INSERT, DELETE,
     ON connections TO pawl_app;
 GRANT SELECT, INSERT, UPDATE (revision, expires_at, ended_at, outcome, records) ON leases TO pawl_app;
 GRANT SELECT, INSERT, UPDATE (mark, answer), DELETE ON idempotency_keys TO pawl_app;
+GRANT SELECT, INSERT, UPDATE (updated_at, ended_at, outcome, total, moved, shut) ON reseals TO pawl_app;
 -- The trail only grows, and so does what is known of imports.
 GRANT SELECT, INSERT ON audit_events, imports TO pawl_app;

@@ -99,6 +99,20 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    reseals (id) {
+        id -> Text,
+        key_id -> Text,
+        started_at -> BigInt,
+        updated_at -> BigInt,
+        ended_at -> Nullable<BigInt>,
+        outcome -> Nullable<Text>,
+        total -> BigInt,
+        moved -> BigInt,
+        shut -> BigInt,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     keys,
     issuer_keys,
@@ -106,5 +120,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     leases,
     audit_events,
     idempotency_keys,
-    imports
+    imports,
+    reseals
 );

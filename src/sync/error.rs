@@ -102,7 +102,10 @@ impl SyncError {
             | Self::TokenOver
             | Self::Sink(SinkError::Busy(_) | SinkError::Locked | SinkError::ReaderGone)
             | Self::Borrow(
-                BorrowError::Unreachable(_) | BorrowError::Unavailable(_) | BorrowError::Held { .. },
+                BorrowError::Unreachable(_)
+                | BorrowError::Unavailable(_)
+                | BorrowError::Held { .. }
+                | BorrowError::Refused(Refusal::Frozen, _),
             ) => Verdict::Later,
             Self::Odoo(..)
             | Self::Address(_)

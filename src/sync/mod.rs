@@ -5,12 +5,15 @@
 //! through a `sweep`, a page at a time, into a `sink`.
 
 mod borrow;
+mod channel;
 mod check;
+mod client;
 mod error;
 mod hold;
 mod job;
 mod json_lines;
 mod missing;
+mod pass;
 mod plan;
 mod pull;
 mod refusal;
@@ -26,8 +29,10 @@ mod token;
 mod vault_url;
 
 pub use borrow::Outcome;
+pub use client::{Client, ClientKeyRefused};
 pub use error::{SyncError, Verdict};
 pub use job::{Job, Patience, Summary, Target};
+pub use pass::Pass;
 pub use refusal::{BorrowError, Refusal};
 pub use run::Worker;
 pub use settings::{Settings, SettingsRefused};

@@ -66,12 +66,27 @@ pub enum Refusal {
         "the vault does not take this token: it has ended or is not its own; mint one with `pawl token issue`"
     )]
     Token,
+    /// 401 for an assertion.
+    #[error(
+        "the vault does not take this client's assertion: register its key with `pawl client add`; PAWL_URL is to \
+         be the vault's own PAWL_PUBLIC_URL, and the clocks to agree within 30 s"
+    )]
+    Client,
+    /// 400 for an assertion that was taken.
+    #[error("this client may not act for that org or user, or has to say which: PAWL_ORG, PAWL_USER")]
+    Whom,
+    /// 423.
+    #[error("the org or the vault is frozen: nothing is lent until it is unfrozen")]
+    Frozen,
     /// 403.
     #[error("this token may not do that: it takes the role worker, of the connection's own org and user")]
     Role,
     /// 403 with `kind-not-allowed`.
     #[error("this token may not borrow that kind of credential")]
     Kind,
+    /// 403 with `environment-not-allowed` or `state-not-allowed`.
+    #[error("the vault's policy lends no credential of that environment or state to this token")]
+    Condition,
     /// 409 with `not-odoo`.
     #[error("that connection keeps no password or API key of an Odoo's: there is nothing to sync or check")]
     NotOdoo,
@@ -100,6 +115,8 @@ impl Refusal {
         match (status.as_u16(), name) {
             (_, "auth-failed") => Self::AuthFailed,
             (_, "kind-not-allowed") => Self::Kind,
+            (_, "environment-not-allowed" | "state-not-allowed") => Self::Condition,
+            (_, "frozen") => Self::Frozen,
             (_, "not-odoo") => Self::NotOdoo,
             (_, "lease-ended" | "credential-replaced" | "not-holder") => Self::LeaseOver,
             (_, "does-not-open" | "damaged") => Self::DoesNotOpen,

@@ -1,12 +1,16 @@
 //! What the worker is told: `PAWL_*` of its own, the vault's tolerated, anything else refused by name.
-//! The token is a secret from the moment it is read.
+//! A token is a secret from the moment it is read.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::{VAULT_SETTINGS, WORKER_SETTINGS, environment_settings};
 use crate::egress::Exceptions;
+use crate::ids::{ClientId, OrgId, UserId};
 use crate::secret::Secret;
+use crate::sync::client::Client;
+use crate::sync::pass::Pass;
 use crate::sync::vault_url::VaultUrl;
 use crate::telemetry::LogFormat;
 
@@ -19,8 +23,8 @@ pub struct SettingsRefused(pub Vec<String>);
 pub struct Settings {
     /// Where the vault listens.
     pub vault: VaultUrl,
-    /// The bearer token.
-    pub token: Secret,
+    /// What it shows to the vault.
+    pub pass: Pass,
     /// The file of certificates that alone vouch for the vault.
     pub ca: Option<PathBuf>,
     /// Hosts of Odoo that may be private or plain http.
@@ -43,9 +47,7 @@ impl Settings {
         let mut given = environment_settings(environment, WORKER_SETTINGS, VAULT_SETTINGS, &mut wrong);
         let url = given.remove("url").unwrap_or_else(|| "http://127.0.0.1:7295".into());
         let vault = VaultUrl::parse(&url).map_err(|refused| wrong.push(format!("PAWL_URL {refused}"))).ok();
-        let token = token(given.remove("token"), given.remove("token_file").as_deref())
-            .map_err(|refused| wrong.push(refused))
-            .ok();
+        let pass = pass(&mut given, &mut wrong);
         let egress_allow = match given.remove("egress_allow").as_deref().map(str::parse) {
             None => Exceptions::default(),
             Some(parsed) => parsed.unwrap_or_else(|refused| {
@@ -66,20 +68,58 @@ impl Settings {
             }),
         };
         let ca = given.remove("ca").map(PathBuf::from);
-        match (vault, token) {
-            (Some(vault), Some(token)) if wrong.is_empty() => {
-                Ok(Self { vault, token, ca, egress_allow, log, log_format })
+        match (vault, pass) {
+            (Some(vault), Some(pass)) if wrong.is_empty() => {
+                Ok(Self { vault, pass, ca, egress_allow, log, log_format })
             }
             _ => Err(SettingsRefused(wrong)),
         }
     }
 }
 
-fn token(direct: Option<String>, file: Option<&str>) -> Result<Secret, String> {
-    let direct = direct.map(Secret::new);
+/// A token, or a client's id and key.
+fn pass(given: &mut BTreeMap<String, String>, wrong: &mut Vec<String>) -> Option<Pass> {
+    let (token, file) = (given.remove("token").map(Secret::new), given.remove("token_file"));
+    let (id, key) = (given.remove("client_id"), given.remove("client_key_file"));
+    let (org, user) = (given.remove("org"), given.remove("user"));
+    let whom = [("PAWL_ORG", org.is_some()), ("PAWL_USER", user.is_some())];
+    match (id, key) {
+        (None, None) => {
+            let told = whom.iter().filter(|(_, is_set)| *is_set);
+            wrong.extend(
+                told.map(|(name, _)| format!("{name} is for a client's key: a token says so itself")),
+            );
+            self::token(token, file.as_deref()).map_err(|refused| wrong.push(refused)).ok().map(Pass::Token)
+        }
+        (Some(_), Some(_)) if token.is_some() || file.is_some() => {
+            wrong.push("a token and a client's key are both set: set one".into());
+            None
+        }
+        (Some(id), Some(key)) => {
+            let mut refuse = |name: &str, refused: String| wrong.push(format!("{name} {refused}"));
+            let id = ClientId::parse(&id).map_err(|e| refuse("PAWL_CLIENT_ID", e.to_string())).ok();
+            let org = org.map(|org| OrgId::parse(&org)).transpose();
+            let org = org.map_err(|e| refuse("PAWL_ORG", e.to_string())).ok();
+            let user = user.map(|user| UserId::parse(&user)).transpose();
+            let user = user.map_err(|e| refuse("PAWL_USER", e.to_string())).ok();
+            let client = Client::read(id?, Path::new(&key), (org?, user?));
+            client.map_err(|e| refuse("PAWL_CLIENT_KEY_FILE", e.to_string())).ok().map(Pass::Client)
+        }
+        _ => {
+            wrong.push("PAWL_CLIENT_ID and PAWL_CLIENT_KEY_FILE go together: set both".into());
+            None
+        }
+    }
+}
+
+fn token(direct: Option<Secret>, file: Option<&str>) -> Result<Secret, String> {
     let token = match (direct, file) {
         (Some(_), Some(_)) => return Err("PAWL_TOKEN and PAWL_TOKEN_FILE are both set: set one".into()),
-        (None, None) => return Err("PAWL_TOKEN or PAWL_TOKEN_FILE must be set".into()),
+        (None, None) => {
+            return Err(
+                "PAWL_TOKEN, PAWL_TOKEN_FILE or PAWL_CLIENT_ID with PAWL_CLIENT_KEY_FILE must be set".into(),
+            );
+        }
         (Some(token), None) => token,
         (None, Some(path)) => {
             let text = std::fs::read_to_string(path).map_err(|e| format!("PAWL_TOKEN_FILE: {e}"))?;
@@ -109,6 +149,14 @@ mod tests {
         for (settings, named) in [
             (vec![], "PAWL_TOKEN"),
             (vec![("PAWL_TOKEN", "abc"), ("PAWL_TOKEN_FILE", "/x")], "both"),
+            (vec![("PAWL_TOKEN", "abc"), ("PAWL_ORG", "words")], "PAWL_ORG"),
+            (vec![("PAWL_CLIENT_ID", "words")], "PAWL_CLIENT_KEY_FILE"),
+            (vec![("PAWL_CLIENT_ID", "a"), ("PAWL_CLIENT_KEY_FILE", "/x"), ("PAWL_TOKEN", "words")], "both"),
+            (
+                vec![("PAWL_CLIENT_ID", "a"), ("PAWL_CLIENT_KEY_FILE", "/no/words")],
+                "PAWL_CLIENT_KEY_FILE can't",
+            ),
+            (vec![("PAWL_CLIENT_ID", ""), ("PAWL_CLIENT_KEY_FILE", "/x")], "PAWL_CLIENT_ID"),
             (vec![("PAWL_TOKEN", "two words")], "token"),
             (vec![("PAWL_TOKEN", "abc"), ("PAWL_TOKN", "words")], "PAWL_TOKN"),
             (vec![("PAWL_TOKEN", "abc"), ("PAWL_URL", "http://vault.words")], "loopback"),

@@ -19,7 +19,7 @@ use crate::seal::{
 use crate::secret::Secret;
 use crate::store::{KeyRow, KeyState, SealedUnder, Store, StoreError};
 
-pub use reseal::{Moved, Progress};
+pub use reseal::{Moved, Progress, RunState};
 pub use retire::{Retire, RetireRefused};
 pub use ring::{Held, Ring};
 pub use rotate::Made;

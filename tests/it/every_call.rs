@@ -1,0 +1,264 @@
+//! Every call that the API's description has, by its own list: what is somebody else's is like what never was,
+//! nobody says whose they are but by their token, and a text is never SQL. A call that is new there fails here
+//! until it has an example.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Vault, call, deposit, raw};
+
+/// One call of the description.
+struct Call {
+    method: String,
+    path: String,
+    operation: String,
+    takes_body: bool,
+}
+
+/// All that take a bearer token.
+fn calls() -> Vec<Call> {
+    let document = serde_json::to_value(pawl::http::document()).unwrap();
+    let mut calls = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, call) in item.as_object().unwrap() {
+            if call["security"] != json!([{}]) {
+                calls.push(Call {
+                    method: method.to_uppercase(),
+                    path: path.clone(),
+                    operation: call["operationId"].as_str().unwrap().into(),
+                    takes_body: call.get("requestBody").is_some(),
+                });
+            }
+        }
+    }
+    assert!(calls.len() >= 13);
+    calls
+}
+
+/// A body that is taken, of every call that takes one.
+fn example(call: &Call) -> Option<Value> {
+    let body = match call.operation.as_str() {
+        "deposit_connection" => json!({
+            "url": "https://mine.example", "database": "mine", "username": "mine", "label": "mine",
+            "environment": "staging",
+            "credential": {"kind": "password", "secret": "mine", "expires_at": "2027-01-31T00:00:00Z"}}),
+        "update_connection" => json!({"label": "mine"}),
+        "replace_credential" => json!({"secret": "mine", "expires_at": "2027-01-31T00:00:00Z"}),
+        "lend_credential" => json!({"purpose": "other", "ttl_seconds": 60, "run_id": "mine"}),
+        "renew_lease" => json!({"ttl_seconds": 60}),
+        "return_lease" => json!({"outcome": "failed", "records": 1}),
+        operation => {
+            assert!(!call.takes_body, "{operation} is new: give it an example");
+            return None;
+        }
+    };
+    assert!(call.takes_body);
+    Some(body)
+}
+
+const ROLES: [&str; 4] = ["backend", "worker", "owner", "auditor"];
+
+/// Without what differs from one answer to the next.
+fn plain(answer: &Answer) -> (u16, BTreeMap<String, String>, Value) {
+    let mut body = answer.json.clone();
+    if let Some(members) = body.as_object_mut() {
+        members.remove("request_id");
+    }
+    let headers = answer.head.lines().skip(1).filter_map(|line| line.split_once(": "));
+    let changing = ["date", "x-request-id", "content-length", "ratelimit"];
+    let headers = headers.map(|(name, value)| (name.to_lowercase(), value.to_owned()));
+    (answer.status, headers.filter(|(name, _)| !changing.contains(&name.as_str())).collect(), body)
+}
+
+/// What the victim has: a connection, and a lease of it that is out.
+struct Victim {
+    connection: String,
+    lease: String,
+}
+
+fn victim(vault: &Vault, org: &str, user: &str) -> Victim {
+    let connection = vault.deposit_as(org, user, &deposit("planted-bot", "victim's"));
+    let worker = vault.token(org, user, "worker");
+    let path = format!("/v1/connections/{connection}/leases");
+    let lent = vault.call("POST", &path, &worker, Some(&json!({"purpose": "sync", "ttl_seconds": 900})));
+    Victim { lease: lent.text("id"), connection }
+}
+
+fn rows(vault: &Vault) -> [Value; 2] {
+    let connections = ["id", "org_id", "user_id", "label", "sealed", "revision", "state", "updated_at"];
+    let leases = ["id", "org_id", "user_id", "connection_id", "expires_at", "ended_at", "outcome"];
+    let mut sql = vault.home.sql();
+    [sql.rows("connections", &connections), sql.rows("leases", &leases)]
+}
+
+/// Attack on P5.
+#[test]
+fn an_id_of_somebody_else_is_answered_as_one_that_never_was() {
+    let vault = Vault::start();
+    let (stranger, neighbour) = (victim(&vault, "victim", "eve"), victim(&vault, "acme", "bob"));
+    let before = rows(&vault);
+    for call in calls().into_iter().filter(|call| call.path.contains("{id}")) {
+        let is_lease = call.path.starts_with("/v1/leases");
+        let of = |victim: &Victim| if is_lease { &victim.lease } else { &victim.connection }.clone();
+        let unknown =
+            if is_lease { "lease_01ARZ3NDEKTSV4RRFFQ69G5FAV" } else { "conn_01ARZ3NDEKTSV4RRFFQ69G5FAV" };
+        let mut reached = 0;
+        for role in ROLES {
+            let token = vault.token("acme", "ada", role);
+            let ask = |id: &str| {
+                let path = call.path.replace("{id}", id);
+                vault.call(&call.method, &path, &token, example(&call).as_ref())
+            };
+            let never = ask(unknown);
+            let theirs = [Some(of(&stranger)), (role != "owner").then(|| of(&neighbour))];
+            for id in theirs.into_iter().flatten() {
+                let answer = ask(&id);
+                assert_eq!(plain(&answer), plain(&never), "{} {} {role}", call.method, call.path);
+                assert!([403, 404].contains(&answer.status), "{}", answer.body);
+                assert!(!answer.body.contains(&id), "{}", answer.body);
+                reached += usize::from(answer.status == 404);
+            }
+        }
+        assert!(reached > 0, "no role makes the call {}", call.operation);
+    }
+    assert_eq!(rows(&vault), before, "nothing of theirs changed");
+}
+
+/// Attack on P5.
+#[test]
+fn no_list_shows_what_is_somebody_elses() {
+    let vault = Vault::start();
+    let victims = [victim(&vault, "victim", "eve"), victim(&vault, "acme", "bob")];
+    for call in calls().into_iter().filter(|call| call.method == "GET" && !call.path.contains("{id}")) {
+        for role in ROLES {
+            let answer = vault.call("GET", &call.path, &vault.token("acme", "ada", role), None);
+            assert!([200, 403].contains(&answer.status), "{} {role}: {}", call.path, answer.body);
+            assert!(!answer.body.contains("victim"), "{}", answer.body);
+            // Bob is of the owner's and the auditor's own org.
+            let hidden = if ["owner", "auditor"].contains(&role) { &victims[..1] } else { &victims[..] };
+            for Victim { connection, lease } in hidden {
+                assert!(!answer.body.contains(connection) && !answer.body.contains(lease), "{}", answer.body);
+            }
+        }
+    }
+}
+
+const SQL: [&str; 8] = [
+    "'; DROP TABLE connections; --",
+    "' OR '1'='1",
+    "\" OR \"\"=\"",
+    "') UNION SELECT sealed FROM connections --",
+    "x'; UPDATE connections SET org_id = 'acme'; --",
+    "\\'; DELETE FROM audit_events; --",
+    "$1; SELECT set_config('pawl.scope', '[{\"org\":\"victim\"}]', false)",
+    "'||(SELECT sealed FROM connections LIMIT 1)||'",
+];
+
+/// The value with `text` in the place of its string number `at`.
+fn with(value: &Value, at: &mut usize, text: &str) -> Value {
+    match value {
+        Value::String(_) if *at == 0 => {
+            *at = usize::MAX;
+            json!(text)
+        }
+        Value::String(it) => {
+            *at -= 1;
+            json!(it)
+        }
+        Value::Object(members) => {
+            members.iter().map(|(name, member)| (name.clone(), with(member, at, text))).collect()
+        }
+        other => other.clone(),
+    }
+}
+
+fn strings(value: &Value) -> usize {
+    match value {
+        Value::String(_) => 1,
+        Value::Object(members) => members.values().map(strings).sum(),
+        _ => 0,
+    }
+}
+
+fn encoded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+}
+
+/// In every string of every body, in every id and cursor, as an Idempotency-Key, and as org, user and client.
+/// Attack on P5.
+#[test]
+fn a_text_is_never_sql() {
+    let vault = Vault::start();
+    let theirs = victim(&vault, "victim", "eve");
+    let of_victim = |vault: &Vault| {
+        let of = |row: &Value| row["org_id"] == "victim";
+        rows(vault)
+            .map(|rows| rows.as_array().unwrap().iter().filter(|row| of(row)).cloned().collect::<Vec<_>>())
+    };
+    let events = |vault: &Vault| {
+        vault.trail("victim").iter().filter(|e| e["event"]["action"] != "token.issue").count()
+    };
+    let (before, trail) = (of_victim(&vault), events(&vault));
+    let mut asked = 0;
+    let mut hold = |answer: Answer, what: &str| {
+        asked += 1;
+        assert!(answer.status < 500 && !answer.body.contains("planted-bot"), "{what}: {}", answer.body);
+        assert!(!answer.body.contains("gAAAA"), "{what}: {}", answer.body);
+    };
+    for text in SQL {
+        for (org, user, client) in [(text, "ada", "svc"), ("acme", text, "svc"), ("acme", "ada", text)] {
+            for role in ROLES {
+                let token = vault.token_for(org, user, role, client);
+                for path in ["/v1/connections", "/v1/leases", "/v1/audit/events"] {
+                    hold(vault.call("GET", path, &token, None), text);
+                    hold(vault.call("GET", &format!("{path}?cursor={}", encoded(text)), &token, None), text);
+                }
+            }
+            let backend = vault.token_for(org, user, "backend", client);
+            let kept = vault.call("POST", "/v1/connections", &backend, Some(&deposit(text, "mine")));
+            assert_eq!((kept.status, kept.text("username").as_str()), (201, text), "{}", kept.body);
+            assert_eq!((kept.text("org").as_str(), kept.text("user").as_str()), (org, user));
+            let path = format!("/v1/connections/{}", kept.text("id"));
+            let named = vault.call("PATCH", &path, &backend, Some(&json!({"label": text})));
+            assert_eq!(named.text("label"), text);
+            assert_eq!(vault.call("DELETE", &path, &backend, None).status, 204);
+        }
+    }
+    for call in calls() {
+        let role = match call.path.as_str() {
+            path if path.contains("lease") => "worker",
+            path if path.contains("audit") => "auditor",
+            _ => "owner",
+        };
+        for text in SQL {
+            let token = vault.token("acme", "ada", role);
+            let id = if call.path.contains("{id}") { encoded(text) } else { String::new() };
+            let path = call.path.replace("{id}", &id);
+            hold(vault.call(&call.method, &path, &token, example(&call).as_ref()), text);
+            let Some(body) = example(&call) else { continue };
+            let unknown = match call.path.starts_with("/v1/leases") {
+                true => "lease_01ARZ3NDEKTSV4RRFFQ69G5FAV",
+                false => "conn_01ARZ3NDEKTSV4RRFFQ69G5FAV",
+            };
+            let path = call.path.replace("{id}", unknown);
+            for n in 0..strings(&body) {
+                let body = with(&body, &mut n.clone(), text);
+                hold(vault.call(&call.method, &path, &token, Some(&body)), text);
+            }
+            let key: String = text.chars().filter(char::is_ascii_graphic).collect();
+            let head = format!(
+                "Authorization: Bearer {token}\r\nContent-Type: application/json\r\nIdempotency-Key: {key}\r\n"
+            );
+            hold(raw(&vault.url, &call.method, &path, &head, body.to_string().as_bytes()), text);
+        }
+    }
+    assert!(asked > 500, "{asked}");
+    assert_eq!(of_victim(&vault), before, "nothing of the victim's changed");
+    assert_eq!(events(&vault), trail);
+    let eve = vault.token("victim", "eve", "backend");
+    assert_eq!(
+        call(&vault.url, "GET", &format!("/v1/connections/{}", theirs.connection), &eve, None).status,
+        200
+    );
+}
