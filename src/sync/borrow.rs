@@ -12,7 +12,7 @@ use crate::clock::{Clock, Moment};
 use crate::ids::{ConnectionId, LeaseId, RunId};
 use crate::secret::Secret;
 use crate::sync::channel::Channel;
-use crate::sync::pass::Pass;
+use crate::sync::identity::Identity;
 use crate::sync::refusal::BorrowError;
 use crate::sync::vault_url::VaultUrl;
 use crate::telemetry::TraceId;
@@ -72,8 +72,13 @@ pub enum LeaseState {
 impl VaultClient {
     /// A client that follows no redirect and heeds no proxy. With a file `ca`, nobody but whose certificates
     /// lie there vouches for the vault.
-    pub fn new(url: VaultUrl, ca: Option<&Path>, pass: Pass, clock: Clock) -> Result<Self, BorrowError> {
-        Channel::new(url, ca, pass, clock).map(Self)
+    pub fn new(
+        url: VaultUrl,
+        ca: Option<&Path>,
+        identity: Identity,
+        clock: Clock,
+    ) -> Result<Self, BorrowError> {
+        Channel::new(url, ca, identity, clock).map(Self)
     }
 
     /// The trace that everything it asks belongs to. Told to the vault, and to nobody's Odoo.

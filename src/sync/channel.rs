@@ -15,7 +15,7 @@ use crate::clock::{Clock, Moment, new_id};
 use crate::egress::tls_cause;
 use crate::ids::RequestId;
 use crate::secret::Secret;
-use crate::sync::pass::{Held, Pass, Tokens};
+use crate::sync::identity::{Held, Identity, Tokens};
 use crate::sync::refusal::{BorrowError, Refusal, Request};
 use crate::sync::vault_url::VaultUrl;
 use crate::telemetry::Trace;
@@ -53,7 +53,7 @@ impl Channel {
     pub(super) fn new(
         url: VaultUrl,
         ca: Option<&Path>,
-        pass: Pass,
+        identity: Identity,
         clock: Clock,
     ) -> Result<Self, BorrowError> {
         // Fails when it was chosen already.
@@ -70,7 +70,7 @@ impl Channel {
             .resolve("localhost", SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0))
             .build()
             .map_err(|_| BorrowError::NoClient)?;
-        let tokens = Tokens::new(pass, clock.clone());
+        let tokens = Tokens::new(identity, clock.clone());
         let trace = Trace::begin().map_err(|_| BorrowError::NoClient)?;
         Ok(Self { http, url, tokens, clock, trace })
     }

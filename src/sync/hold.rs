@@ -167,7 +167,7 @@ impl<'a> Hold<'a> {
 mod tests {
     use super::*;
     use crate::secret::Secret;
-    use crate::sync::pass::Pass;
+    use crate::sync::identity::Identity;
     use crate::sync::vault_url::VaultUrl;
 
     #[test]
@@ -183,7 +183,7 @@ mod tests {
         let clock = Clock::held(Moment::from_micros(0));
         let url = VaultUrl::parse("http://127.0.0.1:7295").unwrap();
         let vault =
-            VaultClient::new(url, None, Pass::Token(Secret::new("abc".into())), clock.clone()).unwrap();
+            VaultClient::new(url, None, Identity::Token(Secret::new("abc".into())), clock.clone()).unwrap();
         for (lent_for, is_over) in [(15, true), (900, false)] {
             let lease = LeaseId::parse("lease_01ARZ3NDEKTSV4RRFFQ69G5FAV").unwrap();
             let asked = Asked::at(clock.now().after(Duration::from_secs(86_400)));

@@ -37,7 +37,8 @@ impl Worker {
     /// A worker as `settings` say.
     pub fn new(settings: Settings, clock: Clock) -> Result<Self, SyncError> {
         let plan = plan(&Readable::embedded()?)?;
-        let vault = VaultClient::new(settings.vault, settings.ca.as_deref(), settings.pass, clock.clone())?;
+        let vault =
+            VaultClient::new(settings.vault, settings.ca.as_deref(), settings.identity, clock.clone())?;
         Ok(Self { vault, exceptions: settings.egress_allow, clock, plan, patience: Patience::default() })
     }
 

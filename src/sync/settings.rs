@@ -10,7 +10,7 @@ use crate::egress::Exceptions;
 use crate::ids::{ClientId, OrgId, UserId};
 use crate::secret::Secret;
 use crate::sync::client::Client;
-use crate::sync::pass::Pass;
+use crate::sync::identity::Identity;
 use crate::sync::vault_url::VaultUrl;
 use crate::telemetry::LogFormat;
 
@@ -24,7 +24,7 @@ pub struct Settings {
     /// Where the vault listens.
     pub vault: VaultUrl,
     /// What it shows to the vault.
-    pub pass: Pass,
+    pub identity: Identity,
     /// The file of certificates that alone vouch for the vault.
     pub ca: Option<PathBuf>,
     /// Hosts of Odoo that may be private or plain http.
@@ -47,7 +47,7 @@ impl Settings {
         let mut given = environment_settings(environment, WORKER_SETTINGS, VAULT_SETTINGS, &mut wrong);
         let url = given.remove("url").unwrap_or_else(|| "http://127.0.0.1:7295".into());
         let vault = VaultUrl::parse(&url).map_err(|refused| wrong.push(format!("PAWL_URL {refused}"))).ok();
-        let pass = pass(&mut given, &mut wrong);
+        let identity = identity(&mut given, &mut wrong);
         let egress_allow = match given.remove("egress_allow").as_deref().map(str::parse) {
             None => Exceptions::default(),
             Some(parsed) => parsed.unwrap_or_else(|refused| {
@@ -68,9 +68,9 @@ impl Settings {
             }),
         };
         let ca = given.remove("ca").map(PathBuf::from);
-        match (vault, pass) {
-            (Some(vault), Some(pass)) if wrong.is_empty() => {
-                Ok(Self { vault, pass, ca, egress_allow, log, log_format })
+        match (vault, identity) {
+            (Some(vault), Some(identity)) if wrong.is_empty() => {
+                Ok(Self { vault, identity, ca, egress_allow, log, log_format })
             }
             _ => Err(SettingsRefused(wrong)),
         }
@@ -78,7 +78,7 @@ impl Settings {
 }
 
 /// A token, or a client's id and key.
-fn pass(given: &mut BTreeMap<String, String>, wrong: &mut Vec<String>) -> Option<Pass> {
+fn identity(given: &mut BTreeMap<String, String>, wrong: &mut Vec<String>) -> Option<Identity> {
     let (token, file) = (given.remove("token").map(Secret::new), given.remove("token_file"));
     let (id, key) = (given.remove("client_id"), given.remove("client_key_file"));
     let (org, user) = (given.remove("org"), given.remove("user"));
@@ -89,7 +89,10 @@ fn pass(given: &mut BTreeMap<String, String>, wrong: &mut Vec<String>) -> Option
             wrong.extend(
                 told.map(|(name, _)| format!("{name} is for a client's key: a token says so itself")),
             );
-            self::token(token, file.as_deref()).map_err(|refused| wrong.push(refused)).ok().map(Pass::Token)
+            self::token(token, file.as_deref())
+                .map_err(|refused| wrong.push(refused))
+                .ok()
+                .map(Identity::Token)
         }
         (Some(_), Some(_)) if token.is_some() || file.is_some() => {
             wrong.push("a token and a client's key are both set: set one".into());
@@ -103,7 +106,7 @@ fn pass(given: &mut BTreeMap<String, String>, wrong: &mut Vec<String>) -> Option
             let user = user.map(|user| UserId::parse(&user)).transpose();
             let user = user.map_err(|e| refuse("PAWL_USER", e.to_string())).ok();
             let client = Client::read(id?, Path::new(&key), (org?, user?));
-            client.map_err(|e| refuse("PAWL_CLIENT_KEY_FILE", e.to_string())).ok().map(Pass::Client)
+            client.map_err(|e| refuse("PAWL_CLIENT_KEY_FILE", e.to_string())).ok().map(Identity::Client)
         }
         _ => {
             wrong.push("PAWL_CLIENT_ID and PAWL_CLIENT_KEY_FILE go together: set both".into());

@@ -30,6 +30,8 @@ pub struct Scene {
     pub odoo: StandIn,
     pub connection: String,
     pub dir: TempDir,
+    /// The registered client that its workers are, by its name and its key's file; else they get a token.
+    pub client: Option<(&'static str, PathBuf)>,
 }
 
 impl Scene {
@@ -37,7 +39,8 @@ impl Scene {
         let vault = Vault::start_with(&[LOOPBACK]);
         let odoo = StandIn::start(company).unwrap();
         let connection = vault.deposit_as("acme", "ada", &deposit(&odoo, secret));
-        Self { vault_url: vault.url.clone(), vault, odoo, connection, dir: tempfile::tempdir().unwrap() }
+        let (vault_url, dir) = (vault.url.clone(), tempfile::tempdir().unwrap());
+        Self { vault_url, vault, odoo, connection, dir, client: None }
     }
 
     pub fn sink(&self, name: &str) -> PathBuf {
@@ -49,12 +52,26 @@ impl Scene {
     }
 
     pub fn command_to(&self, to: &str, more: &[&str]) -> Command {
-        let token = self.vault.token("acme", "ada", "worker");
-        let settings = [LOOPBACK, ("PAWL_URL", &self.vault_url), ("PAWL_TOKEN", &token)];
+        let settings = self.settings();
+        let settings: Vec<(&str, &str)> =
+            settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let mut command = program(env!("CARGO_BIN_EXE_pawl-sync"), self.dir.path(), &settings);
         command.args(["run", "--connection", &self.connection, "--to", to]);
         command.args(more).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
+    }
+
+    /// What a worker is told.
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        let mut settings = vec![(LOOPBACK.0, LOOPBACK.1.to_owned()), ("PAWL_URL", self.vault_url.clone())];
+        match &self.client {
+            None => settings.push(("PAWL_TOKEN", self.vault.token("acme", "ada", "worker"))),
+            Some((id, key)) => settings.extend([
+                ("PAWL_CLIENT_ID", (*id).to_owned()),
+                ("PAWL_CLIENT_KEY_FILE", key.to_str().unwrap().to_owned()),
+            ]),
+        }
+        settings
     }
 
     pub fn run(&self, sink: &str) -> Output {
@@ -106,10 +123,7 @@ impl Scene {
         clock: &Clock,
         during: &mut dyn FnMut(&str, u64),
     ) -> Result<Summary, SyncError> {
-        let token = self.vault.token("acme", "ada", "worker");
-        let settings =
-            [("PAWL_URL", self.vault_url.clone()), ("PAWL_TOKEN", token), (LOOPBACK.0, LOOPBACK.1.into())];
-        let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value.into()));
+        let settings = self.settings().into_iter().map(|(name, value)| (name.to_owned(), value.into()));
         let worker = pawl::sync::Worker::new(Settings::from(settings).unwrap(), clock.clone()).unwrap();
         let worker = worker.with(patience);
         let connection = ConnectionId::parse(&self.connection).unwrap();

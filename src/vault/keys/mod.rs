@@ -17,7 +17,7 @@ use crate::seal::{
     Binding, Fingerprint, Found, KeySource, Keyring, MasterKey, SealFailed, Sealed, SourceRefused,
 };
 use crate::secret::Secret;
-use crate::store::{KeyRow, KeyState, SealedUnder, Store, StoreError};
+use crate::store::{KeyRow, KeyState, SealedUnder, Store, StoreError, Upkeep};
 
 pub use reseal::{Moved, Progress, RunState};
 pub use retire::{Retire, RetireRefused};
@@ -99,12 +99,12 @@ pub enum KeysRefused {
 }
 
 /// A key and how much is under it.
-pub struct Listed {
+pub struct Known {
     /// What the database knows.
     pub key: KeyRow,
     /// How much is sealed under it.
     pub under: SealedUnder,
-    /// Whether the source holds that very key.
+    /// Whether that very key is held, by whom it was asked of.
     pub is_held: bool,
 }
 
@@ -208,25 +208,31 @@ impl Keys {
         Ok(self.store.upkeep("keep canary", |tx| tx.keep_canary(id, &canary))?)
     }
 
-    /// Every key there ever was, oldest first.
-    pub fn list(&self) -> Result<Vec<Listed>, KeysRefused> {
-        let rows = self.store.find_keys()?;
-        let ids: Vec<KeyId> = rows.iter().map(|row| row.id.clone()).collect();
+    /// Every key there ever was, oldest first, and whether the source holds it.
+    pub fn list(&self) -> Result<Vec<Known>, KeysRefused> {
+        let mut known = self.known()?;
+        let ids: Vec<KeyId> = known.iter().map(|known| known.key.id.clone()).collect();
         let found = match self.source.read(&ids) {
             Err(SourceRefused::Missing(_)) => Found::default(),
             found => found?,
         };
-        self.store
-            .view_across_orgs("count sealed", |tx| {
-                rows.into_iter()
-                    .map(|key| {
-                        let held = found.keys.get(key.id.as_str());
-                        let is_held = held.is_some_and(|held| held.fingerprint() == key.fingerprint);
-                        Ok(Listed { under: tx.count_sealed(&key.id)?, key, is_held })
-                    })
-                    .collect()
-            })
-            .map_err(KeysRefused::from)
+        for Known { key, is_held, .. } in &mut known {
+            let held = found.keys.get(key.id.as_str());
+            *is_held = held.is_some_and(|held| held.fingerprint() == key.fingerprint);
+        }
+        Ok(known)
+    }
+
+    /// The same without asking the source: none is held, as far as this can tell.
+    pub fn known(&self) -> Result<Vec<Known>, KeysRefused> {
+        let rows = self.store.find_keys()?;
+        let count = |tx: &mut Upkeep| {
+            let known = rows
+                .into_iter()
+                .map(|key| Ok(Known { under: tx.count_sealed(&key.id)?, key, is_held: false }));
+            known.collect()
+        };
+        Ok(self.store.view_across_orgs("count sealed", count)?)
     }
 
     /// `key` as the database will know it, which seals.

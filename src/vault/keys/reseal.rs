@@ -7,7 +7,7 @@ use crate::audit::AuditEvent;
 use crate::clock::{Moment, NoRandomness};
 use crate::ids::{ConnectionId, KeyId, ResealId};
 use crate::seal::{Binding, Keyring, Sealed};
-use crate::store::{KeyState, Placed, ResealRun, Resealed, SealedIssuerKey, StoreError, ToReseal};
+use crate::store::{KeyState, Placed, ResealRun, Resealed, SealedIssuerKey, ToReseal};
 use crate::vault::keys::{Keys, KeysRefused, again, sealing};
 use crate::vault::lend::binding;
 
@@ -145,7 +145,9 @@ impl Keys {
     fn reseal_all(&self, mut show: impl FnMut(Progress, usize)) -> Result<Moved, KeysRefused> {
         let ring = self.hold()?;
         let key = ring.current().clone();
-        let others = self.count_others()?;
+        let known = self.known()?;
+        let opening = known.iter().filter(|known| known.key.state == KeyState::Opening);
+        let others: i64 = opening.map(|known| known.under.total()).sum();
         let mut done = Moved { key, moved: 0, shut: Vec::new(), shut_issuer_keys: Vec::new() };
         let of = u64::try_from(others).unwrap_or(0);
         self.reseal_issuer_keys(&ring, &mut done)?;
@@ -169,15 +171,6 @@ impl Keys {
         let event = AuditEvent::of_vault_with("key.reseal", done.key.as_str(), &told, at)?;
         again(|| self.store.upkeep("record reseal", |tx| tx.append(&event)))?;
         Ok(done)
-    }
-
-    /// How many values are under keys that only open.
-    fn count_others(&self) -> Result<i64, KeysRefused> {
-        let rows = self.store.find_keys()?;
-        let opening = rows.iter().filter(|row| row.state == KeyState::Opening);
-        Ok(self.store.view_across_orgs("count sealed", |tx| {
-            opening.map(|row| Ok(tx.count_sealed(&row.id)?.total())).sum::<Result<i64, StoreError>>()
-        })?)
     }
 
     /// Once through the connections in id order. Answers how many it met.

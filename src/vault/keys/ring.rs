@@ -80,6 +80,11 @@ impl Ring {
         held
     }
 
+    /// The keys that it follows.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
     /// Whether the last reading failed: the ring is as it was before.
     pub fn is_stale(&self) -> bool {
         self.now.read().unwrap_or_else(PoisonError::into_inner).failed_at.is_some()

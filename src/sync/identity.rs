@@ -14,7 +14,7 @@ use crate::sync::token;
 const RENEWED_BEFORE: Duration = Duration::from_secs(60);
 
 /// How the worker is known to the vault.
-pub enum Pass {
+pub enum Identity {
     /// By a token that somebody minted for it.
     Token(Secret),
     /// As a registered client.
@@ -35,13 +35,13 @@ pub(super) struct Held {
 }
 
 impl Tokens {
-    pub(super) fn new(pass: Pass, clock: Clock) -> Self {
-        let (client, held) = match pass {
-            Pass::Token(token) => {
+    pub(super) fn new(identity: Identity, clock: Clock) -> Self {
+        let (client, held) = match identity {
+            Identity::Token(token) => {
                 let ends = token::ends_at(&token, clock.now());
                 (None, Some(Rc::new(Held { token, ends })))
             }
-            Pass::Client(client) => (Some(client), None),
+            Identity::Client(client) => (Some(client), None),
         };
         Self { client, held: RefCell::new(held), clock }
     }
