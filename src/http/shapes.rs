@@ -54,6 +54,7 @@ macro_rules! words {
 
 words!(Name, Label, TenantName, Environment, ConnectionState, Address, OdooKind, OtherKind);
 words!(Severity, CheckCode);
+words!(GrantType, AssertionType, Jwt);
 words!(Purpose, Outcome, Ending, LeaseState, OdooMethod, ProblemType, EventNumber, Hash);
 
 shapes! {
@@ -90,6 +91,9 @@ shapes! {
         .examples(Code::ALL.iter().map(|code| code.as_str()));
     ProblemType = text(64, "^urn:pawl:problem:[a-z-]+$", "Stable, and explained in docs/problems.md.")
         .examples(Kind::ALL.iter().map(|kind| kind.urn()));
+    GrantType = one_of(&["client_credentials"], "RFC 6749 section 4.4.");
+    AssertionType = one_of(&["urn:ietf:params:oauth:client-assertion-type:jwt-bearer"], "RFC 7523 section 2.2.");
+    Jwt = text(4096, r"^[\w-]+\.[\w-]+\.[\w-]+$", "A JWT in its compact form.");
     EventNumber = text(18, "^[0-9]+$", "The number of an event.");
     Hash = text(64, "^[0-9a-f]{64}$", "Hex SHA-256.").min_length(Some(64));
 }

@@ -7,10 +7,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use pawl::access::Policy;
-use pawl::app::{App, Running, Setup};
+use pawl::app::{App, Running, Setup, open_registry};
 use pawl::clock::{Clock, Moment};
 use pawl::config::Config;
 use pawl::ids::{ClientId, OrgId, UserId};
+use pawl::vault::Registry;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -249,6 +250,11 @@ impl Vault {
         let Self { home, _running, .. } = self;
         drop(_running);
         home
+    }
+
+    /// The register of services, as the command line on this vault's host opens it, by this vault's clock.
+    pub fn registry(&self) -> Registry {
+        open_registry(&self.home.config(&[]), self.clock.clone()).unwrap_or_else(|e| panic!("{e}"))
     }
 
     /// Another vault on the same database and key, up until this one ends; its URL.

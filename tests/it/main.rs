@@ -14,6 +14,7 @@ mod deploy;
 mod docs_page;
 mod durability;
 mod egress;
+mod exchange;
 mod harness;
 mod hostile_calls;
 mod import;
