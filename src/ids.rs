@@ -173,25 +173,38 @@ made_id!(
     IssuerKeyId, "iss"
 );
 
-/// A client's name for one request, by which it may send it again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IdempotencyKey(String);
+macro_rules! visible_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct $name(String);
 
-impl IdempotencyKey {
-    /// Takes 1 to 128 visible ASCII characters.
-    pub fn parse(text: &str) -> Result<Self, IdRefused> {
-        match text.len() {
-            0 => Err(IdRefused::Empty),
-            1..=MAX_TEXT_BYTES if text.bytes().all(|byte| byte.is_ascii_graphic()) => {
-                Ok(Self(text.to_owned()))
+        impl $name {
+            /// Takes 1 to 128 visible ASCII characters.
+            pub fn parse(text: &str) -> Result<Self, IdRefused> {
+                match text.len() {
+                    0 => Err(IdRefused::Empty),
+                    1..=MAX_TEXT_BYTES if text.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                        Ok(Self(text.to_owned()))
+                    }
+                    1..=MAX_TEXT_BYTES => Err(IdRefused::NotVisible),
+                    _ => Err(IdRefused::TooLong),
+                }
             }
-            1..=MAX_TEXT_BYTES => Err(IdRefused::NotVisible),
-            _ => Err(IdRefused::TooLong),
         }
-    }
+
+        text_of!($name);
+    };
 }
 
-text_of!(IdempotencyKey);
+visible_id!(
+    /// A client's name for one request, by which it may send it again.
+    IdempotencyKey
+);
+visible_id!(
+    /// What names one token or one assertion (`jti`).
+    TokenId
+);
 
 /// How often a credential has been replaced, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -17,6 +17,7 @@
 pub mod access;
 pub mod app;
 pub mod audit;
+pub mod client_key;
 pub mod clock;
 pub mod config;
 pub mod credential;

@@ -14,6 +14,8 @@ use pawl::config::{Config, Mode, Tls, VAULT_SETTINGS};
 use pawl::ids::{ClientId, OrgId, UserId};
 use pawl::memory::Locked;
 
+use cli::client::ClientCommand;
+
 /// What is freed is wiped: also what the libraries copied about.
 #[global_allocator]
 static WIPING: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
@@ -51,6 +53,11 @@ enum Command {
     Token {
         #[command(subcommand)]
         command: TokenCommand,
+    },
+    /// Services that may ask for tokens, each by a key of its own: make one, register, list, remove
+    Client {
+        #[command(subcommand)]
+        command: cli::client::ClientCommand,
     },
     /// Move another product's table of Fernet tokens in: each row is opened and sealed again in memory
     Import(Box<cli::import::Arguments>),
@@ -137,6 +144,9 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     }
     pawl::process::harden()?;
     let locked = pawl::memory::lock();
+    if let Command::Client { command: ClientCommand::Keygen { file } } = &command {
+        return cli::client::keygen(file);
+    }
     if let Command::Doctor = command {
         return doctor(locked);
     }
@@ -146,6 +156,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Serve => serve(config, locked),
         Command::Init => init(config),
         Command::Token { command: TokenCommand::Issue(issue) } => issue_token(config, &issue),
+        Command::Client { command } => cli::client::run(&config, &command),
         Command::Import(arguments) => cli::import::run(config, *arguments),
         Command::Keys { command } => cli::keys::run(config, &command),
         Command::Ready => ready(&config),

@@ -15,8 +15,9 @@ EXCEPTION
 END
 $$;
 
-REVOKE ALL ON __diesel_schema_migrations, keys, issuer_keys, connections, leases, idempotency_keys, audit_events, imports,
-    reseals FROM pawl_app, PUBLIC;
+REVOKE ALL ON __diesel_schema_migrations, keys, issuer_keys, connections, leases, idempotency_keys, audit_events,
+    imports, clients, revocations, client_assertions, reseals
+    FROM pawl_app, PUBLIC;
 
 -- What everybody may do elsewhere: nobody makes tables here, and who is to connect is named. Where the database
 -- or the schema is another role's, PostgreSQL only warns.
@@ -31,7 +32,9 @@ $$;
 
 GRANT SELECT ON __diesel_schema_migrations TO pawl_app;
 GRANT SELECT, INSERT, UPDATE (state, canary, last_left_at) ON keys TO pawl_app;
-GRANT SELECT, INSERT, UPDATE (sealed, key_id) ON issuer_keys TO pawl_app;
+GRANT SELECT, INSERT, UPDATE (sealed, key_id, verifies_until), DELETE ON issuer_keys TO pawl_app;
+-- Who may ask for tokens, and what no longer counts: never changed, only made and dropped.
+GRANT SELECT, INSERT, DELETE ON clients, revocations, client_assertions TO pawl_app;
 GRANT SELECT, INSERT, DELETE,
     UPDATE (label, environment, sync_interval_seconds, sealed, key_id, revision, credential_expires_at, state,
             updated_at)

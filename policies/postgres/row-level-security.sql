@@ -53,6 +53,32 @@ CREATE POLICY made ON issuer_keys FOR INSERT WITH CHECK (true);
 CREATE POLICY resealed ON issuer_keys FOR UPDATE USING (
     EXISTS (SELECT FROM pawl_scope() WHERE org = '' AND usr = 'reseal')
 );
+-- Ended and dropped by a rotation of them alone.
+CREATE POLICY ended ON issuer_keys FOR UPDATE USING (
+    EXISTS (SELECT FROM pawl_scope() WHERE org = '' AND usr = 'rotate')
+);
+CREATE POLICY dropped ON issuer_keys FOR DELETE USING (
+    EXISTS (SELECT FROM pawl_scope() WHERE org = '' AND usr = 'rotate')
+);
+
+-- Who may ask for tokens, and what is revoked: the vault's own (''), which everybody's token is held against.
+ALTER TABLE clients ENABLE ROW LEVEL SECURITY;
+ALTER TABLE clients FORCE ROW LEVEL SECURITY;
+CREATE POLICY found ON clients FOR SELECT USING (true);
+CREATE POLICY made ON clients FOR INSERT WITH CHECK (EXISTS (SELECT FROM pawl_scope() WHERE org = '' AND usr IS NULL));
+CREATE POLICY dropped ON clients FOR DELETE USING (EXISTS (SELECT FROM pawl_scope() WHERE org = '' AND usr IS NULL));
+ALTER TABLE revocations ENABLE ROW LEVEL SECURITY;
+ALTER TABLE revocations FORCE ROW LEVEL SECURITY;
+CREATE POLICY found ON revocations FOR SELECT USING (true);
+CREATE POLICY made ON revocations FOR INSERT
+    WITH CHECK (EXISTS (SELECT FROM pawl_scope() WHERE org = '' AND usr IS NULL));
+CREATE POLICY dropped ON revocations FOR DELETE
+    USING (EXISTS (SELECT FROM pawl_scope() WHERE org = '' AND usr IS NULL));
+
+-- Used assertions, in the transaction of the event in whichever chain: nobody's, and with nothing in them.
+ALTER TABLE client_assertions ENABLE ROW LEVEL SECURITY;
+ALTER TABLE client_assertions FORCE ROW LEVEL SECURITY;
+CREATE POLICY used ON client_assertions USING (EXISTS (SELECT FROM pawl_scope()));
 
 ALTER TABLE leases ENABLE ROW LEVEL SECURITY;
 ALTER TABLE leases FORCE ROW LEVEL SECURITY;

@@ -72,6 +72,11 @@ impl Caller {
         &self.client
     }
 
+    /// Their roles.
+    pub fn roles(&self) -> &[Role] {
+        &self.roles
+    }
+
     /// When their token ends.
     pub fn expires_at(&self) -> Moment {
         self.expires_at

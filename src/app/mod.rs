@@ -11,16 +11,16 @@ mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App as Service, HttpServer, middleware, web};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::access::{NotIssued, Policy, Tokens};
+use crate::access::{Holder, NotIssued, Policy, Standing, Tokens};
 use crate::audit::AuditEvent;
 use crate::clock::{Clock, NoRandomness, fill_random};
-use crate::config::{Config, Mode, Tls};
+use crate::config::{Config, Mode, NO_PUBLIC_URL, Tls};
 use crate::http::{self, State};
 use crate::ids::{ClientId, KeyId, OrgId, UserId};
 use crate::metrics;
@@ -28,8 +28,8 @@ use crate::odoo::Readable;
 use crate::seal::Keyring;
 use crate::secret::Secret;
 use crate::store::{Store, StoreError};
-use crate::vault::Vault;
 use crate::vault::keys::{Keys, Ring};
+use crate::vault::{Registry, Vault, Watch, open_issuer};
 
 pub use import::{ImportAsked, ImportEnded, ImportFailed, ImportStep};
 pub use ready::{NotReady, ask_ready};
@@ -37,7 +37,7 @@ pub use setup::{Setup, StartError};
 pub use tls::{Certificate, SOON_DAYS, TlsRefused};
 
 use ops::{Ops, bind};
-use setup::{key_source, make_dir, open_issuer, open_ring, open_store};
+use setup::{key_source, make_dir, make_issuer, open_ring, open_store};
 use tls::Shown;
 
 /// Open requests finish within this when the process is told to stop.
@@ -54,6 +54,8 @@ pub struct App {
     keys: Keys,
     keyring: Keyring,
     tokens: Tokens,
+    /// Who may call, and when that was read.
+    standing: (Standing, Instant),
     policy: Arc<Policy>,
     clock: Clock,
     models: Vec<String>,
@@ -63,6 +65,12 @@ pub struct App {
 pub fn open_keys(config: &Config, clock: Clock) -> Result<Keys, StartError> {
     let store = open_store(config, Setup::Look)?;
     Ok(Keys::new(store, key_source(config)?, clock))
+}
+
+/// The register of services that may ask for tokens. It needs no key.
+pub fn open_registry(config: &Config, clock: Clock) -> Result<Registry, StartError> {
+    let store = open_store(config, Setup::Look)?;
+    Ok(Registry::new(store, Policy::embedded()?, clock))
 }
 
 impl App {
@@ -95,13 +103,16 @@ impl App {
         let store = open_store(&config, setup)?;
         let keys = Keys::new(store.clone(), key_source(&config)?, clock.clone());
         let keyring = open_ring(&keys, &store.find_keys()?, setup)?;
-        let issuers = store.upkeep("open issuer", |tx| open_issuer(tx, &keyring, setup, &clock))?;
+        store.upkeep("open issuer", |tx| make_issuer(tx, &keyring, setup, &clock))?;
+        let (read_at, found) = (Instant::now(), store.find_standing()?);
+        let issuer = Arc::new(open_issuer(&found.issuers, &keyring, clock.now())?);
+        let standing = (Standing::new(issuer, &found.revocations, None), read_at);
         if setup != Setup::Look {
             // Of users who come back, their next request does it.
             while store.upkeep("drop old keys", |tx| tx.drop_old_keys(clock.now()))? {}
         }
-        let tokens = Tokens::new(config.issuer.clone(), issuers, policy.clone(), clock.clone());
-        Ok(Self { config, store, keys, keyring, tokens, policy, clock, models })
+        let tokens = Tokens::new(config.issuer.clone(), policy.clone(), clock.clone());
+        Ok(Self { config, store, keys, keyring, tokens, standing, policy, clock, models })
     }
 
     /// Mints a token on the host. The record of it is durable before the token is handed out.
@@ -115,11 +126,12 @@ impl App {
             return Err(IssueError::Role(role.to_owned()));
         }
         let known = self.policy.role(role).ok_or_else(|| NotIssued::UnknownRole(role.to_owned()))?;
-        let token = self.tokens.issue((org, user, client), &known, life)?;
-        let now = self.clock.now();
-        let event = AuditEvent::token_issued((org, user, client), role, now.after(life), now)?;
+        let tenant = Some((org.clone(), user.clone()));
+        let holder = Holder { tenant, client: client.clone(), roles: vec![known] };
+        let issued = self.tokens.issue(self.standing.0.issuer(), &holder, life)?;
+        let event = AuditEvent::of_token("token.issue", &holder, &issued, &[], self.clock.now())?;
         self.store.upkeep("issue token", |tx| tx.append(&event))?;
-        Ok(token)
+        Ok(issued.token)
     }
 
     /// The master keys, to be listed and changed on the host.
@@ -146,8 +158,11 @@ impl App {
         let ops_listener = self.config.ops_listen.map(bind).transpose()?;
         let ring = Ring::new(self.keys, self.keyring);
         actix_web::rt::spawn(follow(ring.clone(), self.config.key_refresh));
+        let watch = Watch::new(self.store.clone(), ring.clone(), self.clock.clone(), self.standing);
+        actix_web::rt::spawn(watch.clone().follow());
+        let audiences = audiences(&self.config.issuer, shown.is_some(), address);
         let vault = Vault::new(self.store, ring, self.config.egress_allow, self.models, self.clock.clone());
-        let state = web::Data::new(State { vault, tokens: self.tokens, clock: self.clock });
+        let state = web::Data::new(State { vault, tokens: self.tokens, watch, audiences, clock: self.clock });
         let ops = ops_listener.map(|(listener, address)| Ops::serve(listener, address, state.clone()));
         let ops = ops.transpose()?;
         let server = HttpServer::new(move || {
@@ -178,6 +193,16 @@ impl App {
         }
         Ok(Serving { address, server, shown, ops })
     }
+}
+
+/// Whom an assertion may be for: the issuer, and the endpoint that it is sent to as callers know it.
+fn audiences(issuer: &str, is_tls: bool, address: SocketAddr) -> Vec<String> {
+    let scheme = if is_tls { "https" } else { "http" };
+    let base = match issuer {
+        NO_PUBLIC_URL => format!("{scheme}://{address}"),
+        public_url => public_url.trim_end_matches('/').to_owned(),
+    };
+    vec![issuer.to_owned(), format!("{base}/v1/token")]
 }
 
 /// Async threads; the work of a request runs off them.

@@ -6,15 +6,16 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::access::{IssuerKey, PolicyRefused};
+use crate::access::{IssuerKey, KeyTerm, PolicyRefused};
 use crate::app::tls::TlsRefused;
 use crate::audit::AuditEvent;
 use crate::clock::{Clock, NoRandomness};
 use crate::config::{Config, Database, KeySourceName};
 #[cfg(feature = "aws")]
 use crate::seal::AwsSource;
-use crate::seal::{Binding, KeyFile, KeySource, Keyring, OpenRefused, SealFailed};
+use crate::seal::{Binding, KeyFile, KeySource, Keyring, SealFailed};
 use crate::store::{KeyRow, SealedIssuerKey, Store, StoreError, Tables, Upkeep};
+use crate::vault::IssuerShut;
 use crate::vault::keys::{Keys, KeysRefused};
 
 /// Why the vault does not start. Names keys by fingerprint, never by value.
@@ -46,12 +47,9 @@ pub enum StartError {
     /// TLS itself.
     #[error("TLS can't be spoken: {0}")]
     Tls(#[from] rustls::Error),
-    /// The issuer's key does not open.
-    #[error("the issuer's key in the database does not open: {0}")]
-    Issuer(OpenRefused),
-    /// The issuer's key opened to something else.
-    #[error("the issuer's key in the database is damaged")]
-    IssuerDamaged,
+    /// The issuer's key.
+    #[error(transparent)]
+    Issuer(#[from] IssuerShut),
     /// Sealing failed.
     #[error(transparent)]
     Seal(#[from] SealFailed),
@@ -155,30 +153,22 @@ pub(super) fn open_ring(keys: &Keys, known: &[KeyRow], setup: Setup) -> Result<K
 }
 
 /// The issuer's keys, opened; in an empty database the first is made and sealed.
-pub(super) fn open_issuer(
+pub(super) fn make_issuer(
     tx: &mut Upkeep,
     keyring: &Keyring,
     setup: Setup,
     clock: &Clock,
-) -> Result<Vec<IssuerKey>, StartError> {
-    let stored = tx.find_issuer_keys()?;
-    if stored.is_empty() {
-        if setup != Setup::Make {
-            return Err(StartError::NotSetUp);
-        }
-        let now = clock.now();
-        let key = IssuerKey::generate(now)?;
-        let sealed = keyring.seal(&Binding::issuer_key(key.id()), &key.seed())?;
-        tx.insert_issuer_key(&SealedIssuerKey { id: key.id().clone(), sealed }, now)?;
-        tx.append(&AuditEvent::of_vault("issuer.make", key.id().as_str(), now)?)?;
-        return Ok(vec![key]);
+) -> Result<(), StartError> {
+    if !tx.find_issuer_keys()?.is_empty() {
+        return Ok(());
     }
-    stored
-        .into_iter()
-        .map(|row| {
-            let seed =
-                keyring.open(&Binding::issuer_key(&row.id), &row.sealed).map_err(StartError::Issuer)?;
-            IssuerKey::from_seed(row.id, &seed).map_err(|_| StartError::IssuerDamaged)
-        })
-        .collect()
+    if setup != Setup::Make {
+        return Err(StartError::NotSetUp);
+    }
+    let now = clock.now();
+    let key = IssuerKey::generate(now)?;
+    let sealed = keyring.seal(&Binding::issuer_key(key.id()), &key.seed())?;
+    let term = KeyTerm::from_now(now);
+    tx.insert_issuer_key(&SealedIssuerKey { id: key.id().clone(), sealed, term }, now)?;
+    Ok(tx.append(&AuditEvent::of_vault("issuer.make", key.id().as_str(), now)?)?)
 }

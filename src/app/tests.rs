@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::App;
+use crate::access::Principal;
 use crate::audit::Actor;
 use crate::clock::{Clock, Moment};
 use crate::config::Config;
@@ -31,7 +32,9 @@ fn open() -> Opened {
     let who = (OrgId::parse("acme").unwrap(), UserId::parse("ada").unwrap(), ClientId::parse("svc").unwrap());
     let actor = |role: &str| {
         let token = app.issue_token((&who.0, &who.1, &who.2), role, Duration::from_secs(60)).unwrap();
-        let caller = app.tokens.verify(token.expose()).unwrap();
+        let Ok(Principal::Caller(caller)) = app.tokens.verify(token.expose(), &app.standing.0) else {
+            panic!("no caller")
+        };
         Actor { caller, request: RequestId::new(clock.now()).unwrap() }
     };
     let (backend, worker) = (actor("backend"), actor("worker"));

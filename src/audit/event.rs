@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::access::{Action, Caller, UserScope};
+use crate::access::{Action, Caller, Holder, Issued, Operator, Principal, Role, UserScope};
 use crate::clock::{Moment, NoRandomness};
 use crate::ids::{ClientId, ConnectionId, EventId, LeaseId, OrgId, RequestId, SourceId, UserId};
 
@@ -35,6 +35,34 @@ pub struct Actor {
     pub request: RequestId,
 }
 
+/// An operator, by which request.
+#[derive(Clone)]
+pub struct OperatorActor {
+    /// The operator.
+    pub operator: Operator,
+    /// Their request.
+    pub request: RequestId,
+}
+
+/// Whoever acts.
+#[derive(Clone)]
+pub enum Who {
+    /// For a user of an org.
+    Caller(Actor),
+    /// For no org.
+    Operator(OperatorActor),
+}
+
+impl Who {
+    /// `principal`, by that request.
+    pub fn new(principal: Principal, request: RequestId) -> Self {
+        match principal {
+            Principal::Caller(caller) => Self::Caller(Actor { caller, request }),
+            Principal::Operator(operator) => Self::Operator(OperatorActor { operator, request }),
+        }
+    }
+}
+
 /// An event whose bytes are fixed: rendered once, stored and hashed as they are.
 #[derive(Clone, Debug)]
 pub struct AuditEvent {
@@ -63,17 +91,56 @@ impl AuditEvent {
         Ok(members.render(Some(caller.org().clone())))
     }
 
-    /// A token minted on the host for somebody, in their org.
-    pub fn token_issued(
-        (org, user, client): (&OrgId, &UserId, &ClientId),
-        role: &str,
-        expires_at: Moment,
+    /// An event of an operator's doing, in the vault's own chain.
+    pub fn of_operator(
+        OperatorActor { operator, request }: &OperatorActor,
+        action: &str,
+        more: &[(&'static str, &str)],
+        outcome: Outcome,
         now: Moment,
     ) -> Result<Self, NoRandomness> {
-        let mut members = Members::new(now, "token.issue", Outcome::Done)?;
-        members.who(org, user, client);
-        members.text("role", role);
-        members.text("expires_at", &expires_at.to_string());
+        let mut members = Members::new(now, action, outcome)?;
+        members.text("client_id", operator.client().as_str());
+        members.text("request_id", request.as_str());
+        more.iter().for_each(|(name, value)| members.text(name, value));
+        Ok(members.render(None))
+    }
+
+    /// A token that was made, by the command line or for an assertion: in its org, an operator's in the vault's own
+    /// chain. With it, by its `token_id`, what it did can be told from what another did, and it can be revoked.
+    pub fn of_token(
+        action: &'static str,
+        holder: &Holder,
+        issued: &Issued,
+        more: &[(&'static str, &str)],
+        now: Moment,
+    ) -> Result<Self, NoRandomness> {
+        let mut members = Members::new(now, action, Outcome::Done)?;
+        let roles: Vec<&str> = holder.roles.iter().map(Role::as_str).collect();
+        match &holder.tenant {
+            Some((org, user)) => members.who(org, user, &holder.client),
+            None => members.text("client_id", holder.client.as_str()),
+        }
+        members.text("role", &roles.join(" "));
+        members.text("token_id", &issued.id);
+        members.text("expires_at", &issued.expires_at.to_string());
+        more.iter().for_each(|(name, value)| members.text(name, value));
+        Ok(members.render(holder.tenant.as_ref().map(|(org, _)| org.clone())))
+    }
+
+    /// The same as the vault's own, in the org that it is about.
+    pub fn of_host(
+        org: &OrgId,
+        action: &'static str,
+        subject: &str,
+        more: &[(&'static str, &str)],
+        now: Moment,
+    ) -> Result<Self, NoRandomness> {
+        let mut members = Members::new(now, action, Outcome::Done)?;
+        members.text("org", org.as_str());
+        members.text("client_id", "cli");
+        members.text("subject", subject);
+        more.iter().for_each(|(name, value)| members.text(name, value));
         Ok(members.render(Some(org.clone())))
     }
 

@@ -60,6 +60,9 @@ pub const WORKER_SETTINGS: &[(&str, &str)] = &[
     ("log_format", "text (default) or json: an object a line"),
 ];
 
+/// The issuer's name where nobody said how callers reach the vault.
+pub const NO_PUBLIC_URL: &str = "urn:pawl";
+
 const PREFIX: &str = "PAWL_";
 
 /// How strict the vault is with its surroundings.
@@ -183,7 +186,7 @@ impl Config {
             log_format: settings.choice("log_format", LogFormat::NAMES, LogFormat::Text),
             otlp_endpoint: settings.otlp_endpoint(),
             tls: settings.tls(),
-            issuer: settings.text("public_url").unwrap_or_else(|| "urn:pawl".into()),
+            issuer: settings.text("public_url").unwrap_or_else(|| NO_PUBLIC_URL.into()),
             own_issuer: settings.choice("own_issuer", &[("on", true), ("off", false)], false),
             data_dir,
         };

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use crate::access::TokenRefused;
-use crate::audit::Actor;
+use crate::audit::{Actor, OperatorActor, Who};
 use crate::error::FieldError;
 use crate::http::State;
 use crate::http::object::Object;
@@ -21,34 +21,89 @@ use crate::http::problem::{Kind, Problem};
 use crate::ids::{ConnectionId, IdRefused, IdempotencyKey, LeaseId, RequestId};
 use crate::vault::{KeyedRequest, Page};
 
-/// Who acts, by a verified bearer token.
+/// Who acts for a user of an org, by a verified bearer token.
 pub(super) struct By(pub Actor);
 
 impl FromRequest for By {
     type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(actor(request).map(Self))
+        let request = request.clone();
+        Box::pin(async move {
+            match actor(&request).await? {
+                Who::Caller(actor) => Ok(Self(actor)),
+                Who::Operator(operator) => Err(refuse(&request, &operator).await),
+            }
+        })
     }
 }
 
-fn actor(request: &HttpRequest) -> Result<Actor, Problem> {
+/// Whoever acts, an operator or not: for calls that the vault then grants to operators alone.
+pub(super) struct ByAnyone(pub Who);
+
+impl FromRequest for ByAnyone {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move { actor(&request).await.map(Self) })
+    }
+}
+
+async fn actor(request: &HttpRequest) -> Result<Who, Problem> {
     let state = state(request)?;
+    let token = bearer(request)?;
+    let standing = state.watch.standing().await?;
+    let principal = state.tokens.verify(token, &standing)?;
+    Ok(Who::new(principal, request_id(request)?))
+}
+
+fn bearer(request: &HttpRequest) -> Result<&str, TokenRefused> {
     let mut headers = request.headers().get_all(AUTHORIZATION);
     let header = headers.next().ok_or(TokenRefused::Missing)?;
     if headers.next().is_some() {
-        return Err(TokenRefused::Invalid.into());
+        return Err(TokenRefused::Invalid);
     }
     let text = header.to_str().map_err(|_| TokenRefused::Invalid)?;
     let (scheme, token) = text.split_once(' ').ok_or(TokenRefused::Invalid)?;
     if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(TokenRefused::Invalid.into());
+        return Err(TokenRefused::Invalid);
     }
-    let caller = state.tokens.verify(token.trim())?;
+    Ok(token.trim())
+}
+
+/// An operator on a tenant's route: refused, and that is on record.
+async fn refuse(request: &HttpRequest, operator: &OperatorActor) -> Problem {
+    let route = request.match_pattern().unwrap_or_default();
+    let call = format!("{} {route}", request.method());
+    let recorded = match state(request) {
+        Ok(state) => state.vault.record_operators_call(operator, &call).await.map_err(Problem::from),
+        Err(problem) => Err(problem),
+    };
+    recorded.err().unwrap_or_else(no_org)
+}
+
+fn no_org() -> Problem {
+    Problem::new(Kind::Forbidden, "an operator acts for no org")
+}
+
+/// The request's id.
+pub(super) struct Requested(pub RequestId);
+
+impl FromRequest for Requested {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(request_id(request).map(Self))
+    }
+}
+
+fn request_id(request: &HttpRequest) -> Result<RequestId, Problem> {
     let id = request.extensions().get::<RequestId>().cloned();
-    let id = id.ok_or_else(|| Problem::new(Kind::Unavailable, "the request has no id"))?;
-    Ok(Actor { caller, request: id })
+    id.ok_or_else(|| Problem::new(Kind::Unavailable, "the request has no id"))
 }
 
 fn state(request: &HttpRequest) -> Result<&web::Data<State>, Problem> {
@@ -180,8 +235,8 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
     type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let (is_json, payload) = (is_json(request), payload.take());
-        Box::pin(async move { parse(&read(is_json, payload).await?).map(Self) })
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async move { parse(&read_json(&request, payload).await?).map(Self) })
     }
 }
 
@@ -195,14 +250,15 @@ impl<T: DeserializeOwned + 'static> FromRequest for Once<T> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            let body = read(is_json(&request), payload).await?;
+            let body = read_json(&request, payload).await?;
             let key = idempotency_key(&request)?;
             let value = parse(&body)?;
             request.extensions_mut().insert(Parsed);
             let Some(key) = key else { return Ok(Self(value, None)) };
-            let caller = actor(&request)?.caller;
+            // Its own extractor has an operator's call on record.
+            let Who::Caller(actor) = actor(&request).await? else { return Err(no_org()) };
             let sent = (request.method().as_str(), request.path(), body.as_slice());
-            Ok(Self(value, Some(KeyedRequest::of(&caller, key, sent))))
+            Ok(Self(value, Some(KeyedRequest::of(&actor.caller, key, sent))))
         })
     }
 }
@@ -225,31 +281,36 @@ fn idempotency_key(request: &HttpRequest) -> Result<Option<IdempotencyKey>, Prob
     key.map(Some).map_err(|wrong| Problem::invalid(vec![wrong]))
 }
 
-fn is_json(request: &HttpRequest) -> bool {
+pub(super) fn is_of_type(request: &HttpRequest, wanted: &str) -> bool {
     let header = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     header
         .and_then(|value| value.split(';').next())
-        .is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"))
+        .is_some_and(|media| media.trim().eq_ignore_ascii_case(wanted))
+}
+
+async fn read_json(request: &HttpRequest, payload: Payload) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    if !is_of_type(request, "application/json") {
+        return Err(Problem::new(Kind::UnsupportedMediaType, "send application/json"));
+    }
+    read(payload, MAX_BODY_BYTES).await
 }
 
 /// A body is 64 KiB at most; one that has not come by then never will.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 
-async fn read(is_json: bool, payload: Payload) -> Result<Zeroizing<Vec<u8>>, Problem> {
-    if !is_json {
-        return Err(Problem::new(Kind::UnsupportedMediaType, "send application/json"));
-    }
+/// Reads a body of at most `most` bytes.
+pub(super) async fn read(payload: Payload, most: usize) -> Result<Zeroizing<Vec<u8>>, Problem> {
     let slow = |_| Problem::new(Kind::TooSlow, "send the body within ten seconds");
-    tokio::time::timeout(BODY_WITHIN, read_all(payload)).await.map_err(slow)?
+    tokio::time::timeout(BODY_WITHIN, read_all(payload, most)).await.map_err(slow)?
 }
 
-async fn read_all(mut payload: Payload) -> Result<Zeroizing<Vec<u8>>, Problem> {
+async fn read_all(mut payload: Payload, most: usize) -> Result<Zeroizing<Vec<u8>>, Problem> {
     // Room for the largest from the start: a buffer that grows leaves copies behind.
-    let mut body = Zeroizing::new(Vec::with_capacity(MAX_BODY_BYTES));
+    let mut body = Zeroizing::new(Vec::with_capacity(most));
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| Problem::new(Kind::Malformed, "the body broke off"))?;
-        if body.len() + chunk.len() > MAX_BODY_BYTES {
-            return Err(Problem::new(Kind::TooLarge, "send at most 65536 bytes"));
+        if body.len() + chunk.len() > most {
+            return Err(Problem::new(Kind::TooLarge, format!("send at most {most} bytes")));
         }
         body.extend_from_slice(&chunk);
     }
@@ -292,7 +353,7 @@ fn of_serde(path: String, error: &serde_json::Error) -> Problem {
     Problem::invalid(vec![wrong])
 }
 
-fn unknown(name: &str) -> FieldError {
+pub(super) fn unknown(name: &str) -> FieldError {
     let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
     FieldError::new(&shown, "unknown_field", "is no member that this call takes")
 }

@@ -7,6 +7,8 @@ mod connections;
 mod deposit_body;
 mod docs_page;
 mod extract;
+mod form;
+mod keys;
 mod leases;
 mod object;
 mod openapi;
@@ -15,12 +17,15 @@ mod problem;
 mod request;
 mod routes;
 mod shapes;
+mod token;
 mod whole;
 mod wiped;
 
+use std::sync::Arc;
+
 use crate::access::Tokens;
 use crate::clock::Clock;
-use crate::vault::Vault;
+use crate::vault::{Vault, Watch};
 
 pub use openapi::document;
 pub use ops::ops_routes;
@@ -34,6 +39,10 @@ pub struct State {
     pub vault: Vault,
     /// Who calls.
     pub tokens: Tokens,
+    /// By what a token is judged now.
+    pub watch: Arc<Watch>,
+    /// Whom a client's assertion may be for.
+    pub audiences: Vec<String>,
     /// What time it is.
     pub clock: Clock,
 }

@@ -10,7 +10,7 @@ use utoipa::{Modify, OpenApi};
 
 use crate::access::Policy;
 use crate::http::problem::{Kind, ProblemView};
-use crate::http::{audit, checks, connections, docs_page, leases, ops};
+use crate::http::{audit, checks, connections, docs_page, keys, leases, ops, token};
 
 /// The OpenAPI document.
 pub fn document() -> utoipa::openapi::OpenApi {
@@ -38,6 +38,10 @@ pub fn document() -> utoipa::openapi::OpenApi {
         leases::renew,
         leases::give_back,
         audit::list,
+        keys::list,
+        keys::start_reseal,
+        keys::watch_reseal,
+        token::exchange,
         ops::livez,
         ops::readyz,
         ops::openapi,

@@ -13,6 +13,7 @@ use crate::clock::Moment;
 use crate::error::{Error, FieldError};
 use crate::http::shapes::ProblemType;
 use crate::ids::ConnectionId;
+use crate::vault::NotGiven;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $text:literal, $status:literal, $title:literal;)*) => {
@@ -53,6 +54,8 @@ kinds! {
     Malformed = "malformed", 400, "The body is not JSON";
     /// Members break rules.
     Invalid = "invalid", 422, "What was sent breaks a rule";
+    /// A token is asked for in a way that is not taken.
+    TokenRequest = "invalid-request", 400, "The request for a token breaks a rule";
     /// No token, or none of ours.
     Unauthorized = "unauthorized", 401, "A valid bearer token is needed";
     /// No role grants it.
@@ -86,9 +89,9 @@ kinds! {
     /// The body did not come.
     TooSlow = "too-slow", 408, "The body did not come in time";
     /// The body is too big.
-    TooLarge = "too-large", 413, "The body is larger than 64 KiB";
+    TooLarge = "too-large", 413, "The body is too large";
     /// The body is no JSON by its type.
-    UnsupportedMediaType = "unsupported-media-type", 415, "The body must be application/json";
+    UnsupportedMediaType = "unsupported-media-type", 415, "The body is of another type than this call takes";
     /// The stored credential was moved or changed.
     DoesNotOpen = "does-not-open", 500, "The stored credential does not open where it lies";
     /// A stored row is damaged.
@@ -109,6 +112,7 @@ pub struct Problem {
     held: Option<Moment>,
     retry_after: Option<u32>,
     allowed: Option<&'static str>,
+    oauth: Option<&'static str>,
 }
 
 impl Problem {
@@ -121,12 +125,23 @@ impl Problem {
             held: None,
             retry_after: None,
             allowed: None,
+            oauth: None,
         }
     }
 
     pub(super) fn invalid(errors: Vec<FieldError>) -> Self {
         let fields: Vec<&str> = errors.iter().map(|error| error.field.as_str()).collect();
         Self { errors: errors.clone(), ..Self::new(Kind::Invalid, fields.join(", ")) }
+    }
+
+    /// The same of a request for a token, with its `error`.
+    pub(super) fn token_request(errors: Vec<FieldError>, error: &'static str) -> Self {
+        Self { kind: Kind::TokenRequest, ..Self::invalid(errors) }.oauth(error)
+    }
+
+    /// With `error` by RFC 6749 section 5.2, for those who ask for tokens.
+    pub(super) fn oauth(self, error: &'static str) -> Self {
+        Self { oauth: Some(error), ..self }
     }
 
     /// The path takes `allowed` alone.
@@ -169,6 +184,7 @@ impl Problem {
                 .collect(),
             connection_id: self.connection_id.as_ref().map(ToString::to_string),
             held_until: self.held.map(|until| until.to_string()),
+            error: self.oauth,
         };
         let body = serde_json::to_vec(&view).unwrap_or_default();
         response.content_type("application/problem+json").body(body)
@@ -221,6 +237,22 @@ impl From<TokenRefused> for Problem {
     }
 }
 
+impl From<NotGiven> for Problem {
+    fn from(refused: NotGiven) -> Self {
+        match refused {
+            NotGiven::Client(cause) => {
+                tracing::info!(%cause, "a client's assertion is not taken");
+                Self::new(Kind::Unauthorized, "the client's assertion is not taken").oauth("invalid_client")
+            }
+            NotGiven::Wish(refused) => {
+                let wrong = FieldError::new("client_assertion", "registration", refused.to_string());
+                Self::token_request(vec![wrong], "invalid_request")
+            }
+            NotGiven::Vault(error) => Self::from(error).oauth("temporarily_unavailable"),
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind.name())
@@ -263,6 +295,10 @@ pub struct ProblemView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Moment>, nullable = false)]
     held_until: Option<String>,
+    /// Of a request for a token: the error by RFC 6749 section 5.2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    error: Option<&'static str>,
 }
 
 /// One member that breaks a rule.

@@ -2,7 +2,7 @@
 
 use actix_web::web::{self, ServiceConfig, delete, get, patch, post, put, resource};
 
-use crate::http::{audit, checks, connections, docs_page, leases, ops};
+use crate::http::{audit, checks, connections, docs_page, keys, leases, ops, token};
 
 /// Adds them all.
 pub fn routes(service: &mut ServiceConfig) {
@@ -59,6 +59,22 @@ pub fn routes(service: &mut ServiceConfig) {
             resource("/v1/audit/events")
                 .route(get().to(audit::list))
                 .default_service(web::to(|| ops::wrong_method("GET"))),
+        )
+        .service(
+            resource("/v1/token")
+                .route(post().to(token::exchange))
+                .default_service(web::to(|| ops::wrong_method("POST"))),
+        )
+        .service(
+            resource("/v1/keys")
+                .route(get().to(keys::list))
+                .default_service(web::to(|| ops::wrong_method("GET"))),
+        )
+        .service(
+            resource("/v1/keys/reseal")
+                .route(post().to(keys::start_reseal))
+                .route(get().to(keys::watch_reseal))
+                .default_service(web::to(|| ops::wrong_method("GET, POST"))),
         )
         .service(
             resource("/livez")

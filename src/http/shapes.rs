@@ -9,8 +9,9 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 use crate::clock::Moment;
 use crate::credential::CredentialKind;
 use crate::http::problem::Kind;
-use crate::ids::{ConnectionId, LeaseId, MAX_TEXT_BYTES};
+use crate::ids::{ConnectionId, LeaseId, MAX_TEXT_BYTES, ResealId};
 use crate::odoo::{Code, Method};
+use crate::vault::keys::RunState;
 use crate::vault::{ENVIRONMENTS, MAX_NAME_BYTES, OUTCOMES, PURPOSES};
 
 /// What is judged as 1 to so many bytes without control characters. JSON Schema counts characters, of
@@ -54,11 +55,18 @@ macro_rules! words {
 
 words!(Name, Label, TenantName, Environment, ConnectionState, Address, OdooKind, OtherKind);
 words!(Severity, CheckCode);
+words!(GrantType, AssertionType, Jwt, KeyState, ResealState);
 words!(Purpose, Outcome, Ending, LeaseState, OdooMethod, ProblemType, EventNumber, Hash);
 
 shapes! {
     ConnectionId = made_id("conn", "One connection.");
     LeaseId = made_id("lease", "One lease.");
+    ResealId = made_id("reseal", "One reseal.");
+    KeyState = one_of(&["sealing", "opening", "retired"], "One seals; what others sealed they open, until they are retired.");
+    ResealState = one_of(
+        &RunState::ALL.iter().map(|state| state.as_str()).collect::<Vec<_>>(),
+        "`broken_off` when nothing was heard of it for a minute.",
+    );
     Moment = ObjectBuilder::new()
         .schema_type(Type::String)
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
@@ -90,6 +98,9 @@ shapes! {
         .examples(Code::ALL.iter().map(|code| code.as_str()));
     ProblemType = text(64, "^urn:pawl:problem:[a-z-]+$", "Stable, and explained in docs/problems.md.")
         .examples(Kind::ALL.iter().map(|kind| kind.urn()));
+    GrantType = one_of(&["client_credentials"], "RFC 6749 section 4.4.");
+    AssertionType = one_of(&["urn:ietf:params:oauth:client-assertion-type:jwt-bearer"], "RFC 7523 section 2.2.");
+    Jwt = text(4096, r"^[\w-]+\.[\w-]+\.[\w-]+$", "A JWT in its compact form.");
     EventNumber = text(18, "^[0-9]+$", "The number of an event.");
     Hash = text(64, "^[0-9a-f]{64}$", "Hex SHA-256.").min_length(Some(64));
 }

@@ -4,11 +4,13 @@
 #[cfg(feature = "postgres")]
 mod arrays;
 mod batch;
+mod clients;
 mod connections;
 mod db;
 mod error;
 mod events;
 mod imports;
+mod issuers;
 mod keys;
 mod lane;
 mod leases;
@@ -24,16 +26,19 @@ mod reseal_runs;
 mod schema;
 mod scopes;
 mod sealed;
+mod standing;
 #[cfg(feature = "postgres")]
 mod tables;
 mod transact;
 mod tx;
 mod upkeep;
 
+pub use clients::{Exchange, NotExchanged};
 pub use connections::{NewConnection, StoredConnection};
 pub use error::StoreError;
 pub use events::StoredEvent;
 pub use imports::{Entry, Imported};
+pub use issuers::SealedIssuerKey;
 pub use keys::{KeyRow, KeyState, SealedUnder};
 pub use leases::{EndLease, StoredLease};
 pub use lend::{Granted, Held, LendAsk, LendRefused, SealedRow};
@@ -42,5 +47,6 @@ pub use repeats::{Earlier, First, Kept, Repeat};
 pub use reseal::{Placed, Resealed, ToReseal};
 pub use reseal_runs::ResealRun;
 pub use sealed::{NewCredential, Proof, SealedCredential};
+pub use standing::StoredStanding;
 pub use tx::{Store, Tx};
-pub use upkeep::{SealedIssuerKey, Upkeep};
+pub use upkeep::Upkeep;

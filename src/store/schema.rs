@@ -18,6 +18,37 @@ diesel::table! {
         sealed -> Text,
         key_id -> Text,
         created_at -> BigInt,
+        signs_from -> BigInt,
+        verifies_until -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    clients (id) {
+        id -> Text,
+        public_key -> Text,
+        roles -> Text,
+        orgs -> Nullable<Text>,
+        user_id -> Nullable<Text>,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    revocations (id) {
+        id -> Text,
+        jti -> Nullable<Text>,
+        client_id -> Nullable<Text>,
+        issued_before -> Nullable<BigInt>,
+        dies_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    client_assertions (client_id, jti) {
+        client_id -> Text,
+        jti -> Text,
+        kept_until -> BigInt,
     }
 }
 
@@ -121,5 +152,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     audit_events,
     idempotency_keys,
     imports,
+    clients,
+    revocations,
+    client_assertions,
     reseals
 );

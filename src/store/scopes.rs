@@ -19,6 +19,16 @@ impl Scopes {
         Self(vec![(String::new(), Some("reseal".into()))])
     }
 
+    /// The keys that sign tokens, to be followed by others; and the vault's own trail.
+    pub(super) fn rotate() -> Self {
+        Self(vec![(String::new(), Some("rotate".into()))])
+    }
+
+    /// The rows of one org.
+    pub(super) fn of_org(org: &OrgId) -> Self {
+        Self(vec![(org.to_string(), None)])
+    }
+
     /// The orgs, for whom a place among the writers of this process is kept.
     pub(super) fn orgs(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(org, _)| org.as_str())

@@ -1,19 +1,12 @@
 //! The vault's own rows: which keys there are, who signs tokens, its own trail. No tenant's data is
 //! within reach here but the end of their trail.
 
-use std::time::Instant;
-
-use diesel::prelude::*;
+use std::time::{Duration, Instant};
 
 use crate::audit::AuditEvent;
-use crate::clock::Moment;
-use crate::ids::{IssuerKeyId, KeyId};
-use crate::seal::Sealed;
 use crate::store::db::{Access, Db};
 use crate::store::error::StoreError;
 use crate::store::events::append;
-use crate::store::keys::must_seal;
-use crate::store::schema::issuer_keys;
 use crate::store::scopes::Scopes;
 use crate::store::transact::{Terms, transact};
 use crate::store::tx::Store;
@@ -22,14 +15,6 @@ use crate::store::tx::Store;
 pub struct Upkeep<'a> {
     pub(super) db: &'a mut Db,
     appended: &'a mut u32,
-}
-
-/// An issuer's seed, sealed.
-pub struct SealedIssuerKey {
-    /// Its `kid`.
-    pub id: IssuerKeyId,
-    /// The sealed seed.
-    pub sealed: Sealed,
 }
 
 impl Store {
@@ -43,6 +28,19 @@ impl Store {
         E: From<StoreError>,
     {
         self.upkeep_of(name, Access::Write, &Scopes::vault(), work)
+    }
+
+    /// Appends an event to the vault's own chain, off the async threads.
+    pub async fn append_own(
+        &self,
+        name: &'static str,
+        event: AuditEvent,
+        deadline: Duration,
+    ) -> Result<(), StoreError> {
+        self.transact(name, Access::Write, Scopes::vault(), deadline, move |db, appended| {
+            Upkeep { db, appended }.append(&event)
+        })
+        .await
     }
 
     pub(super) fn upkeep_of<T, E>(
@@ -62,37 +60,6 @@ impl Store {
 }
 
 impl Upkeep<'_> {
-    /// The issuer's keys, oldest first.
-    pub fn find_issuer_keys(&mut self) -> Result<Vec<SealedIssuerKey>, StoreError> {
-        let rows: Vec<(String, String, String)> = issuer_keys::table
-            .order((issuer_keys::created_at.asc(), issuer_keys::id.asc()))
-            .select((issuer_keys::id, issuer_keys::sealed, issuer_keys::key_id))
-            .load(self.db)?;
-        rows.into_iter()
-            .map(|(id, token, key_id)| {
-                let damaged = |_| StoreError::Damaged("issuer_keys");
-                Ok(SealedIssuerKey {
-                    id: IssuerKeyId::parse(&id).map_err(damaged)?,
-                    sealed: Sealed { token, key_id: KeyId::parse(&key_id).map_err(damaged)? },
-                })
-            })
-            .collect()
-    }
-
-    /// Keeps an issuer's sealed seed.
-    pub fn insert_issuer_key(&mut self, key: &SealedIssuerKey, at: Moment) -> Result<(), StoreError> {
-        must_seal(self.db, &key.sealed.key_id)?;
-        diesel::insert_into(issuer_keys::table)
-            .values((
-                issuer_keys::id.eq(key.id.as_str()),
-                issuer_keys::sealed.eq(&key.sealed.token),
-                issuer_keys::key_id.eq(key.sealed.key_id.as_str()),
-                issuer_keys::created_at.eq(at.micros()),
-            ))
-            .execute(self.db)?;
-        Ok(())
-    }
-
     /// Appends an event of the host's doing to the chain it belongs to.
     pub fn append(&mut self, event: &AuditEvent) -> Result<(), StoreError> {
         if let Some(org) = event.org() {

@@ -3,16 +3,20 @@
 mod browse;
 mod check;
 mod deposit;
+mod exchange;
 mod forget;
 mod gate;
 mod give_back;
 mod import;
 pub mod keys;
 mod lend;
+mod operate;
 mod refusals;
+mod registry;
 mod renew;
 mod repeat;
 mod replace;
+mod standing;
 mod trail;
 mod update;
 
@@ -22,23 +26,26 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::access::{Action, Denied, Scope, UserScope};
-use crate::audit::{Actor, AuditEvent, Outcome, Subject};
+use crate::audit::{Actor, AuditEvent, OperatorActor, Outcome, Subject, Who};
 use crate::clock::Clock;
 use crate::egress::Exceptions;
 use crate::error::Error;
 use crate::store::Store;
 use crate::vault::keys::{Held, Ring};
 
-pub use crate::store::{StoredConnection, StoredEvent, StoredLease};
+pub use crate::store::{ResealRun, SealedUnder, StoredConnection, StoredEvent, StoredLease};
 pub use browse::Page;
 pub use deposit::{Deposit, ENVIRONMENTS, MAX_NAME_BYTES, MAX_OTHER_SECRET_BYTES, MAX_SECRET_BYTES};
+pub use exchange::{Mint, NotGiven};
 pub use gate::Passage;
 pub use give_back::{GiveBack, OUTCOMES};
 pub use import::{BATCH, IMPORT_KINDS, Import, Left, Tally, Why};
 pub use lend::{Lend, Loan, PURPOSES};
+pub use registry::{NotRegistered, Registry};
 pub use renew::Renew;
 pub use repeat::KeyedRequest;
 pub use replace::Replace;
+pub use standing::{IssuerShut, Watch, open_issuer};
 pub use update::Update;
 
 /// Within this a lend is answered, with a secret, a refusal or a 503: of the 250 ms that are promised,
@@ -123,6 +130,36 @@ impl Vault {
             Ok(scope) => Ok(scope),
             Err(denied) => Err(self.record_denial(actor, denied).await),
         }
+    }
+
+    /// The operator, if the policy grants them `action`; whoever else is refused, in their own trail.
+    pub async fn allow_operator<'a>(&self, who: &'a Who, action: Action) -> Result<&'a OperatorActor, Error> {
+        match who {
+            Who::Caller(actor) => Err(self.record_denial(actor, Denied(action)).await),
+            Who::Operator(actor) => match actor.operator.may(action) {
+                Ok(()) => Ok(actor),
+                Err(Denied(action)) => {
+                    let refused = self.record_of_operator(actor, action.as_str(), &[]).await;
+                    Err(refused.err().unwrap_or(Error::Denied(action)))
+                }
+            },
+        }
+    }
+
+    /// An operator's call of what only a tenant's caller may: on record, in the vault's own trail.
+    pub async fn record_operators_call(&self, actor: &OperatorActor, call: &str) -> Result<(), Error> {
+        self.record_of_operator(actor, "tenant.call", &[("call", call)]).await
+    }
+
+    async fn record_of_operator(
+        &self,
+        actor: &OperatorActor,
+        action: &str,
+        more: &[(&'static str, &str)],
+    ) -> Result<(), Error> {
+        let outcome = Outcome::Refused("forbidden");
+        let event = AuditEvent::of_operator(actor, action, more, outcome, self.clock.now())?;
+        Ok(self.store.append_own("deny operator", event, LEND_DEADLINE).await?)
     }
 
     async fn record_denial(&self, actor: &Actor, Denied(action): Denied) -> Error {

@@ -9,15 +9,15 @@ use serde_json::{Value, json};
 use crate::harness::{Answer, Vault, call, deposit, raw};
 
 /// One call of the description.
-struct Call {
-    method: String,
-    path: String,
-    operation: String,
+pub struct Call {
+    pub method: String,
+    pub path: String,
+    pub operation: String,
     takes_body: bool,
 }
 
 /// All that take a bearer token.
-fn calls() -> Vec<Call> {
+pub fn calls() -> Vec<Call> {
     let document = serde_json::to_value(pawl::http::document()).unwrap();
     let mut calls = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
@@ -37,7 +37,7 @@ fn calls() -> Vec<Call> {
 }
 
 /// A body that is taken, of every call that takes one.
-fn example(call: &Call) -> Option<Value> {
+pub fn example(call: &Call) -> Option<Value> {
     let body = match call.operation.as_str() {
         "deposit_connection" => json!({
             "url": "https://mine.example", "database": "mine", "username": "mine", "label": "mine",

@@ -7,10 +7,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use pawl::access::Policy;
-use pawl::app::{App, Running, Setup};
+use pawl::app::{App, Running, Setup, open_registry};
 use pawl::clock::{Clock, Moment};
 use pawl::config::Config;
 use pawl::ids::{ClientId, OrgId, UserId};
+use pawl::vault::Registry;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -216,6 +217,11 @@ impl Vault {
     /// Under another policy than the one that is compiled in.
     pub fn start_under(home: Home, settings: &[(&str, &str)], access: &str) -> Self {
         let clock = Clock::held(Moment::parse("2026-11-24T12:00:00Z").unwrap());
+        Self::start_by(clock, home, settings, access)
+    }
+
+    /// By this clock: the system's, where processes beside it go by theirs.
+    pub fn start_by(clock: Clock, home: Home, settings: &[(&str, &str)], access: &str) -> Self {
         let config = home.config(settings);
         let open = |setup| {
             let policy = Policy::parse(access).unwrap_or_else(|e| panic!("{e}"));
@@ -249,6 +255,11 @@ impl Vault {
         let Self { home, _running, .. } = self;
         drop(_running);
         home
+    }
+
+    /// The register of services, as the command line on this vault's host opens it, by this vault's clock.
+    pub fn registry(&self) -> Registry {
+        open_registry(&self.home.config(&[]), self.clock.clone()).unwrap_or_else(|e| panic!("{e}"))
     }
 
     /// Another vault on the same database and key, up until this one ends; its URL.

@@ -36,7 +36,10 @@ pub struct Scene {
 
 impl Scene {
     pub fn new(company: Company, secret: &str) -> Self {
-        let vault = Vault::start_with(&[LOOPBACK]);
+        Self::of(Vault::start_with(&[LOOPBACK]), company, secret)
+    }
+
+    pub fn of(vault: Vault, company: Company, secret: &str) -> Self {
         let odoo = StandIn::start(company).unwrap();
         let connection = vault.deposit_as("acme", "ada", &deposit(&odoo, secret));
         let (vault_url, dir) = (vault.url.clone(), tempfile::tempdir().unwrap());

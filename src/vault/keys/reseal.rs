@@ -210,7 +210,7 @@ impl Keys {
 
     fn reseal_issuer_keys(&self, ring: &Keyring, done: &mut Moved) -> Result<(), KeysRefused> {
         let stored = self.store.upkeep("find issuers", |tx| tx.find_issuer_keys())?;
-        for SealedIssuerKey { id, sealed: old } in stored {
+        for SealedIssuerKey { id, sealed: old, .. } in stored {
             if &old.key_id == ring.current() {
                 continue;
             }

@@ -1,0 +1,102 @@
+//! `/v1/token`: a service's signed assertion for a token of fifteen minutes (RFC 6749 section 4.4, RFC 7523).
+
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
+use actix_web::{HttpResponse, web};
+use bytes::Bytes;
+use serde::Serialize;
+use utoipa::ToSchema;
+use zeroize::Zeroizing;
+
+use crate::access::MAX_TOKEN_LIFE;
+use crate::error::FieldError;
+use crate::http::State;
+use crate::http::extract::Requested;
+use crate::http::form::Form;
+use crate::http::problem::{Kind, Problem};
+use crate::secret::Secret;
+use crate::vault::Mint;
+
+/// A wish for a token, as a form. Each member once, and no other.
+#[derive(ToSchema)]
+#[schema(as = TokenRequest)]
+pub struct TokenForm {
+    /// `client_credentials`
+    #[schema(value_type = crate::http::shapes::GrantType)]
+    _grant_type: (),
+    /// `urn:ietf:params:oauth:client-assertion-type:jwt-bearer`
+    #[schema(value_type = crate::http::shapes::AssertionType)]
+    _client_assertion_type: (),
+    /// The client's name, where a library sends it: what the assertion says counts.
+    #[schema(value_type = Option<crate::http::shapes::TenantName>)]
+    _client_id: (),
+    /// A JWT, signed with the client's Ed25519 key (EdDSA): `iss` and `sub` the client's name, `aud` the vault's
+    /// public URL, or that with `/v1/token`, `exp` within 60 seconds, `jti` a name of its own, and for a client
+    /// that acts for several, `org` and `user`; `roles`, to have fewer of them.
+    #[schema(value_type = crate::http::shapes::Jwt)]
+    _client_assertion: (),
+}
+
+/// A token. Not to be stored.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Token)]
+pub struct TokenView<'a> {
+    #[schema(format = Password, read_only)]
+    access_token: &'a str,
+    /// `Bearer`
+    token_type: &'static str,
+    /// How many seconds it lives.
+    #[schema(minimum = 1, maximum = 900)]
+    expires_in: u64,
+}
+
+const GRANT_TYPE: &str = "client_credentials";
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+const FIELDS: [&str; 4] = ["grant_type", "client_assertion_type", "client_assertion", "client_id"];
+
+/// Exchange a client's signed assertion for a token. The assertion is taken once; it is on record before the
+/// token is sent.
+#[utoipa::path(post, path = "/v1/token", operation_id = "exchange_token", security(()),
+    request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, body = TokenView, description = "The token."),
+        (status = 400, description = "`invalid-request`; `error` by RFC 6749"),
+        (status = 401, description = "`unauthorized`, with the `error` `invalid_client`: the assertion is not taken"),
+        (status = 500, description = "`damaged`"),
+        (status = 503, description = "`unavailable`")))]
+pub(super) async fn exchange(
+    state: web::Data<State>,
+    Requested(request): Requested,
+    form: Form,
+) -> Result<HttpResponse, Problem> {
+    let [grant_type, assertion_type, assertion, client_id] = form.take(FIELDS)?;
+    let required = |name: &'static str| move || refuse(name, "required", "is required", "invalid_request");
+    if grant_type.ok_or_else(required("grant_type"))?.as_str() != GRANT_TYPE {
+        let detail = "must be client_credentials";
+        return Err(refuse("grant_type", "one_of", detail, "unsupported_grant_type"));
+    }
+    if assertion_type.ok_or_else(required("client_assertion_type"))?.as_str() != ASSERTION_TYPE {
+        let detail = format!("must be {ASSERTION_TYPE}");
+        return Err(refuse("client_assertion_type", "one_of", &detail, "invalid_request"));
+    }
+    let assertion = assertion.ok_or_else(required("client_assertion"))?;
+    let standing = state.watch.standing().await?;
+    let mint = Mint { tokens: &state.tokens, standing: &standing, audiences: &state.audiences };
+    let client_id = client_id.as_ref().map(|id| id.as_str());
+    let token = state.vault.exchange(mint, (&assertion, client_id), &request).await?;
+    let mut response = HttpResponse::Ok().body(Bytes::from_owner(write(&token)?));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+fn refuse(field: &str, rule: &'static str, detail: &str, error: &'static str) -> Problem {
+    Problem::token_request(vec![FieldError::new(field, rule, detail)], error)
+}
+
+/// Whose buffer the server copies it into ends with the connection, as after every body that may hold a secret.
+fn write(token: &Secret) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    let expires_in = MAX_TOKEN_LIFE.as_secs();
+    let view = TokenView { access_token: token.expose(), token_type: "Bearer", expires_in };
+    let mut bytes = Zeroizing::new(Vec::with_capacity(2 * token.expose().len() + 128));
+    serde_json::to_writer(&mut *bytes, &view)
+        .map_err(|_| Problem::new(Kind::Unavailable, "the token could not be written"))?;
+    Ok(bytes)
+}

@@ -1,0 +1,81 @@
+//! An assertion that a service signed, exchanged for a token: on record, and used up, before the token leaves.
+
+use crate::access::{
+    Assertion, AssertionRefused, Holder, Issued, MAX_TOKEN_LIFE, NotIssued, Standing, Tokens, WishRefused,
+};
+use crate::audit::AuditEvent;
+use crate::error::Error;
+use crate::ids::{RequestId, TokenId};
+use crate::secret::Secret;
+use crate::store::{Exchange, NotExchanged};
+use crate::vault::{DEADLINE, Vault};
+
+/// A token that was asked for and is not given.
+#[derive(Debug, thiserror::Error)]
+pub enum NotGiven {
+    /// The assertion; why is for the log alone.
+    #[error(transparent)]
+    Client(#[from] AssertionRefused),
+    /// The client is who it says, and asks for what it may not have.
+    #[error(transparent)]
+    Wish(#[from] WishRefused),
+    /// The vault.
+    #[error(transparent)]
+    Vault(#[from] Error),
+}
+
+/// By what assertions are judged and tokens made.
+pub struct Mint<'a> {
+    /// The issuer.
+    pub tokens: &'a Tokens,
+    /// Its keys.
+    pub standing: &'a Standing,
+    /// Whom an assertion may be for.
+    pub audiences: &'a [String],
+}
+
+impl Vault {
+    /// Exchanges `assertion` for a token of [`MAX_TOKEN_LIFE`].
+    pub async fn exchange(
+        &self,
+        mint: Mint<'_>,
+        (assertion, client_id): (&str, Option<&str>),
+        request: &RequestId,
+    ) -> Result<Secret, NotGiven> {
+        let assertion = Assertion::read(assertion)?;
+        // RFC 7521 section 4.2: it may be sent too, and then says the same.
+        if client_id.is_some_and(|id| id != assertion.client().as_str()) {
+            return Err(AssertionRefused::Subject.into());
+        }
+        let client =
+            self.store.find_client(assertion.client().clone(), DEADLINE).await.map_err(Error::from)?;
+        let at = self.clock.now();
+        let asserted = assertion.verify(client.as_ref(), mint.audiences, at)?;
+        // Verified: so it is there.
+        let client = client.ok_or(AssertionRefused::UnknownClient)?;
+        let holder = client.grant(asserted.wish, mint.tokens.policy())?;
+        let issued =
+            mint.tokens.issue(mint.standing.issuer(), &holder, MAX_TOKEN_LIFE).map_err(unavailable)?;
+        let event = exchanged(&holder, &issued, (&asserted.jti, request), at).map_err(Error::from)?;
+        let exchange = Exchange { client, jti: asserted.jti, until: asserted.until, event, at };
+        match self.store.exchange(exchange, DEADLINE).await.map_err(Error::from)? {
+            Ok(()) => Ok(issued.token),
+            Err(NotExchanged::Replayed) => Err(AssertionRefused::Replayed.into()),
+            Err(NotExchanged::Gone) => Err(AssertionRefused::UnknownClient.into()),
+        }
+    }
+}
+
+fn exchanged(
+    holder: &Holder,
+    issued: &Issued,
+    (assertion, request): (&TokenId, &RequestId),
+    at: crate::clock::Moment,
+) -> Result<AuditEvent, crate::clock::NoRandomness> {
+    let more = [("assertion_id", assertion.as_str()), ("request_id", request.as_str())];
+    AuditEvent::of_token("token.exchange", holder, issued, &more, at)
+}
+
+fn unavailable(refused: NotIssued) -> Error {
+    Error::Unavailable(refused.to_string())
+}
