@@ -4,10 +4,12 @@
 #[cfg(feature = "postgres")]
 mod arrays;
 mod batch;
+mod caps;
 mod connections;
 mod db;
 mod error;
 mod events;
+mod freeze;
 mod imports;
 mod keys;
 mod lane;
@@ -32,6 +34,7 @@ mod upkeep;
 pub use connections::{NewConnection, StoredConnection};
 pub use error::StoreError;
 pub use events::StoredEvent;
+pub use freeze::Frozen;
 pub use imports::{Entry, Imported};
 pub use keys::{KeyRow, KeyState, SealedUnder};
 pub use leases::{EndLease, StoredLease};

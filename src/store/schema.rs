@@ -99,6 +99,14 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    org_settings (org_id) {
+        org_id -> Text,
+        frozen_at -> Nullable<BigInt>,
+        updated_at -> BigInt,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     keys,
     issuer_keys,
@@ -106,5 +114,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     leases,
     audit_events,
     idempotency_keys,
-    imports
+    imports,
+    org_settings
 );

@@ -8,7 +8,7 @@ use diesel::r2d2::{Pool, PooledConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::access::Scope;
-use crate::config::Database;
+use crate::config::{Database, LeaseCaps};
 use crate::metrics;
 use crate::store::db::{Access, Db};
 use crate::store::error::StoreError;
@@ -74,12 +74,12 @@ pub struct Tx<'a> {
 
 impl Store {
     /// Opens the database, and makes its tables or only holds them against what this version expects.
-    pub fn open(database: &Database, tables: Tables) -> Result<Self, StoreError> {
+    pub fn open(database: &Database, tables: Tables, caps: LeaseCaps) -> Result<Self, StoreError> {
         let opener = Opener::new(database);
         opener.prepare(tables)?;
         let is_server = !opener.has_one_writer();
         let writers = Writers::of(&opener);
-        let lane = Lane::open(opener.clone(), writers.clone())?;
+        let lane = Lane::open(opener.clone(), writers.clone(), caps)?;
         let pool = Pool::builder()
             .max_size(if is_server { POSTGRES_POOL } else { SQLITE_POOL })
             // None is opened ahead, in the background: one that is still shaking hands when the process
@@ -207,7 +207,7 @@ impl Store {
         let turn = async move {
             let place = match access {
                 Access::Read => None,
-                Access::Write => writers.place(&scopes).await,
+                Access::Write | Access::Alone => writers.place(&scopes).await,
             };
             let span = tracing::Span::current();
             tokio::task::spawn_blocking(move || {

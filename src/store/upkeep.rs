@@ -14,7 +14,7 @@ use crate::store::error::StoreError;
 use crate::store::events::append;
 use crate::store::keys::must_seal;
 use crate::store::schema::issuer_keys;
-use crate::store::scopes::Scopes;
+use crate::store::scopes::{NarrowRole, Scopes};
 use crate::store::transact::{Terms, transact};
 use crate::store::tx::Store;
 
@@ -22,6 +22,7 @@ use crate::store::tx::Store;
 pub struct Upkeep<'a> {
     pub(super) db: &'a mut Db,
     appended: &'a mut u32,
+    role: Option<NarrowRole>,
 }
 
 /// An issuer's seed, sealed.
@@ -57,7 +58,9 @@ impl Store {
     {
         let asked = Instant::now();
         let terms = Terms { name, access, scopes, asked, until: None };
-        transact(&mut *self.connection()?, &terms, |db, appended| work(&mut Upkeep { db, appended }))
+        transact(&mut *self.connection()?, &terms, |db, appended| {
+            work(&mut Upkeep { db, appended, role: None })
+        })
     }
 }
 
@@ -98,8 +101,27 @@ impl Upkeep<'_> {
         if let Some(org) = event.org() {
             self.db.change_scopes(&Scopes::vault().and_org(org))?;
         }
-        append(self.db, event)?;
+        self.outside_role(|db| append(db, event))?;
         *self.appended += 1;
         Ok(())
+    }
+
+    /// Becomes `role` for the rest of the transaction.
+    pub(super) fn enter(&mut self, role: NarrowRole) -> Result<(), StoreError> {
+        self.db.become_role(role)?;
+        self.role = Some(role);
+        Ok(())
+    }
+
+    /// Does what the role of a duty may not, among what this program may anyway.
+    pub(super) fn outside_role<T>(
+        &mut self,
+        work: impl FnOnce(&mut Db) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let Some(role) = self.role else { return work(self.db) };
+        self.db.leave_role()?;
+        let done = work(self.db)?;
+        self.db.become_role(role)?;
+        Ok(done)
     }
 }
