@@ -86,7 +86,9 @@ pub enum Error {
     #[error("the credential was replaced since: borrow again, or look at the connection")]
     CredentialReplaced,
     /// The org, or the whole vault, is frozen.
-    #[error("frozen: nothing is lent, checked or deposited until an owner, or for the whole vault an operator, ends it")]
+    #[error(
+        "frozen: nothing is lent, checked or deposited until an owner, or for the whole vault an operator, ends it"
+    )]
     Frozen,
     /// As many leases are out as may be, of the org or of the connection.
     #[error("too many leases of this org or this connection are out: hand some back, or wait until one ends")]

@@ -57,6 +57,12 @@ actions! {
     ReturnLease = "lease.return",
     /// Read the org's trail.
     ReadAudit = "audit.read",
+    /// Show the org's settings.
+    ReadSettings = "settings.read",
+    /// Freeze the org.
+    Freeze = "settings.freeze",
+    /// Let the org lend again.
+    Unfreeze = "settings.unfreeze",
 }
 
 /// A named set of grants; the names are the file's.

@@ -1,4 +1,5 @@
 //! Subcommands that are more than a few lines: each reads its arguments and prints for people.
 
+pub mod freeze;
 pub mod import;
 pub mod keys;

@@ -14,6 +14,7 @@ mod ops;
 mod problem;
 mod request;
 mod routes;
+mod settings;
 mod shapes;
 mod whole;
 mod wiped;

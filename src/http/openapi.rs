@@ -10,7 +10,7 @@ use utoipa::{Modify, OpenApi};
 
 use crate::access::Policy;
 use crate::http::problem::{Kind, ProblemView};
-use crate::http::{audit, checks, connections, docs_page, leases, ops};
+use crate::http::{audit, checks, connections, docs_page, leases, ops, settings};
 
 /// The OpenAPI document.
 pub fn document() -> utoipa::openapi::OpenApi {
@@ -37,6 +37,8 @@ pub fn document() -> utoipa::openapi::OpenApi {
         leases::show,
         leases::renew,
         leases::give_back,
+        settings::show,
+        settings::change,
         audit::list,
         ops::livez,
         ops::readyz,

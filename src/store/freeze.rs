@@ -2,6 +2,8 @@
 //! freeze itself is ordered against: on SQLite there is one writer, on PostgreSQL a freeze takes its org's chain,
 //! one of the whole vault a lock that every writer shares. Nothing of it is remembered.
 
+use std::time::Duration;
+
 use diesel::prelude::*;
 
 use crate::clock::Moment;
@@ -70,16 +72,17 @@ impl Store {
 
     /// Since when the whole vault is frozen. Holds nobody up.
     pub fn find_vault_frozen(&self) -> Result<Option<Moment>, StoreError> {
-        self.upkeep_of("look for freeze", Access::Read, &Scopes::vault(), |tx| tx.find_frozen())
+        self.upkeep_of("look for freeze", Access::Read, &Scopes::vault(), |tx| find_row(tx.db, VAULT))
+    }
+
+    /// The same off the async threads.
+    pub async fn see_vault_frozen(&self, deadline: Duration) -> Result<Option<Moment>, StoreError> {
+        let scopes = Scopes::vault();
+        self.transact("look for freeze", Access::Read, scopes, deadline, |db, _| find_row(db, VAULT)).await
     }
 }
 
 impl Upkeep<'_> {
-    /// Since when the whole vault is frozen.
-    pub fn find_frozen(&mut self) -> Result<Option<Moment>, StoreError> {
-        find_row(self.db, VAULT)
-    }
-
     /// Freezes the whole vault from `at`, or lends again. To be called in [`Store::switch_vault`].
     pub fn set_frozen(&mut self, is_frozen: bool, at: Moment) -> Result<(), StoreError> {
         set(self.db, VAULT, is_frozen, at)
@@ -88,7 +91,8 @@ impl Upkeep<'_> {
     /// Ends the open leases of every org, as the role that can do this alone. Answers how many there were.
     pub fn end_all_leases(&mut self, at: Moment) -> Result<usize, StoreError> {
         self.db.become_role(NarrowRole::Freeze)?;
-        let open = leases::table.filter(leases::ended_at.is_null()).filter(leases::expires_at.gt(at.micros()));
+        let open =
+            leases::table.filter(leases::ended_at.is_null()).filter(leases::expires_at.gt(at.micros()));
         let ended = diesel::update(open)
             .set((leases::ended_at.eq(Some(at.micros())), leases::outcome.eq(Some("frozen"))))
             .execute(self.db)?;
@@ -104,9 +108,8 @@ pub(super) fn find(db: &mut Db, org: &OrgId) -> Result<Frozen, StoreError> {
         .filter(org_settings::frozen_at.is_not_null())
         .select((org_settings::org_id, org_settings::frozen_at.assume_not_null()))
         .load(db)?;
-    let of = |name: &str| {
-        rows.iter().find(|(org, _)| org == name).map(|(_, since)| Moment::from_micros(*since))
-    };
+    let of =
+        |name: &str| rows.iter().find(|(org, _)| org == name).map(|(_, since)| Moment::from_micros(*since));
     Ok(Frozen { org: of(org.as_str()), vault: of(VAULT) })
 }
 

@@ -233,7 +233,7 @@ fn grant(db: &mut Db, batch: &mut Batch, at: usize, ask: &LendAsk) -> Result<Gra
         }
     }
     if let Some(repeat) = &ask.repeat {
-        let (connection, user, lease) = (&ask.connection, ask.scope.user(), Some(&granted.lease));
+        let (connection, user, lease) = (Some(&ask.connection), ask.scope.user(), Some(&granted.lease));
         let first = First { connection, user, lease, answer: None, at: ask.at };
         repeats::keep(db, &ask.actor.caller, repeat, &first)?;
     }

@@ -163,7 +163,7 @@ impl Store {
         .await
     }
 
-    async fn transact<T, E>(
+    pub(super) async fn transact<T, E>(
         &self,
         name: &'static str,
         access: Access,

@@ -4,8 +4,10 @@ mod browse;
 mod check;
 mod deposit;
 mod forget;
+mod freeze;
 mod gate;
 mod give_back;
+mod host_switch;
 mod import;
 pub mod keys;
 mod lend;
@@ -32,8 +34,10 @@ use crate::vault::keys::{Held, Ring};
 pub use crate::store::{StoredConnection, StoredEvent, StoredLease};
 pub use browse::Page;
 pub use deposit::{Deposit, ENVIRONMENTS, MAX_NAME_BYTES, MAX_OTHER_SECRET_BYTES, MAX_SECRET_BYTES};
+pub use freeze::{ChangeSettings, FrozenBy, Settings, switch_vault};
 pub use gate::Passage;
 pub use give_back::{GiveBack, OUTCOMES};
+pub use host_switch::HostSwitch;
 pub use import::{BATCH, IMPORT_KINDS, Import, Left, Tally, Why};
 pub use lend::{Lend, Loan, PURPOSES};
 pub use renew::Renew;
@@ -60,6 +64,7 @@ pub struct Vault {
     gates: gate::Gates,
     checks: check::Checks,
     refusals: Arc<refusals::Refusals>,
+    switch: Arc<HostSwitch>,
 }
 
 impl Vault {
@@ -70,6 +75,7 @@ impl Vault {
         exceptions: Exceptions,
         models: Vec<String>,
         clock: Clock,
+        switch: HostSwitch,
     ) -> Self {
         Self {
             store,
@@ -80,6 +86,7 @@ impl Vault {
             gates: gate::Gates::new(),
             checks: check::Checks::new(),
             refusals: Arc::default(),
+            switch: Arc::new(switch),
         }
     }
 
