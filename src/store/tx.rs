@@ -64,7 +64,73 @@ impl Writers {
     }
 }
 
-/// An open transaction that may touch the rows of one scope.
+/// An open transaction that may touch the rows of one scope. Every query on a tenant's rows is one of its
+/// methods, and it comes only out of [`Store::run`] and [`Store::view`], which take the scope:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use pawl::access::Scope;
+/// use pawl::ids::ConnectionId;
+/// use pawl::store::{Store, StoreError, StoredConnection, Tx};
+///
+/// async fn find(
+///     store: &Store,
+///     whose: Scope,
+///     id: ConnectionId,
+/// ) -> Result<Option<StoredConnection>, StoreError> {
+///     let look = move |tx: &mut Tx| tx.find_connection(&id);
+///     store.view("find", whose, Duration::from_secs(5), look).await
+/// }
+/// ```
+///
+/// Without one there is no query to write:
+///
+/// ```compile_fail,E0061
+/// use std::time::Duration;
+///
+/// use pawl::ids::ConnectionId;
+/// use pawl::store::{Store, StoreError, StoredConnection, Tx};
+///
+/// async fn find(
+///     store: &Store,
+///     id: ConnectionId,
+/// ) -> Result<Option<StoredConnection>, StoreError> {
+///     let look = move |tx: &mut Tx| tx.find_connection(&id);
+///     store.view("find", Duration::from_secs(5), look).await
+/// }
+/// ```
+///
+/// nor is a text a scope,
+///
+/// ```compile_fail,E0308
+/// use std::time::Duration;
+///
+/// use pawl::ids::ConnectionId;
+/// use pawl::store::{Store, StoreError, StoredConnection, Tx};
+///
+/// async fn find(
+///     store: &Store,
+///     whose: String,
+///     id: ConnectionId,
+/// ) -> Result<Option<StoredConnection>, StoreError> {
+///     let look = move |tx: &mut Tx| tx.find_connection(&id);
+///     store.view("find", whose, Duration::from_secs(5), look).await
+/// }
+/// ```
+///
+/// nor does the transaction outlive what it was opened for:
+///
+/// ```compile_fail
+/// use std::time::Duration;
+///
+/// use pawl::access::Scope;
+/// use pawl::store::{Store, StoreError, Tx};
+///
+/// async fn keep<'a>(store: &Store, whose: Scope) -> Result<&'a mut Tx<'a>, StoreError> {
+///     store.view("keep", whose, Duration::from_secs(5), |tx| Ok(tx)).await
+/// }
+/// ```
 pub struct Tx<'a> {
     pub(super) db: &'a mut Db,
     pub(super) scope: &'a Scope,

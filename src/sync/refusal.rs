@@ -84,6 +84,9 @@ pub enum Refusal {
          `pawl-sync check` once the cause is gone"
     )]
     AuthFailed,
+    /// 423 with `frozen`.
+    #[error("frozen: the vault lends nothing of this org until its owner, or who runs the vault, ends it")]
+    Frozen,
     /// 409 with `lease-ended` or `credential-replaced`, 403 with `not-holder`.
     #[error("the lease has ended already")]
     LeaseOver,
@@ -101,6 +104,7 @@ impl Refusal {
             (_, "auth-failed") => Self::AuthFailed,
             (_, "kind-not-allowed") => Self::Kind,
             (_, "not-odoo") => Self::NotOdoo,
+            (_, "frozen") => Self::Frozen,
             (_, "lease-ended" | "credential-replaced" | "not-holder") => Self::LeaseOver,
             (_, "does-not-open" | "damaged") => Self::DoesNotOpen,
             (401, _) => Self::Token,

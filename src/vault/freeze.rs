@@ -140,7 +140,7 @@ impl Vault {
         if let Ok(since) = self.store.see_vault_frozen(DEADLINE).await {
             metrics::frozen("vault", since.is_some());
         }
-        let Some(is_frozen) = self.switch.to_record() else { return };
+        let Ok(Some(is_frozen)) = self.switch.to_record() else { return };
         let (store, at) = (self.store.clone(), self.clock.now());
         let record = move || record_host(&store, is_frozen, at);
         let recorded = tokio::task::spawn_blocking(record).await;

@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::Error;
 
@@ -19,16 +19,16 @@ const MARK: &str = "frozen-on-record";
 pub struct HostSwitch {
     dir: PathBuf,
     is_frozen: AtomicBool,
-    on_record: Mutex<bool>,
+    /// What is on record, where no mark could be made or removed.
+    unmarked: Mutex<Option<bool>>,
 }
 
 impl HostSwitch {
     /// The one of `data_dir`, as it is now.
     pub fn open(data_dir: &Path) -> io::Result<Self> {
-        let switch =
-            Self { dir: data_dir.into(), is_frozen: AtomicBool::new(false), on_record: Mutex::default() };
+        let (is_frozen, unmarked) = (AtomicBool::new(false), Mutex::default());
+        let switch = Self { dir: data_dir.into(), is_frozen, unmarked };
         switch.look()?;
-        *switch.record_of() = is_there(&switch.dir.join(MARK))?;
         Ok(switch)
     }
 
@@ -71,21 +71,31 @@ impl HostSwitch {
         Ok(was_there)
     }
 
-    /// What is to be put on record, if anything: that the file came, or that it went.
-    pub(super) fn to_record(&self) -> Option<bool> {
-        let is_frozen = self.is_frozen();
-        (*self.record_of() != is_frozen).then_some(is_frozen)
+    /// What is to be put on record, if anything: that the file came, or that it went. A command may be at both just
+    /// now: what is not so at a second look is not.
+    pub(super) fn to_record(&self) -> io::Result<Option<bool>> {
+        let first = self.not_on_record()?;
+        Ok(if self.not_on_record()? == first { first } else { None })
     }
 
-    /// It is on record that the file is there, or is not any more. Where no mark can be made, the next start puts
-    /// it on record again.
+    fn not_on_record(&self) -> io::Result<Option<bool>> {
+        let marked = is_there(&self.dir.join(MARK))?;
+        let on_record = self.unmarked().unwrap_or(marked);
+        let is_frozen = is_there(&self.file())?;
+        Ok((on_record != is_frozen).then_some(is_frozen))
+    }
+
+    /// It is on record that the file is there, or is not any more. Where no mark says so, the next start puts it on
+    /// record again.
     pub fn recorded(&self, is_frozen: bool) -> io::Result<()> {
-        *self.record_of() = is_frozen;
-        if is_frozen { make(&self.dir, MARK, b"") } else { remove(&self.dir.join(MARK)).map(drop) }
+        let marked =
+            if is_frozen { make(&self.dir, MARK, b"") } else { remove(&self.dir.join(MARK)).map(drop) };
+        *self.unmarked() = marked.is_err().then_some(is_frozen);
+        marked
     }
 
-    fn record_of(&self) -> std::sync::MutexGuard<'_, bool> {
-        self.on_record.lock().unwrap_or_else(PoisonError::into_inner)
+    fn unmarked(&self) -> MutexGuard<'_, Option<bool>> {
+        self.unmarked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -14,6 +14,8 @@ mod deploy;
 mod docs_page;
 mod durability;
 mod egress;
+mod frozen;
+mod frozen_vault;
 mod harness;
 mod hostile_calls;
 mod import;
@@ -26,6 +28,7 @@ mod kills;
 mod kinds;
 #[cfg(feature = "postgres")]
 mod lane;
+mod lease_caps;
 mod lease_kept;
 mod leases;
 mod life;
@@ -33,6 +36,8 @@ mod logs;
 mod memory;
 mod metrics;
 mod missing;
+#[cfg(feature = "postgres")]
+mod narrow_roles;
 mod odoo_calls;
 mod odoo_client;
 mod odoo_wire;
@@ -51,6 +56,7 @@ mod rotation;
 mod rotation_kills;
 #[cfg(feature = "postgres")]
 mod rotation_replicas;
+mod same_answer;
 mod scene;
 mod sealing;
 mod secrets;
