@@ -85,6 +85,19 @@ pub enum Error {
     /// The credential was replaced since it was lent, or deposited under this Idempotency-Key.
     #[error("the credential was replaced since: borrow again, or look at the connection")]
     CredentialReplaced,
+    /// The org, or the whole vault, is frozen.
+    #[error(
+        "frozen: nothing is lent, checked or deposited until an owner, or for the whole vault an operator, ends it"
+    )]
+    Frozen,
+    /// As many leases are out as may be, of the org or of the connection.
+    #[error("too many leases of this org or this connection are out: hand some back, or wait until one ends")]
+    TooManyLeases {
+        /// When the first of them ends.
+        until: Moment,
+        /// When that was found.
+        now: Moment,
+    },
     /// The Idempotency-Key was used for another request.
     #[error("this Idempotency-Key was used for another request: take a new one for each")]
     KeyReused,
@@ -146,6 +159,8 @@ impl Error {
             LendRefused::NotHolder => Self::NotHolder,
             LendRefused::CredentialReplaced => Self::CredentialReplaced,
             LendRefused::KeyReused => Self::KeyReused,
+            LendRefused::Frozen => Self::Frozen,
+            LendRefused::TooMany(full) => Self::TooManyLeases { until: full.until, now },
         }
     }
 }

@@ -11,6 +11,9 @@
 //! sync ──▶ the vault's HTTP API; odoo ──▶ egress ──▶ the customer's Odoo ──▶ sink
 //! ```
 //!
+//! No query without a scope: what [`access::Scope`] and [`store::Tx`] show of the compiler, `policies/postgres/`
+//! says again to the database.
+//!
 //! Every room may name ids, the clock, secrets and the memory they lie in, what a credential is, and tell the
 //! log and the metrics.
 

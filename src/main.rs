@@ -13,6 +13,7 @@ use pawl::clock::Clock;
 use pawl::config::{Config, Mode, Tls, VAULT_SETTINGS};
 use pawl::ids::{ClientId, OrgId, UserId};
 use pawl::memory::Locked;
+use pawl::vault::FrozenBy;
 
 use cli::client::ClientCommand;
 
@@ -66,6 +67,12 @@ enum Command {
         #[command(subcommand)]
         command: cli::keys::KeysCommand,
     },
+    /// Freeze the whole vault: nothing is lent, checked or deposited, and every open lease ends
+    #[command(after_help = cli::freeze::EXAMPLES)]
+    Freeze,
+    /// Let the vault lend again
+    #[command(after_help = cli::freeze::EXAMPLES)]
+    Unfreeze,
     /// Ask the vault that runs here whether it is ready: exits with 0 or 1, within three seconds
     #[command(after_help = "Example:\n  PAWL_OPS_LISTEN=127.0.0.1:7296 pawl ready")]
     Ready,
@@ -159,6 +166,8 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Client { command } => cli::client::run(&config, &command),
         Command::Import(arguments) => cli::import::run(config, *arguments),
         Command::Keys { command } => cli::keys::run(config, &command),
+        Command::Freeze => cli::freeze::run(&config, true),
+        Command::Unfreeze => cli::freeze::run(&config, false),
         Command::Ready => ready(&config),
         Command::Doctor | Command::Openapi => Ok(ExitCode::SUCCESS),
     };
@@ -251,6 +260,14 @@ fn doctor(locked: Locked) -> Result<ExitCode, Failure> {
     writeln!(out, "issuer    {} (minting here: {})", config.issuer, config.may_issue_tokens())?;
     writeln!(out, "egress    {}", config.egress_allow)?;
     writeln!(out, "memory    core dumps off, not dumpable, {}", locked.told(&pawl::memory::swaps()))?;
+    match pawl::app::look(&config) {
+        Ok(FrozenBy::Nobody) => writeln!(out, "frozen    no")?,
+        Ok(FrozenBy::Host) => {
+            writeln!(out, "frozen    this host, by file: nothing is lent (`pawl unfreeze`)")?
+        }
+        Ok(FrozenBy::Vault) => writeln!(out, "frozen    the whole vault: nothing is lent (`pawl unfreeze`)")?,
+        Err(_) => writeln!(out, "frozen    unknown")?,
+    }
     let how = if config.mode == Mode::Embedded { "pawl serve" } else { "pawl init" };
     match App::open_with(config, Clock::system(), Setup::Look) {
         Ok(app) => {

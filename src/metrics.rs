@@ -25,6 +25,7 @@ struct Metrics {
     not_opened: IntCounterVec,
     keyring_read: GaugeVec,
     keys_stale: GaugeVec,
+    frozen: GaugeVec,
     certificate_end: GaugeVec,
     started: GaugeVec,
     build: GaugeVec,
@@ -99,6 +100,11 @@ impl Metrics {
                 "pawl_keyring_read_timestamp_seconds",
                 "When the keys were last read from their source, in Unix time.",
                 &[],
+            )?,
+            frozen: gauge(
+                "pawl_frozen",
+                "1 while nothing is lent: by a file on this host, or of the whole vault by the database; else 0.",
+                &["by"],
             )?,
             certificate_end: gauge(
                 "pawl_certificate_not_after_timestamp_seconds",
@@ -190,6 +196,12 @@ pub fn keyring_read(at: Moment) {
 pub fn keys_stale(is_stale: bool) {
     let gauge = |metrics: &Metrics| metrics.keys_stale.get_metric_with_label_values::<&str>(&[]);
     tell(|metrics| gauge(metrics).map(|gauge| gauge.set(if is_stale { 1.0 } else { 0.0 })));
+}
+
+/// Whether nothing is lent, by `host` or by `vault`.
+pub fn frozen(by: &'static str, is_frozen: bool) {
+    let gauge = |metrics: &Metrics| metrics.frozen.get_metric_with_label_values(&[by]);
+    tell(|metrics| gauge(metrics).map(|gauge| gauge.set(if is_frozen { 1.0 } else { 0.0 })));
 }
 
 /// The vault begins to serve.

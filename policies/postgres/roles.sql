@@ -1,5 +1,6 @@
 -- The role that the vault keeps rows as, and what it may do: no table is its own, none can be changed by
--- it, and where a connection leads (url, database, username, kind, whose) can't be changed at all.
+-- it, and where a connection leads (url, database, username, kind, whose) can't be changed at all. Duties that
+-- cross orgs have a role each, which it becomes for the one transaction that is such a duty.
 -- `pawl init` applies this as the role of PAWL_MIGRATE_DATABASE_URL, which owns the tables, when the text of
 -- these files is not the one that was applied last. A released change of it comes with a migration, by which
 -- an earlier version knows that it is one.
@@ -7,7 +8,7 @@
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'pawl_app') THEN
-        CREATE ROLE pawl_app LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
+        CREATE ROLE pawl_app LOGIN NOINHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
     END IF;
 EXCEPTION
     -- Another init was faster.
@@ -15,14 +16,44 @@ EXCEPTION
 END
 $$;
 
+-- pawl_reseal puts sealed values under another key; pawl_freeze ends open leases. Nobody logs in as them, and who is
+-- to become one has to say so (`SET ROLE`): before PostgreSQL 16 that is the member's own attribute, since then the
+-- membership's.
+DO $$
+DECLARE
+    narrow text;
+BEGIN
+    FOREACH narrow IN ARRAY ARRAY['pawl_reseal', 'pawl_freeze'] LOOP
+        BEGIN
+            IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = narrow) THEN
+                EXECUTE format('CREATE ROLE %I NOLOGIN NOINHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION '
+                    'NOBYPASSRLS', narrow);
+            END IF;
+        EXCEPTION
+            WHEN duplicate_object OR unique_violation THEN NULL;
+        END;
+        IF NOT pg_has_role('pawl_app', narrow, 'MEMBER') THEN
+            EXECUTE format('GRANT %I TO pawl_app', narrow)
+                || CASE WHEN current_setting('server_version_num')::int >= 160000
+                   THEN ' WITH INHERIT FALSE, SET TRUE' ELSE '' END;
+        END IF;
+    END LOOP;
+    IF current_setting('server_version_num')::int < 160000
+        AND EXISTS (SELECT FROM pg_roles WHERE rolname = 'pawl_app' AND rolinherit)
+    THEN
+        ALTER ROLE pawl_app NOINHERIT;
+    END IF;
+END
+$$;
+
 REVOKE ALL ON __diesel_schema_migrations, keys, issuer_keys, connections, leases, idempotency_keys, audit_events,
-    imports, clients, revocations, client_assertions, reseals
-    FROM pawl_app, PUBLIC;
+    imports, clients, revocations, client_assertions, reseals, org_settings
+    FROM pawl_app, pawl_reseal, pawl_freeze, PUBLIC;
 
 -- What everybody may do elsewhere: nobody makes tables here, and who is to connect is named. Where the database
 -- or the schema is another role's, PostgreSQL only warns.
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
-GRANT USAGE ON SCHEMA public TO pawl_app;
+GRANT USAGE ON SCHEMA public TO pawl_app, pawl_reseal, pawl_freeze;
 DO $$
 BEGIN
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO pawl_app', current_database());
@@ -32,7 +63,7 @@ $$;
 
 GRANT SELECT ON __diesel_schema_migrations TO pawl_app;
 GRANT SELECT, INSERT, UPDATE (state, canary, last_left_at) ON keys TO pawl_app;
-GRANT SELECT, INSERT, UPDATE (sealed, key_id, verifies_until), DELETE ON issuer_keys TO pawl_app;
+GRANT SELECT, INSERT, UPDATE (verifies_until), DELETE ON issuer_keys TO pawl_app;
 -- Who may ask for tokens, and what no longer counts: never changed, only made and dropped.
 GRANT SELECT, INSERT, DELETE ON clients, revocations, client_assertions TO pawl_app;
 GRANT SELECT, INSERT, DELETE,
@@ -42,5 +73,15 @@ GRANT SELECT, INSERT, DELETE,
 GRANT SELECT, INSERT, UPDATE (revision, expires_at, ended_at, outcome, records) ON leases TO pawl_app;
 GRANT SELECT, INSERT, UPDATE (mark, answer), DELETE ON idempotency_keys TO pawl_app;
 GRANT SELECT, INSERT, UPDATE (updated_at, ended_at, outcome, total, moved, shut) ON reseals TO pawl_app;
+GRANT SELECT, INSERT, UPDATE (frozen_at, updated_at) ON org_settings TO pawl_app;
 -- The trail only grows, and so does what is known of imports.
 GRANT SELECT, INSERT ON audit_events, imports TO pawl_app;
+
+-- What sealing binds, and no more of a connection; that a value left its key.
+GRANT SELECT (id, org_id, user_id, kind, url, database, username, sealed, key_id, revision, credential_expires_at, state),
+    UPDATE (sealed, key_id)
+    ON connections TO pawl_reseal;
+GRANT SELECT, UPDATE (sealed, key_id) ON issuer_keys TO pawl_reseal;
+GRANT SELECT, UPDATE (last_left_at) ON keys TO pawl_reseal;
+-- Which are out, and that they are no more. Not whose, not of what.
+GRANT SELECT (expires_at, ended_at), UPDATE (ended_at, outcome) ON leases TO pawl_freeze;

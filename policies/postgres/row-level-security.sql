@@ -37,22 +37,15 @@ CREATE POLICY scope ON connections USING (
 );
 
 -- `pawl keys reseal` and `retire` look at every org's sealed values, and put the same value under another key
--- in its place: the scope of nobody's org and the user `reseal`, which no caller has.
-CREATE POLICY resealing ON connections FOR SELECT USING (
-    EXISTS (SELECT FROM pawl_scope() WHERE org = '' AND usr = 'reseal')
-);
-CREATE POLICY resealed ON connections FOR UPDATE USING (
-    EXISTS (SELECT FROM pawl_scope() WHERE org = '' AND usr = 'reseal')
-);
+-- in its place, as a role that can do nothing else.
+CREATE POLICY resealed ON connections TO pawl_reseal USING (true);
 
 -- The seeds that sign tokens: written over only by the same, under another key.
 ALTER TABLE issuer_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE issuer_keys FORCE ROW LEVEL SECURITY;
 CREATE POLICY found ON issuer_keys FOR SELECT USING (true);
 CREATE POLICY made ON issuer_keys FOR INSERT WITH CHECK (true);
-CREATE POLICY resealed ON issuer_keys FOR UPDATE USING (
-    EXISTS (SELECT FROM pawl_scope() WHERE org = '' AND usr = 'reseal')
-);
+CREATE POLICY resealed ON issuer_keys FOR UPDATE TO pawl_reseal USING (true);
 -- Ended and dropped by a rotation of them alone.
 CREATE POLICY ended ON issuer_keys FOR UPDATE USING (
     EXISTS (SELECT FROM pawl_scope() WHERE org = '' AND usr = 'rotate')
@@ -87,6 +80,15 @@ CREATE POLICY scope ON leases USING (
     OR (org_id, user_id) IN (SELECT org, usr FROM pawl_scope())
 );
 
+-- A lend counts how many its org has out, of whichever user, and reads nothing else of them: its transaction says
+-- so (`pawl.counts`), as no other does.
+CREATE POLICY counted ON leases FOR SELECT USING (
+    (SELECT current_setting('pawl.counts', true)) = 'on' AND ended_at IS NULL
+    AND org_id IN (SELECT org FROM pawl_scope())
+);
+-- A freeze of the whole vault ends every org's.
+CREATE POLICY frozen ON leases TO pawl_freeze USING (true);
+
 -- Its caller's to find, keep and drop; its connection's owner's to blank; the vault's own ('') to drop.
 ALTER TABLE idempotency_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE idempotency_keys FORCE ROW LEVEL SECURITY;
@@ -120,3 +122,17 @@ CREATE POLICY scope ON audit_events USING (org_id IN (SELECT org FROM pawl_scope
 ALTER TABLE imports ENABLE ROW LEVEL SECURITY;
 ALTER TABLE imports FORCE ROW LEVEL SECURITY;
 CREATE POLICY scope ON imports USING (org_id IN (SELECT org FROM pawl_scope() WHERE usr IS NULL));
+
+-- A whole org's to change; to be read by whoever acts for one of its users. The vault's own (''), which says that
+-- the whole of it is frozen, is read by everybody who acts for anybody.
+ALTER TABLE org_settings ENABLE ROW LEVEL SECURITY;
+ALTER TABLE org_settings FORCE ROW LEVEL SECURITY;
+CREATE POLICY found ON org_settings FOR SELECT USING (
+    org_id IN (SELECT org FROM pawl_scope()) OR (org_id = '' AND EXISTS (SELECT FROM pawl_scope()))
+);
+CREATE POLICY made ON org_settings FOR INSERT WITH CHECK (
+    org_id IN (SELECT org FROM pawl_scope() WHERE usr IS NULL)
+);
+CREATE POLICY changed ON org_settings FOR UPDATE USING (
+    org_id IN (SELECT org FROM pawl_scope() WHERE usr IS NULL)
+);

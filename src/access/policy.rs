@@ -57,6 +57,12 @@ actions! {
     ReturnLease = "lease.return",
     /// Read the org's trail.
     ReadAudit = "audit.read",
+    /// Show the org's settings.
+    ReadSettings = "settings.read",
+    /// Freeze the org.
+    Freeze = "settings.freeze",
+    /// Let the org lend again.
+    Unfreeze = "settings.unfreeze",
     /// List the master keys, by name alone: an operator's.
     ListKeys = "keys.list",
     /// Put every sealed value under the key that seals: an operator's.

@@ -32,7 +32,68 @@ impl UserScope {
     }
 }
 
-/// Whose rows: one user's, or a whole org's.
+/// Whose rows: one user's, or a whole org's. It comes out of a caller, for an action that they may do:
+///
+/// ```
+/// use pawl::access::{Action, Caller, Denied, Scope};
+///
+/// fn whose(caller: &Caller) -> Result<Scope, Denied> {
+///     let scope = caller.scope(Action::ShowConnection)?;
+///     Ok(scope)
+/// }
+/// ```
+///
+/// One who may not do it gives none, and nobody gets past the question:
+///
+/// ```compile_fail,E0308
+/// use pawl::access::{Action, Caller, Scope};
+///
+/// fn whose(caller: &Caller) -> Scope {
+///     caller.scope(Action::ShowConnection)
+/// }
+/// ```
+///
+/// Outside this room a scope can't be put together from an org that stood in a request,
+///
+/// ```compile_fail,E0451
+/// use pawl::access::Scope;
+/// use pawl::ids::OrgId;
+///
+/// fn whose(org: OrgId) -> Scope {
+///     Scope { org, user: None }
+/// }
+/// ```
+///
+/// nor be asked for by its name,
+///
+/// ```compile_fail,E0624
+/// use pawl::access::Scope;
+/// use pawl::ids::OrgId;
+///
+/// fn whose(org: OrgId) -> Scope {
+///     Scope::of_org(org)
+/// }
+/// ```
+///
+/// nor one user's be widened to their org's; what a scope does not reach, it does not give:
+///
+/// ```
+/// use pawl::access::{Scope, UserScope};
+/// use pawl::ids::UserId;
+///
+/// fn theirs(scope: &Scope, user: &UserId) -> Option<UserScope> {
+///     scope.of_user(user)
+/// }
+/// ```
+///
+/// ```compile_fail,E0616
+/// use pawl::access::Scope;
+///
+/// fn widened(mut scope: Scope) -> Scope {
+///     scope.user = None;
+///     scope
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
     org: OrgId,

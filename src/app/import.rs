@@ -13,7 +13,7 @@ use crate::import::{Columns, OpenSource, Source, SourceName, SourceRefused, Sour
 use crate::seal::{self, FernetKeys, Fingerprint};
 use crate::store::StoreError;
 use crate::vault::keys::Ring;
-use crate::vault::{BATCH, Import, Left, Tally, Vault};
+use crate::vault::{BATCH, HostSwitch, Import, Left, Tally, Vault};
 
 /// What is to be moved in.
 pub struct ImportAsked {
@@ -80,8 +80,8 @@ pub enum ImportFailed {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// No runtime.
-    #[error("no threads could be started: {0}")]
+    /// No runtime, or no data directory.
+    #[error("no threads could be started, or the data directory can't be looked into: {0}")]
     Io(#[from] std::io::Error),
 }
 
@@ -90,6 +90,7 @@ impl ImportFailed {
         match self {
             Self::Source(_) | Self::NewName(..) => "source",
             Self::Keys(_) | Self::OwnKey(..) => "keys",
+            Self::Vault(Error::Frozen) => "frozen",
             Self::Vault(_) | Self::Store(_) | Self::Io(_) => "unavailable",
         }
     }
@@ -114,8 +115,10 @@ impl App {
         let source = asked.source.open(asked.table.as_ref(), &asked.columns)?;
         let is_told = asked.name.is_some();
         let name = asked.name.map_or_else(|| source.name(), Ok)?;
+        let switch = HostSwitch::open(&self.config.data_dir)?;
         let ring = Ring::new(self.keys, self.keyring);
-        let vault = Vault::new(self.store, ring, self.config.egress_allow, self.models, self.clock);
+        let exceptions = self.config.egress_allow;
+        let vault = Vault::new(self.store, ring, exceptions, self.models, self.clock, switch);
         let mut import = Import::new(Host::import(asked.org), name, asked.kind, keys, asked.is_dry);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         if !is_told {

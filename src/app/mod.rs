@@ -1,6 +1,7 @@
 //! The composition root: the only file that knows every part. Opens what is there, makes what may be
 //! made, and serves.
 
+mod freeze;
 mod import;
 mod ops;
 mod ready;
@@ -31,6 +32,7 @@ use crate::store::{Store, StoreError};
 use crate::vault::keys::{Keys, Ring};
 use crate::vault::{Registry, Vault, Watch, open_issuer};
 
+pub use freeze::{NotSwitched, Switched, look, switch};
 pub use import::{ImportAsked, ImportEnded, ImportFailed, ImportStep};
 pub use ready::{NotReady, ask_ready};
 pub use setup::{Setup, StartError};
@@ -46,6 +48,9 @@ const STOP_WITHIN_SECONDS: u64 = 10;
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
 /// How often the certificate's files are looked at; on SIGHUP at once.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How often the file that freezes this host is looked for, and how often the database is asked about the vault.
+const LOOK_FOR_FREEZE: Duration = Duration::from_millis(250);
+const FOLLOW_VAULT: Duration = Duration::from_secs(1);
 
 /// What is opened: the parts from which a vault is put together.
 pub struct App {
@@ -161,8 +166,15 @@ impl App {
         let watch = Watch::new(self.store.clone(), ring.clone(), self.clock.clone(), self.standing);
         actix_web::rt::spawn(watch.clone().follow());
         let audiences = audiences(&self.config.issuer, shown.is_some(), address);
-        let vault = Vault::new(self.store, ring, self.config.egress_allow, self.models, self.clock.clone());
+        let switch = freeze::open_host(&self.config).map_err(|source| StartError::Io {
+            what: format!("the data directory {}", self.config.data_dir.display()),
+            source,
+        })?;
+        let exceptions = self.config.egress_allow;
+        let vault = Vault::new(self.store, ring, exceptions, self.models, self.clock.clone(), switch);
         let state = web::Data::new(State { vault, tokens: self.tokens, watch, audiences, clock: self.clock });
+        actix_web::rt::spawn(follow_host(state.clone()));
+        actix_web::rt::spawn(follow_vault(state.clone()));
         let ops = ops_listener.map(|(listener, address)| Ops::serve(listener, address, state.clone()));
         let ops = ops.transpose()?;
         let server = HttpServer::new(move || {
@@ -261,6 +273,22 @@ async fn follow(ring: Arc<Ring>, every: Duration) {
         let tenths = fill_random(&mut dice).map_or(10, |()| 8 + u32::from(dice[0] % 5));
         tokio::time::sleep(every * tenths / 10).await;
         ring.refresh().await;
+    }
+}
+
+/// Looks for the file that freezes this host, again and again.
+async fn follow_host(state: web::Data<State>) {
+    loop {
+        state.vault.follow_host().await;
+        tokio::time::sleep(LOOK_FOR_FREEZE).await;
+    }
+}
+
+/// The same for the whole vault, and puts on record what became of the file.
+async fn follow_vault(state: web::Data<State>) {
+    loop {
+        state.vault.follow_vault().await;
+        tokio::time::sleep(FOLLOW_VAULT).await;
     }
 }
 

@@ -14,12 +14,13 @@ use crate::ids::{ClientId, ConnectionId, KeyId, OrgId, RequestId, UserId};
 use crate::seal::{Found, KeyFile, KeySource, MasterKey, SourceRefused};
 use crate::secret::Secret;
 use crate::vault::keys::{Keys, Ring};
-use crate::vault::{Deposit, Lend, Replace, Vault};
+use crate::vault::{ChangeSettings, Deposit, HostSwitch, Lend, Replace, Vault};
 
 struct Opened {
     vault: Arc<Vault>,
     backend: Actor,
     worker: Actor,
+    owner: Actor,
     _dir: tempfile::TempDir,
 }
 
@@ -37,15 +38,17 @@ fn open() -> Opened {
         };
         Actor { caller, request: RequestId::new(clock.now()).unwrap() }
     };
-    let (backend, worker) = (actor("backend"), actor("worker"));
+    let (backend, worker, owner) = (actor("backend"), actor("worker"), actor("owner"));
+    let switch = HostSwitch::open(&app.config.data_dir).unwrap();
     let vault = Vault::new(
         app.store,
         Ring::new(app.keys, app.keyring),
         app.config.egress_allow,
         app.models,
         app.clock,
+        switch,
     );
-    Opened { vault: Arc::new(vault), backend, worker, _dir: dir }
+    Opened { vault: Arc::new(vault), backend, worker, owner, _dir: dir }
 }
 
 async fn deposit(opened: &Opened) -> ConnectionId {
@@ -63,11 +66,11 @@ async fn deposit(opened: &Opened) -> ConnectionId {
     opened.vault.deposit(&opened.backend, deposit, None).await.unwrap().id
 }
 
-/// Attack on P8.
+/// Attack on P4 and P8.
 #[test]
-fn a_replace_and_a_forget_are_answered_after_the_loan_on_its_way() {
+fn a_change_that_takes_a_credential_away_is_answered_after_the_loan_on_its_way() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    for forget in [false, true] {
+    for how in ["replace", "forget", "freeze"] {
         let opened = open();
         tokio::task::LocalSet::new().block_on(&runtime, async {
             let id = deposit(&opened).await;
@@ -75,21 +78,25 @@ fn a_replace_and_a_forget_are_answered_after_the_loan_on_its_way() {
             let loan = opened.vault.lend(&opened.worker, id.clone(), lend, None).await.unwrap();
 
             let (vault, backend, gone) = (opened.vault.clone(), opened.backend.clone(), id.clone());
+            let owner = opened.owner.clone();
             let change = tokio::task::spawn_local(async move {
-                if forget {
-                    return vault.forget(&backend, gone).await;
-                }
                 let new = Replace { secret: Secret::new("second".into()), expires_at: None };
-                vault.replace(&backend, gone, new, None).await.map(drop)
+                let freeze = ChangeSettings { frozen: Some(true) };
+                match how {
+                    "forget" => vault.forget(&backend, gone).await,
+                    "replace" => vault.replace(&backend, gone, new, None).await.map(drop),
+                    _ => vault.change_settings(&owner, freeze, None).await.map(drop),
+                }
             });
             let show = || opened.vault.show(&opened.backend, id.clone());
-            while show().await.is_ok_and(|stored| stored.revision.number() == 1) {}
+            while show().await.is_ok_and(|stored| stored.revision.number() == 1 && stored.state == "active") {
+            }
             // It is durable, and has every chance to be answered meanwhile.
             for _ in 0..200 {
                 let _ = show().await;
                 tokio::task::yield_now().await;
             }
-            assert!(!change.is_finished(), "forget: {forget}");
+            assert!(!change.is_finished(), "{how}");
             drop(loan);
             change.await.unwrap().unwrap();
         });

@@ -35,6 +35,8 @@ pub const VAULT_SETTINGS: &[(&str, &str)] = &[
     ("key_refresh_seconds", "how often the keys are read again from their source: 1 to 86400 (300)"),
     ("key_file_apart", "yes: the key file is on other storage than the database and its backups"),
     ("egress_allow", "comma-separated [ORG@]host|cidr[:port] that may be private or plain http"),
+    ("max_open_leases_per_org", "how many leases of an org may be out at once: 1 to 1000000 (1000)"),
+    ("max_open_leases_per_connection", "how many of a connection: 1 to 1000000 (100)"),
     ("log", "what to log (warn,pawl=info)"),
     ("log_format", "text (default) or json: an object a line"),
     ("otlp_endpoint", "a collector to send spans to by OTLP over HTTP, https or on loopback (none)"),
@@ -83,6 +85,15 @@ impl fmt::Display for Mode {
     }
 }
 
+/// How many leases may be open at once.
+#[derive(Clone, Copy, Debug)]
+pub struct LeaseCaps {
+    /// Of one org.
+    pub of_org: i64,
+    /// Of one connection.
+    pub of_connection: i64,
+}
+
 /// What is in force. The addresses of databases may hold passwords, so it is never printed.
 #[derive(Clone)]
 pub struct Config {
@@ -106,6 +117,8 @@ pub struct Config {
     pub key_file_apart: bool,
     /// Hosts that may be private or plain http.
     pub egress_allow: Exceptions,
+    /// How many leases may be out at once.
+    pub lease_caps: LeaseCaps,
     /// The log filter.
     pub log: String,
     /// What its lines look like.
@@ -182,6 +195,10 @@ impl Config {
             key_refresh,
             key_file_apart: settings.choice("key_file_apart", &[("yes", true), ("no", false)], false),
             egress_allow: settings.exceptions(),
+            lease_caps: LeaseCaps {
+                of_org: settings.cap("max_open_leases_per_org").unwrap_or(1000),
+                of_connection: settings.cap("max_open_leases_per_connection").unwrap_or(100),
+            },
             log: settings.text("log").unwrap_or_else(|| "warn,pawl=info".into()),
             log_format: settings.choice("log_format", LogFormat::NAMES, LogFormat::Text),
             otlp_endpoint: settings.otlp_endpoint(),

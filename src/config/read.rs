@@ -78,6 +78,16 @@ impl Settings {
         seconds.map(Duration::from_secs)
     }
 
+    /// A number of 1 to a million.
+    pub(super) fn cap(&mut self, name: &str) -> Option<i64> {
+        let text = self.text(name)?;
+        let cap = text.parse::<i64>().ok().filter(|cap| (1..=1_000_000).contains(cap));
+        if cap.is_none() {
+            self.wrong.push(format!("{} must be a whole number from 1 to 1000000", spoken(name)));
+        }
+        cap
+    }
+
     pub(super) fn otlp_endpoint(&mut self) -> Option<OtlpEndpoint> {
         let text = self.text("otlp_endpoint")?;
         OtlpEndpoint::parse(&text)

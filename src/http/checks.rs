@@ -55,6 +55,7 @@ impl From<&Diagnosis> for CheckView {
     params(("id" = ConnectionId, Path, description = "Its id.")),
     responses((status = 200, body = CheckView, description = "What was found."),
         (status = 409, description = "`check-running`, `credential-replaced`, `not-odoo`"),
+        (status = 423, description = "`frozen`"),
         (status = 429, description = "`too-many-refusals`",
          headers(("Retry-After" = i64, description = "Seconds until one is tried again."))),
         (status = 500, description = "`does-not-open`, `damaged`"),

@@ -39,7 +39,9 @@ pub struct UpdateBody {
 }
 
 /// A member that is there is named, also when it is null.
-fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub(super) fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
@@ -164,7 +166,8 @@ pub struct DepositedView {
               ("forget" = (operation_id = "forget_connection", parameters(("id" = "$response.body#/id"))))),
         description = "It is kept."),
         (status = 404, description = "`not-found`: what the first request with this key made is forgotten"),
-        (status = 409, description = "`duplicate`, `credential-replaced`")))]
+        (status = 409, description = "`duplicate`, `credential-replaced`"),
+        (status = 423, description = "`frozen`")))]
 pub(super) async fn deposit(
     state: web::Data<State>,
     By(actor): By,

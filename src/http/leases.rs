@@ -187,6 +187,9 @@ impl From<StoredLease> for LeaseView {
         (status = 403, description = "`forbidden`, `kind-not-allowed`"),
         (status = 409, description = "`lease-held`, `auth-failed`, `lease-ended`, `credential-replaced`, `not-odoo`",
          headers(("Retry-After" = i64, description = "With `lease-held`: seconds until it ends at the latest."))),
+        (status = 423, description = "`frozen`"),
+        (status = 429, description = "`too-many-leases`",
+         headers(("Retry-After" = i64, description = "Seconds until the first of them ends."))),
         (status = 500, description = "`does-not-open`, `damaged`"),
         (status = 503, description = "`key-not-held`, `unavailable`")))]
 pub(super) async fn lend(
@@ -287,6 +290,7 @@ pub(super) async fn show(
     responses((status = 200, body = LeaseView, description = "The lease."),
         (status = 403, description = "`forbidden`, `not-holder`, `kind-not-allowed`"),
         (status = 409, description = "`lease-ended`, `credential-replaced`, `auth-failed`"),
+        (status = 423, description = "`frozen`"),
         (status = 500, description = "`does-not-open`, `damaged`"),
         (status = 503, description = "`key-not-held`, `unavailable`")))]
 pub(super) async fn renew(

@@ -16,6 +16,7 @@ mod ops;
 mod problem;
 mod request;
 mod routes;
+mod settings;
 mod shapes;
 mod token;
 mod whole;

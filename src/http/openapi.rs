@@ -10,7 +10,7 @@ use utoipa::{Modify, OpenApi};
 
 use crate::access::Policy;
 use crate::http::problem::{Kind, ProblemView};
-use crate::http::{audit, checks, connections, docs_page, keys, leases, ops, token};
+use crate::http::{audit, checks, connections, docs_page, keys, leases, ops, settings, token};
 
 /// The OpenAPI document.
 pub fn document() -> utoipa::openapi::OpenApi {
@@ -37,6 +37,8 @@ pub fn document() -> utoipa::openapi::OpenApi {
         leases::show,
         leases::renew,
         leases::give_back,
+        settings::show,
+        settings::change,
         audit::list,
         keys::list,
         keys::start_reseal,

@@ -30,6 +30,9 @@ pub struct Readiness {
     /// `held`, or `stale` while their source does not answer and the vault goes on with those it has.
     #[schema(example = "held")]
     keys: &'static str,
+    /// `no`; `host` while a file freezes this host; `vault` while the whole vault is frozen.
+    #[schema(example = "no")]
+    frozen: &'static str,
 }
 
 /// The process can do its work: the database answers and the keys are held.
@@ -39,7 +42,8 @@ pub struct Readiness {
 pub(super) async fn readyz(state: web::Data<State>) -> Result<HttpResponse, Problem> {
     state.vault.is_ready().await?;
     let keys = if state.vault.has_stale_keys() { "stale" } else { "held" };
-    Ok(HttpResponse::Ok().json(Readiness { status: "ok", keys }))
+    let frozen = state.vault.frozen_by().await?.as_str();
+    Ok(HttpResponse::Ok().json(Readiness { status: "ok", keys, frozen }))
 }
 
 /// This document.

@@ -84,6 +84,10 @@ kinds! {
     KindNotAllowed = "kind-not-allowed", 403, "This token may not borrow that kind of credential";
     /// Not Odoo's.
     NotOdoo = "not-odoo", 409, "That is for a credential of Odoo's alone";
+    /// The org or the whole vault is frozen.
+    Frozen = "frozen", 423, "This org, or the whole vault, is frozen";
+    /// As many leases are out as may be.
+    TooManyLeases = "too-many-leases", 429, "Too many leases are out";
     /// Too many refused logins.
     TooManyRefusals = "too-many-refusals", 429, "Odoo refused too many logins that were checked";
     /// The body did not come.
@@ -207,6 +211,11 @@ impl From<Error> for Problem {
                 let retry_after = Some(seconds_until(until, now));
                 Self { retry_after, ..Self::new(Kind::TooManyRefusals, detail) }
             }
+            Error::TooManyLeases { until, now } => {
+                let retry_after = Some(seconds_until(until, now));
+                Self { retry_after, ..Self::new(Kind::TooManyLeases, detail) }
+            }
+            Error::Frozen => Self::new(Kind::Frozen, detail),
             Error::AuthFailed => Self::new(Kind::AuthFailed, detail),
             Error::CheckRunning => Self::new(Kind::CheckRunning, detail),
             Error::LeaseEnded => Self::new(Kind::LeaseEnded, detail),

@@ -107,7 +107,7 @@ fn has_body(request: &ServiceRequest) -> bool {
 /// a body was read as one that holds no secret, and broke no rule: whatever else was sent, or was not looked
 /// at, ends with its answer.
 fn keeps_connection(route: &str, status: u16) -> bool {
-    WITHOUT_SECRETS.contains(&route) && matches!(status, 200..=299 | 403 | 404 | 409 | 429 | 503)
+    WITHOUT_SECRETS.contains(&route) && matches!(status, 200..=299 | 403 | 404 | 409 | 423 | 429 | 503)
 }
 
 /// The values of headers are parts of that buffer, and requests are put by with their headers, to be used

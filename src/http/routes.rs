@@ -2,7 +2,7 @@
 
 use actix_web::web::{self, ServiceConfig, delete, get, patch, post, put, resource};
 
-use crate::http::{audit, checks, connections, docs_page, keys, leases, ops, token};
+use crate::http::{audit, checks, connections, docs_page, keys, leases, ops, settings, token};
 
 /// Adds them all.
 pub fn routes(service: &mut ServiceConfig) {
@@ -54,6 +54,12 @@ pub fn routes(service: &mut ServiceConfig) {
             resource("/v1/leases/{id}/return")
                 .route(post().to(leases::give_back))
                 .default_service(web::to(|| ops::wrong_method("POST"))),
+        )
+        .service(
+            resource("/v1/org/settings")
+                .route(get().to(settings::show))
+                .route(put().to(settings::change))
+                .default_service(web::to(|| ops::wrong_method("GET, PUT"))),
         )
         .service(
             resource("/v1/audit/events")

@@ -84,13 +84,16 @@ shapes! {
         "https, a public host, no path.",
     )
     .examples(["https://acme.odoo.com"]);
-    ConnectionState = one_of(&["active", "auth_failed"], "`auth_failed` after the credential was refused.");
+    ConnectionState = one_of(
+        &["active", "auth_failed", "frozen"],
+        "`auth_failed` after the credential was refused; `frozen` while the org or the vault is.",
+    );
     Purpose = one_of(PURPOSES, "`sync` is exclusive, and like `check` for Odoo's kinds alone.");
     Outcome = one_of(OUTCOMES, "How a loan went.");
-    Ending = one_of(&["ok", "failed", "auth_failed", "forgotten"], "How a lease was ended.");
+    Ending = one_of(&["ok", "failed", "auth_failed", "forgotten", "frozen"], "How a lease was ended.");
     LeaseState = one_of(
         &["open", "ended"],
-        "`ended` when it was handed back, its connection forgotten, or its time is over.",
+        "`ended` when it was handed back, its connection forgotten, its org frozen, or its time is over.",
     );
     OdooMethod = one_of(&Method::ALL.iter().map(|method| method.as_str()).collect::<Vec<_>>(), "A method of Odoo's that reads.");
     Severity = one_of(&["error", "warning"], "Whether a sync would fail.");

@@ -32,21 +32,32 @@ macro_rules! statement {
 }
 
 statement! {
-    /// For each that is there, by its number from 1: the sealed credential, its key's state, the last fence,
-    /// and of an exclusive wish the lease that it meets. The limits keep to a look into an index for each,
-    /// whatever a plan that was made on empty tables takes for cheap.
-    FindLent { org: String as Text, owner: String as Text, id: String as Text, exclusive: bool as Bool, at: i64 as BigInt }
+    /// For each that is there, by its number from 1: the sealed credential, its key's state, the last fence, how
+    /// many leases are open if that is past `enough`, and of an exclusive wish the lease that it meets. The limits
+    /// keep to a look into an index for each, whatever a plan that was made on empty tables takes for cheap.
+    FindLent {
+        org: String as Text, owner: String as Text, id: String as Text, exclusive: bool as Bool, at: i64 as BigInt,
+        enough: i64 as BigInt, most: i64 as BigInt,
+    }
     "SELECT wanted.number, mine.kind, mine.url, mine.database, mine.username, mine.sealed, mine.key_id, mine.revision,
             mine.credential_expires_at, mine.state,
             (SELECT state FROM keys WHERE keys.id = mine.key_id),
-            (SELECT fence FROM leases WHERE leases.org_id = wanted.org AND leases.connection_id = wanted.id
-             ORDER BY fence DESC LIMIT 1),
+            last.fence,
+            CASE WHEN last.fence > wanted.enough THEN (SELECT count(*) FROM (
+                SELECT FROM leases
+                WHERE leases.org_id = wanted.org AND leases.connection_id = wanted.id
+                    AND ended_at IS NULL AND expires_at > wanted.at
+                LIMIT wanted.most) AS open) END,
             held.id, held.client_id, held.run_id, held.revision, held.fence, held.expires_at
-     FROM unnest(?, ?, ?, ?, ?) WITH ORDINALITY AS wanted (org, owner, id, exclusive, at, number)
+     FROM unnest(?, ?, ?, ?, ?, ?, ?) WITH ORDINALITY
+         AS wanted (org, owner, id, exclusive, at, enough, most, number)
      CROSS JOIN LATERAL (
          SELECT * FROM connections
          WHERE connections.org_id = wanted.org AND connections.user_id = wanted.owner AND connections.id = wanted.id
          LIMIT 1) AS mine
+     LEFT JOIN LATERAL (
+         SELECT fence FROM leases WHERE leases.org_id = wanted.org AND leases.connection_id = wanted.id
+         ORDER BY fence DESC LIMIT 1) AS last ON true
      LEFT JOIN LATERAL (
          SELECT * FROM leases
          WHERE wanted.exclusive AND leases.org_id = wanted.org AND leases.connection_id = wanted.id
@@ -60,20 +71,29 @@ impl Query for FindLent {
         (Text, Nullable<Text>, Nullable<Text>, Nullable<Text>, Text, Text, BigInt, Nullable<BigInt>, Text),
         Nullable<Text>,
         Nullable<BigInt>,
+        Nullable<BigInt>,
         Nullable<(Text, Text, Nullable<Text>, BigInt, BigInt, BigInt)>,
     );
 }
 
 statement! {
-    /// The ends of the chains of those orgs that have one.
-    FindEnds { org: String as Text }
-    "SELECT wanted.org, last.seq, last.hash FROM unnest(?) AS wanted (org)
-     CROSS JOIN LATERAL (
-         SELECT seq, hash FROM audit_events WHERE org_id = wanted.org ORDER BY seq DESC LIMIT 1) AS last"
+    /// Of each org: whether it or the whole vault is frozen, how many of its leases are open if the number of its
+    /// last event is past `enough`, and that event.
+    FindOrgs { org: String as Text, at: i64 as BigInt, enough: i64 as BigInt, most: i64 as BigInt }
+    "SELECT wanted.org,
+            EXISTS (SELECT FROM org_settings WHERE org_id IN (wanted.org, '') AND frozen_at IS NOT NULL),
+            CASE WHEN last.seq > wanted.enough THEN (SELECT count(*) FROM (
+                SELECT FROM leases
+                WHERE leases.org_id = wanted.org AND ended_at IS NULL AND expires_at > wanted.at
+                LIMIT wanted.most) AS open) END,
+            last.seq, last.hash
+     FROM unnest(?, ?, ?, ?) AS wanted (org, at, enough, most)
+     LEFT JOIN LATERAL (
+         SELECT seq, hash FROM audit_events WHERE org_id = wanted.org ORDER BY seq DESC LIMIT 1) AS last ON true"
 }
 
-impl Query for FindEnds {
-    type SqlType = (Text, BigInt, Binary);
+impl Query for FindOrgs {
+    type SqlType = (Text, Bool, Nullable<BigInt>, Nullable<(BigInt, Binary)>);
 }
 
 statement! {

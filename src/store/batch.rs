@@ -7,10 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use diesel::prelude::*;
 
 use crate::audit::AuditEvent;
+use crate::clock::Moment;
+use crate::config::LeaseCaps;
 use crate::ids::RunId;
+use crate::store::caps::{Count, Counted, Of, Open, count, first_end};
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::events::{Ends, NewEvent};
+use crate::store::freeze;
 use crate::store::lend::{LendAsk, OpenLease, SealedRow};
 use crate::store::schema::{audit_events, leases};
 use crate::store::sealed::{SealedColumns, find_sealed_columns};
@@ -40,8 +44,13 @@ struct NewLease {
 }
 
 /// The lends of one transaction.
-#[derive(Default)]
-pub(super) struct Batch {
+pub(super) struct Batch<'a> {
+    caps: LeaseCaps,
+    counted: &'a Counted,
+    /// What is known of how many leases are open.
+    open: BTreeMap<Of, Open>,
+    /// By org, whether it or the whole vault is frozen, where that was read ahead.
+    frozen: BTreeMap<String, bool>,
     /// By the ask's place; `None` where nothing is read ahead.
     ahead: Option<BTreeMap<usize, Found>>,
     /// The last fences that are known.
@@ -53,45 +62,151 @@ pub(super) struct Batch {
     events: Vec<NewEvent>,
 }
 
-impl Batch {
+impl<'a> Batch<'a> {
     /// A batch of `asks`, with what they will want to know where that is cheaper at once.
-    pub(super) fn of(db: &mut Db, asks: &[&LendAsk]) -> Result<Self, StoreError> {
+    pub(super) fn of(
+        db: &mut Db,
+        asks: &[&LendAsk],
+        caps: LeaseCaps,
+        counted: &'a Counted,
+    ) -> Result<Self, StoreError> {
+        let (ahead, events) = (None, Vec::new());
+        let (open, frozen, fences) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (changed, ends, leases) = (BTreeSet::new(), Ends::default(), Vec::new());
+        let batch = Self { caps, counted, open, frozen, ahead, fences, changed, ends, leases, events };
         match db {
             Db::Sqlite(_) => {
                 let _ = asks;
-                Ok(Self::default())
+                Ok(batch)
             }
             #[cfg(feature = "postgres")]
-            Db::Postgres(db) => Self::read_ahead(db, asks),
+            Db::Postgres(db) => batch.read_ahead(db, asks),
         }
     }
 
     #[cfg(feature = "postgres")]
-    fn read_ahead(db: &mut diesel::PgConnection, asks: &[&LendAsk]) -> Result<Self, StoreError> {
-        use crate::store::arrays::{FindEnds, FindLent};
+    fn read_ahead(mut self, db: &mut diesel::PgConnection, asks: &[&LendAsk]) -> Result<Self, StoreError> {
+        use crate::store::arrays::FindLent;
 
-        type Row = (i64, SealedColumns, Option<String>, Option<i64>, Option<OpenLease>);
+        type Row = (i64, SealedColumns, Option<String>, Option<i64>, Option<i64>, Option<OpenLease>);
         let mut wanted = FindLent::default();
+        let many = i64::try_from(asks.len()).unwrap_or(i64::MAX);
         for ask in asks {
+            let cap = self.caps.of_connection;
+            wanted.enough.push(self.counted.is_enough_until(&Of::connection(ask), cap, many));
+            wanted.most.push(cap);
             wanted.org.push(ask.scope.org().to_string());
             wanted.owner.push(ask.scope.user().to_string());
             wanted.id.push(ask.connection.to_string());
             wanted.exclusive.push(ask.is_exclusive());
             wanted.at.push(ask.at.micros());
         }
-        let mut orgs = wanted.org.clone();
         let rows: Vec<Row> = wanted.load(db)?;
-        let (mut ahead, mut fences) = (BTreeMap::new(), BTreeMap::new());
-        for (number, sealed, key, fence, held) in rows {
+        let mut ahead = BTreeMap::new();
+        for (number, sealed, key, fence, open, held) in rows {
             let at = usize::try_from(number - 1).map_err(|_| StoreError::Damaged("connections"))?;
             let ask = asks.get(at).ok_or(StoreError::Damaged("connections"))?;
-            fences.insert(ask.connection.to_string(), fence.unwrap_or(0));
+            self.fences.insert(ask.connection.to_string(), fence.unwrap_or(0));
+            self.note_open(Of::connection(ask), open);
             ahead.insert(at, Found { sealed: Some((sealed, key)), held: Some(held) });
         }
-        orgs.sort_unstable();
-        orgs.dedup();
-        let ends = Ends::of(&orgs, FindEnds { org: orgs.clone() }.load(db)?)?;
-        Ok(Self { ahead: Some(ahead), fences, ends, ..Self::default() })
+        self.ahead = Some(ahead);
+        self.read_orgs(db, asks, many)?;
+        Ok(self)
+    }
+
+    #[cfg(feature = "postgres")]
+    fn read_orgs(
+        &mut self,
+        db: &mut diesel::PgConnection,
+        asks: &[&LendAsk],
+        many: i64,
+    ) -> Result<(), StoreError> {
+        type Row = (String, bool, Option<i64>, Option<(i64, Vec<u8>)>);
+        let firsts: BTreeMap<&str, &LendAsk> =
+            asks.iter().rev().map(|ask| (ask.scope.org().as_str(), *ask)).collect();
+        let mut wanted = crate::store::arrays::FindOrgs::default();
+        for (org, first) in firsts {
+            let cap = self.caps.of_org;
+            wanted.org.push(org.to_owned());
+            wanted.at.push(first.at.micros());
+            wanted.enough.push(self.counted.is_enough_until(&Of::org(first), cap, many));
+            wanted.most.push(cap);
+        }
+        let rows: Vec<Row> = wanted.load(db)?;
+        for (org, is_frozen, open, end) in rows {
+            self.ends.note(&org, end)?;
+            self.frozen.insert(org.clone(), is_frozen);
+            self.note_open(Of::Org(org), open);
+        }
+        Ok(())
+    }
+
+    /// Those that were counted ahead.
+    #[cfg(feature = "postgres")]
+    fn note_open(&mut self, of: Of, count: Option<i64>) {
+        let open = |count| Open { count, is_exact: true, first_ends: None };
+        self.open.extend(count.map(|count| (of, open(count))));
+    }
+
+    /// Whether the ask's org or the whole vault is frozen. What was read ahead stays true: a freeze takes the org's
+    /// chain, or waits for every writer.
+    pub(super) fn is_frozen(&mut self, db: &mut Db, ask: &LendAsk) -> Result<bool, StoreError> {
+        match self.frozen.get(ask.scope.org().as_str()) {
+            Some(is_frozen) => Ok(*is_frozen),
+            None => Ok(freeze::find(db, ask.scope.org())?.is_frozen()),
+        }
+    }
+
+    /// When the first lease ends, if as many of the ask's org or connection are open as may be.
+    pub(super) fn is_full(&mut self, db: &mut Db, ask: &LendAsk) -> Result<Option<Moment>, StoreError> {
+        for of in [Of::connection(ask), Of::org(ask)] {
+            let cap = of.cap(self.caps);
+            let mut open = match self.open.remove(&of) {
+                Some(open) => open,
+                None => {
+                    let count = self.counted.at_most(&of, self.number(db, &of, ask)?);
+                    Open { count, is_exact: false, first_ends: None }
+                }
+            };
+            if open.count >= cap && !open.is_exact {
+                self.write(db)?;
+                open.count = count(db, &of, ask, cap)?;
+                open.is_exact = true;
+            }
+            if open.count >= cap && open.first_ends.is_none() {
+                self.write(db)?;
+                open.first_ends = Some(first_end(db, &of, ask)?);
+            }
+            let full = open.first_ends.filter(|_| open.count >= cap);
+            self.open.insert(of, open);
+            if full.is_some() {
+                return Ok(full);
+            }
+        }
+        Ok(None)
+    }
+
+    /// What grows with every lease of these.
+    fn number(&mut self, db: &mut Db, of: &Of, ask: &LendAsk) -> Result<i64, StoreError> {
+        match of {
+            Of::Org(org) => self.ends.last(db, org),
+            Of::Connection(_) => self.last_fence(db, ask),
+        }
+    }
+
+    /// What was learnt of how many are open: true once the batch is committed.
+    pub(super) fn learnt(self) -> Vec<(Of, Count)> {
+        let Self { open, fences, ends, .. } = self;
+        let counted = open.into_iter().filter(|(_, open)| open.is_exact);
+        let learnt = counted.filter_map(|(of, open)| {
+            let at = match &of {
+                Of::Org(org) => ends.known(org)?,
+                Of::Connection(id) => *fences.get(id)?,
+            };
+            Some((of, Count { open: open.count, at }))
+        });
+        learnt.collect()
     }
 
     /// What the ask in place `at` finds.
@@ -120,12 +235,17 @@ impl Batch {
             .order(leases::fence.desc())
             .first(db)
             .optional()?;
-        Ok(last.unwrap_or(0))
+        let last = last.unwrap_or(0);
+        self.fences.insert(ask.connection.to_string(), last);
+        Ok(last)
     }
 
     /// A new lease, to be written with the others.
     pub(super) fn insert(&mut self, ask: &LendAsk, granted: &SealedRow) {
         self.fences.insert(ask.connection.to_string(), granted.fence);
+        for of in [Of::org(ask), Of::connection(ask)] {
+            self.open.entry(of).and_modify(|open| open.count += 1);
+        }
         if ask.is_exclusive() {
             self.changed.insert(ask.connection.to_string());
         }

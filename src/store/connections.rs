@@ -63,7 +63,7 @@ pub struct StoredConnection {
     pub revision: Revision,
     /// When the credential ends by itself.
     pub credential_expires_at: Option<Moment>,
-    /// `active` or `auth_failed`.
+    /// `active` or `auth_failed`; shown as `frozen` while its org is.
     pub state: String,
     /// How often it is to be synced: 60 to 604800.
     pub sync_interval_seconds: Option<i64>,

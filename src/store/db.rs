@@ -3,7 +3,7 @@
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::{MultiConnection, QueryResult, SqliteConnection};
 
-use crate::store::scopes::Scopes;
+use crate::store::scopes::{NarrowRole, Scopes};
 
 /// One open database, of a kind that the address names.
 #[derive(MultiConnection)]
@@ -18,6 +18,8 @@ pub(super) enum Db {
 pub(super) enum Access {
     Read,
     Write,
+    /// To write while nobody else does, of whichever org.
+    Alone,
 }
 
 /// The same on the connection inside, whichever it is.
@@ -41,13 +43,13 @@ impl Db {
             Self::Sqlite(db) => {
                 // It has no policies to tell.
                 let _ = scopes;
-                let sql = if access == Access::Write { "BEGIN IMMEDIATE" } else { "BEGIN" };
+                let sql = if access == Access::Read { "BEGIN" } else { "BEGIN IMMEDIATE" };
                 AnsiTransactionManager::begin_transaction_sql(db, sql)
             }
             #[cfg(feature = "postgres")]
             Self::Postgres(db) => {
                 let sql = match access {
-                    Access::Write => "BEGIN",
+                    Access::Write | Access::Alone => "BEGIN",
                     Access::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
                 };
                 AnsiTransactionManager::begin_transaction_sql(db, sql)?;
@@ -87,6 +89,27 @@ impl Db {
             }
             #[cfg(feature = "postgres")]
             Self::Postgres(db) => super::postgres::enter(db, Access::Write, scopes),
+        }
+    }
+
+    /// Lets the rest of the open transaction do what `role` may and no more. SQLite has no roles.
+    pub(super) fn become_role(&mut self, role: NarrowRole) -> QueryResult<()> {
+        match self {
+            Self::Sqlite(_) => {
+                let _ = role;
+                Ok(())
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(db) => db.batch_execute(&format!("SET LOCAL ROLE {}", role.name())),
+        }
+    }
+
+    /// Ends that.
+    pub(super) fn leave_role(&mut self) -> QueryResult<()> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(db) => db.batch_execute("SET LOCAL ROLE NONE"),
         }
     }
 

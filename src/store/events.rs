@@ -105,14 +105,30 @@ pub(super) struct NewEvent {
 pub(super) struct Ends(BTreeMap<String, (i64, Hash)>);
 
 impl Ends {
-    /// Those of `orgs`, of which `found` have a chain.
+    /// Notes the end that was found of the chain of `org`, if it has one.
     #[cfg(feature = "postgres")]
-    pub(super) fn of(orgs: &[String], found: Vec<(String, i64, Vec<u8>)>) -> Result<Self, StoreError> {
-        let mut ends: BTreeMap<_, _> = orgs.iter().map(|org| (org.clone(), (0, GENESIS))).collect();
-        for (org, seq, hash) in found {
-            ends.insert(org, (seq, Hash::from_bytes(&hash).ok_or(StoreError::Damaged("audit_events"))?));
+    pub(super) fn note(&mut self, org: &str, end: Option<(i64, Vec<u8>)>) -> Result<(), StoreError> {
+        let end = match end {
+            Some((seq, hash)) => (seq, Hash::from_bytes(&hash).ok_or(StoreError::Damaged("audit_events"))?),
+            None => (0, GENESIS),
+        };
+        self.0.insert(org.to_owned(), end);
+        Ok(())
+    }
+
+    /// The number of the last event of `org`, where its chain was looked at.
+    pub(super) fn known(&self, org: &str) -> Option<i64> {
+        self.0.get(org).map(|(last, _)| *last)
+    }
+
+    /// The number of the last event of `org`.
+    pub(super) fn last(&mut self, db: &mut Db, org: &str) -> Result<i64, StoreError> {
+        if let Some((last, _)) = self.0.get(org) {
+            return Ok(*last);
         }
-        Ok(Self(ends))
+        let end = find_end(db, org)?;
+        self.0.insert(org.to_owned(), end);
+        Ok(end.0)
     }
 
     /// The place of `event` at the end of its chain, which the transaction holds: the next follows it.

@@ -8,7 +8,7 @@ use crate::seal::Fingerprint;
 use crate::store::db::{Access, Db};
 use crate::store::error::StoreError;
 use crate::store::schema::{connections, issuer_keys, keys};
-use crate::store::scopes::Scopes;
+use crate::store::scopes::{NarrowRole, Scopes};
 use crate::store::tx::Store;
 use crate::store::upkeep::Upkeep;
 
@@ -87,7 +87,7 @@ impl Store {
         name: &'static str,
         work: impl FnOnce(&mut Upkeep) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.upkeep_of(name, Access::Read, &Scopes::reseal(), work)
+        self.across_orgs(name, Access::Read, work)
     }
 
     /// How many values one transaction puts under another key: on SQLite nobody else writes meanwhile, so
@@ -105,7 +105,23 @@ impl Store {
     where
         E: From<StoreError>,
     {
-        self.upkeep_of(name, Access::Write, &Scopes::reseal(), work)
+        self.across_orgs(name, Access::Write, work)
+    }
+
+    /// In the role that sees what sealing needs of every org's rows, and nothing else.
+    fn across_orgs<T, E>(
+        &self,
+        name: &'static str,
+        access: Access,
+        work: impl FnOnce(&mut Upkeep) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        E: From<StoreError>,
+    {
+        self.upkeep_of(name, access, &Scopes::vault(), |tx| {
+            tx.enter(NarrowRole::Reseal)?;
+            work(tx)
+        })
     }
 }
 
@@ -148,10 +164,12 @@ impl Upkeep<'_> {
     /// Lets `key` never open anything again. Waits for whoever seals under it now; what they sealed is
     /// then there to be counted in this transaction.
     pub fn retire_key(&mut self, key: &KeyId) -> Result<(), StoreError> {
-        diesel::update(keys::table.find(key.as_str()))
-            .set((keys::state.eq(KeyState::Retired.as_str()), keys::canary.eq(None::<String>)))
-            .execute(self.db)?;
-        Ok(())
+        self.outside_role(|db| {
+            diesel::update(keys::table.find(key.as_str()))
+                .set((keys::state.eq(KeyState::Retired.as_str()), keys::canary.eq(None::<String>)))
+                .execute(db)?;
+            Ok(())
+        })
     }
 
     /// How much is sealed under `key`, in every table and whoever's it is. Needs [`Store::view_across_orgs`] or

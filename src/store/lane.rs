@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::config::LeaseCaps;
 use crate::metrics;
 use crate::store::batch::Batch;
+use crate::store::caps::Counted;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::lend::{Granted, LendAsk, answer};
@@ -41,6 +43,7 @@ const LEND: &str = "lend";
 pub(super) struct Lane {
     opener: Opener,
     writers: Writers,
+    caps: LeaseCaps,
     thread: Mutex<Thread>,
 }
 
@@ -96,9 +99,9 @@ impl Store {
 }
 
 impl Lane {
-    pub(super) fn open(opener: Opener, writers: Writers) -> Result<Self, StoreError> {
-        let thread = Mutex::new(Thread::start(opener.clone(), writers.clone())?);
-        Ok(Self { opener, writers, thread })
+    pub(super) fn open(opener: Opener, writers: Writers, caps: LeaseCaps) -> Result<Self, StoreError> {
+        let thread = Mutex::new(Thread::start(opener.clone(), writers.clone(), caps)?);
+        Ok(Self { opener, writers, caps, thread })
     }
 
     /// Whether lends are answered.
@@ -114,7 +117,7 @@ impl Lane {
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if !thread.pulse.is_well() {
             tracing::error!("the lane stood still: another takes its place");
-            *thread = Thread::start(self.opener.clone(), self.writers.clone())?;
+            *thread = Thread::start(self.opener.clone(), self.writers.clone(), self.caps)?;
         }
         Ok(thread.way_in.clone())
     }
@@ -139,7 +142,7 @@ impl Pulse {
 }
 
 impl Thread {
-    fn start(opener: Opener, writers: Writers) -> Result<Self, StoreError> {
+    fn start(opener: Opener, writers: Writers, caps: LeaseCaps) -> Result<Self, StoreError> {
         let failed = |e: std::io::Error| StoreError::NoDatabase(e.to_string());
         let (way_in, arrived) = mpsc::channel(WAITING);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
@@ -148,7 +151,7 @@ impl Thread {
         let shown = pulse.clone();
         // Ends when the last way in is dropped. Nobody waits for it: it could be hanging.
         let run = move || {
-            runtime.block_on(serve(opener, writers, arrived, &shown));
+            runtime.block_on(serve(Known::new(opener, caps), writers, arrived, &shown));
             shown.ended.store(true, Ordering::SeqCst);
         };
         std::thread::Builder::new().name("lane".into()).spawn(run).map_err(failed)?;
@@ -156,8 +159,21 @@ impl Thread {
     }
 }
 
-async fn serve(opener: Opener, writers: Writers, mut arrived: mpsc::Receiver<Waiting>, pulse: &Pulse) {
-    let mut held = None;
+/// What the thread keeps from one transaction to the next.
+struct Known {
+    opener: Opener,
+    held: Option<Db>,
+    caps: LeaseCaps,
+    counted: Counted,
+}
+
+impl Known {
+    fn new(opener: Opener, caps: LeaseCaps) -> Self {
+        Self { opener, held: None, caps, counted: Counted::default() }
+    }
+}
+
+async fn serve(mut known: Known, writers: Writers, mut arrived: mpsc::Receiver<Waiting>, pulse: &Pulse) {
     let mut waiting = VecDeque::new();
     let mut patience = Duration::MAX;
     loop {
@@ -175,7 +191,7 @@ async fn serve(opener: Opener, writers: Writers, mut arrived: mpsc::Receiver<Wai
         let batch: Vec<Waiting> = waiting.drain(..batch_size(&waiting)).collect();
         pulse.begin();
         // A panic is one batch's failure and never everybody's: its callers are told 503.
-        let written = catch_unwind(AssertUnwindSafe(|| write(&opener, &mut held, batch)));
+        let written = catch_unwind(AssertUnwindSafe(|| write(&mut known, batch)));
         pulse.end();
         let Left { first, last, moved } = written.unwrap_or_default();
         first.into_iter().rev().for_each(|again| waiting.push_front(again));
@@ -207,7 +223,8 @@ struct Left {
 
 /// One transaction. What it answers is durable; a connection on which something failed is not used
 /// again.
-fn write(opener: &Opener, held: &mut Option<Db>, batch: Vec<Waiting>) -> Left {
+fn write(known: &mut Known, batch: Vec<Waiting>) -> Left {
+    let Known { opener, held, caps, counted } = known;
     if batch.is_empty() {
         return Left::default();
     }
@@ -232,7 +249,7 @@ fn write(opener: &Opener, held: &mut Option<Db>, batch: Vec<Waiting>) -> Left {
         return left;
     }
     let asks: Vec<&LendAsk> = batch.iter().map(|waiting| &waiting.ask).collect();
-    let mut lends = match Batch::of(&mut db, &asks) {
+    let mut lends = match Batch::of(&mut db, &asks, *caps, counted) {
         Ok(lends) => lends,
         Err(error) => {
             ended(Outcome::RolledBack);
@@ -276,6 +293,8 @@ fn write(opener: &Opener, held: &mut Option<Db>, batch: Vec<Waiting>) -> Left {
         return tell(answers.into_iter().map(|(waiting, _)| waiting.reply), &error.into());
     }
     ended(Outcome::Committed);
+    let learnt = lends.learnt();
+    counted.learn(learnt);
     let size = answers.len();
     for (waiting, granted) in answers {
         metrics::event_durable(waiting.asked.elapsed());

@@ -93,6 +93,10 @@ pub enum LendRefused {
     CredentialReplaced,
     /// The caller used the Idempotency-Key for another request.
     KeyReused,
+    /// The org, or the whole vault, is frozen.
+    Frozen,
+    /// As many are open as may be, of the org or of the connection.
+    TooMany(Held),
 }
 
 impl LendRefused {
@@ -111,6 +115,8 @@ impl LendRefused {
             Self::NotHolder => "not-holder",
             Self::CredentialReplaced => "credential-replaced",
             Self::KeyReused => "idempotency-key-reused",
+            Self::Frozen => "frozen",
+            Self::TooMany(_) => "too-many-leases",
         }
     }
 }
@@ -164,6 +170,9 @@ pub(super) struct OpenLease {
 }
 
 fn grant(db: &mut Db, batch: &mut Batch, at: usize, ask: &LendAsk) -> Result<Granted, StoreError> {
+    if batch.is_frozen(db, ask)? {
+        return Ok(Err(LendRefused::Frozen));
+    }
     let earlier = match &ask.repeat {
         Some(repeat) => repeats::find(db, &ask.actor.caller, repeat, ask.at)?,
         None => None,
@@ -215,13 +224,16 @@ fn grant(db: &mut Db, batch: &mut Batch, at: usize, ask: &LendAsk) -> Result<Gra
             return Ok(Err(LendRefused::Held(Held { until: Moment::from_micros(open.expires_at) })));
         }
         None => {
+            if let Some(until) = batch.is_full(db, ask)? {
+                return Ok(Err(LendRefused::TooMany(Held { until })));
+            }
             let last = batch.last_fence(db, ask)?;
             granted.fence = last.checked_add(1).ok_or(StoreError::Damaged("leases"))?;
             batch.insert(ask, &granted);
         }
     }
     if let Some(repeat) = &ask.repeat {
-        let (connection, user, lease) = (&ask.connection, ask.scope.user(), Some(&granted.lease));
+        let (connection, user, lease) = (Some(&ask.connection), ask.scope.user(), Some(&granted.lease));
         let first = First { connection, user, lease, answer: None, at: ask.at };
         repeats::keep(db, &ask.actor.caller, repeat, &first)?;
     }

@@ -4,11 +4,13 @@
 #[cfg(feature = "postgres")]
 mod arrays;
 mod batch;
+mod caps;
 mod clients;
 mod connections;
 mod db;
 mod error;
 mod events;
+mod freeze;
 mod imports;
 mod issuers;
 mod keys;
@@ -37,6 +39,7 @@ pub use clients::{Exchange, NotExchanged};
 pub use connections::{NewConnection, StoredConnection};
 pub use error::StoreError;
 pub use events::StoredEvent;
+pub use freeze::Frozen;
 pub use imports::{Entry, Imported};
 pub use issuers::SealedIssuerKey;
 pub use keys::{KeyRow, KeyState, SealedUnder};

@@ -17,7 +17,7 @@ pub(super) const OURS: &str = "
         (SELECT relowner FROM pg_class WHERE oid = to_regclass('public.__diesel_schema_migrations'))";
 
 /// What guards the rows now, as PostgreSQL itself says it: policies, the functions they ask, and what the
-/// role that keeps rows, or everybody, may do. Also what somebody added.
+/// role that keeps rows, those it becomes, or everybody, may do. Also what somebody added.
 const IN_FORCE: &str = "
     tables AS (SELECT * {OURS}),
     granted AS (
@@ -34,7 +34,8 @@ const IN_FORCE: &str = "
         WHERE pronamespace = 'public'::regnamespace AND starts_with(proname, 'pawl_')
         UNION ALL
         SELECT row(relname, attname, grantee, privilege_type, is_grantable)::text
-        FROM granted CROSS JOIN aclexplode(acl) WHERE grantee IN (0, to_regrole('pawl_app')))
+        FROM granted CROSS JOIN aclexplode(acl) WHERE grantee IN
+            (0, to_regrole('pawl_app'), to_regrole('pawl_reseal'), to_regrole('pawl_freeze')))
     SELECT encode(sha256(convert_to(string_agg(line, chr(10) ORDER BY line COLLATE \"C\"), 'UTF8')), 'hex') FROM said";
 
 /// Applies both files, and notes that.

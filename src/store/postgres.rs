@@ -3,7 +3,7 @@
 use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Text};
+use diesel::sql_types::{Array, BigInt, Bool, Text};
 
 use crate::config::PostgresAddress;
 use crate::store::db::Access;
@@ -38,20 +38,26 @@ pub(super) fn establish(address: &PostgresAddress) -> Result<PgConnection, diese
 }
 
 /// Says whose rows the open transaction may touch, and that what it changes is durable at its commit.
-fn tell_scopes(db: &mut PgConnection, scopes: &Scopes) -> QueryResult<()> {
-    diesel::sql_query(
-        "SELECT set_config('pawl.scope', $1, true), set_config('synchronous_commit', 'on', true)",
-    )
-    .bind::<Text, _>(scopes.setting())
-    .execute(db)
-    .map(drop)
-}
+const TELL: &str = "SELECT set_config('pawl.scope', $1, true), set_config('synchronous_commit', 'on', true)";
 
-/// Enters the rows of `scopes`; a writer takes its orgs' chains, one after the other in the order that
-/// all keep.
+/// Of the whole vault: shared by all who write, and taken alone by a freeze of it. The first 8 bytes of
+/// SHA-256("pawl/v1/vault").
+const VAULT: i64 = 2_878_156_944_878_392_785;
+
+/// Enters the rows of `scopes`; a writer takes first its share of the vault, then its orgs' chains, one after the
+/// other in the order that all keep.
 pub(super) fn enter(db: &mut PgConnection, access: Access, scopes: &Scopes) -> QueryResult<()> {
-    tell_scopes(db, scopes)?;
-    if access == Access::Write {
+    let vault = match access {
+        Access::Read => "",
+        Access::Write => ", pg_advisory_xact_lock_shared($2)",
+        Access::Alone => ", pg_advisory_xact_lock($2)",
+    };
+    let told = diesel::sql_query(format!("{TELL}{vault}")).bind::<Text, _>(scopes.setting());
+    match access {
+        Access::Read => told.execute(db)?,
+        Access::Write | Access::Alone => told.bind::<BigInt, _>(VAULT).execute(db)?,
+    };
+    if access != Access::Read {
         for (lock, _) in scopes.locks() {
             diesel::sql_query("SELECT pg_advisory_xact_lock($1)").bind::<BigInt, _>(lock).execute(db)?;
         }
@@ -65,11 +71,26 @@ struct Taken {
     lock: i64,
 }
 
-/// Enters the rows of `scopes` as a writer that waits for nobody. Answers the orgs whose chains somebody
-/// else holds.
+#[derive(QueryableByName)]
+struct Shared {
+    #[diesel(sql_type = Bool)]
+    is_shared: bool,
+}
+
+/// Enters the rows of `scopes` as a writer that waits for nobody, to lend. Answers the orgs whose chains somebody
+/// else holds; all of them while the whole vault is being frozen.
 pub(super) fn enter_where_free(db: &mut PgConnection, scopes: &Scopes) -> QueryResult<Vec<String>> {
-    tell_scopes(db, scopes)?;
+    let shared = format!(
+        "{TELL}, set_config('pawl.counts', 'on', true), pg_try_advisory_xact_lock_shared($2) AS is_shared"
+    );
+    let Shared { is_shared } = diesel::sql_query(shared)
+        .bind::<Text, _>(scopes.setting())
+        .bind::<BigInt, _>(VAULT)
+        .get_result(db)?;
     let locks = scopes.locks();
+    if !is_shared {
+        return Ok(locks.into_iter().map(|(_, org)| org).collect());
+    }
     let wanted: Vec<i64> = locks.iter().map(|(lock, _)| *lock).collect();
     let taken: Vec<Taken> =
         diesel::sql_query("SELECT lock FROM unnest($1) AS lock WHERE NOT pg_try_advisory_xact_lock(lock)")

@@ -52,8 +52,8 @@ pub struct Kept {
 
 /// What a change was about, and what a repeat of it is to be answered.
 pub struct First<'a> {
-    /// The connection.
-    pub connection: &'a ConnectionId,
+    /// The connection, if it was about one.
+    pub connection: Option<&'a ConnectionId>,
     /// Whose it is.
     pub user: &'a UserId,
     /// The lease.
@@ -130,7 +130,7 @@ pub(super) fn keep(db: &mut Db, caller: &Caller, repeat: &Repeat, first: &First)
             idempotency_keys::key_id.eq(mark.key_id().as_str()),
             idempotency_keys::mark.eq(mark.to_bytes()),
             idempotency_keys::user_id.eq(first.user.as_str()),
-            idempotency_keys::connection_id.eq(first.connection.as_str()),
+            idempotency_keys::connection_id.eq(first.connection.map_or("", ConnectionId::as_str)),
             idempotency_keys::lease_id.eq(first.lease.map(LeaseId::as_str)),
             idempotency_keys::answer.eq(first.answer.as_deref()),
             idempotency_keys::kept_until.eq(first.at.after(KEPT).micros()),

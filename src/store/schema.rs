@@ -144,6 +144,14 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    org_settings (org_id) {
+        org_id -> Text,
+        frozen_at -> Nullable<BigInt>,
+        updated_at -> BigInt,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     keys,
     issuer_keys,
@@ -155,5 +163,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     clients,
     revocations,
     client_assertions,
-    reseals
+    reseals,
+    org_settings
 );

@@ -14,11 +14,6 @@ impl Scopes {
         Self(vec![(String::new(), None)])
     }
 
-    /// Every sealed value, to be put under another key or counted; and the vault's own trail.
-    pub(super) fn reseal() -> Self {
-        Self(vec![(String::new(), Some("reseal".into()))])
-    }
-
     /// The keys that sign tokens, to be followed by others; and the vault's own trail.
     pub(super) fn rotate() -> Self {
         Self(vec![(String::new(), Some("rotate".into()))])
@@ -38,6 +33,26 @@ impl Scopes {
     pub(super) fn and_org(mut self, org: &OrgId) -> Self {
         self.0.push((org.to_string(), None));
         self
+    }
+}
+
+/// A role that a transaction becomes for a duty that crosses orgs; `policies/postgres/roles.sql` says what each
+/// may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NarrowRole {
+    /// Puts sealed values under another key, or counts them.
+    Reseal,
+    /// Ends open leases.
+    Freeze,
+}
+
+#[cfg(feature = "postgres")]
+impl NarrowRole {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Reseal => "pawl_reseal",
+            Self::Freeze => "pawl_freeze",
+        }
     }
 }
 

@@ -103,6 +103,8 @@ struct Found {
     copies: bool,
     #[diesel(sql_type = Bool)]
     creates: bool,
+    #[diesel(sql_type = Bool)]
+    crosses: bool,
     #[diesel(sql_type = Text)]
     fsync: String,
 }
@@ -121,6 +123,8 @@ const FOUND: &str = "
            EXISTS (SELECT FROM roles JOIN owners USING (oid)) AS owns,
            EXISTS (SELECT FROM roles WHERE rolreplication) AS copies,
            EXISTS (SELECT FROM roles WHERE rolcreaterole) AS creates,
+           EXISTS (SELECT FROM pg_roles WHERE rolname IN ('pawl_reseal', 'pawl_freeze')
+                   AND pg_has_role(current_user, oid, 'USAGE')) AS crosses,
            current_setting('fsync') AS fsync";
 
 /// Holds tables, role and server against what this version relies on. Changes nothing.
@@ -133,6 +137,7 @@ pub(super) fn check(db: &mut PgConnection) -> Result<(), StoreError> {
         (found.owns, "owns tables, their schema or a function, or can become the role that does"),
         (found.copies, "has REPLICATION, or can become one that has"),
         (found.creates, "has CREATEROLE, or can become one that has"),
+        (found.crosses, "inherits what pawl_reseal or pawl_freeze may, which it is to become for a moment"),
     ];
     // A superuser has all of them.
     if let Some((_, what)) = too_much.iter().find(|(has, _)| *has) {

@@ -49,7 +49,7 @@ where
 {
     let stored = |e: diesel::result::Error| E::from(StoreError::from(e));
     let in_time = || match terms.until {
-        Some(until) if terms.access == Access::Write && Instant::now() >= until => {
+        Some(until) if terms.access != Access::Read && Instant::now() >= until => {
             Err(E::from(StoreError::Unavailable("deadline")))
         }
         _ => Ok(()),

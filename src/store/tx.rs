@@ -8,7 +8,7 @@ use diesel::r2d2::{Pool, PooledConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::access::Scope;
-use crate::config::Database;
+use crate::config::{Database, LeaseCaps};
 use crate::metrics;
 use crate::store::db::{Access, Db};
 use crate::store::error::StoreError;
@@ -64,7 +64,73 @@ impl Writers {
     }
 }
 
-/// An open transaction that may touch the rows of one scope.
+/// An open transaction that may touch the rows of one scope. Every query on a tenant's rows is one of its
+/// methods, and it comes only out of [`Store::run`] and [`Store::view`], which take the scope:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use pawl::access::Scope;
+/// use pawl::ids::ConnectionId;
+/// use pawl::store::{Store, StoreError, StoredConnection, Tx};
+///
+/// async fn find(
+///     store: &Store,
+///     whose: Scope,
+///     id: ConnectionId,
+/// ) -> Result<Option<StoredConnection>, StoreError> {
+///     let look = move |tx: &mut Tx| tx.find_connection(&id);
+///     store.view("find", whose, Duration::from_secs(5), look).await
+/// }
+/// ```
+///
+/// Without one there is no query to write:
+///
+/// ```compile_fail,E0061
+/// use std::time::Duration;
+///
+/// use pawl::ids::ConnectionId;
+/// use pawl::store::{Store, StoreError, StoredConnection, Tx};
+///
+/// async fn find(
+///     store: &Store,
+///     id: ConnectionId,
+/// ) -> Result<Option<StoredConnection>, StoreError> {
+///     let look = move |tx: &mut Tx| tx.find_connection(&id);
+///     store.view("find", Duration::from_secs(5), look).await
+/// }
+/// ```
+///
+/// nor is a text a scope,
+///
+/// ```compile_fail,E0308
+/// use std::time::Duration;
+///
+/// use pawl::ids::ConnectionId;
+/// use pawl::store::{Store, StoreError, StoredConnection, Tx};
+///
+/// async fn find(
+///     store: &Store,
+///     whose: String,
+///     id: ConnectionId,
+/// ) -> Result<Option<StoredConnection>, StoreError> {
+///     let look = move |tx: &mut Tx| tx.find_connection(&id);
+///     store.view("find", whose, Duration::from_secs(5), look).await
+/// }
+/// ```
+///
+/// nor does the transaction outlive what it was opened for:
+///
+/// ```compile_fail
+/// use std::time::Duration;
+///
+/// use pawl::access::Scope;
+/// use pawl::store::{Store, StoreError, Tx};
+///
+/// async fn keep<'a>(store: &Store, whose: Scope) -> Result<&'a mut Tx<'a>, StoreError> {
+///     store.view("keep", whose, Duration::from_secs(5), |tx| Ok(tx)).await
+/// }
+/// ```
 pub struct Tx<'a> {
     pub(super) db: &'a mut Db,
     pub(super) scope: &'a Scope,
@@ -74,12 +140,12 @@ pub struct Tx<'a> {
 
 impl Store {
     /// Opens the database, and makes its tables or only holds them against what this version expects.
-    pub fn open(database: &Database, tables: Tables) -> Result<Self, StoreError> {
+    pub fn open(database: &Database, tables: Tables, caps: LeaseCaps) -> Result<Self, StoreError> {
         let opener = Opener::new(database);
         opener.prepare(tables)?;
         let is_server = !opener.has_one_writer();
         let writers = Writers::of(&opener);
-        let lane = Lane::open(opener.clone(), writers.clone())?;
+        let lane = Lane::open(opener.clone(), writers.clone(), caps)?;
         let pool = Pool::builder()
             .max_size(if is_server { POSTGRES_POOL } else { SQLITE_POOL })
             // None is opened ahead, in the background: one that is still shaking hands when the process
@@ -207,7 +273,7 @@ impl Store {
         let turn = async move {
             let place = match access {
                 Access::Read => None,
-                Access::Write => writers.place(&scopes).await,
+                Access::Write | Access::Alone => writers.place(&scopes).await,
             };
             let span = tracing::Span::current();
             tokio::task::spawn_blocking(move || {

@@ -7,7 +7,7 @@ use crate::audit::AuditEvent;
 use crate::store::db::{Access, Db};
 use crate::store::error::StoreError;
 use crate::store::events::append;
-use crate::store::scopes::Scopes;
+use crate::store::scopes::{NarrowRole, Scopes};
 use crate::store::transact::{Terms, transact};
 use crate::store::tx::Store;
 
@@ -15,6 +15,7 @@ use crate::store::tx::Store;
 pub struct Upkeep<'a> {
     pub(super) db: &'a mut Db,
     appended: &'a mut u32,
+    role: Option<NarrowRole>,
 }
 
 impl Store {
@@ -38,7 +39,7 @@ impl Store {
         deadline: Duration,
     ) -> Result<(), StoreError> {
         self.transact(name, Access::Write, Scopes::vault(), deadline, move |db, appended| {
-            Upkeep { db, appended }.append(&event)
+            Upkeep { db, appended, role: None }.append(&event)
         })
         .await
     }
@@ -55,7 +56,9 @@ impl Store {
     {
         let asked = Instant::now();
         let terms = Terms { name, access, scopes, asked, until: None };
-        transact(&mut *self.connection()?, &terms, |db, appended| work(&mut Upkeep { db, appended }))
+        transact(&mut *self.connection()?, &terms, |db, appended| {
+            work(&mut Upkeep { db, appended, role: None })
+        })
     }
 }
 
@@ -65,8 +68,27 @@ impl Upkeep<'_> {
         if let Some(org) = event.org() {
             self.db.change_scopes(&Scopes::vault().and_org(org))?;
         }
-        append(self.db, event)?;
+        self.outside_role(|db| append(db, event))?;
         *self.appended += 1;
         Ok(())
+    }
+
+    /// Becomes `role` for the rest of the transaction.
+    pub(super) fn enter(&mut self, role: NarrowRole) -> Result<(), StoreError> {
+        self.db.become_role(role)?;
+        self.role = Some(role);
+        Ok(())
+    }
+
+    /// Does what the role of a duty may not, among what this program may anyway.
+    pub(super) fn outside_role<T>(
+        &mut self,
+        work: impl FnOnce(&mut Db) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let Some(role) = self.role else { return work(self.db) };
+        self.db.leave_role()?;
+        let done = work(self.db)?;
+        self.db.become_role(role)?;
+        Ok(done)
     }
 }

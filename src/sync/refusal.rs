@@ -76,7 +76,7 @@ pub enum Refusal {
     #[error("this client may not act for that org or user, or has to say which: PAWL_ORG, PAWL_USER")]
     Whom,
     /// 423.
-    #[error("the org or the vault is frozen: nothing is lent until it is unfrozen")]
+    #[error("frozen: the vault lends nothing of this org until its owner, or who runs the vault, ends it")]
     Frozen,
     /// 403.
     #[error("this token may not do that: it takes the role worker, of the connection's own org and user")]

@@ -4,7 +4,8 @@ use crate::access::Action;
 use crate::audit::Actor;
 use crate::error::Error;
 use crate::ids::{ConnectionId, LeaseId};
-use crate::store::{StoredConnection, StoredLease};
+use crate::store::{StoredConnection, StoredLease, Tx};
+use crate::vault::freeze::show_frozen;
 use crate::vault::{DEADLINE, Vault};
 
 /// Which part of a list: at most `limit` items after `after`.
@@ -33,9 +34,13 @@ impl Vault {
     /// One connection of the caller's.
     pub async fn show(&self, actor: &Actor, id: ConnectionId) -> Result<StoredConnection, Error> {
         let scope = self.allow(actor, Action::ShowConnection).await?;
-        self.store
-            .view("show", scope, DEADLINE, move |tx| tx.find_connection(&id)?.ok_or(Error::NotFound))
-            .await
+        let here = self.switch.is_frozen();
+        let show = move |tx: &mut Tx| {
+            let mut found = tx.find_connection(&id)?.ok_or(Error::NotFound)?;
+            show_frozen(tx, here, std::slice::from_mut(&mut found))?;
+            Ok(found)
+        };
+        self.store.view("show", scope, DEADLINE, show).await
     }
 
     /// The caller's connections, oldest first, and whether there are more.
@@ -45,11 +50,13 @@ impl Vault {
         page: Page<ConnectionId>,
     ) -> Result<(Vec<StoredConnection>, bool), Error> {
         let scope = self.allow(actor, Action::ListConnections).await?;
-        self.store
-            .view("list", scope, DEADLINE, move |tx| {
-                Ok(page.cut(tx.find_connections(page.after.as_ref(), page.probe())?))
-            })
-            .await
+        let here = self.switch.is_frozen();
+        let list = move |tx: &mut Tx| {
+            let mut found = tx.find_connections(page.after.as_ref(), page.probe())?;
+            show_frozen(tx, here, &mut found)?;
+            Ok(page.cut(found))
+        };
+        self.store.view("list", scope, DEADLINE, list).await
     }
 
     /// One lease of the caller's, open or ended.

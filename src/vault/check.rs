@@ -1,6 +1,6 @@
 //! Check a connection: log in to its Odoo and tell what is wrong. The record is durable before the secret
-//! is opened; what the check showed is kept only while its revision is the one that is there. A forget or
-//! a replace ends a check that is under way before it answers.
+//! is opened; what the check showed is kept only while its revision is the one that is there. A forget,
+//! a replace or a freeze ends a check that is under way before it answers.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,13 +12,14 @@ use crate::audit::{Actor, AuditEvent, Outcome, Subject};
 use crate::clock::{Clock, Moment};
 use crate::egress::Exceptions;
 use crate::error::{Error, FieldError};
-use crate::ids::ConnectionId;
+use crate::ids::{ConnectionId, OrgId};
 use crate::odoo::{self, Address, Diagnosis, Login};
 use crate::secret::Secret;
 use crate::store::{LendRefused, SealedCredential, Store, StoredConnection, Tx};
+use crate::vault::freeze::frozen_meanwhile;
 use crate::vault::lend::{binding, proof};
 use crate::vault::refusals::Refusals;
-use crate::vault::{DEADLINE, Vault};
+use crate::vault::{DEADLINE, HostSwitch, Vault};
 
 /// Checks under way at once. Each may wait for a host that says nothing.
 const MOST_AT_ONCE: usize = 8;
@@ -68,7 +69,8 @@ impl Vault {
         let own = id.clone();
         let look = move |tx: &mut Tx| tx.find_connection(&own)?.ok_or(Error::NotFound);
         let found = self.store.view("look before check", scope.clone(), DEADLINE, look).await?;
-        let turn = self.checks.begin(&id)?;
+        self.switch.refuse()?;
+        let turn = self.checks.begin(&found.org, &id)?;
         let now = self.clock.now();
         if let Some(until) = self.refusals.hold(found.org.as_str(), found.destination.parts(), now) {
             return Err(Error::TooManyRefusals { until, now });
@@ -80,6 +82,7 @@ impl Vault {
             exceptions: self.exceptions.clone(),
             clock: self.clock.clone(),
             refusals: self.refusals.clone(),
+            switch: self.switch.clone(),
             actor: actor.clone(),
             scope,
         };
@@ -104,7 +107,10 @@ impl Vault {
                 let connection = tx.find_connection(&id)?.ok_or(Error::NotFound)?;
                 let owner = covered.of_user(&connection.user).ok_or(Error::NotFound)?;
                 let found = tx.find_sealed(&owner, &id, &proof(&keyring, &owner, &id))?;
-                let found = found.and_then(of_odoo);
+                let found = match tx.find_frozen()?.is_frozen() {
+                    true => Err(LendRefused::Frozen),
+                    false => found.and_then(of_odoo),
+                };
                 if let Err(LendRefused::UnknownKey(key)) = &found
                     && held.may_learn(key)
                 {
@@ -146,6 +152,7 @@ struct Work {
     exceptions: Exceptions,
     clock: Clock,
     refusals: Arc<Refusals>,
+    switch: Arc<HostSwitch>,
     actor: Actor,
     scope: Scope,
 }
@@ -162,26 +169,32 @@ impl Work {
             secret,
             expired,
         };
-        let found = tokio::select! {
+        let (found, was_stopped) = tokio::select! {
             biased;
-            () = turn.running.stop.notified() => Diagnosis::not_made(),
-            found = odoo::diagnose(subject) => found,
+            () = turn.running.stop.notified() => (Diagnosis::not_made(), true),
+            () = frozen_meanwhile(&self.store, &self.scope, &self.switch) => (Diagnosis::not_made(), true),
+            found = odoo::diagnose(subject) => (found, false),
         };
         if found.login == Login::Refused {
             self.refusals.note(connection.org.as_str(), connection.destination.parts(), self.clock.now());
         }
-        let kept = match self.keep(&connection, &found).await {
+        let kept = match self.keep(&connection, &found, was_stopped).await {
             // A refusal that is not kept would be tried again by the next sync.
             Err(Error::Unavailable(_)) if found.login == Login::Refused => {
-                self.keep(&connection, &found).await
+                self.keep(&connection, &found, was_stopped).await
             }
             kept => kept,
         };
         kept.map(|()| found)
     }
 
-    /// Keeps what was found, if what is there now is what was checked.
-    async fn keep(&self, checked: &StoredConnection, found: &Diagnosis) -> Result<(), Error> {
+    /// Keeps what was found, if what is there now is what was checked. One that is, and was stopped, was frozen.
+    async fn keep(
+        &self,
+        checked: &StoredConnection,
+        found: &Diagnosis,
+        was_stopped: bool,
+    ) -> Result<(), Error> {
         let (state, outcome) = match found.login {
             Login::Refused => (Some("auth_failed"), "auth_failed"),
             Login::Taken => (Some("active"), if found.is_ok() { "ok" } else { "failed" }),
@@ -191,12 +204,13 @@ impl Work {
         let keep = move |tx: &mut Tx| {
             let meanwhile = match tx.find_connection(&checked.id)? {
                 None => Some(Error::NotFound),
-                Some(_) if tx.mark_connection(&checked, state, at)? => None,
+                Some(_) if tx.mark_connection(&checked, state, at)? => was_stopped.then_some(Error::Frozen),
                 Some(_) => Some(Error::CredentialReplaced),
             };
             let outcome = match &meanwhile {
                 None => Outcome::DoneWith(outcome),
                 Some(Error::NotFound) => Outcome::Refused("not-found"),
+                Some(Error::Frozen) => Outcome::Refused(LendRefused::Frozen.cause()),
                 Some(_) => Outcome::Refused("credential-replaced"),
             };
             tx.append(&record(&actor, &checked.id, outcome, at)?)?;
@@ -225,8 +239,8 @@ pub(super) struct Checks {
     running: Arc<Mutex<BTreeMap<String, Arc<Running>>>>,
 }
 
-#[derive(Default)]
 struct Running {
+    org: OrgId,
     stop: Notify,
     ended: Arc<tokio::sync::Mutex<()>>,
 }
@@ -245,14 +259,15 @@ impl Checks {
         Self { places: Arc::new(Semaphore::new(MOST_AT_ONCE)), running: Arc::default() }
     }
 
-    fn begin(&self, id: &ConnectionId) -> Result<Turn, Error> {
+    fn begin(&self, org: &OrgId, id: &ConnectionId) -> Result<Turn, Error> {
         let mut all = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if all.contains_key(id.as_str()) {
             return Err(Error::CheckRunning);
         }
         let busy = |_| Error::Unavailable("enough checks are under way".into());
         let place = self.places.clone().try_acquire_owned().map_err(busy)?;
-        let running = Arc::<Running>::default();
+        let (stop, ended) = (Notify::new(), Arc::default());
+        let running = Arc::new(Running { org: org.clone(), stop, ended });
         let until = running.ended.clone().try_lock_owned().map_err(|_| Error::CheckRunning)?;
         all.insert(id.as_str().to_owned(), running.clone());
         Ok(Turn { id: id.clone(), running, all: self.running.clone(), _until: until, _place: place })
@@ -260,12 +275,29 @@ impl Checks {
 
     /// Ends a check of `id` that is under way, and waits until it has.
     pub(super) async fn stop(&self, id: &ConnectionId) {
-        let running = {
+        self.stop_where(|under_check, _| under_check == id.as_str()).await;
+    }
+
+    /// The same for every check of an org.
+    pub(super) async fn stop_of(&self, org: &OrgId) {
+        self.stop_where(|_, running| running.org == *org).await;
+    }
+
+    /// The same for all.
+    pub(super) async fn stop_all(&self) {
+        self.stop_where(|_, _| true).await;
+    }
+
+    async fn stop_where(&self, stops: impl Fn(&str, &Running) -> bool) {
+        let running: Vec<Arc<Running>> = {
             let all = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-            all.get(id.as_str()).cloned()
+            all.iter()
+                .filter(|(id, running)| stops(id, running))
+                .map(|(_, running)| running.clone())
+                .collect()
         };
-        if let Some(running) = running {
-            running.stop.notify_one();
+        running.iter().for_each(|running| running.stop.notify_one());
+        for running in running {
             drop(running.ended.lock().await);
         }
     }

@@ -9,7 +9,8 @@ use crate::error::{Error, FieldError};
 use crate::ids::{ConnectionId, Revision};
 use crate::seal::Binding;
 use crate::secret::Secret;
-use crate::store::{NewConnection, StoredConnection, Tx};
+use crate::store::{LendRefused, NewConnection, StoredConnection, Tx};
+use crate::vault::freeze::show_frozen;
 use crate::vault::{DEADLINE, KeyedRequest, Vault, repeat};
 
 /// What is deposited, as it was sent.
@@ -63,13 +64,16 @@ impl Vault {
         let scope = self.allow_user(actor, Action::Deposit).await?;
         let at = self.clock.now();
         let checked = self.hold_to_rules(&deposit, scope.org().as_str())?;
+        self.switch.refuse()?;
         let id = ConnectionId::new(at)?;
         let destination = checked.destination;
         let binding = Binding::credential(&scope, &id, Revision::FIRST, checked.kind, &destination);
         let subject = Subject { connection: Some(&id), lease: None };
         let event = AuditEvent::of(actor, Action::Deposit, subject, Outcome::Done, at)?;
+        let refused = Outcome::Refused(LendRefused::Frozen.cause());
+        let refused = AuditEvent::of(actor, Action::Deposit, Subject::default(), refused, at)?;
         let own = Scope::from(scope.clone());
-        self.with_ring(async |held| {
+        let kept = self.with_ring(async |held| {
             let sealed = held.keyring.seal(&binding, &deposit.secret);
             let new = NewConnection {
                 id: id.clone(),
@@ -82,11 +86,17 @@ impl Vault {
                 credential_expires_at: checked.expires_at,
                 at,
             };
-            let (actor, own, again, event) =
-                (actor.clone(), own.clone(), held.marked(again.as_ref()), event.clone());
+            let (actor, own, again) = (actor.clone(), own.clone(), held.marked(again.as_ref()));
+            let (event, refused) = (event.clone(), refused.clone());
             let insert = move |tx: &mut Tx| {
-                if let Some(first) = repeat::find_connection(tx, &held, &actor, again.as_ref(), &own, at)? {
-                    return Ok(first);
+                if let Some(mut first) = repeat::find_connection(tx, &held, &actor, again.as_ref(), &own, at)?
+                {
+                    show_frozen(tx, false, std::slice::from_mut(&mut first))?;
+                    return Ok(Ok(first));
+                }
+                if tx.find_frozen()?.is_frozen() {
+                    tx.append(&refused)?;
+                    return Ok(Err(LendRefused::Frozen));
                 }
                 lies_ahead("credential.expires_at", new.credential_expires_at, at)?;
                 if new.kind.is_odoo()
@@ -98,11 +108,11 @@ impl Vault {
                 tx.append(&event)?;
                 let stored = tx.find_connection(&new.id)?.ok_or(Error::NotFound)?;
                 repeat::keep_connection(tx, &actor, again.as_ref(), &stored, at)?;
-                Ok(stored)
+                Ok::<_, Error>(Ok(stored))
             };
             self.store.run("deposit", Scope::from(scope.clone()), DEADLINE, insert).await
-        })
-        .await
+        });
+        kept.await?.map_err(|refused| Error::of_lend(refused, at))
     }
 
     /// Holds every member against its rules and names each that breaks one.

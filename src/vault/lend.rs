@@ -70,6 +70,7 @@ impl Vault {
     ) -> Result<Loan, Error> {
         let scope = self.allow_user(actor, Action::Lend).await?;
         let (purpose, ttl, run) = check(&lend)?;
+        self.switch.refuse()?;
         let at = self.clock.now();
         let lease = LeaseId::new(at)?;
         let ask = |held: &Held| LendAsk {
@@ -87,7 +88,7 @@ impl Vault {
             repeat: held.marked(again.as_ref()),
         };
         let granting = async {
-            let passage = self.gates.pass(&id).await;
+            let passage = self.gates.pass(scope.org(), &id).await;
             let granted =
                 self.with_ring(async |held| match self.store.lend(ask(&held), LEND_DEADLINE).await? {
                     Ok(row) => Ok((held.keyring, row)),
@@ -100,6 +101,8 @@ impl Vault {
             .await
             .map_err(|_| Error::Unavailable("deadline".into()))??;
 
+        // The host may have been frozen meanwhile.
+        self.switch.refuse()?;
         let credential = row.credential;
         let binding = binding(&scope, &id, &credential);
         // The store proved that it opens; if it does not now, nothing is sent all the same.

@@ -5,8 +5,10 @@ mod check;
 mod deposit;
 mod exchange;
 mod forget;
+mod freeze;
 mod gate;
 mod give_back;
+mod host_switch;
 mod import;
 pub mod keys;
 mod lend;
@@ -37,8 +39,10 @@ pub use crate::store::{ResealRun, SealedUnder, StoredConnection, StoredEvent, St
 pub use browse::Page;
 pub use deposit::{Deposit, ENVIRONMENTS, MAX_NAME_BYTES, MAX_OTHER_SECRET_BYTES, MAX_SECRET_BYTES};
 pub use exchange::{Mint, NotGiven};
+pub use freeze::{ChangeSettings, FrozenBy, Settings, switch_vault};
 pub use gate::Passage;
 pub use give_back::{GiveBack, OUTCOMES};
+pub use host_switch::HostSwitch;
 pub use import::{BATCH, IMPORT_KINDS, Import, Left, Tally, Why};
 pub use lend::{Lend, Loan, PURPOSES};
 pub use registry::{NotRegistered, Registry};
@@ -67,6 +71,7 @@ pub struct Vault {
     gates: gate::Gates,
     checks: check::Checks,
     refusals: Arc<refusals::Refusals>,
+    switch: Arc<HostSwitch>,
 }
 
 impl Vault {
@@ -77,6 +82,7 @@ impl Vault {
         exceptions: Exceptions,
         models: Vec<String>,
         clock: Clock,
+        switch: HostSwitch,
     ) -> Self {
         Self {
             store,
@@ -87,6 +93,7 @@ impl Vault {
             gates: gate::Gates::new(),
             checks: check::Checks::new(),
             refusals: Arc::default(),
+            switch: Arc::new(switch),
         }
     }
 

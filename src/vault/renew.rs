@@ -33,6 +33,7 @@ impl Vault {
         if !wrong.is_empty() {
             return Err(Error::Invalid(wrong));
         }
+        self.switch.refuse()?;
         let at = self.clock.now();
         self.with_ring(async |held| {
             let (actor, owner, id, again) =
@@ -42,6 +43,7 @@ impl Vault {
                 let lease = tx.find_lease(&id, at)?;
                 let connection = lease.as_ref().map(|lease| lease.connection.clone());
                 let answer = match lease {
+                    _ if tx.find_frozen()?.is_frozen() => Err(LendRefused::Frozen),
                     None => Err(LendRefused::NotFound),
                     Some(lease) => hold_against(tx, &actor, &owner, &held.keyring, lease)?,
                 };

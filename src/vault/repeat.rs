@@ -93,7 +93,21 @@ pub(super) fn keep_connection(
 ) -> Result<(), Error> {
     let Some(repeat) = repeat else { return Ok(()) };
     let answer = serde_json::to_string(stored).map_err(|_| Error::Damaged("connections"))?;
-    let first = First { connection: &stored.id, user: &stored.user, lease: None, answer: Some(answer), at };
+    let first =
+        First { connection: Some(&stored.id), user: &stored.user, lease: None, answer: Some(answer), at };
+    Ok(tx.keep(&actor.caller, repeat, &first)?)
+}
+
+/// Keeps the org's settings as they were answered: of no connection.
+pub(super) fn keep_settings(
+    tx: &mut Tx,
+    actor: &Actor,
+    repeat: Option<&Repeat>,
+    answer: String,
+    at: Moment,
+) -> Result<(), Error> {
+    let Some(repeat) = repeat else { return Ok(()) };
+    let first = First { connection: None, user: actor.caller.user(), lease: None, answer: Some(answer), at };
     Ok(tx.keep(&actor.caller, repeat, &first)?)
 }
 
@@ -106,7 +120,12 @@ pub(super) fn keep_lease(
     at: Moment,
 ) -> Result<(), Error> {
     let Some(repeat) = repeat else { return Ok(()) };
-    let first =
-        First { connection: &lease.connection, user: &lease.user, lease: Some(&lease.id), answer: None, at };
+    let first = First {
+        connection: Some(&lease.connection),
+        user: &lease.user,
+        lease: Some(&lease.id),
+        answer: None,
+        at,
+    };
     Ok(tx.keep(&actor.caller, repeat, &first)?)
 }

@@ -11,6 +11,7 @@ use crate::seal::Binding;
 use crate::secret::Secret;
 use crate::store::{LendRefused, NewCredential, StoredConnection, Tx};
 use crate::vault::deposit::{check_secret, lies_ahead, moment};
+use crate::vault::freeze::show_frozen;
 use crate::vault::lend::proof;
 use crate::vault::{DEADLINE, KeyedRequest, Vault, repeat};
 
@@ -42,12 +43,14 @@ impl Vault {
         }
         let at = self.clock.now();
         let secret = Arc::new(new.secret);
+        let here = self.switch.is_frozen();
         let replaced = self.with_ring(async |held| {
             let (actor, covered, id) = (actor.clone(), scope.clone(), id.clone());
             let (again, secret) = (held.marked(again.as_ref()), secret.clone());
             let replace = move |tx: &mut Tx| {
-                if let Some(first) = repeat::find_connection(tx, &held, &actor, again.as_ref(), &covered, at)?
-                {
+                let first = repeat::find_connection(tx, &held, &actor, again.as_ref(), &covered, at)?;
+                if let Some(mut first) = first {
+                    show_frozen(tx, here, std::slice::from_mut(&mut first))?;
                     return Ok(Ok(first));
                 }
                 lies_ahead("expires_at", expires_at, at)?;
@@ -79,8 +82,9 @@ impl Vault {
                 connection.revision = old.revision;
                 tx.replace_credential(&connection, &NewCredential { sealed, revision, expires_at, at })?;
                 tx.append(&record(Outcome::Done)?)?;
-                let connection = tx.find_connection(&id)?.ok_or(Error::NotFound)?;
+                let mut connection = tx.find_connection(&id)?.ok_or(Error::NotFound)?;
                 repeat::keep_connection(tx, &actor, again.as_ref(), &connection, at)?;
+                show_frozen(tx, here, std::slice::from_mut(&mut connection))?;
                 Ok::<_, Error>(Ok::<_, LendRefused>(connection))
             };
             let replaced = self.store.run("replace", scope.clone(), DEADLINE, replace).await?;

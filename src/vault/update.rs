@@ -7,6 +7,7 @@ use crate::error::{Error, FieldError};
 use crate::ids::ConnectionId;
 use crate::store::StoredConnection;
 use crate::vault::deposit::{ENVIRONMENTS, MAX_LABEL_BYTES, check_text, one_of};
+use crate::vault::freeze::show_frozen;
 use crate::vault::{DEADLINE, Vault};
 
 /// What is to change, as it was sent; what is not named stays.
@@ -44,6 +45,7 @@ impl Vault {
             let outcome = Outcome::DoneWith(now);
             events.push(AuditEvent::of(actor, Action::ChangeEnvironment, subject, outcome, at)?);
         }
+        let here = self.switch.is_frozen();
         self.store
             .run("update", scope, DEADLINE, move |tx| {
                 let mut connection = tx.find_connection(&id)?.ok_or(Error::NotFound)?;
@@ -65,6 +67,7 @@ impl Vault {
                 for event in &events {
                     tx.append(event)?;
                 }
+                show_frozen(tx, here, std::slice::from_mut(&mut connection))?;
                 Ok(connection)
             })
             .await

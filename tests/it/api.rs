@@ -277,6 +277,7 @@ fn each_role_does_what_the_policy_grants_and_a_refusal_is_on_record() {
     let (label, environment, new) =
         (json!({"label": "x"}), json!({"environment": "staging"}), json!({"secret": "s2"}));
     let for_longer = json!({});
+    let unfrozen = json!({"frozen": false});
     // method, path, body, the roles that may (of ada of acme), and its name in the trail
     type Row<'a> = (&'a str, &'a str, Option<&'a Value>, &'a [&'a str], &'a str);
     let table: Vec<Row> = vec![
@@ -290,6 +291,8 @@ fn each_role_does_what_the_policy_grants_and_a_refusal_is_on_record() {
         ("POST", &renew, Some(&for_longer), &["worker"], "lease.renew"),
         ("POST", &give_back, Some(&back), &["worker"], "lease.return"),
         ("PUT", &credential, Some(&new), &["backend", "owner"], "connection.replace"),
+        ("GET", "/v1/org/settings", None, &["owner"], "settings.read"),
+        ("PUT", "/v1/org/settings", Some(&unfrozen), &["owner"], "settings.unfreeze"),
         ("GET", "/v1/audit/events", None, &["owner", "auditor"], "audit.read"),
         ("DELETE", &show, None, &["backend", "owner"], "connection.forget"),
     ];

@@ -47,6 +47,7 @@ pub fn example(call: &Call) -> Option<Value> {
         "replace_credential" => json!({"secret": "mine", "expires_at": "2027-01-31T00:00:00Z"}),
         "lend_credential" => json!({"purpose": "other", "ttl_seconds": 60, "run_id": "mine"}),
         "renew_lease" => json!({"ttl_seconds": 60}),
+        "change_settings" => json!({"frozen": false}),
         "return_lease" => json!({"outcome": "failed", "records": 1}),
         operation => {
             assert!(!call.takes_body, "{operation} is new: give it an example");

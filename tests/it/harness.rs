@@ -265,7 +265,13 @@ impl Vault {
     /// Another vault on the same database and key, up until this one ends; its URL.
     #[cfg(feature = "postgres")]
     pub fn replica(&mut self) -> String {
-        let config = self.home.config(&[]);
+        self.replica_with(&[])
+    }
+
+    /// The same, told more.
+    #[cfg(feature = "postgres")]
+    pub fn replica_with(&mut self, settings: &[(&str, &str)]) -> String {
+        let config = self.home.config(settings);
         let app = App::open_with(config, self.clock.clone(), Setup::Use).unwrap_or_else(|e| panic!("{e}"));
         let running = Running::start(app).unwrap_or_else(|e| panic!("{e}"));
         let url = running.url();

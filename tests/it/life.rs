@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::frozen::UNCAPPED;
 use crate::harness::{Answer, Vault, deposit};
 
 pub fn put(vault: &Vault, id: &str, token: &str, secret: &str) -> Answer {
@@ -335,7 +336,7 @@ fn a_replace_and_a_forget_resolve_to_one_order() {
 /// Attack on P8.
 #[test]
 fn no_loan_of_the_old_secret_is_answered_after_the_replace() {
-    let vault = Vault::start();
+    let vault = Vault::start_with(&UNCAPPED);
     let id = vault.deposit("secret-1");
     let worker = vault.token("acme", "ada", "worker");
     let backend = vault.token("acme", "ada", "backend");

@@ -16,6 +16,8 @@ mod durability;
 mod egress;
 mod every_call;
 mod exchange;
+mod frozen;
+mod frozen_vault;
 mod harness;
 mod hostile_calls;
 mod import;
@@ -28,6 +30,7 @@ mod kills;
 mod kinds;
 #[cfg(feature = "postgres")]
 mod lane;
+mod lease_caps;
 mod lease_kept;
 mod leases;
 mod life;
@@ -35,6 +38,8 @@ mod logs;
 mod memory;
 mod metrics;
 mod missing;
+#[cfg(feature = "postgres")]
+mod narrow_roles;
 mod odoo_calls;
 mod odoo_client;
 mod odoo_wire;
@@ -55,6 +60,7 @@ mod rotation;
 mod rotation_kills;
 #[cfg(feature = "postgres")]
 mod rotation_replicas;
+mod same_answer;
 mod scene;
 mod sealing;
 mod secrets;

@@ -123,6 +123,9 @@ fn seal(keyring: &Keyring, row: &Opened, at: Moment) -> Result<Candidate, Error>
 }
 
 fn keep(tx: &mut Tx, source: &SourceName, rows: &[Candidate], at: Moment) -> Result<Vec<Kept>, Error> {
+    if tx.find_frozen()?.is_frozen() {
+        return Err(Error::Frozen);
+    }
     let source = source.as_str();
     // Asked again: nobody else writes in this org from here on.
     let known = tx.find_imports(source, &rows.iter().map(|row| &row.id).collect::<Vec<_>>())?;

@@ -174,6 +174,9 @@ impl Vault {
     /// Takes in `rows`, [`BATCH`] of them or so, and answers those that it left. After an error some may have
     /// come in; the ledger knows.
     pub async fn import(&self, import: &mut Import, rows: Vec<SourceRow>) -> Result<Vec<Left>, Error> {
+        // A command has nobody who looks for it.
+        self.switch.look().map_err(|error| Error::Unavailable(error.to_string()))?;
+        self.switch.refuse()?;
         let at = self.clock.now();
         let (mut left, mut met) = (Vec::new(), Vec::new());
         let (mut named, mut opened) = (Vec::new(), Vec::new());

@@ -1,0 +1,209 @@
+//! Freeze an org, or the whole vault: nothing of it is lent, renewed, checked or deposited until somebody ends it.
+//! When a freeze answers, its open leases have ended, and no loan of it is answered later by this process.
+
+use std::time::Duration;
+
+use crate::access::Action;
+use crate::audit::{Actor, AuditEvent, Outcome, Subject};
+use crate::clock::Moment;
+use crate::error::{Error, FieldError};
+use crate::metrics;
+use crate::store::{Frozen, Store, StoreError, StoredConnection, Tx};
+use crate::vault::{DEADLINE, HostSwitch, KeyedRequest, Vault, repeat};
+
+/// What an org can set, as it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Since when the org is frozen.
+    pub frozen_at: Option<Moment>,
+    /// Whether the whole vault is, or this host.
+    pub is_vault_frozen: bool,
+}
+
+/// What is to change; what is not named stays.
+pub struct ChangeSettings {
+    /// Whether the org is frozen.
+    pub frozen: Option<bool>,
+}
+
+/// Why nothing is lent, of whichever org.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrozenBy {
+    /// Something is lent.
+    Nobody,
+    /// A file on this host.
+    Host,
+    /// The database: the whole vault.
+    Vault,
+}
+
+impl FrozenBy {
+    /// As `/readyz` says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Nobody => "no",
+            Self::Host => "host",
+            Self::Vault => "vault",
+        }
+    }
+}
+
+impl Vault {
+    /// The caller's org's settings.
+    pub async fn settings(&self, actor: &Actor) -> Result<Settings, Error> {
+        let scope = self.allow(actor, Action::ReadSettings).await?;
+        let found = self.store.view("show settings", scope, DEADLINE, |tx| Ok::<_, Error>(tx.find_frozen()?));
+        Ok(self.as_settings(found.await?))
+    }
+
+    /// Changes them. A freeze ends what is under way of the org before it is answered.
+    pub async fn change_settings(
+        &self,
+        actor: &Actor,
+        change: ChangeSettings,
+        again: Option<KeyedRequest>,
+    ) -> Result<Settings, Error> {
+        let Some(is_frozen) = change.frozen else {
+            return Err(FieldError::new("body", "not_empty", "must name frozen").into());
+        };
+        let action = if is_frozen { Action::Freeze } else { Action::Unfreeze };
+        let scope = self.allow(actor, action).await?;
+        let at = self.clock.now();
+        let found = self.with_ring(async |held| {
+            let (actor, again) = (actor.clone(), held.marked(again.as_ref()));
+            let change = move |tx: &mut Tx| {
+                if let Some(first) = repeat::find(tx, &held, &actor, again.as_ref(), at)? {
+                    let answer = first.answer.ok_or(Error::KeyReused)?;
+                    let org: Option<Moment> =
+                        serde_json::from_str(&answer).map_err(|_| Error::Damaged("idempotency_keys"))?;
+                    return Ok(Frozen { org, ..tx.find_frozen()? });
+                }
+                tx.set_frozen(is_frozen, at)?;
+                tx.append(&AuditEvent::of(&actor, action, Subject::default(), Outcome::Done, at)?)?;
+                let found = tx.find_frozen()?;
+                let answer = serde_json::to_string(&found.org).map_err(|_| Error::Damaged("org_settings"))?;
+                repeat::keep_settings(tx, &actor, again.as_ref(), answer, at)?;
+                Ok::<_, Error>(found)
+            };
+            self.store.run("change settings", scope.clone(), DEADLINE, change).await
+        });
+        let found = found.await?;
+        if is_frozen {
+            let ended = async {
+                self.checks.stop_of(scope.org()).await;
+                self.gates.close_behind_org(scope.org()).await;
+            };
+            let late = |_| Error::Unavailable("it is frozen, but what was under way has not ended".into());
+            tokio::time::timeout(DEADLINE, ended).await.map_err(late)?;
+        }
+        Ok(self.as_settings(found))
+    }
+
+    fn as_settings(&self, found: Frozen) -> Settings {
+        let is_vault_frozen = found.vault.is_some() || self.switch.is_frozen();
+        Settings { frozen_at: found.org, is_vault_frozen }
+    }
+
+    /// Why nothing is lent, of whichever org.
+    pub async fn frozen_by(&self) -> Result<FrozenBy, Error> {
+        if self.switch.is_frozen() {
+            return Ok(FrozenBy::Host);
+        }
+        let since = self.store.see_vault_frozen(Duration::from_secs(1)).await?;
+        Ok(if since.is_some() { FrozenBy::Vault } else { FrozenBy::Nobody })
+    }
+
+    /// Looks for this host's file. Once it is there, what is under check here ends. Blocks for the look alone.
+    pub async fn follow_host(&self) {
+        let was_frozen = self.switch.is_frozen();
+        let is_frozen = match self.switch.look() {
+            Ok(is_frozen) => is_frozen,
+            Err(error) => {
+                tracing::error!(%error, "the data directory can't be looked into: frozen or not stays as it was");
+                was_frozen
+            }
+        };
+        metrics::frozen("host", is_frozen);
+        match (was_frozen, is_frozen) {
+            (false, true) => {
+                tracing::error!("frozen: the file {} is there", self.switch.file().display());
+                self.checks.stop_all().await;
+            }
+            (true, false) => tracing::warn!("no longer frozen: the file is gone"),
+            _ => {}
+        }
+    }
+
+    /// Tells the metrics whether the whole vault is frozen, and puts on record what became of this host's file, as
+    /// soon as the database takes it: with its coming, every open lease ends.
+    pub async fn follow_vault(&self) {
+        if let Ok(since) = self.store.see_vault_frozen(DEADLINE).await {
+            metrics::frozen("vault", since.is_some());
+        }
+        let Ok(Some(is_frozen)) = self.switch.to_record() else { return };
+        let (store, at) = (self.store.clone(), self.clock.now());
+        let record = move || record_host(&store, is_frozen, at);
+        let recorded = tokio::task::spawn_blocking(record).await;
+        let recorded = recorded.map_err(|_| Error::Unavailable("the record broke off".into()));
+        match recorded.and_then(|recorded| recorded) {
+            Ok(()) => {
+                if let Err(error) = self.switch.recorded(is_frozen) {
+                    tracing::warn!(%error, "the next start puts the host's file on record again");
+                }
+            }
+            Err(error) => tracing::debug!(%error, "the host's file is not on record yet"),
+        }
+    }
+}
+
+fn record_host(store: &Store, is_frozen: bool, at: Moment) -> Result<(), Error> {
+    store.switch_vault("record host's file", |tx| {
+        if is_frozen {
+            tx.end_all_leases(at)?;
+        }
+        Ok(tx.append(&event_of_vault(is_frozen, "file", at)?)?)
+    })
+}
+
+/// Freezes the whole vault in the database, or ends that, on record; by command on a host.
+pub fn switch_vault(store: &Store, is_frozen: bool, at: Moment) -> Result<(), Error> {
+    store.switch_vault(if is_frozen { "freeze vault" } else { "unfreeze vault" }, |tx| {
+        tx.set_frozen(is_frozen, at)?;
+        if is_frozen {
+            tx.end_all_leases(at)?;
+        }
+        Ok(tx.append(&event_of_vault(is_frozen, "command", at)?)?)
+    })
+}
+
+fn event_of_vault(is_frozen: bool, by: &str, at: Moment) -> Result<AuditEvent, Error> {
+    let action = if is_frozen { "vault.freeze" } else { "vault.unfreeze" };
+    Ok(AuditEvent::of_vault_with(action, "vault", &[("by", by)], at)?)
+}
+
+/// Connections as they are shown: `frozen` while their org, the vault or this host (`here`) is.
+pub(super) fn show_frozen(tx: &mut Tx, here: bool, shown: &mut [StoredConnection]) -> Result<(), StoreError> {
+    if !shown.is_empty() && (here || tx.find_frozen()?.is_frozen()) {
+        shown.iter_mut().for_each(|connection| connection.state = "frozen".into());
+    }
+    Ok(())
+}
+
+/// How often a check that is under way looks whether it may go on: less than the second in which a freeze is
+/// everywhere.
+const LOOK_EVERY: Duration = Duration::from_millis(400);
+
+/// Ends once the scope's org, the vault or this host is frozen: by whichever vault that was done.
+pub(super) async fn frozen_meanwhile(store: &Store, scope: &crate::access::Scope, switch: &HostSwitch) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        if switch.is_frozen() {
+            return;
+        }
+        let look = |tx: &mut Tx| tx.find_frozen();
+        let found = store.view("look for freeze", scope.clone(), DEADLINE, look).await;
+        if found.is_ok_and(|found| found.is_frozen()) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! A file in the data directory freezes every vault on this host, also where no database answers: nothing is
+//! lent, checked or deposited while it is there. That it came and went is put on record as soon as the database
+//! takes it, and a mark beside it says so, also to the next start.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::error::Error;
+
+/// The file, and the mark that it is on record.
+const FILE: &str = "frozen";
+const MARK: &str = "frozen-on-record";
+
+/// The switch of one host.
+pub struct HostSwitch {
+    dir: PathBuf,
+    is_frozen: AtomicBool,
+    /// What is on record, where no mark could be made or removed.
+    unmarked: Mutex<Option<bool>>,
+}
+
+impl HostSwitch {
+    /// The one of `data_dir`, as it is now.
+    pub fn open(data_dir: &Path) -> io::Result<Self> {
+        let (is_frozen, unmarked) = (AtomicBool::new(false), Mutex::default());
+        let switch = Self { dir: data_dir.into(), is_frozen, unmarked };
+        switch.look()?;
+        Ok(switch)
+    }
+
+    /// Looks for the file, and answers whether it is there. What can't be looked for is as it was.
+    pub fn look(&self) -> io::Result<bool> {
+        let is_frozen = is_there(&self.file())?;
+        self.is_frozen.store(is_frozen, Ordering::SeqCst);
+        Ok(is_frozen)
+    }
+
+    /// Whether it was there at the last look.
+    pub fn is_frozen(&self) -> bool {
+        self.is_frozen.load(Ordering::SeqCst)
+    }
+
+    /// Refuses while it is there.
+    pub(super) fn refuse(&self) -> Result<(), Error> {
+        if self.is_frozen() { Err(Error::Frozen) } else { Ok(()) }
+    }
+
+    /// Where it is.
+    pub fn file(&self) -> PathBuf {
+        self.dir.join(FILE)
+    }
+
+    /// Freezes the host.
+    pub fn freeze(&self) -> io::Result<()> {
+        make(
+            &self.dir,
+            FILE,
+            b"While this file is here, Pawl lends nothing on this host: `pawl unfreeze` ends it.\n",
+        )?;
+        self.look().map(drop)
+    }
+
+    /// Ends that. Answers whether it was frozen.
+    pub fn unfreeze(&self) -> io::Result<bool> {
+        let was_there = remove(&self.file())?;
+        self.look()?;
+        Ok(was_there)
+    }
+
+    /// What is to be put on record, if anything: that the file came, or that it went. A command may be at both just
+    /// now: what is not so at a second look is not.
+    pub(super) fn to_record(&self) -> io::Result<Option<bool>> {
+        let first = self.not_on_record()?;
+        Ok(if self.not_on_record()? == first { first } else { None })
+    }
+
+    fn not_on_record(&self) -> io::Result<Option<bool>> {
+        let marked = is_there(&self.dir.join(MARK))?;
+        let on_record = self.unmarked().unwrap_or(marked);
+        let is_frozen = is_there(&self.file())?;
+        Ok((on_record != is_frozen).then_some(is_frozen))
+    }
+
+    /// It is on record that the file is there, or is not any more. Where no mark says so, the next start puts it on
+    /// record again.
+    pub fn recorded(&self, is_frozen: bool) -> io::Result<()> {
+        let marked =
+            if is_frozen { make(&self.dir, MARK, b"") } else { remove(&self.dir.join(MARK)).map(drop) };
+        *self.unmarked() = marked.is_err().then_some(is_frozen);
+        marked
+    }
+
+    fn unmarked(&self) -> MutexGuard<'_, Option<bool>> {
+        self.unmarked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Also a link that leads nowhere is there.
+fn is_there(path: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Durable when this answers; one that is there stays as it is.
+fn make(dir: &Path, name: &str, text: &[u8]) -> io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(dir.join(name)) {
+        Ok(mut file) => {
+            file.write_all(text)?;
+            file.sync_all()?;
+            fs::File::open(dir)?.sync_all()
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn remove(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,191 @@
+//! PostgreSQL: what stands behind the scope, asked of the catalogue, so that no table can be forgotten; and that a
+//! duty which crosses orgs can do that duty and nothing else.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::database::Sql;
+use crate::harness::{Home, Vault, deposit};
+
+/// A vault with a row in every tenant's table.
+fn filled() -> Vault {
+    let vault = Vault::start_in(Home::on_postgres(), &[]);
+    for (org, user) in [("acme", "ada"), ("acme", "bob"), ("other", "eve")] {
+        let id = vault.deposit_as(org, user, &deposit(&format!("{user}-bot"), "s"));
+        let path = format!("/v1/connections/{id}/leases");
+        let worker = vault.token(org, user, "worker");
+        assert_eq!(vault.call("POST", &path, &worker, Some(&json!({"purpose": "other"}))).status, 201);
+        let owner = vault.token(org, user, "owner");
+        let settings = json!({"frozen": false});
+        assert_eq!(vault.call("PUT", "/v1/org/settings", &owner, Some(&settings)).status, 200);
+    }
+    vault.sql(
+        "INSERT INTO idempotency_keys VALUES ('acme', 'ada', 'svc', 'key', 'k', '', 'ada', 'c', NULL, NULL, 1);
+         INSERT INTO imports VALUES ('acme', 'shop', '1', 'c', 'imported', 1);
+         INSERT INTO org_settings VALUES ('', 1, 1)",
+    );
+    vault
+}
+
+/// Every table that says whose a row is.
+fn tenant_tables(sql: &mut Sql) -> Vec<String> {
+    let tables = "FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid AND attname = 'org_id' \
+                  WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY relname";
+    sql.texts("relname", tables)
+}
+
+fn refuses(role: &mut Sql, statements: &[&str]) {
+    for statement in statements {
+        let refused = role.try_run(&format!("BEGIN; {statement}; COMMIT")).unwrap_err().to_string();
+        assert!(refused.contains("permission denied"), "{statement}: {refused}");
+        role.run("ROLLBACK");
+    }
+}
+
+/// Attack on P5.
+#[test]
+fn no_tenants_table_has_a_row_for_who_names_no_scope() {
+    let vault = filled();
+    let mut sql = vault.home.sql();
+    let tables = tenant_tables(&mut sql);
+    assert!(tables.len() >= 6, "{tables:?}");
+    let forced = "FROM pg_class WHERE relrowsecurity AND relforcerowsecurity ORDER BY relname";
+    let forced = sql.texts("relname", forced);
+    let mut app = vault.home.sql_as("pawl_app");
+    for table in &tables {
+        assert!(forced.contains(table), "{table}: row-level security is not forced");
+        assert_ne!(sql.count(table), 0, "{table}: no row of this test's");
+        // It may not even be asked, where the role has no right to it.
+        let seen = app.try_run(&format!("SELECT 1 / count(*) FROM {table}"));
+        assert!(seen.is_err(), "{table}: a row without a scope");
+    }
+    let roles = "FROM pg_roles WHERE rolname LIKE 'pawl\\_%' AND (rolbypassrls OR rolsuper)";
+    assert_eq!(sql.texts("rolname", roles), [""; 0]);
+}
+
+#[test]
+fn nothing_in_the_policies_bypasses_row_level_security() {
+    let mut dirs = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("policies")];
+    let mut seen = 0;
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            seen += text.matches("NOBYPASSRLS").count();
+            let bypasses = text.replace("NOBYPASSRLS", "").contains("BYPASSRLS");
+            assert!(!bypasses, "{}", path.display());
+        }
+    }
+    assert!(seen >= 2);
+}
+
+/// Attack on P1 and P5.
+#[test]
+fn who_reseals_sees_what_sealing_needs_and_writes_sealed_values_alone() {
+    let vault = filled();
+    let mut role = vault.home.sql_as("pawl_app");
+    assert_eq!(role.texts("count(*)", "FROM connections"), ["0"], "before it becomes that role");
+    role.run("SET ROLE pawl_reseal");
+    assert_eq!(role.texts("count(*)", "FROM connections"), ["3"]);
+    role.run(
+        "UPDATE connections SET sealed = sealed, key_id = key_id; UPDATE issuer_keys SET sealed = sealed",
+    );
+    refuses(
+        &mut role,
+        &[
+            "SELECT label FROM connections",
+            "SELECT * FROM connections",
+            "SELECT created_at FROM connections",
+            "UPDATE connections SET label = 'x'",
+            "UPDATE connections SET url = 'https://evil.example'",
+            "UPDATE connections SET revision = 9",
+            "UPDATE connections SET state = 'active'",
+            "DELETE FROM connections",
+            "INSERT INTO connections SELECT * FROM connections",
+            "DELETE FROM issuer_keys",
+            "INSERT INTO issuer_keys VALUES ('i', 's', 'k1', 1)",
+            "UPDATE keys SET state = 'opening'",
+            "UPDATE keys SET canary = NULL",
+            "SELECT id FROM leases",
+            "UPDATE leases SET ended_at = 1",
+            "SELECT org_id FROM audit_events",
+            "INSERT INTO audit_events VALUES ('', 1000, '', '', '')",
+            "SELECT org_id FROM idempotency_keys",
+            "SELECT org_id FROM imports",
+            "SELECT org_id FROM org_settings",
+            "UPDATE org_settings SET frozen_at = NULL",
+        ],
+    );
+}
+
+/// Attack on P5 and P8.
+#[test]
+fn who_freezes_ends_leases_and_sees_whose_of_none() {
+    let vault = filled();
+    let mut role = vault.home.sql_as("pawl_app");
+    role.run("UPDATE leases SET ended_at = 1");
+    assert_eq!(vault.home.sql().texts("count(*)", "FROM leases WHERE ended_at IS NULL"), ["3"]);
+    role.run("SET ROLE pawl_freeze");
+    role.run("UPDATE leases SET ended_at = 1, outcome = 'frozen' WHERE ended_at IS NULL AND expires_at > 1");
+    assert_eq!(vault.home.sql().texts("count(*)", "FROM leases WHERE ended_at IS NULL"), ["0"]);
+    refuses(
+        &mut role,
+        &[
+            "SELECT org_id FROM leases",
+            "SELECT id FROM leases",
+            "SELECT * FROM leases",
+            "UPDATE leases SET expires_at = 9",
+            "UPDATE leases SET client_id = 'evil'",
+            "DELETE FROM leases",
+            "SELECT id FROM connections",
+            "UPDATE connections SET sealed = ''",
+            "SELECT id FROM keys",
+            "SELECT id FROM issuer_keys",
+            "SELECT org_id FROM org_settings",
+            "UPDATE org_settings SET frozen_at = NULL",
+            "SELECT org_id FROM audit_events",
+        ],
+    );
+}
+
+/// A role that has these rights at all times is no role to keep rows as; and what they may is watched as the rest.
+/// Attack on P3 and P5.
+#[test]
+fn who_has_a_duty_at_all_times_is_refused() {
+    let home = Home::on_postgres();
+    let (mut sql, name) = (home.sql(), home.database_name());
+    let doctor = |home: &Home, role: &str| {
+        let address = home.address_as(role).unwrap();
+        let output = home.pawl(&[("PAWL_DATABASE_URL", &address)]).arg("doctor").output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    sql.run(&format!(
+        "CREATE ROLE {name}_inherits LOGIN IN ROLE pawl_app, pawl_reseal;
+         CREATE ROLE {name}_member LOGIN IN ROLE pawl_app"
+    ));
+    let said = doctor(&home, &format!("{name}_inherits"));
+    assert!(said.contains("inherits what pawl_reseal or pawl_freeze may"), "{said}");
+    let said = doctor(&home, &format!("{name}_member"));
+    assert!(!said.contains("inherits"), "a member of pawl_app is as good: {said}");
+    for opened in [
+        "GRANT SELECT (label) ON connections TO pawl_reseal",
+        "GRANT UPDATE (expires_at) ON leases TO pawl_freeze",
+        "CREATE POLICY more ON leases TO pawl_reseal USING (true)",
+    ] {
+        sql.run(&format!("BEGIN; {opened}; COMMIT"));
+        let said = doctor(&home, "pawl_app");
+        assert!(said.contains("forced row-level security"), "{opened}: {said}");
+        sql.run(match opened.split(' ').next().unwrap() {
+            "CREATE" => "DROP POLICY more ON leases",
+            _ => {
+                "REVOKE SELECT (label) ON connections FROM pawl_reseal; \
+                  REVOKE UPDATE (expires_at) ON leases FROM pawl_freeze"
+            }
+        });
+    }
+}
