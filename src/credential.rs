@@ -5,6 +5,11 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// What an Odoo may be to its customer.
+pub const ENVIRONMENTS: &[&str] = &["production", "staging", "development"];
+/// How a credential may stand: `auth_failed` once Odoo has refused it.
+pub const STATES: &[&str] = &["active", "auth_failed"];
+
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
         /// What a credential is.

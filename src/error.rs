@@ -1,6 +1,6 @@
 //! What can go wrong, in the domain's words. `http/problem.rs` maps each to an answer.
 
-use crate::access::Action;
+use crate::access::{Action, Unmet};
 use crate::clock::{Moment, NoRandomness};
 use crate::ids::{ConnectionId, IdRefused, KeyId};
 use crate::store::{LendRefused, StoreError};
@@ -70,9 +70,9 @@ pub enum Error {
     /// The lease was lent to another client.
     #[error("the lease was lent to another client")]
     NotHolder,
-    /// The caller may not borrow this kind of credential.
-    #[error("no role of this token may borrow this kind of credential")]
-    KindNotAllowed,
+    /// No grant of the caller's has its conditions met.
+    #[error(transparent)]
+    Unmet(Unmet),
     /// The member asks for what a credential of Odoo's alone can do.
     #[error("the connection's credential is not Odoo's")]
     NotOdoo(FieldError),
@@ -150,7 +150,7 @@ impl Error {
         match refused {
             LendRefused::NotFound => Self::NotFound,
             LendRefused::Held(held) => Self::LeaseHeld { until: held.until, now },
-            LendRefused::KindNotAllowed => Self::KindNotAllowed,
+            LendRefused::Unmet(unmet) => Self::Unmet(unmet),
             LendRefused::NotOdoo => Self::NotOdoo(FieldError::of_odoo_alone("purpose", "must be other")),
             LendRefused::AuthFailed => Self::AuthFailed,
             LendRefused::UnknownKey(_) | LendRefused::RetiredKey(_) => Self::KeyNotHeld,

@@ -67,6 +67,11 @@ enum Command {
         #[command(subcommand)]
         command: cli::keys::KeysCommand,
     },
+    /// What each role may do
+    Policy {
+        #[command(subcommand)]
+        command: cli::policy::PolicyCommand,
+    },
     /// Freeze the whole vault: nothing is lent, checked or deposited, and every open lease ends
     #[command(after_help = cli::freeze::EXAMPLES)]
     Freeze,
@@ -165,6 +170,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Token { command: TokenCommand::Issue(issue) } => issue_token(config, &issue),
         Command::Client { command } => cli::client::run(&config, &command),
         Command::Import(arguments) => cli::import::run(config, *arguments),
+        Command::Policy { command } => cli::policy::run(&config, &command),
         Command::Keys { command } => cli::keys::run(config, &command),
         Command::Freeze => cli::freeze::run(&config, true),
         Command::Unfreeze => cli::freeze::run(&config, false),
@@ -259,6 +265,10 @@ fn doctor(locked: Locked) -> Result<ExitCode, Failure> {
     writeln!(out, "keys      {}", config.key_source)?;
     writeln!(out, "issuer    {} (minting here: {})", config.issuer, config.may_issue_tokens())?;
     writeln!(out, "egress    {}", config.egress_allow)?;
+    match pawl::app::policy(&config) {
+        Ok(policy) => writeln!(out, "policy    {} (SHA-256 {})", policy.name(), policy.digest())?,
+        Err(error) => writeln!(out, "wrong     {error}")?,
+    }
     writeln!(out, "memory    core dumps off, not dumpable, {}", locked.told(&pawl::memory::swaps()))?;
     match pawl::app::look(&config) {
         Ok(FrozenBy::Nobody) => writeln!(out, "frozen    no")?,

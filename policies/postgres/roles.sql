@@ -77,8 +77,8 @@ GRANT SELECT, INSERT, UPDATE (frozen_at, updated_at) ON org_settings TO pawl_app
 -- The trail only grows, and so does what is known of imports.
 GRANT SELECT, INSERT ON audit_events, imports TO pawl_app;
 
--- What sealing binds, and no more of a connection; that a value left its key.
-GRANT SELECT (id, org_id, user_id, kind, url, database, username, sealed, key_id, revision, credential_expires_at, state),
+-- What sealing binds, and no more of a connection than a loan is judged by; that a value left its key.
+GRANT SELECT (id, org_id, user_id, environment, kind, url, database, username, sealed, key_id, revision, credential_expires_at, state),
     UPDATE (sealed, key_id)
     ON connections TO pawl_reseal;
 GRANT SELECT, UPDATE (sealed, key_id) ON issuer_keys TO pawl_reseal;

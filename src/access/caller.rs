@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::access::policy::{Action, Policy, Reach, Role};
+use crate::access::action::Action;
+use crate::access::permit::Permit;
+use crate::access::policy::{Grant, Policy, Role};
 use crate::access::scope::{Scope, UserScope};
 use crate::clock::Moment;
-use crate::credential::CredentialKind;
 use crate::ids::{ClientId, OrgId, UserId};
 
 /// A caller whose token was verified.
@@ -34,27 +35,26 @@ impl Caller {
         Self { org, user, client, roles, expires_at, policy }
     }
 
-    /// Whose rows this caller may touch with `action`: their own, or their org's.
+    /// Whose rows this caller may touch with `action`, whatever they are: their own, or their org's. Grants with
+    /// conditions do not count here.
     pub fn scope(&self, action: Action) -> Result<Scope, Denied> {
-        match self.policy.reach(&self.roles, action).ok_or(Denied(action))? {
-            Reach::OwnUser => Ok(self.own().into()),
-            Reach::OwnOrg => Ok(Scope::of_org(self.org.clone())),
-        }
+        self.permit_by(action, |grant| grant.when.are_none()).map(|permit| permit.scope())
     }
 
-    /// The same for what is done as one user, whatever the reach: to deposit and to borrow.
-    pub fn user_scope(&self, action: Action) -> Result<UserScope, Denied> {
-        self.policy.reach(&self.roles, action).map(|_| self.own()).ok_or(Denied(action))
+    /// What this caller may do with `action`: each connection is still to be judged by it.
+    pub fn permit(&self, action: Action) -> Result<Permit, Denied> {
+        self.permit_by(action, |_| true)
+    }
+
+    fn permit_by(&self, action: Action, counts: impl Fn(&Grant) -> bool) -> Result<Permit, Denied> {
+        let grants = self.policy.grants(&self.roles, action).filter(|grant| counts(grant));
+        let grants: Vec<Grant> = grants.cloned().collect();
+        if grants.is_empty() { Err(Denied(action)) } else { Ok(Permit::new(action, self.own(), grants)) }
     }
 
     /// Where it is recorded that this caller was refused: reaches nothing but their own trail's end.
     pub fn own_trail(&self) -> Scope {
         self.own().into()
-    }
-
-    /// The kinds of credential that this caller may borrow.
-    pub fn lends(&self) -> Vec<CredentialKind> {
-        self.policy.lends(&self.roles)
     }
 
     /// The caller's org: where their trail is.

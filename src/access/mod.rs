@@ -1,24 +1,34 @@
 //! Who calls and what they may do. A [`Caller`] comes only out of a verified token, a [`Scope`]
 //! only out of a caller, and what a role may do only out of `policies/access.toml`.
 
+mod action;
 mod assertion;
 mod caller;
 mod client;
+mod conditions;
+mod explain;
 mod host;
 mod issuer;
 mod jwt;
+mod permit;
 mod policy;
+mod policy_file;
 mod principal;
 mod scope;
 mod standing;
 mod token;
 
+pub use action::{Action, Reach};
 pub use assertion::{Asserted, Assertion, AssertionRefused};
 pub use caller::{Caller, Denied};
 pub use client::{Client, Wish, WishRefused};
+pub use conditions::{About, Conditions, Unmet};
+pub use explain::Explained;
 pub use host::Host;
 pub use issuer::{Issuer, IssuerKey, KeyTerm, NotASeed, Termed};
-pub use policy::{Action, Policy, PolicyRefused, Role};
+pub use permit::Permit;
+pub use policy::{Grant, Policy, ROLES, Role};
+pub use policy_file::PolicyRefused;
 pub use principal::{OPERATOR, Operator, Principal};
 pub use scope::{Scope, UserScope};
 pub use standing::{Revocation, Standing};

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::access::action::Action;
 use crate::access::caller::{Caller, Denied};
-use crate::access::policy::{Action, Policy, Role};
+use crate::access::policy::{Policy, Role};
 use crate::clock::Moment;
 use crate::ids::ClientId;
 
@@ -61,7 +62,7 @@ impl Operator {
 
     /// Whether the policy grants it `action`.
     pub fn may(&self, action: Action) -> Result<(), Denied> {
-        self.policy.reach(&self.roles, action).map(|_| ()).ok_or(Denied(action))
+        self.policy.grants(&self.roles, action).next().map(|_| ()).ok_or(Denied(action))
     }
 
     /// The service that calls.

@@ -72,10 +72,21 @@ pub fn open_keys(config: &Config, clock: Clock) -> Result<Keys, StartError> {
     Ok(Keys::new(store, key_source(config)?, clock))
 }
 
+/// What roles may do, as the settings say.
+pub fn policy(config: &Config) -> Result<Policy, StartError> {
+    let read = match &config.policy_file {
+        Some(file) => {
+            Policy::read(file).map_err(|refused| (format!("PAWL_POLICY_FILE {}", file.display()), refused))
+        }
+        None => Policy::embedded().map_err(|refused| ("policies/access.toml".into(), refused)),
+    };
+    read.map_err(|(name, refused)| StartError::Policy(format!("{name}: {refused}")))
+}
+
 /// The register of services that may ask for tokens. It needs no key.
 pub fn open_registry(config: &Config, clock: Clock) -> Result<Registry, StartError> {
     let store = open_store(config, Setup::Look)?;
-    Ok(Registry::new(store, Policy::embedded()?, clock))
+    Ok(Registry::new(store, policy(config)?, clock))
 }
 
 impl App {
@@ -90,10 +101,10 @@ impl App {
 
     /// The same, told what may be made. A key and an issuer are made only into an empty database.
     pub fn open_with(config: Config, clock: Clock, setup: Setup) -> Result<Self, StartError> {
-        Self::open_under(Policy::embedded()?, config, clock, setup)
+        Self::open_under(policy(&config)?, config, clock, setup)
     }
 
-    /// The same, under another policy than the one that is compiled in.
+    /// The same, under another policy than the one of the settings.
     pub fn open_under(
         policy: Policy,
         config: Config,
@@ -158,6 +169,9 @@ impl App {
             }
             Tls::ProxyOnThisHost | Tls::Nobody => None,
         };
+        let loaded = [("digest", self.policy.digest())];
+        let loaded = AuditEvent::of_vault_with("policy.load", self.policy.name(), &loaded, self.clock.now())?;
+        self.store.upkeep("record policy", |tx| tx.append(&loaded))?;
         let (listener, address) = bind(self.config.listen)?;
         let io = |source| StartError::cant_listen(address, source);
         let ops_listener = self.config.ops_listen.map(bind).transpose()?;

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::access::{IssuerKey, KeyTerm, PolicyRefused};
+use crate::access::{IssuerKey, KeyTerm};
 use crate::app::tls::TlsRefused;
 use crate::audit::AuditEvent;
 use crate::clock::{Clock, NoRandomness};
@@ -70,12 +70,6 @@ impl From<KeysRefused> for StartError {
             KeysRefused::NotSetUp => Self::NotSetUp,
             refused => Self::Keys(refused),
         }
-    }
-}
-
-impl From<PolicyRefused> for StartError {
-    fn from(refused: PolicyRefused) -> Self {
-        Self::Policy(refused.to_string())
     }
 }
 

@@ -79,7 +79,10 @@ impl AuditEvent {
         outcome: Outcome,
         now: Moment,
     ) -> Result<Self, NoRandomness> {
-        let mut members = Members::new(now, action.as_str(), outcome)?;
+        let mut members = Members::new(now, action.recorded(), outcome)?;
+        if let Some(purpose) = action.purpose() {
+            members.text("purpose", purpose);
+        }
         members.who(caller.org(), caller.user(), caller.client());
         members.text("request_id", request.as_str());
         if let Some(connection) = subject.connection {

@@ -4,3 +4,4 @@ pub mod client;
 pub mod freeze;
 pub mod import;
 pub mod keys;
+pub mod policy;

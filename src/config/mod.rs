@@ -34,6 +34,7 @@ pub const VAULT_SETTINGS: &[(&str, &str)] = &[
     ("key_source", "file:PATH (master.json in the data directory) or aws-secretsmanager:NAME (feature aws)"),
     ("key_refresh_seconds", "how often the keys are read again from their source: 1 to 86400 (300)"),
     ("key_file_apart", "yes: the key file is on other storage than the database and its backups"),
+    ("policy_file", "a file that says what roles may do, in the place of policies/access.toml (none)"),
     ("egress_allow", "comma-separated [ORG@]host|cidr[:port] that may be private or plain http"),
     ("max_open_leases_per_org", "how many leases of an org may be out at once: 1 to 1000000 (1000)"),
     ("max_open_leases_per_connection", "how many of a connection: 1 to 1000000 (100)"),
@@ -115,6 +116,8 @@ pub struct Config {
     pub key_refresh: Duration,
     /// The operator says that the key file does not share the database's fate.
     pub key_file_apart: bool,
+    /// What roles may do, in the place of the policy that is compiled in.
+    pub policy_file: Option<PathBuf>,
     /// Hosts that may be private or plain http.
     pub egress_allow: Exceptions,
     /// How many leases may be out at once.
@@ -194,6 +197,7 @@ impl Config {
             key_source,
             key_refresh,
             key_file_apart: settings.choice("key_file_apart", &[("yes", true), ("no", false)], false),
+            policy_file: settings.text("policy_file").map(PathBuf::from),
             egress_allow: settings.exceptions(),
             lease_caps: LeaseCaps {
                 of_org: settings.cap("max_open_leases_per_org").unwrap_or(1000),

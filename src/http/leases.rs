@@ -175,7 +175,7 @@ impl From<StoredLease> for LeaseView {
 ///
 /// One that is not Odoo's is lent for the purpose `other` alone.
 #[utoipa::path(post, path = "/v1/connections/{id}/leases",
-    operation_id = "lend_credential", security(("bearer" = ["lease.lend"])),
+    operation_id = "lend_credential", security(("bearer" = ["lease.lend.sync", "lease.lend.check", "lease.lend.other"])),
     params(("id" = ConnectionId, Path, description = "The connection."),
            IdempotencyKey),
     request_body = LendBody,

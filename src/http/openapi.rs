@@ -1,6 +1,8 @@
 //! The API's description, drawn from the handlers themselves; a test holds it against the routes, and
 //! another one fuzzes the vault by it. What every call answers alike is added here, by what it takes.
 
+use std::collections::BTreeSet;
+
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
@@ -92,9 +94,12 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 /// From the policy that the vault itself judges by.
 fn add_roles(operation: &mut Operation, policy: Option<&Policy>) {
     let security = serde_json::to_value(&operation.security).unwrap_or_default();
-    let Some(action) = security.pointer("/0/bearer/0").and_then(|action| action.as_str()) else { return };
-    let roles = policy.map(|policy| policy.roles_that_may(action)).unwrap_or_default();
-    let roles: Vec<String> = roles.iter().map(|role| format!("`{}`", role.as_str())).collect();
+    let Some(actions) = security.pointer("/0/bearer").and_then(|actions| actions.as_array()) else { return };
+    let actions = actions.iter().filter_map(|action| action.as_str());
+    let roles =
+        actions.flat_map(|action| policy.map(|policy| policy.roles_that_may(action)).unwrap_or_default());
+    let roles: BTreeSet<String> = roles.map(|role| format!("`{}`", role.as_str())).collect();
+    let roles: Vec<String> = roles.into_iter().collect();
     let more = format!("Roles: {}.", roles.join(", "));
     operation.description = Some(match operation.description.take() {
         Some(text) if !text.is_empty() => format!("{text}\n\n{more}"),

@@ -8,7 +8,7 @@ use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::access::TokenRefused;
+use crate::access::{TokenRefused, Unmet};
 use crate::clock::Moment;
 use crate::error::{Error, FieldError};
 use crate::http::shapes::ProblemType;
@@ -80,8 +80,12 @@ kinds! {
     CredentialReplaced = "credential-replaced", 409, "The credential was replaced since";
     /// The key names another request.
     KeyReused = "idempotency-key-reused", 422, "The Idempotency-Key was used for another request";
-    /// This caller may not borrow this kind.
-    KindNotAllowed = "kind-not-allowed", 403, "This token may not borrow that kind of credential";
+    /// Not with this kind, by the policy.
+    KindNotAllowed = "kind-not-allowed", 403, "This token may not do that with that kind of credential";
+    /// Not in this environment.
+    EnvironmentNotAllowed = "environment-not-allowed", 403, "This token may not do that in that environment";
+    /// Not in this state.
+    StateNotAllowed = "state-not-allowed", 403, "This token may not do that to a connection in that state";
     /// Not Odoo's.
     NotOdoo = "not-odoo", 409, "That is for a credential of Odoo's alone";
     /// The org or the whole vault is frozen.
@@ -222,7 +226,9 @@ impl From<Error> for Problem {
             Error::NotHolder => Self::new(Kind::NotHolder, detail),
             Error::CredentialReplaced => Self::new(Kind::CredentialReplaced, detail),
             Error::KeyReused => Self::new(Kind::KeyReused, detail),
-            Error::KindNotAllowed => Self::new(Kind::KindNotAllowed, detail),
+            Error::Unmet(Unmet::Kind) => Self::new(Kind::KindNotAllowed, detail),
+            Error::Unmet(Unmet::Environment) => Self::new(Kind::EnvironmentNotAllowed, detail),
+            Error::Unmet(Unmet::State) => Self::new(Kind::StateNotAllowed, detail),
             Error::NotOdoo(wrong) => Self { errors: vec![wrong], ..Self::new(Kind::NotOdoo, detail) },
             Error::DoesNotOpen => Self::new(Kind::DoesNotOpen, detail),
             Error::KeyNotHeld => Self::new(Kind::KeyNotHeld, detail),

@@ -7,12 +7,12 @@ use utoipa::openapi::{KnownFormat, RefOr, Required, SchemaFormat};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use crate::clock::Moment;
-use crate::credential::CredentialKind;
+use crate::credential::{CredentialKind, ENVIRONMENTS};
 use crate::http::problem::Kind;
 use crate::ids::{ConnectionId, LeaseId, MAX_TEXT_BYTES, ResealId};
 use crate::odoo::{Code, Method};
 use crate::vault::keys::RunState;
-use crate::vault::{ENVIRONMENTS, MAX_NAME_BYTES, OUTCOMES, PURPOSES};
+use crate::vault::{MAX_NAME_BYTES, OUTCOMES, PURPOSES};
 
 /// What is judged as 1 to so many bytes without control characters. JSON Schema counts characters, of
 /// which that many bytes are never more.

@@ -39,7 +39,7 @@ statement! {
         org: String as Text, owner: String as Text, id: String as Text, exclusive: bool as Bool, at: i64 as BigInt,
         enough: i64 as BigInt, most: i64 as BigInt,
     }
-    "SELECT wanted.number, mine.kind, mine.url, mine.database, mine.username, mine.sealed, mine.key_id, mine.revision,
+    "SELECT wanted.number, mine.kind, mine.environment, mine.url, mine.database, mine.username, mine.sealed, mine.key_id, mine.revision,
             mine.credential_expires_at, mine.state,
             (SELECT state FROM keys WHERE keys.id = mine.key_id),
             last.fence,
@@ -68,7 +68,18 @@ statement! {
 impl Query for FindLent {
     type SqlType = (
         BigInt,
-        (Text, Nullable<Text>, Nullable<Text>, Nullable<Text>, Text, Text, BigInt, Nullable<BigInt>, Text),
+        (
+            Text,
+            Text,
+            Nullable<Text>,
+            Nullable<Text>,
+            Nullable<Text>,
+            Text,
+            Text,
+            BigInt,
+            Nullable<BigInt>,
+            Text,
+        ),
         Nullable<Text>,
         Nullable<BigInt>,
         Nullable<BigInt>,

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use serde::{Deserialize, Serialize};
 
-use crate::access::UserScope;
+use crate::access::{About, UserScope};
 use crate::clock::Moment;
 use crate::credential::{CredentialKind, Destination};
 use crate::ids::{ConnectionId, IdRefused, KeyId, OrgId, Revision, UserId};
@@ -73,6 +73,13 @@ pub struct StoredConnection {
     pub updated_at: Moment,
     /// When it was last lent, from the leases.
     pub last_lent_at: Option<Moment>,
+}
+
+impl StoredConnection {
+    /// What the policy may ask of it.
+    pub fn about(&self) -> About<'_> {
+        About { kind: self.kind, environment: &self.environment, state: &self.state }
+    }
 }
 
 /// A new connection as its columns.

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 
-use crate::access::{Action, UserScope};
+use crate::access::{Permit, Unmet, UserScope};
 use crate::audit::{Actor, AuditEvent, Outcome, Subject};
 use crate::clock::Moment;
-use crate::credential::CredentialKind;
 use crate::ids::{ClientId, ConnectionId, KeyId, LeaseId, RunId};
 use crate::store::batch::{Batch, Found};
 use crate::store::db::Db;
@@ -32,8 +31,8 @@ pub struct LendAsk {
     pub run: Option<RunId>,
     /// For how long.
     pub ttl: Duration,
-    /// The kinds of credential that may be lent to this caller.
-    pub kinds: Vec<CredentialKind>,
+    /// What may be lent to this caller.
+    pub permit: Permit,
     /// The id of the lease, if it is granted anew.
     pub lease: LeaseId,
     /// Now.
@@ -73,8 +72,8 @@ pub enum LendRefused {
     NotFound,
     /// Another run holds its exclusive lease.
     Held(Held),
-    /// The caller may not borrow this kind of credential.
-    KindNotAllowed,
+    /// No grant of the caller's has its conditions met.
+    Unmet(Unmet),
     /// The purpose takes a credential of Odoo's.
     NotOdoo,
     /// Odoo refused the credential, and it is the same still.
@@ -105,7 +104,7 @@ impl LendRefused {
         match self {
             Self::NotFound => "not-found",
             Self::Held(_) => "lease-held",
-            Self::KindNotAllowed => "kind-not-allowed",
+            Self::Unmet(unmet) => unmet.cause(),
             Self::NotOdoo => "not-odoo",
             Self::AuthFailed => "auth-failed",
             Self::UnknownKey(_) => "key-not-held",
@@ -153,7 +152,7 @@ impl LendAsk {
             Err(refused) => (None, Outcome::Refused(refused.cause())),
         };
         let subject = Subject { connection: Some(&self.connection), lease };
-        AuditEvent::of(&self.actor, Action::Lend, subject, outcome, self.at)
+        AuditEvent::of(&self.actor, self.permit.action(), subject, outcome, self.at)
             .map_err(|_| StoreError::Unavailable("no randomness"))
     }
 }
@@ -191,8 +190,8 @@ fn grant(db: &mut Db, batch: &mut Batch, at: usize, ask: &LendAsk) -> Result<Gra
         Ok(credential) => credential,
         Err(refused) => return Ok(Err(refused)),
     };
-    if !ask.kinds.contains(&credential.kind) {
-        return Ok(Err(LendRefused::KindNotAllowed));
+    if let Err(unmet) = ask.permit.judge(ask.scope.user(), credential.about()) {
+        return Ok(Err(LendRefused::Unmet(unmet)));
     }
     if ask.purpose != "other" && !credential.kind.is_odoo() {
         return Ok(Err(LendRefused::NotOdoo));

@@ -3,7 +3,7 @@
 
 use diesel::prelude::*;
 
-use crate::access::UserScope;
+use crate::access::{About, UserScope};
 use crate::clock::Moment;
 use crate::credential::{CredentialKind, Destination};
 use crate::ids::{ConnectionId, KeyId, Revision};
@@ -23,6 +23,8 @@ pub struct SealedCredential {
     pub kind: CredentialKind,
     /// Where it may be sent.
     pub destination: Destination,
+    /// What that is to its customer.
+    pub environment: String,
     /// The credential's revision.
     pub revision: Revision,
     /// When it ends by itself.
@@ -31,6 +33,14 @@ pub struct SealedCredential {
     pub auth_failed: bool,
     /// The sealed credential.
     pub sealed: Sealed,
+}
+
+impl SealedCredential {
+    /// What the policy may ask of it.
+    pub fn about(&self) -> About<'_> {
+        let state = if self.auth_failed { "auth_failed" } else { "active" };
+        About { kind: self.kind, environment: &self.environment, state }
+    }
 }
 
 /// A credential that takes another's place.
@@ -52,6 +62,7 @@ pub type Proof = Box<dyn Fn(&SealedCredential) -> Result<(), OpenRefused> + Send
 #[diesel(table_name = connections)]
 pub(super) struct SealedColumns {
     kind: String,
+    environment: String,
     url: Option<String>,
     database: Option<String>,
     username: Option<String>,
@@ -67,6 +78,7 @@ impl SealedColumns {
         let key_id = KeyId::parse(&self.key_id).map_err(|_| StoreError::Damaged("connections"))?;
         Ok(SealedCredential {
             kind: CredentialKind::parse(&self.kind).ok_or(StoreError::Damaged("connections"))?,
+            environment: self.environment,
             destination: Destination { url: self.url, database: self.database, username: self.username },
             revision: Revision::from_number(self.revision),
             expires_at: self.credential_expires_at.map(Moment::from_micros),

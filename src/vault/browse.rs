@@ -33,14 +33,18 @@ impl<T> Page<T> {
 impl Vault {
     /// One connection of the caller's.
     pub async fn show(&self, actor: &Actor, id: ConnectionId) -> Result<StoredConnection, Error> {
-        let scope = self.allow(actor, Action::ShowConnection).await?;
-        let here = self.switch.is_frozen();
+        let permit = self.permit(actor, Action::ShowConnection).await?;
+        let (here, scope, wanted) = (self.switch.is_frozen(), permit.scope(), id.clone());
         let show = move |tx: &mut Tx| {
-            let mut found = tx.find_connection(&id)?.ok_or(Error::NotFound)?;
+            let mut found = tx.find_connection(&wanted)?.ok_or(Error::NotFound)?;
+            let judged = permit.judge(&found.user, found.about());
             show_frozen(tx, here, std::slice::from_mut(&mut found))?;
-            Ok(found)
+            Ok::<_, Error>(judged.map(|()| found))
         };
-        self.store.view("show", scope, DEADLINE, show).await
+        match self.store.view("show", scope, DEADLINE, show).await? {
+            Ok(found) => Ok(found),
+            Err(unmet) => Err(self.record_unmet(actor, Action::ShowConnection, Some(&id), unmet).await),
+        }
     }
 
     /// The caller's connections, oldest first, and whether there are more.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
-use crate::access::{Action, Scope};
+use crate::access::{Action, Permit, Scope};
 use crate::audit::{Actor, AuditEvent, Outcome, Subject};
 use crate::clock::{Clock, Moment};
 use crate::egress::Exceptions;
@@ -17,6 +17,7 @@ use crate::odoo::{self, Address, Diagnosis, Login};
 use crate::secret::Secret;
 use crate::store::{LendRefused, SealedCredential, Store, StoredConnection, Tx};
 use crate::vault::freeze::frozen_meanwhile;
+use crate::vault::leave::find_permitted;
 use crate::vault::lend::{binding, proof};
 use crate::vault::refusals::Refusals;
 use crate::vault::{DEADLINE, HostSwitch, Vault};
@@ -64,7 +65,8 @@ impl Vault {
         id: ConnectionId,
         refused: Refused,
     ) -> Result<Diagnosis, Error> {
-        let scope = self.allow(actor, Action::Check).await?;
+        let permit = self.permit(actor, Action::Check).await?;
+        let scope = permit.scope();
         // What is nobody else's business: that a connection of theirs is there, or under check.
         let own = id.clone();
         let look = move |tx: &mut Tx| tx.find_connection(&own)?.ok_or(Error::NotFound);
@@ -75,7 +77,7 @@ impl Vault {
         if let Some(until) = self.refusals.hold(found.org.as_str(), found.destination.parts(), now) {
             return Err(Error::TooManyRefusals { until, now });
         }
-        let opened = self.open_to_check(actor, scope.clone(), id, refused).await?;
+        let opened = self.open_to_check(actor, permit, id, refused).await?;
         let Some(opened) = opened else { return Ok(Diagnosis::refused()) };
         let work = Work {
             store: self.store.clone(),
@@ -95,16 +97,20 @@ impl Vault {
     async fn open_to_check(
         &self,
         actor: &Actor,
-        scope: Scope,
+        permit: Permit,
         id: ConnectionId,
         refused: Refused,
     ) -> Result<Option<Opened>, Error> {
+        let scope = permit.scope();
         let at = self.clock.now();
         let begun = self.with_ring(async |held| {
             let (recorded_by, covered, keyring) = (actor.clone(), scope.clone(), held.keyring.clone());
-            let id = id.clone();
+            let (id, permit) = (id.clone(), permit.clone());
             let begin = move |tx: &mut Tx| {
-                let connection = tx.find_connection(&id)?.ok_or(Error::NotFound)?;
+                let connection = match find_permitted(tx, &recorded_by, &permit, &id, at)? {
+                    Ok(connection) => connection,
+                    Err(unmet) => return Ok(Err(LendRefused::Unmet(unmet))),
+                };
                 let owner = covered.of_user(&connection.user).ok_or(Error::NotFound)?;
                 let found = tx.find_sealed(&owner, &id, &proof(&keyring, &owner, &id))?;
                 let found = match tx.find_frozen()?.is_frozen() {

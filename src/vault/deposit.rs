@@ -1,9 +1,9 @@
 //! Seal a credential and keep it. Nothing is resolved and nothing is called: a deposit is no oracle.
 
-use crate::access::{Action, Scope};
+use crate::access::{About, Action, Scope};
 use crate::audit::{Actor, AuditEvent, Outcome, Subject};
 use crate::clock::Moment;
-use crate::credential::{CredentialKind, Destination};
+use crate::credential::{CredentialKind, Destination, ENVIRONMENTS};
 use crate::egress::OdooUrl;
 use crate::error::{Error, FieldError};
 use crate::ids::{ConnectionId, Revision};
@@ -35,8 +35,6 @@ pub struct Deposit {
     pub check: bool,
 }
 
-/// What an Odoo may be to its customer.
-pub const ENVIRONMENTS: &[&str] = &["production", "staging", "development"];
 /// The longest credential of Odoo's, in bytes of UTF-8.
 pub const MAX_SECRET_BYTES: usize = 4096;
 /// The longest of another kind.
@@ -61,9 +59,14 @@ impl Vault {
         deposit: Deposit,
         again: Option<KeyedRequest>,
     ) -> Result<StoredConnection, Error> {
-        let scope = self.allow_user(actor, Action::Deposit).await?;
+        let permit = self.permit(actor, Action::Deposit).await?;
+        let scope = permit.own().clone();
         let at = self.clock.now();
         let checked = self.hold_to_rules(&deposit, scope.org().as_str())?;
+        let about = About { kind: checked.kind, environment: checked.environment, state: "active" };
+        if let Err(unmet) = permit.judge(scope.user(), about) {
+            return Err(self.record_unmet(actor, Action::Deposit, None, unmet).await);
+        }
         self.switch.refuse()?;
         let id = ConnectionId::new(at)?;
         let destination = checked.destination;

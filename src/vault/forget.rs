@@ -5,24 +5,30 @@ use crate::access::Action;
 use crate::audit::{Actor, AuditEvent, Outcome, Subject};
 use crate::error::Error;
 use crate::ids::ConnectionId;
+use crate::store::Tx;
+use crate::vault::leave::find_permitted;
 use crate::vault::{DEADLINE, Vault};
 
 impl Vault {
     /// Removes the connection with its ciphertext and ends its open leases.
     pub async fn forget(&self, actor: &Actor, id: ConnectionId) -> Result<(), Error> {
-        let scope = self.allow(actor, Action::Forget).await?;
+        let permit = self.permit(actor, Action::Forget).await?;
+        let scope = permit.scope();
         let at = self.clock.now();
         let subject = Subject { connection: Some(&id), lease: None };
         let event = AuditEvent::of(actor, Action::Forget, subject, Outcome::Done, at)?;
-        let gone = id.clone();
-        self.store
-            .run("forget", scope, DEADLINE, move |tx| {
-                if !tx.end_connection(&gone, at)? {
-                    return Err(Error::NotFound);
-                }
-                Ok(tx.append(&event)?)
-            })
-            .await?;
+        let (gone, actor) = (id.clone(), actor.clone());
+        let forget = move |tx: &mut Tx| {
+            if let Err(unmet) = find_permitted(tx, &actor, &permit, &gone, at)? {
+                return Ok(Err(unmet));
+            }
+            if !tx.end_connection(&gone, at)? {
+                return Err(Error::NotFound);
+            }
+            tx.append(&event)?;
+            Ok::<_, Error>(Ok(()))
+        };
+        self.store.run("forget", scope, DEADLINE, forget).await?.map_err(Error::Unmet)?;
         self.bury(&id).await;
         Ok(())
     }

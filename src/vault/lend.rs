@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::access::{Action, UserScope};
+use crate::access::{Action, Permit, UserScope};
 use crate::audit::Actor;
 use crate::clock::Moment;
 use crate::credential::{CredentialKind, Destination};
@@ -68,7 +68,8 @@ impl Vault {
         lend: Lend,
         again: Option<KeyedRequest>,
     ) -> Result<Loan, Error> {
-        let scope = self.allow_user(actor, Action::Lend).await?;
+        let permit = self.permit_to_lend(actor, &lend.purpose).await?;
+        let scope = permit.own().clone();
         let (purpose, ttl, run) = check(&lend)?;
         self.switch.refuse()?;
         let at = self.clock.now();
@@ -80,7 +81,7 @@ impl Vault {
             purpose,
             run: run.clone(),
             ttl,
-            kinds: actor.caller.lends(),
+            permit: permit.clone(),
             lease: lease.clone(),
             at,
             proof: proof(&held.keyring, &scope, &id),
@@ -120,6 +121,21 @@ impl Vault {
             models: if credential.kind.is_odoo() { self.models.clone() } else { Vec::new() },
             passage,
         })
+    }
+}
+
+impl Vault {
+    /// Leave to borrow for that purpose; for one that there is not, to borrow at all.
+    async fn permit_to_lend(&self, actor: &Actor, purpose: &str) -> Result<Permit, Error> {
+        if let Some(action) = Action::of_lend(purpose) {
+            return self.permit(actor, action).await;
+        }
+        let any =
+            PURPOSES.iter().filter_map(|purpose| actor.caller.permit(Action::of_lend(purpose)?).ok()).next();
+        match any {
+            Some(permit) => Ok(permit),
+            None => self.permit(actor, Action::LendForOther).await,
+        }
     }
 }
 

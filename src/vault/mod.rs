@@ -11,6 +11,7 @@ mod give_back;
 mod host_switch;
 mod import;
 pub mod keys;
+mod leave;
 mod lend;
 mod operate;
 mod refusals;
@@ -27,8 +28,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::access::{Action, Denied, Scope, UserScope};
-use crate::audit::{Actor, AuditEvent, OperatorActor, Outcome, Subject, Who};
 use crate::clock::Clock;
 use crate::egress::Exceptions;
 use crate::error::Error;
@@ -37,7 +36,7 @@ use crate::vault::keys::{Held, Ring};
 
 pub use crate::store::{ResealRun, SealedUnder, StoredConnection, StoredEvent, StoredLease};
 pub use browse::Page;
-pub use deposit::{Deposit, ENVIRONMENTS, MAX_NAME_BYTES, MAX_OTHER_SECRET_BYTES, MAX_SECRET_BYTES};
+pub use deposit::{Deposit, MAX_NAME_BYTES, MAX_OTHER_SECRET_BYTES, MAX_SECRET_BYTES};
 pub use exchange::{Mint, NotGiven};
 pub use freeze::{ChangeSettings, FrozenBy, Settings, switch_vault};
 pub use gate::Passage;
@@ -121,63 +120,5 @@ impl Vault {
     /// Whether the database answers.
     pub async fn is_ready(&self) -> Result<(), Error> {
         Ok(self.store.ping(Duration::from_secs(1)).await?)
-    }
-
-    /// The scope that `action` has for the actor; a refusal is on record before it is answered.
-    async fn allow(&self, actor: &Actor, action: Action) -> Result<Scope, Error> {
-        match actor.caller.scope(action) {
-            Ok(scope) => Ok(scope),
-            Err(denied) => Err(self.record_denial(actor, denied).await),
-        }
-    }
-
-    /// The same for what is done as one user.
-    async fn allow_user(&self, actor: &Actor, action: Action) -> Result<UserScope, Error> {
-        match actor.caller.user_scope(action) {
-            Ok(scope) => Ok(scope),
-            Err(denied) => Err(self.record_denial(actor, denied).await),
-        }
-    }
-
-    /// The operator, if the policy grants them `action`; whoever else is refused, in their own trail.
-    pub async fn allow_operator<'a>(&self, who: &'a Who, action: Action) -> Result<&'a OperatorActor, Error> {
-        match who {
-            Who::Caller(actor) => Err(self.record_denial(actor, Denied(action)).await),
-            Who::Operator(actor) => match actor.operator.may(action) {
-                Ok(()) => Ok(actor),
-                Err(Denied(action)) => {
-                    let refused = self.record_of_operator(actor, action.as_str(), &[]).await;
-                    Err(refused.err().unwrap_or(Error::Denied(action)))
-                }
-            },
-        }
-    }
-
-    /// An operator's call of what only a tenant's caller may: on record, in the vault's own trail.
-    pub async fn record_operators_call(&self, actor: &OperatorActor, call: &str) -> Result<(), Error> {
-        self.record_of_operator(actor, "tenant.call", &[("call", call)]).await
-    }
-
-    async fn record_of_operator(
-        &self,
-        actor: &OperatorActor,
-        action: &str,
-        more: &[(&'static str, &str)],
-    ) -> Result<(), Error> {
-        let outcome = Outcome::Refused("forbidden");
-        let event = AuditEvent::of_operator(actor, action, more, outcome, self.clock.now())?;
-        Ok(self.store.append_own("deny operator", event, LEND_DEADLINE).await?)
-    }
-
-    async fn record_denial(&self, actor: &Actor, Denied(action): Denied) -> Error {
-        let outcome = Outcome::Refused("forbidden");
-        let event = match AuditEvent::of(actor, action, Subject::default(), outcome, self.clock.now()) {
-            Ok(event) => event,
-            Err(no_randomness) => return no_randomness.into(),
-        };
-        let scope = actor.caller.own_trail();
-        let recorded: Result<(), Error> =
-            self.store.run("deny", scope, LEND_DEADLINE, move |tx| Ok(tx.append(&event)?)).await;
-        recorded.err().unwrap_or(Error::Denied(action))
     }
 }

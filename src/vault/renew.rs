@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::access::{Action, UserScope};
+use crate::access::{Action, Permit};
 use crate::audit::{Actor, AuditEvent, Outcome, Subject};
 use crate::error::Error;
 use crate::ids::LeaseId;
@@ -27,7 +27,8 @@ impl Vault {
         renew: Renew,
         again: Option<KeyedRequest>,
     ) -> Result<StoredLease, Error> {
-        let scope = self.allow_user(actor, Action::RenewLease).await?;
+        let permit = self.permit(actor, Action::RenewLease).await?;
+        let scope = permit.own().clone();
         let mut wrong = Vec::new();
         let ttl = check_ttl(renew.ttl_seconds, &mut wrong);
         if !wrong.is_empty() {
@@ -36,8 +37,8 @@ impl Vault {
         self.switch.refuse()?;
         let at = self.clock.now();
         self.with_ring(async |held| {
-            let (actor, owner, id, again) =
-                (actor.clone(), scope.clone(), id.clone(), held.marked(again.as_ref()));
+            let (actor, permit, id, again) =
+                (actor.clone(), permit.clone(), id.clone(), held.marked(again.as_ref()));
             let renew = move |tx: &mut Tx| {
                 let came_before = repeat::find(tx, &held, &actor, again.as_ref(), at)?.is_some();
                 let lease = tx.find_lease(&id, at)?;
@@ -45,7 +46,7 @@ impl Vault {
                 let answer = match lease {
                     _ if tx.find_frozen()?.is_frozen() => Err(LendRefused::Frozen),
                     None => Err(LendRefused::NotFound),
-                    Some(lease) => hold_against(tx, &actor, &owner, &held.keyring, lease)?,
+                    Some(lease) => hold_against(tx, &actor, &permit, &held.keyring, lease)?,
                 };
                 if let Err(LendRefused::UnknownKey(key)) = &answer
                     && held.may_learn(key)
@@ -77,10 +78,11 @@ impl Vault {
 fn hold_against(
     tx: &mut Tx,
     actor: &Actor,
-    owner: &UserScope,
+    permit: &Permit,
     keyring: &Arc<Keyring>,
     lease: StoredLease,
 ) -> Result<Result<StoredLease, LendRefused>, StoreError> {
+    let owner = permit.own();
     if &lease.client != actor.caller.client() {
         return Ok(Err(LendRefused::NotHolder));
     }
@@ -92,8 +94,8 @@ fn hold_against(
         Ok(credential) => credential,
         Err(refused) => return Ok(Err(refused)),
     };
-    if !actor.caller.lends().contains(&credential.kind) {
-        return Ok(Err(LendRefused::KindNotAllowed));
+    if let Err(unmet) = permit.judge(owner.user(), credential.about()) {
+        return Ok(Err(LendRefused::Unmet(unmet)));
     }
     if credential.revision != lease.revision {
         return Ok(Err(LendRefused::CredentialReplaced));

@@ -12,6 +12,7 @@ use crate::secret::Secret;
 use crate::store::{LendRefused, NewCredential, StoredConnection, Tx};
 use crate::vault::deposit::{check_secret, lies_ahead, moment};
 use crate::vault::freeze::show_frozen;
+use crate::vault::leave::find_permitted;
 use crate::vault::lend::proof;
 use crate::vault::{DEADLINE, KeyedRequest, Vault, repeat};
 
@@ -34,7 +35,8 @@ impl Vault {
         new: Replace,
         again: Option<KeyedRequest>,
     ) -> Result<StoredConnection, Error> {
-        let scope = self.allow(actor, Action::Replace).await?;
+        let permit = self.permit(actor, Action::Replace).await?;
+        let scope = permit.scope();
         let mut wrong = Vec::new();
         check_secret(None, "secret", &new.secret, &mut wrong);
         let expires_at = moment("expires_at", new.expires_at.as_deref(), &mut wrong);
@@ -46,7 +48,7 @@ impl Vault {
         let here = self.switch.is_frozen();
         let replaced = self.with_ring(async |held| {
             let (actor, covered, id) = (actor.clone(), scope.clone(), id.clone());
-            let (again, secret) = (held.marked(again.as_ref()), secret.clone());
+            let (again, secret, permit) = (held.marked(again.as_ref()), secret.clone(), permit.clone());
             let replace = move |tx: &mut Tx| {
                 let first = repeat::find_connection(tx, &held, &actor, again.as_ref(), &covered, at)?;
                 if let Some(mut first) = first {
@@ -54,7 +56,10 @@ impl Vault {
                     return Ok(Ok(first));
                 }
                 lies_ahead("expires_at", expires_at, at)?;
-                let mut connection = tx.find_connection(&id)?.ok_or(Error::NotFound)?;
+                let mut connection = match find_permitted(tx, &actor, &permit, &id, at)? {
+                    Ok(connection) => connection,
+                    Err(unmet) => return Ok(Err(LendRefused::Unmet(unmet))),
+                };
                 let owner = covered.of_user(&connection.user).ok_or(Error::NotFound)?;
                 let record = |outcome| {
                     let subject = Subject { connection: Some(&id), lease: None };
@@ -82,7 +87,10 @@ impl Vault {
                 connection.revision = old.revision;
                 tx.replace_credential(&connection, &NewCredential { sealed, revision, expires_at, at })?;
                 tx.append(&record(Outcome::Done)?)?;
-                let mut connection = tx.find_connection(&id)?.ok_or(Error::NotFound)?;
+                let mut connection = match find_permitted(tx, &actor, &permit, &id, at)? {
+                    Ok(connection) => connection,
+                    Err(unmet) => return Ok(Err(LendRefused::Unmet(unmet))),
+                };
                 repeat::keep_connection(tx, &actor, again.as_ref(), &connection, at)?;
                 show_frozen(tx, here, std::slice::from_mut(&mut connection))?;
                 Ok::<_, Error>(Ok::<_, LendRefused>(connection))

@@ -1,13 +1,16 @@
 //! Change what people call a connection, how often it is synced, and which environment it is. Where its
 //! credential may be sent never changes: another address is another deposit.
 
-use crate::access::Action;
+use crate::access::{About, Action, Permit, Unmet};
 use crate::audit::{Actor, AuditEvent, Outcome, Subject};
+use crate::clock::Moment;
+use crate::credential::ENVIRONMENTS;
 use crate::error::{Error, FieldError};
 use crate::ids::ConnectionId;
-use crate::store::StoredConnection;
-use crate::vault::deposit::{ENVIRONMENTS, MAX_LABEL_BYTES, check_text, one_of};
+use crate::store::{StoredConnection, Tx};
+use crate::vault::deposit::{MAX_LABEL_BYTES, check_text, one_of};
 use crate::vault::freeze::show_frozen;
+use crate::vault::leave::find_permitted;
 use crate::vault::{DEADLINE, Vault};
 
 /// What is to change, as it was sent; what is not named stays.
@@ -30,9 +33,12 @@ impl Vault {
         id: ConnectionId,
         update: Update,
     ) -> Result<StoredConnection, Error> {
-        let mut scope = self.allow(actor, Action::UpdateConnection).await?;
+        let permit = self.permit(actor, Action::UpdateConnection).await?;
+        let (mut scope, mut moving) = (permit.scope(), None);
         if update.environment.is_some() {
-            scope = scope.narrower(self.allow(actor, Action::ChangeEnvironment).await?);
+            let permit = self.permit(actor, Action::ChangeEnvironment).await?;
+            scope = scope.narrower(permit.scope());
+            moving = Some(permit);
         }
         let environment = check(&update)?;
         let at = self.clock.now();
@@ -46,9 +52,19 @@ impl Vault {
             events.push(AuditEvent::of(actor, Action::ChangeEnvironment, subject, outcome, at)?);
         }
         let here = self.switch.is_frozen();
-        self.store
+        let actor = actor.clone();
+        let updated = self
+            .store
             .run("update", scope, DEADLINE, move |tx| {
-                let mut connection = tx.find_connection(&id)?.ok_or(Error::NotFound)?;
+                let mut connection = match find_permitted(tx, &actor, &permit, &id, at)? {
+                    Ok(connection) => connection,
+                    Err(unmet) => return Ok(Err(unmet)),
+                };
+                if let (Some(permit), Some(environment)) = (&moving, environment)
+                    && let Err(unmet) = judge_move(tx, (&actor, permit), &connection, environment, at)?
+                {
+                    return Ok(Err(unmet));
+                }
                 if let Some(label) = update.label {
                     connection.label = label;
                 }
@@ -68,10 +84,31 @@ impl Vault {
                     tx.append(event)?;
                 }
                 show_frozen(tx, here, std::slice::from_mut(&mut connection))?;
-                Ok(connection)
+                Ok::<_, Error>(Ok(connection))
             })
-            .await
+            .await?;
+        updated.map_err(Error::Unmet)
     }
+}
+
+/// From where it is to where it goes: both have to be what the policy allows.
+fn judge_move(
+    tx: &mut Tx,
+    (actor, permit): (&Actor, &Permit),
+    connection: &StoredConnection,
+    environment: &str,
+    at: Moment,
+) -> Result<Result<(), Unmet>, Error> {
+    if let Err(unmet) = find_permitted(tx, actor, permit, &connection.id, at)? {
+        return Ok(Err(unmet));
+    }
+    let judged = permit.judge(&connection.user, About { environment, ..connection.about() });
+    if let Err(unmet) = judged {
+        let subject = Subject { connection: Some(&connection.id), lease: None };
+        let outcome = Outcome::Refused(unmet.cause());
+        tx.append(&AuditEvent::of(actor, permit.action(), subject, outcome, at)?)?;
+    }
+    Ok(judged)
 }
 
 fn check(update: &Update) -> Result<Option<&'static str>, Error> {

@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::as_conversions, clippy::print_stderr)]
 #![allow(missing_docs)]
 
+mod access;
 mod api;
 mod backup;
 mod changes;
 mod check;
 mod check_tls;
+mod conditions;
 mod contract;
 mod database;
 mod demo;
