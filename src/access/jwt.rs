@@ -27,8 +27,7 @@ pub(super) fn install() {
 
 /// Signs `claims` with the seed of a pair.
 pub(super) fn sign(typ: &str, kid: &str, seed: &[u8; 32], claims: &impl Serialize) -> Result<Secret> {
-    let header =
-        Header { typ: Some(typ.into()), kid: Some(kid.into()), ..Header::new(Algorithm::EdDSA) };
+    let header = Header { typ: Some(typ.into()), kid: Some(kid.into()), ..Header::new(Algorithm::EdDSA) };
     jsonwebtoken::encode(&header, claims, &EncodingKey::from_ed_der(seed)).map(Secret::new)
 }
 

@@ -133,7 +133,8 @@ impl Tokens {
         }
         let now = self.clock.now();
         let key = issuer.signing(now).ok_or(NotIssued::NoKey)?;
-        let (org, user) = holder.tenant.as_ref().map(|(org, user)| (org.to_string(), user.to_string())).unzip();
+        let (org, user) =
+            holder.tenant.as_ref().map(|(org, user)| (org.to_string(), user.to_string())).unzip();
         let claims = Claims {
             iss: self.issuer.clone(),
             aud: AUDIENCE.into(),
@@ -146,7 +147,8 @@ impl Tokens {
             exp: now.after(life).seconds(),
             jti: crate::clock::new_id("tok", now)?,
         };
-        let token = jwt::sign(TYPE, key.id().as_str(), key.signing(), &claims).map_err(|_| NotIssued::NoKey)?;
+        let token =
+            jwt::sign(TYPE, key.id().as_str(), key.signing(), &claims).map_err(|_| NotIssued::NoKey)?;
         Ok(Issued { token, id: claims.jti, expires_at: moment(claims.exp) })
     }
 

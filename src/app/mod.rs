@@ -28,8 +28,8 @@ use crate::odoo::Readable;
 use crate::seal::Keyring;
 use crate::secret::Secret;
 use crate::store::{Store, StoreError};
-use crate::vault::{Registry, Vault, Watch, open_issuer};
 use crate::vault::keys::{Keys, Ring};
+use crate::vault::{Registry, Vault, Watch, open_issuer};
 
 pub use import::{ImportAsked, ImportEnded, ImportFailed, ImportStep};
 pub use ready::{NotReady, ask_ready};

@@ -96,7 +96,8 @@ pub fn run(config: &Config, command: &ClientCommand) -> Result<ExitCode, Failure
 
 fn add(registry: &Registry, args: &AddArgs) -> Result<ExitCode, Failure> {
     let file = args.public_key.display();
-    let pem = std::fs::read(&args.public_key).map_err(|e| format!("--public-key: {file} can't be read: {e}"))?;
+    let pem =
+        std::fs::read(&args.public_key).map_err(|e| format!("--public-key: {file} can't be read: {e}"))?;
     let orgs: Result<Vec<OrgId>, _> = args.org.iter().map(|org| OrgId::parse(org)).collect();
     let orgs = orgs.map_err(|e| format!("--org {e}"))?;
     let client = Client {

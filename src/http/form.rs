@@ -36,7 +36,10 @@ impl FromRequest for Form {
 
 impl Form {
     /// The values of `names`, in their order.
-    pub(super) fn take<const N: usize>(self, names: [&str; N]) -> Result<[Option<Zeroizing<String>>; N], Problem> {
+    pub(super) fn take<const N: usize>(
+        self,
+        names: [&str; N],
+    ) -> Result<[Option<Zeroizing<String>>; N], Problem> {
         let mut values = [const { None }; N];
         let mut wrong = Vec::new();
         for (name, value) in url::form_urlencoded::parse(&self.0) {

@@ -45,13 +45,11 @@ const DROPPED_AT_ONCE: i64 = 100;
 
 impl Store {
     /// The client of that name.
-    pub async fn find_client(
-        &self,
-        id: ClientId,
-        deadline: Duration,
-    ) -> Result<Option<Client>, StoreError> {
-        self.transact("find client", Access::Read, Scopes::vault(), deadline, move |db, _| find_client(db, &id))
-            .await
+    pub async fn find_client(&self, id: ClientId, deadline: Duration) -> Result<Option<Client>, StoreError> {
+        self.transact("find client", Access::Read, Scopes::vault(), deadline, move |db, _| {
+            find_client(db, &id)
+        })
+        .await
     }
 
     /// Notes that the assertion was exchanged, and the event in the chain that it belongs to: both durable when
@@ -64,8 +62,9 @@ impl Store {
         let scopes = exchange.event.org().map_or_else(Scopes::vault, Scopes::of_org);
         let exchanged = self
             .transact("exchange", Access::Write, scopes, deadline, move |db, appended| {
-                let is_same = find_client(db, &exchange.client.id)?
-                    .is_some_and(|client| client.key == exchange.client.key && client.created_at == exchange.client.created_at);
+                let is_same = find_client(db, &exchange.client.id)?.is_some_and(|client| {
+                    client.key == exchange.client.key && client.created_at == exchange.client.created_at
+                });
                 if !is_same {
                     return Ok(Err(NotExchanged::Gone));
                 }

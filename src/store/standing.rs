@@ -25,10 +25,7 @@ impl Store {
     /// All that decides over tokens now. Blocks, and holds nobody up.
     pub fn find_standing(&self) -> Result<StoredStanding, StoreError> {
         self.upkeep_of("find standing", Access::Read, &Scopes::vault(), |tx| {
-            Ok(StoredStanding {
-                issuers: find_issuer_keys(tx.db)?,
-                revocations: find_revocations(tx.db)?,
-            })
+            Ok(StoredStanding { issuers: find_issuer_keys(tx.db)?, revocations: find_revocations(tx.db)? })
         })
     }
 }

@@ -47,13 +47,15 @@ impl Vault {
         if client_id.is_some_and(|id| id != assertion.client().as_str()) {
             return Err(AssertionRefused::Subject.into());
         }
-        let client = self.store.find_client(assertion.client().clone(), DEADLINE).await.map_err(Error::from)?;
+        let client =
+            self.store.find_client(assertion.client().clone(), DEADLINE).await.map_err(Error::from)?;
         let at = self.clock.now();
         let asserted = assertion.verify(client.as_ref(), mint.audiences, at)?;
         // Verified: so it is there.
         let client = client.ok_or(AssertionRefused::UnknownClient)?;
         let holder = client.grant(asserted.wish, mint.tokens.policy())?;
-        let issued = mint.tokens.issue(mint.standing.issuer(), &holder, MAX_TOKEN_LIFE).map_err(unavailable)?;
+        let issued =
+            mint.tokens.issue(mint.standing.issuer(), &holder, MAX_TOKEN_LIFE).map_err(unavailable)?;
         let event = exchanged(&holder, &issued, (&asserted.jti, request), at).map_err(Error::from)?;
         let exchange = Exchange { client, jti: asserted.jti, until: asserted.until, event, at };
         match self.store.exchange(exchange, DEADLINE).await.map_err(Error::from)? {

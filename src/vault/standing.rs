@@ -58,7 +58,12 @@ struct Seen {
 
 impl Watch {
     /// Follows what `store` says, from `standing`, which was so `at` that time.
-    pub fn new(store: Store, ring: Arc<Ring>, clock: Clock, (standing, at): (Standing, Instant)) -> Arc<Self> {
+    pub fn new(
+        store: Store,
+        ring: Arc<Ring>,
+        clock: Clock,
+        (standing, at): (Standing, Instant),
+    ) -> Arc<Self> {
         let seen = Seen { standing: Arc::new(standing), at, shut: Vec::new() };
         Arc::new(Self { store, ring, clock, seen: RwLock::new(seen), flight: Mutex::default() })
     }
