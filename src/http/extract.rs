@@ -33,11 +33,17 @@ impl FromRequest for By {
         Box::pin(async move {
             match actor(&request).await? {
                 Who::Caller(actor) => Ok(Self(actor)),
-                Who::Operator(operator) => Err(refuse(&request, &operator).await),
+                Who::Operator(operator) => {
+                    request.extensions_mut().insert(Trespass(operator));
+                    Err(no_org())
+                }
             }
         })
     }
 }
+
+/// Noted in a request by which an operator tried what is a tenant's: it is on record before it is answered.
+pub(super) struct Trespass(pub OperatorActor);
 
 /// Whoever acts, an operator or not: for calls that the vault then grants to operators alone.
 #[expect(dead_code, reason = "the operators' calls are the next to come")]
@@ -73,17 +79,6 @@ fn bearer(request: &HttpRequest) -> Result<&str, TokenRefused> {
         return Err(TokenRefused::Invalid);
     }
     Ok(token.trim())
-}
-
-/// An operator on a tenant's route: refused, and that is on record.
-async fn refuse(request: &HttpRequest, operator: &OperatorActor) -> Problem {
-    let route = request.match_pattern().unwrap_or_default();
-    let call = format!("{} {route}", request.method());
-    let recorded = match state(request) {
-        Ok(state) => state.vault.record_operators_call(operator, &call).await.map_err(Problem::from),
-        Err(problem) => Err(problem),
-    };
-    recorded.err().unwrap_or_else(no_org)
 }
 
 fn no_org() -> Problem {
@@ -256,7 +251,6 @@ impl<T: DeserializeOwned + 'static> FromRequest for Once<T> {
             let value = parse(&body)?;
             request.extensions_mut().insert(Parsed);
             let Some(key) = key else { return Ok(Self(value, None)) };
-            // Its own extractor has an operator's call on record.
             let Who::Caller(actor) = actor(&request).await? else { return Err(no_org()) };
             let sent = (request.method().as_str(), request.path(), body.as_slice());
             Ok(Self(value, Some(KeyedRequest::of(&actor.caller, key, sent))))

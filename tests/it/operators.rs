@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use crate::exchange::{Service, claims};
 use crate::harness::{Vault, call, deposit};
 
+const LEASE: &str = "lease_01ARZ3NDEKTSV4RRFFQ69G5FAV";
+
 /// Attack on P5.
 #[test]
 fn an_operator_reaches_no_tenants_call_and_each_try_is_on_record() {
@@ -25,7 +27,8 @@ fn an_operator_reaches_no_tenants_call_and_each_try_is_on_record() {
                 "/v1/connections" => deposit("another", "secret"),
                 _ => json!({}),
             });
-            let answer = call(&vault.url, &method, &path.replace("{id}", &id), &token, body.as_ref());
+            let id = if path.starts_with("/v1/leases") { LEASE } else { &id };
+            let answer = call(&vault.url, &method, &path.replace("{id}", id), &token, body.as_ref());
             assert_eq!((answer.status, answer.problem().as_str()), (403, "forbidden"), "{method} {path}");
             let own = vault.own_trail();
             let event = own.last().unwrap();
