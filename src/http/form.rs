@@ -8,7 +8,8 @@ use actix_web::{FromRequest, HttpRequest};
 use zeroize::Zeroizing;
 
 use crate::error::FieldError;
-use crate::http::extract::{is_of_type, read, unknown};
+use crate::http::extract::{is_of_type, read};
+use crate::http::json::unknown;
 use crate::http::problem::{Kind, Problem, TokenError};
 
 /// The longest form.

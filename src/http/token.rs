@@ -14,7 +14,7 @@ use crate::http::extract::Requested;
 use crate::http::form::Form;
 use crate::http::problem::{Kind, Problem, TokenError};
 use crate::secret::Secret;
-use crate::vault::Mint;
+use crate::vault::{Mint, NotGiven};
 
 /// A wish for a token, as a form. Each member once, and no other.
 #[derive(ToSchema)]
@@ -79,7 +79,7 @@ pub(super) async fn exchange(
         return Err(refuse("client_assertion_type", "one_of", &detail, TokenError::InvalidRequest));
     }
     let assertion = assertion.ok_or_else(required("client_assertion"))?;
-    let standing = state.watch.standing().await?;
+    let standing = state.watch.standing().await.map_err(NotGiven::from)?;
     let mint = Mint { tokens: &state.tokens, standing: &standing, audiences: &state.audiences };
     let client_id = client_id.as_ref().map(|id| id.as_str());
     let token = state.vault.exchange(mint, (&assertion, client_id), &request).await?;

@@ -124,7 +124,21 @@ fn a_key_that_lies_under_a_lost_master_key_is_followed_unopened() {
     assert_eq!((living.len(), living[0][1]), (1, "signs"), "{listed}");
 }
 
-/// A seed that a replica can't open yet is no reason to stop: the rest is taken, and it once it opens.
+/// Attack on P10.
+#[test]
+fn a_key_that_lies_under_a_new_master_key_is_opened_by_every_replica() {
+    let mut vault = Vault::start();
+    let replica = vault.replica();
+    vault.app_beside().keys().rotate().unwrap();
+    let next = rotate(&vault, Following::Overlapping);
+    assert_eq!(vault.home.sql().texts("key_id", "FROM issuer_keys ORDER BY id"), ["k1", "k2"]);
+    vault.clock.advance(Duration::from_secs(10));
+    let token = vault.app_beside_token();
+    assert_eq!(kid(&token), next);
+    Vault::until(&[&vault.url, &replica], LIST, &token, 200);
+}
+
+/// It stops a start by name, and nothing else once its row is gone.
 /// Attack on P10.
 #[test]
 fn a_key_that_stays_shut_costs_its_own_tokens_alone() {
