@@ -4,14 +4,12 @@ mod cli;
 
 use std::io::Write;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use pawl::app::{App, Certificate, SOON_DAYS, Setup, Signals, StartError, ask_ready};
 use pawl::clock::Clock;
 use pawl::config::{Config, Mode, Tls, VAULT_SETTINGS};
-use pawl::ids::{ClientId, OrgId, UserId};
 use pawl::memory::Locked;
 use pawl::vault::FrozenBy;
 
@@ -50,10 +48,10 @@ enum Command {
         after_help = "Example:\n  PAWL_MODE=production PAWL_KEY_SOURCE=file:/etc/pawl/master.json … pawl init"
     )]
     Init,
-    /// Tokens from this vault's own issuer
+    /// Tokens: mint one here, take some back, change the keys that sign them
     Token {
         #[command(subcommand)]
-        command: TokenCommand,
+        command: cli::token::TokenCommand,
     },
     /// Services that may ask for tokens, each by a key of its own: make one, register, list, remove
     Client {
@@ -87,34 +85,6 @@ enum Command {
     Openapi,
 }
 
-#[derive(Subcommand)]
-enum TokenCommand {
-    /// Mint a token and print it, alone, on standard output
-    #[command(
-        after_help = "Example:\n  PAWL_TOKEN=$(pawl token issue --org acme --user ada --role backend --client shop)"
-    )]
-    Issue(Issue),
-}
-
-#[derive(Args)]
-struct Issue {
-    /// The customer
-    #[arg(long)]
-    org: String,
-    /// The person in that org
-    #[arg(long)]
-    user: String,
-    /// backend, worker, owner or auditor
-    #[arg(long)]
-    role: String,
-    /// The service that will call with it
-    #[arg(long, default_value = "cli")]
-    client: String,
-    /// How long it lives: 30s, 15m; at most 15m
-    #[arg(long, default_value = "15m", value_parser = parse_life)]
-    ttl: Duration,
-}
-
 fn settings_help() -> String {
     let lines =
         VAULT_SETTINGS.iter().map(|(name, what)| format!("  PAWL_{:<16} {what}", name.to_uppercase()));
@@ -124,15 +94,6 @@ fn settings_help() -> String {
          PAWL_LISTEN=127.0.0.1:8000 PAWL_LOG=debug pawl serve",
         lines.join("\n")
     )
-}
-
-fn parse_life(text: &str) -> Result<Duration, String> {
-    let seconds = match (text.strip_suffix('s'), text.strip_suffix('m')) {
-        (Some(seconds), _) => seconds.parse::<u64>().ok(),
-        (None, Some(minutes)) => minutes.parse::<u64>().ok().and_then(|minutes| minutes.checked_mul(60)),
-        (None, None) => None,
-    };
-    seconds.map(Duration::from_secs).ok_or_else(|| "must be such as 30s or 15m".into())
 }
 
 fn main() -> ExitCode {
@@ -167,7 +128,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     let done = match command {
         Command::Serve => serve(config, locked),
         Command::Init => init(config),
-        Command::Token { command: TokenCommand::Issue(issue) } => issue_token(config, &issue),
+        Command::Token { command } => cli::token::run(config, &command),
         Command::Client { command } => cli::client::run(&config, &command),
         Command::Import(arguments) => cli::import::run(config, *arguments),
         Command::Policy { command } => cli::policy::run(&config, &command),
@@ -225,19 +186,6 @@ fn init(config: Config) -> Result<ExitCode, Failure> {
     let mut out = std::io::stdout();
     writeln!(out, "database: {database}")?;
     writeln!(out, "keys: {key_source} (sealing with {})", app.key())?;
-    Ok(ExitCode::SUCCESS)
-}
-
-fn issue_token(config: Config, issue: &Issue) -> Result<ExitCode, Failure> {
-    if !config.may_issue_tokens() {
-        return Err("in production tokens are minted here only with PAWL_OWN_ISSUER=on".into());
-    }
-    let org = OrgId::parse(&issue.org).map_err(|e| format!("--org {e}"))?;
-    let user = UserId::parse(&issue.user).map_err(|e| format!("--user {e}"))?;
-    let client = ClientId::parse(&issue.client).map_err(|e| format!("--client {e}"))?;
-    let app = App::open_with(config, Clock::system(), Setup::Look)?;
-    let token = app.issue_token((&org, &user, &client), &issue.role, issue.ttl)?;
-    writeln!(std::io::stdout(), "{}", token.expose())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -8,6 +8,7 @@ use crate::access::jwt;
 use crate::access::token::{LEEWAY, moment};
 use crate::clock::Moment;
 use crate::ids::{ClientId, OrgId, TokenId, UserId};
+use crate::secret::Secret;
 
 /// How far ahead its end may lie, beside the leeway.
 const MAX_LIFE: std::time::Duration = std::time::Duration::from_secs(60);
@@ -23,7 +24,7 @@ const NOBODY: [u8; 32] = [
 
 /// An assertion that nobody has vouched for yet.
 pub struct Assertion {
-    text: String,
+    text: Secret,
     client: ClientId,
 }
 
@@ -105,7 +106,7 @@ impl Assertion {
         }
         let issuer: Issuer = jwt::unverified(text).ok_or(form)?;
         let client = ClientId::parse(&issuer.iss).map_err(|_| form)?;
-        Ok(Self { text: text.to_owned(), client })
+        Ok(Self { text: Secret::new(text.to_owned()), client })
     }
 
     /// Whose key is to be asked.
@@ -121,7 +122,7 @@ impl Assertion {
         now: Moment,
     ) -> Result<Asserted, AssertionRefused> {
         let key = client.map_or(&NOBODY, |client| client.key.as_bytes());
-        let claims: Option<AssertedClaims> = jwt::claims(&self.text, key);
+        let claims: Option<AssertedClaims> = jwt::claims(self.text.expose(), key);
         let client = client.ok_or(AssertionRefused::UnknownClient)?;
         let claims = claims.ok_or(AssertionRefused::Signature)?;
         if claims.iss != client.id.as_str() || claims.sub != client.id.as_str() {

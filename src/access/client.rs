@@ -1,5 +1,7 @@
 //! A service that may ask for tokens, and what of its claims one becomes.
 
+use std::collections::BTreeSet;
+
 use crate::access::policy::{Policy, Role};
 use crate::access::principal::OPERATOR;
 use crate::access::token::Holder;
@@ -44,8 +46,8 @@ pub enum WishRefused {
     /// It names what it may not act for.
     #[error("the assertion names {0} that this client may not have")]
     NotIts(&'static str),
-    /// None of its roles is one.
-    #[error("the policy has none of this client's roles")]
+    /// The policy is another since it was registered.
+    #[error("the policy has not all of this client's roles")]
     NoRole,
 }
 
@@ -62,12 +64,8 @@ impl Client {
             Some(ref some) if !some.is_empty() && some.iter().all(|role| self.roles.contains(role)) => some,
             Some(_) => return Err(WishRefused::NotIts("roles")),
         };
-        let mut roles: Vec<Role> = names.iter().filter_map(|name| policy.role(name)).collect();
-        roles.sort();
-        roles.dedup();
-        if roles.is_empty() {
-            return Err(WishRefused::NoRole);
-        }
+        let roles: Option<BTreeSet<Role>> = names.iter().map(|name| policy.role(name)).collect();
+        let roles: Vec<Role> = roles.ok_or(WishRefused::NoRole)?.into_iter().collect();
         let tenant = match self.is_operator() {
             true if wish.org.is_some() => return Err(WishRefused::NotIts("an org")),
             true if wish.user.is_some() => return Err(WishRefused::NotIts("a user")),

@@ -103,7 +103,14 @@ impl KeyTerm {
         self.signs_from.after(OUTLIVES)
     }
 
-    /// Whether it still verifies.
+    /// Which of `terms` is that of the key which signs: the latest that has begun; before any has, the first.
+    pub fn signing(terms: impl Iterator<Item = Self> + Clone, now: Moment) -> Option<Self> {
+        let living = terms.filter(|term| !term.is_over(now));
+        let begun = living.clone().filter(|term| term.signs_from <= now).max_by_key(|term| term.signs_from);
+        begun.or_else(|| living.min_by_key(|term| term.signs_from))
+    }
+
+    /// Whether nothing that it signed is taken any more.
     pub fn is_over(self, now: Moment) -> bool {
         self.verifies_until.is_some_and(|until| until <= now)
     }
@@ -132,12 +139,10 @@ impl Issuer {
         &self.0
     }
 
-    /// The key that signs now: the latest that may; before any may, the one that will first.
+    /// The key that signs now.
     pub(super) fn signing(&self, now: Moment) -> Option<&IssuerKey> {
-        let living = || self.0.iter().filter(move |of| !of.term.is_over(now));
-        let begun = living().filter(|of| of.term.signs_from <= now).max_by_key(|of| of.term.signs_from);
-        let next = || living().min_by_key(|of| of.term.signs_from);
-        begun.or_else(next).map(|of| &*of.key)
+        let term = KeyTerm::signing(self.0.iter().map(|of| of.term), now)?;
+        self.0.iter().rev().find(|of| of.term == term).map(|of| &*of.key)
     }
 
     /// The key of that `kid`, while what it signed is taken.

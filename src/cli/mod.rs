@@ -5,3 +5,4 @@ pub mod freeze;
 pub mod import;
 pub mod keys;
 pub mod policy;
+pub mod token;

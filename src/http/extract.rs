@@ -16,7 +16,7 @@ use crate::access::TokenRefused;
 use crate::audit::{Actor, OperatorActor, Who};
 use crate::error::FieldError;
 use crate::http::State;
-use crate::http::object::Object;
+use crate::http::json::{parse, unknown};
 use crate::http::problem::{Kind, Problem};
 use crate::ids::{ConnectionId, IdRefused, IdempotencyKey, LeaseId, RequestId};
 use crate::vault::{KeyedRequest, Page};
@@ -33,11 +33,17 @@ impl FromRequest for By {
         Box::pin(async move {
             match actor(&request).await? {
                 Who::Caller(actor) => Ok(Self(actor)),
-                Who::Operator(operator) => Err(refuse(&request, &operator).await),
+                Who::Operator(operator) => {
+                    request.extensions_mut().insert(Trespass(operator));
+                    Err(no_org())
+                }
             }
         })
     }
 }
+
+/// Noted in a request by which an operator tried what is a tenant's: it is on record before it is answered.
+pub(super) struct Trespass(pub OperatorActor);
 
 /// Whoever acts, an operator or not: for calls that the vault then grants to operators alone.
 pub(super) struct ByAnyone(pub Who);
@@ -72,17 +78,6 @@ fn bearer(request: &HttpRequest) -> Result<&str, TokenRefused> {
         return Err(TokenRefused::Invalid);
     }
     Ok(token.trim())
-}
-
-/// An operator on a tenant's route: refused, and that is on record.
-async fn refuse(request: &HttpRequest, operator: &OperatorActor) -> Problem {
-    let route = request.match_pattern().unwrap_or_default();
-    let call = format!("{} {route}", request.method());
-    let recorded = match state(request) {
-        Ok(state) => state.vault.record_operators_call(operator, &call).await.map_err(Problem::from),
-        Err(problem) => Err(problem),
-    };
-    recorded.err().unwrap_or_else(no_org)
 }
 
 fn no_org() -> Problem {
@@ -255,7 +250,6 @@ impl<T: DeserializeOwned + 'static> FromRequest for Once<T> {
             let value = parse(&body)?;
             request.extensions_mut().insert(Parsed);
             let Some(key) = key else { return Ok(Self(value, None)) };
-            // Its own extractor has an operator's call on record.
             let Who::Caller(actor) = actor(&request).await? else { return Err(no_org()) };
             let sent = (request.method().as_str(), request.path(), body.as_slice());
             Ok(Self(value, Some(KeyedRequest::of(&actor.caller, key, sent))))
@@ -315,45 +309,4 @@ async fn read_all(mut payload: Payload, most: usize) -> Result<Zeroizing<Vec<u8>
         body.extend_from_slice(&chunk);
     }
     Ok(body)
-}
-
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    let Object(value) = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let path = error.path().to_string();
-        of_serde(path, error.inner())
-    })?;
-    reader.end().map_err(|_| Problem::new(Kind::Malformed, "there is more after the JSON value"))?;
-    Ok(value)
-}
-
-/// serde's messages quote values; only the names of our own members and of unknown ones are taken
-/// out of them.
-fn of_serde(path: String, error: &serde_json::Error) -> Problem {
-    if !error.is_data() {
-        return Problem::new(Kind::Malformed, "the body is not JSON");
-    }
-    let message = error.to_string();
-    let named = message.split('`').nth(1).unwrap_or_default();
-    let below = |name: &str| match path.as_str() {
-        "." => name.to_owned(),
-        path => format!("{path}.{name}"),
-    };
-    let wrong = if message.starts_with("unknown field") {
-        // The path ends in the unknown name already.
-        unknown(if path == "." { named } else { &path })
-    } else if message.starts_with("missing field") {
-        FieldError::new(&below(named), "required", "is required")
-    } else if message.starts_with("duplicate field") {
-        FieldError::new(if path == "." { named } else { &path }, "once", "must be given once")
-    } else {
-        let whole = if path == "." { "body" } else { &path };
-        FieldError::new(whole, "type", "is of the wrong JSON type")
-    };
-    Problem::invalid(vec![wrong])
-}
-
-pub(super) fn unknown(name: &str) -> FieldError {
-    let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
-    FieldError::new(&shown, "unknown_field", "is no member that this call takes")
 }

@@ -8,8 +8,9 @@ use actix_web::{FromRequest, HttpRequest};
 use zeroize::Zeroizing;
 
 use crate::error::FieldError;
-use crate::http::extract::{is_of_type, read, unknown};
-use crate::http::problem::{Kind, Problem};
+use crate::http::extract::{is_of_type, read};
+use crate::http::json::unknown;
+use crate::http::problem::{Kind, Problem, TokenError};
 
 /// The longest form.
 const MAX_FORM_BYTES: usize = 16 * 1024;
@@ -26,10 +27,12 @@ impl FromRequest for Form {
         Box::pin(async move {
             if !is_form {
                 let detail = "send application/x-www-form-urlencoded";
-                return Err(Problem::new(Kind::UnsupportedMediaType, detail).oauth("invalid_request"));
+                return Err(
+                    Problem::new(Kind::UnsupportedMediaType, detail).of_token(TokenError::InvalidRequest)
+                );
             }
             let body = read(payload, MAX_FORM_BYTES).await;
-            body.map(Self).map_err(|problem| problem.oauth("invalid_request"))
+            body.map(Self).map_err(|problem| problem.of_token(TokenError::InvalidRequest))
         })
     }
 }
@@ -49,6 +52,10 @@ impl Form {
                 None => wrong.push(unknown(&name)),
             }
         }
-        if wrong.is_empty() { Ok(values) } else { Err(Problem::token_request(wrong, "invalid_request")) }
+        if wrong.is_empty() {
+            Ok(values)
+        } else {
+            Err(Problem::token_request(wrong, TokenError::InvalidRequest))
+        }
     }
 }

@@ -8,6 +8,7 @@ mod deposit_body;
 mod docs_page;
 mod extract;
 mod form;
+mod json;
 mod keys;
 mod leases;
 mod object;

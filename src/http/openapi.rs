@@ -22,7 +22,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Pawl", description = "Keeps Odoo credentials and lends them for minutes to a read-only worker.\n\n\
-        Every call but those of `ops` needs a bearer token, an `at+jwt` of at most 15 minutes; its roles and \
+        Every call but those of `ops` and `token` needs a bearer token, an `at+jwt` of at most 15 minutes; its roles and \
         its org and user decide what it reaches, and what it does not reach is not found. Under `security` \
         stands the action that a role must grant. Every error is `application/problem+json` (RFC 9457) with a \
         stable `type`; a path that is not here answers 404, a method that is not here 405."),
@@ -122,15 +122,19 @@ fn add_refusals(operation: &mut Operation, named: bool) {
     if named {
         refusals.push(&[Kind::NotFound]);
     }
-    if operation.request_body.is_some() {
+    let takes_json = matches!(&operation.request_body,
+        Some(RefOr::T(body)) if body.content.contains_key("application/json"));
+    if takes_json {
         refusals.push(&[Kind::Malformed]);
+    }
+    if operation.request_body.is_some() {
         refusals.push(&[Kind::TooSlow]);
         refusals.push(&[Kind::TooLarge]);
         refusals.push(&[Kind::UnsupportedMediaType]);
     }
     if repeatable {
         refusals.push(&[Kind::Invalid, Kind::KeyReused]);
-    } else if operation.parameters.is_some() || operation.request_body.is_some() {
+    } else if operation.parameters.is_some() || takes_json {
         refusals.push(&[Kind::Invalid]);
     }
     for kinds in refusals {

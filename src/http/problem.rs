@@ -110,6 +110,26 @@ kinds! {
     Unavailable = "unavailable", 503, "The vault can't do this now; no secret was sent";
 }
 
+/// `error` of those who ask for a token, by RFC 6749 sections 5.2 and 4.1.2.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TokenError {
+    InvalidRequest,
+    InvalidClient,
+    UnsupportedGrantType,
+    TemporarilyUnavailable,
+}
+
+impl TokenError {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidClient => "invalid_client",
+            Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::TemporarilyUnavailable => "temporarily_unavailable",
+        }
+    }
+}
+
 /// A problem on its way to the caller; the request id is added as it leaves.
 #[derive(Debug)]
 pub struct Problem {
@@ -120,7 +140,7 @@ pub struct Problem {
     held: Option<Moment>,
     retry_after: Option<u32>,
     allowed: Option<&'static str>,
-    oauth: Option<&'static str>,
+    of_token: Option<TokenError>,
 }
 
 impl Problem {
@@ -133,7 +153,7 @@ impl Problem {
             held: None,
             retry_after: None,
             allowed: None,
-            oauth: None,
+            of_token: None,
         }
     }
 
@@ -143,13 +163,13 @@ impl Problem {
     }
 
     /// The same of a request for a token, with its `error`.
-    pub(super) fn token_request(errors: Vec<FieldError>, error: &'static str) -> Self {
-        Self { kind: Kind::TokenRequest, ..Self::invalid(errors) }.oauth(error)
+    pub(super) fn token_request(errors: Vec<FieldError>, error: TokenError) -> Self {
+        Self { kind: Kind::TokenRequest, ..Self::invalid(errors) }.of_token(error)
     }
 
     /// With `error` by RFC 6749 section 5.2, for those who ask for tokens.
-    pub(super) fn oauth(self, error: &'static str) -> Self {
-        Self { oauth: Some(error), ..self }
+    pub(super) fn of_token(self, error: TokenError) -> Self {
+        Self { of_token: Some(error), ..self }
     }
 
     /// The path takes `allowed` alone.
@@ -192,7 +212,7 @@ impl Problem {
                 .collect(),
             connection_id: self.connection_id.as_ref().map(ToString::to_string),
             held_until: self.held.map(|until| until.to_string()),
-            error: self.oauth,
+            error: self.of_token.map(TokenError::as_str),
         };
         let body = serde_json::to_vec(&view).unwrap_or_default();
         response.content_type("application/problem+json").body(body)
@@ -257,13 +277,14 @@ impl From<NotGiven> for Problem {
         match refused {
             NotGiven::Client(cause) => {
                 tracing::info!(%cause, "a client's assertion is not taken");
-                Self::new(Kind::Unauthorized, "the client's assertion is not taken").oauth("invalid_client")
+                Self::new(Kind::Unauthorized, "the client's assertion is not taken")
+                    .of_token(TokenError::InvalidClient)
             }
             NotGiven::Wish(refused) => {
                 let wrong = FieldError::new("client_assertion", "registration", refused.to_string());
-                Self::token_request(vec![wrong], "invalid_request")
+                Self::token_request(vec![wrong], TokenError::InvalidRequest)
             }
-            NotGiven::Vault(error) => Self::from(error).oauth("temporarily_unavailable"),
+            NotGiven::Vault(error) => Self::from(error).of_token(TokenError::TemporarilyUnavailable),
         }
     }
 }

@@ -15,7 +15,7 @@ use tracing::Instrument;
 use tracing::field::Empty;
 
 use crate::http::State;
-use crate::http::extract::Parsed;
+use crate::http::extract::{Parsed, Trespass};
 use crate::http::problem::{Kind, Problem};
 use crate::ids::RequestId;
 use crate::metrics;
@@ -64,6 +64,10 @@ pub async fn identify<B: MessageBody>(
         // actix's own: a request it could not read.
         None => told(&Problem::new(Kind::Malformed, "the request could not be read")),
     });
+    let problem = match record_trespass(&response).await {
+        Ok(()) => problem,
+        Err(unrecorded) => Some(told(&unrecorded)),
+    };
     let named = problem.as_ref().map(|(name, cause, _)| (*name, cause.clone()));
     let mut response = match problem {
         Some((.., rendered)) => response.into_response(rendered.map_into_right_body()),
@@ -93,6 +97,16 @@ pub async fn identify<B: MessageBody>(
         _ => tracing::info!(micros, "request"),
     });
     Ok(response)
+}
+
+/// An operator's call of what is a tenant's, on record in the vault's own trail.
+async fn record_trespass<B>(response: &ServiceResponse<B>) -> Result<(), Problem> {
+    let request = response.request();
+    let trespass = request.extensions_mut().remove::<Trespass>();
+    let state = request.app_data::<web::Data<State>>();
+    let Some((Trespass(operator), state)) = trespass.zip(state) else { return Ok(()) };
+    let call = format!("{} {}", request.method(), request.match_pattern().unwrap_or_default());
+    Ok(state.vault.record_operators_call(&operator, &call).await?)
 }
 
 const TRACEPARENT: &str = "traceparent";

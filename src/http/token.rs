@@ -12,9 +12,9 @@ use crate::error::FieldError;
 use crate::http::State;
 use crate::http::extract::Requested;
 use crate::http::form::Form;
-use crate::http::problem::{Kind, Problem};
+use crate::http::problem::{Kind, Problem, TokenError};
 use crate::secret::Secret;
-use crate::vault::Mint;
+use crate::vault::{Mint, NotGiven};
 
 /// A wish for a token, as a form. Each member once, and no other.
 #[derive(ToSchema)]
@@ -68,17 +68,18 @@ pub(super) async fn exchange(
     form: Form,
 ) -> Result<HttpResponse, Problem> {
     let [grant_type, assertion_type, assertion, client_id] = form.take(FIELDS)?;
-    let required = |name: &'static str| move || refuse(name, "required", "is required", "invalid_request");
+    let required =
+        |name: &'static str| move || refuse(name, "required", "is required", TokenError::InvalidRequest);
     if grant_type.ok_or_else(required("grant_type"))?.as_str() != GRANT_TYPE {
         let detail = "must be client_credentials";
-        return Err(refuse("grant_type", "one_of", detail, "unsupported_grant_type"));
+        return Err(refuse("grant_type", "one_of", detail, TokenError::UnsupportedGrantType));
     }
     if assertion_type.ok_or_else(required("client_assertion_type"))?.as_str() != ASSERTION_TYPE {
         let detail = format!("must be {ASSERTION_TYPE}");
-        return Err(refuse("client_assertion_type", "one_of", &detail, "invalid_request"));
+        return Err(refuse("client_assertion_type", "one_of", &detail, TokenError::InvalidRequest));
     }
     let assertion = assertion.ok_or_else(required("client_assertion"))?;
-    let standing = state.watch.standing().await?;
+    let standing = state.watch.standing().await.map_err(NotGiven::from)?;
     let mint = Mint { tokens: &state.tokens, standing: &standing, audiences: &state.audiences };
     let client_id = client_id.as_ref().map(|id| id.as_str());
     let token = state.vault.exchange(mint, (&assertion, client_id), &request).await?;
@@ -87,7 +88,7 @@ pub(super) async fn exchange(
     Ok(response)
 }
 
-fn refuse(field: &str, rule: &'static str, detail: &str, error: &'static str) -> Problem {
+fn refuse(field: &str, rule: &'static str, detail: &str, error: TokenError) -> Problem {
     Problem::token_request(vec![FieldError::new(field, rule, detail)], error)
 }
 

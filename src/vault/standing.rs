@@ -1,6 +1,7 @@
 //! Who may call, followed: the issuer's keys and what is revoked, looked at twice a second. A token is judged only
 //! by what was so two seconds ago or later; while that can't be known, none is taken.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,8 @@ pub struct Watch {
     clock: Clock,
     seen: RwLock<Seen>,
     flight: Mutex<Option<watch::Receiver<()>>>,
+    /// The last look failed, which was said.
+    is_blind: AtomicBool,
 }
 
 struct Seen {
@@ -65,7 +68,14 @@ impl Watch {
         (standing, at): (Standing, Instant),
     ) -> Arc<Self> {
         let seen = Seen { standing: Arc::new(standing), at, shut: Vec::new() };
-        Arc::new(Self { store, ring, clock, seen: RwLock::new(seen), flight: Mutex::default() })
+        Arc::new(Self {
+            store,
+            ring,
+            clock,
+            seen: RwLock::new(seen),
+            flight: Mutex::default(),
+            is_blind: AtomicBool::new(false),
+        })
     }
 
     /// Looks again and again, for as long as the process lives.
@@ -163,6 +173,9 @@ impl Flight {
         let at = Instant::now();
         match self.watch.store.find_standing() {
             Ok(found) => {
+                if self.watch.is_blind.swap(false, Ordering::Relaxed) {
+                    tracing::warn!("who may call can be read again");
+                }
                 let Some(key) = self.watch.take(&found, at) else { return };
                 let (ring, held) = (self.watch.ring.clone(), self.watch.ring.held());
                 if held.may_learn(&key) {
@@ -170,7 +183,10 @@ impl Flight {
                     tokio::spawn(async move { ring.seek(&key, &held).await });
                 }
             }
-            Err(error) => tracing::error!(%error, "who may call could not be read"),
+            Err(error) if !self.watch.is_blind.swap(true, Ordering::Relaxed) => {
+                tracing::error!(%error, "who may call could not be read: in two seconds no token is taken");
+            }
+            Err(_) => {}
         }
     }
 }

@@ -6,16 +6,16 @@ use std::process::{Command, Output};
 
 use crate::harness::{Home, Process, Vault};
 
-fn root(path: &str) -> PathBuf {
+pub fn root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
 /// Of the modules that `./test` installs.
-fn python() -> String {
+pub fn python() -> String {
     std::env::var("TEST_PYTHON").unwrap_or_else(|_| "python3".into())
 }
 
-fn succeeded(command: &mut Command) -> String {
+pub fn succeeded(command: &mut Command) -> String {
     let Output { status, stdout, stderr } = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
     let (said, errors) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
     assert!(!errors.contains("No module named"), "run ./test, which installs what is missing: {errors}");

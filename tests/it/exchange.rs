@@ -137,3 +137,246 @@ fn a_service_exchanges_what_it_signed_for_a_token_of_a_quarter_of_an_hour() {
     vault.clock.advance(Duration::from_secs(930));
     assert_eq!(vault.call("GET", "/v1/connections", &token, None).status, 401);
 }
+
+/// A token of the vault's own, `None` where the answer is a problem.
+fn refused(answer: &Answer) -> (u16, String, Option<&str>) {
+    (answer.status, answer.problem(), answer.json["error"].as_str())
+}
+
+/// Attack on P5.
+#[test]
+fn an_assertion_that_is_not_the_clients_own_and_fresh_gets_one_answer_alone() {
+    let vault = Vault::start();
+    let shop = Service::new("shop").registered(&vault, Some(&["acme"]), Some("ada"), &["backend"]);
+    let other = Service::new("other").registered(&vault, Some(&["other"]), Some("eve"), &["backend"]);
+    let stranger = Service::new("stranger");
+    let now = vault.clock.now().seconds();
+    let before = vault.trail("acme").len();
+    let head = |more: Value| {
+        let mut head = json!({"alg": "EdDSA", "typ": "JWT"});
+        head.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        shop.sign(&head, &shop.claims(&vault).to_string())
+    };
+    let with = |more: Value| shop.assertion(&vault, &more);
+    let twice = shop.claims(&vault).to_string().replacen('{', r#"{"sub":"other","#, 1);
+    let good = with(json!({}));
+    let bad = [
+        ("nobody's", stranger.assertion(&vault, &json!({}))),
+        ("another's key", other.assertion(&vault, &json!({"iss": "shop", "sub": "shop"}))),
+        ("for another", with(json!({"sub": "other"}))),
+        ("by another", with(json!({"iss": "other"}))),
+        ("by and for another", with(json!({"iss": "other", "sub": "other"}))),
+        ("no issuer", with(json!({"iss": null}))),
+        ("no subject", with(json!({"sub": null}))),
+        ("for somebody else", with(json!({"aud": "https://evil.example/v1/token"}))),
+        ("for somebody else too", with(json!({"aud": ["urn:pawl", "https://evil.example"]}))),
+        ("as a token is", with(json!({"aud": "pawl"}))),
+        ("for nobody", with(json!({"aud": []}))),
+        ("no audience", with(json!({"aud": null}))),
+        ("over since 30 s", with(json!({"exp": now - 30}))),
+        ("good for 91 s", with(json!({"exp": now + 91}))),
+        ("no end", with(json!({"exp": null}))),
+        ("made in 31 s", with(json!({"iat": now + 31}))),
+        ("good from in 31 s", with(json!({"nbf": now + 31}))),
+        ("no name", with(json!({"jti": null}))),
+        ("an empty name", with(json!({"jti": ""}))),
+        ("a name with a space", with(json!({"jti": "a b"}))),
+        ("a name of 129", with(json!({"jti": "x".repeat(129)}))),
+        ("an org with a line end", with(json!({"org": "a\nb"}))),
+        ("roles that are no list", with(json!({"roles": "backend"}))),
+        ("said twice", shop.sign(&json!({"alg": "EdDSA"}), &twice)),
+        ("an access token's type", head(json!({"typ": "at+jwt"}))),
+        ("another algorithm", head(json!({"alg": "HS256"}))),
+        ("no algorithm", head(json!({"alg": "none"}))),
+        ("what is critical", head(json!({"crit": ["exp"]}))),
+        ("no signature", good.rsplit_once('.').unwrap().0.to_owned() + "."),
+        ("half of it", good[..good.len() / 2].to_owned()),
+        ("too long", "x".repeat(5000)),
+        ("nothing like it", "hunter2".into()),
+        ("empty", String::new()),
+        ("a token of this vault", vault.token("acme", "ada", "backend")),
+        ("a token of its own", shop.token(&vault, &json!({}))),
+    ];
+    let after = before + 2;
+    for (what, assertion) in bad {
+        let answer = exchange(&vault.url, &assertion);
+        assert_eq!(refused(&answer), (401, "unauthorized".into(), Some("invalid_client")), "{what}");
+        assert_eq!(answer.text("detail"), "the client's assertion is not taken", "{what}");
+        assert_eq!(answer.json["errors"], json!([]), "{what}");
+    }
+    // What nobody has proven to be goes into no org's trail: there are the two tokens from above, and this look.
+    assert_eq!(vault.trail("acme").len(), after + 1);
+    for taken in [
+        good,
+        with(json!({"exp": now - 29})),
+        with(json!({"exp": now + 90, "iat": now + 30, "nbf": now + 30})),
+        with(json!({"aud": "urn:pawl", "iat": null})),
+        with(json!({"aud": [format!("{}/v1/token", vault.url)]})),
+        with(json!({"jti": "~".repeat(128), "more": {"than": "we know"}})),
+        head(json!({"typ": "client-authentication+jwt", "kid": "whatever"})),
+        shop.sign(&json!({"alg": "EdDSA"}), &shop.claims(&vault).to_string()),
+    ] {
+        let answer = exchange(&vault.url, &taken);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+}
+
+/// Attack on P5.
+#[test]
+fn a_service_gets_what_it_is_registered_for_and_no_more() {
+    let vault = Vault::start();
+    let one = Service::new("one").registered(&vault, Some(&["acme"]), Some("ada"), &["backend", "worker"]);
+    let two = Service::new("two").registered(&vault, Some(&["acme", "other"]), None, &["backend"]);
+    let any = Service::new("any").registered(&vault, None, Some("robot"), &["auditor"]);
+    let ops = Service::new("ops").registered(&vault, Some(&[]), None, &["operator"]);
+    let given: [(&Service, Value, Value); 9] = [
+        (&one, json!({}), json!(["acme", "ada", ["backend", "worker"]])),
+        (&one, json!({"org": "acme", "user": "ada"}), json!(["acme", "ada", ["backend", "worker"]])),
+        (&one, json!({"roles": ["worker"]}), json!(["acme", "ada", ["worker"]])),
+        (&one, json!({"roles": ["worker", "worker"]}), json!(["acme", "ada", ["worker"]])),
+        (&two, json!({"org": "other", "user": "eve"}), json!(["other", "eve", ["backend"]])),
+        (&two, json!({"org": "acme", "user": "bob"}), json!(["acme", "bob", ["backend"]])),
+        (&any, json!({"org": "whichever"}), json!(["whichever", "robot", ["auditor"]])),
+        (&ops, json!({}), json!([null, "ops", ["operator"]])),
+        (&ops, json!({"roles": ["operator"]}), json!([null, "ops", ["operator"]])),
+    ];
+    for (service, wish, says) in given {
+        let said = claims(&service.token(&vault, &wish));
+        assert_eq!(json!([said["org"], said["sub"], said["roles"]]), says, "{wish}");
+        assert_eq!(said["client_id"], service.name);
+    }
+    let not_given = [
+        (&one, json!({"org": "other"})),
+        (&one, json!({"user": "bob"})),
+        (&one, json!({"roles": ["owner"]})),
+        (&one, json!({"roles": ["backend", "owner"]})),
+        (&one, json!({"roles": []})),
+        (&two, json!({"user": "ada"})),
+        (&two, json!({"org": "acme"})),
+        (&two, json!({"org": "third", "user": "ada"})),
+        (&any, json!({})),
+        (&any, json!({"org": "acme", "user": "ada"})),
+        (&ops, json!({"org": "acme"})),
+        (&ops, json!({"user": "ada"})),
+        (&ops, json!({"roles": ["owner"]})),
+    ];
+    for (service, wish) in not_given {
+        let answer = exchange(&vault.url, &service.assertion(&vault, &wish));
+        assert_eq!(refused(&answer), (400, "invalid-request".into(), Some("invalid_request")), "{wish}");
+        assert_eq!(answer.errors(), ["client_assertion registration"], "{wish}");
+    }
+}
+
+#[test]
+fn a_form_is_read_strictly() {
+    let vault = Vault::start();
+    let shop = Service::new("shop").registered(&vault, Some(&["acme"]), Some("ada"), &["backend"]);
+    let kind = "client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+    let send = |headers: &str, form: &str| raw(&vault.url, "POST", "/v1/token", headers, form.as_bytes());
+    let assertion = || shop.assertion(&vault, &json!({}));
+    let grant = "grant_type=client_credentials";
+    for (form, error, wrong) in [
+        (format!("{kind}&client_assertion=x"), "invalid_request", "grant_type required"),
+        (
+            format!("grant_type=password&{kind}&client_assertion=x"),
+            "unsupported_grant_type",
+            "grant_type one_of",
+        ),
+        (format!("{grant}&client_assertion=x"), "invalid_request", "client_assertion_type required"),
+        (format!("{grant}&client_assertion_type=x"), "invalid_request", "client_assertion_type one_of"),
+        (format!("{grant}&{kind}"), "invalid_request", "client_assertion required"),
+        (format!("{grant}&{grant}&{kind}&client_assertion=x"), "invalid_request", "grant_type once"),
+        (
+            format!("{grant}&{kind}&client_assertion=x&client_assertion=y"),
+            "invalid_request",
+            "client_assertion once",
+        ),
+        (
+            format!("{grant}&{kind}&client_assertion=x&client_secret=y"),
+            "invalid_request",
+            "client_secret unknown_field",
+        ),
+        (format!("{grant}&{kind}&client_assertion=x&org=other"), "invalid_request", "org unknown_field"),
+    ] {
+        let answer = send(FORM, &form);
+        assert_eq!(refused(&answer), (400, "invalid-request".into(), Some(error)), "{form}");
+        assert_eq!(answer.errors(), [wrong], "{form}");
+    }
+    let form = |assertion: String| format!("{grant}&{kind}&client_assertion={assertion}");
+    let json = "Content-Type: application/json\r\n";
+    for (what, headers, body, status) in [
+        ("JSON", json, form(assertion()), 415),
+        ("no type", "", form(assertion()), 415),
+        ("16 KiB and more", FORM, format!("{}&x={}", form(assertion()), "y".repeat(16 * 1024)), 413),
+    ] {
+        let answer = send(headers, &body);
+        assert_eq!(
+            (answer.status, answer.json["error"].as_str()),
+            (status, Some("invalid_request")),
+            "{what}"
+        );
+    }
+    let other = send(FORM, &format!("{}&client_id=other", form(assertion())));
+    assert_eq!(refused(&other), (401, "unauthorized".into(), Some("invalid_client")));
+    let typed = "Content-Type: application/x-www-form-urlencoded; charset=utf-8\r\n";
+    for (headers, body) in
+        [(typed, form(assertion())), (FORM, format!("{}&client_id=shop", form(assertion())))]
+    {
+        assert_eq!(send(headers, &body).status, 200);
+    }
+}
+
+/// Attack on P5.
+#[test]
+fn an_assertion_is_exchanged_once_on_whichever_replica() {
+    let mut vault = Vault::start();
+    let shop = Service::new("shop").registered(&vault, Some(&["acme"]), Some("ada"), &["backend"]);
+    let twin = Service::new("twin").registered(&vault, Some(&["acme"]), Some("ada"), &["backend"]);
+    let replica = vault.replica();
+    let urn = json!({"aud": "urn:pawl", "jti": "the-same"});
+    let assertion = shop.assertion(&vault, &urn);
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..8)
+            .map(|n| if n % 2 == 0 { &vault.url } else { &replica })
+            .map(|url| scope.spawn(|| exchange(url, &assertion).status))
+            .collect();
+        asked.into_iter().map(|asked| asked.join().unwrap()).collect()
+    });
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 401).count(), 7, "{statuses:?}");
+    // nor the same name on another paper; for another client it is another's name
+    assert_eq!(exchange(&replica, &shop.assertion(&vault, &urn)).status, 401);
+    assert_eq!(exchange(&replica, &twin.assertion(&vault, &urn)).status, 200);
+    let exchanged = |client: &str| {
+        let of = |event: &&Value| {
+            event["event"]["action"] == "token.exchange" && event["event"]["client_id"] == client
+        };
+        vault.trail("acme").iter().filter(of).count()
+    };
+    assert_eq!((exchanged("shop"), exchanged("twin")), (1, 1));
+    // kept for as long as it could come again, and no longer
+    let kept = || vault.home.sql().count("client_assertions");
+    vault.clock.advance(Duration::from_secs(89));
+    assert_eq!(exchange(&vault.url, &assertion).status, 401);
+    shop.token(&vault, &json!({}));
+    assert_eq!(kept(), 3);
+    vault.clock.advance(Duration::from_secs(1));
+    assert_eq!(exchange(&vault.url, &assertion).status, 401);
+    shop.token(&vault, &json!({}));
+    assert_eq!(kept(), 3, "its own that is over has gone");
+}
+
+/// Attack on P4 and P5.
+#[test]
+fn no_token_leaves_that_is_not_on_record() {
+    let vault = Vault::start();
+    let shop = Service::new("shop").registered(&vault, Some(&["acme"]), Some("ada"), &["backend"]);
+    vault.sql("ALTER TABLE audit_events RENAME TO away");
+    let assertion = shop.assertion(&vault, &json!({}));
+    let answer = exchange(&vault.url, &assertion);
+    assert_eq!(refused(&answer), (503, "unavailable".into(), Some("temporarily_unavailable")));
+    assert!(!answer.body.contains("access_token"));
+    vault.sql("ALTER TABLE away RENAME TO audit_events");
+    // and nothing of it has happened
+    assert_eq!(exchange(&vault.url, &assertion).status, 200);
+}

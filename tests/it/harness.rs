@@ -196,7 +196,6 @@ pub struct Vault {
     pub url: String,
     issuer: App,
     _running: Running,
-    #[cfg(feature = "postgres")]
     replicas: Vec<Running>,
     pub home: Home,
 }
@@ -229,15 +228,7 @@ impl Vault {
         };
         let running = Running::start(open(Setup::Make)).unwrap_or_else(|e| panic!("{e}"));
         let issuer = open(Setup::Look);
-        Self {
-            url: running.url(),
-            clock,
-            issuer,
-            _running: running,
-            #[cfg(feature = "postgres")]
-            replicas: Vec::new(),
-            home,
-        }
+        Self { url: running.url(), clock, issuer, _running: running, replicas: Vec::new(), home }
     }
 
     /// The same vault, ended and started again at the same time.
@@ -263,7 +254,6 @@ impl Vault {
     }
 
     /// Another vault on the same database and key, up until this one ends; its URL.
-    #[cfg(feature = "postgres")]
     pub fn replica(&mut self) -> String {
         self.replica_with(&[])
     }
@@ -280,10 +270,17 @@ impl Vault {
     }
 
     /// What a command on this vault's host opens, while it serves.
-    #[cfg(feature = "postgres")]
     pub fn app_beside(&self) -> App {
         let config = self.home.config(&[]);
         App::open_with(config, self.clock.clone(), Setup::Look).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// A token for ada as a backend, by the keys that are there now.
+    pub fn app_beside_token(&self) -> String {
+        let (org, user) = (OrgId::parse("acme").unwrap(), UserId::parse("ada").unwrap());
+        let client = ClientId::parse("svc").unwrap();
+        let life = Duration::from_secs(900);
+        self.app_beside().issue_token((&org, &user, &client), "backend", life).unwrap().expose().to_owned()
     }
 
     /// A token for `user` of `org`, from the client `svc`.
@@ -316,6 +313,24 @@ impl Vault {
     pub fn lend(&self, id: &str, body: &Value) -> Answer {
         let worker = self.token("acme", "ada", "worker");
         self.call("POST", &format!("/v1/connections/{id}/leases"), &worker, Some(body))
+    }
+
+    /// Asks again and again until the answer's status is `wanted`, on each of `urls`; as a caller who waits for
+    /// what reaches every vault within two seconds.
+    pub fn until(urls: &[&str], path: &str, token: &str, wanted: u16) {
+        for url in urls {
+            let begun = std::time::Instant::now();
+            while call(url, "GET", path, token, None).status != wanted {
+                assert!(begun.elapsed() < Duration::from_secs(20), "{url} never answered {wanted}");
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    /// The vault's own trail, oldest first: no call shows it.
+    pub fn own_trail(&self) -> Vec<Value> {
+        let events = self.home.sql().texts("event", "FROM audit_events WHERE org_id = '' ORDER BY seq");
+        events.iter().map(|event| serde_json::from_str(event).unwrap()).collect()
     }
 
     /// The trail of `org`, oldest first.

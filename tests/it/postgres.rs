@@ -387,11 +387,19 @@ fn without_a_scope_there_are_no_rows() {
         "INSERT INTO org_settings VALUES ('acme', NULL, 1)",
         "INSERT INTO org_settings VALUES ('', NULL, 1)",
         "INSERT INTO audit_events SELECT 'other', 1000, event, prev_hash, hash FROM audit_events LIMIT 1",
+        // nobody's tenant registers a service, or takes tokens back
+        "INSERT INTO clients VALUES ('evil', 'x', '[\"owner\"]', NULL, NULL, 0)",
+        "INSERT INTO revocations VALUES ('rev_x', NULL, 'shop', 1, 1)",
     ] {
         let refused = app.try_run(&format!("BEGIN; {ours}; {wrong}; COMMIT")).unwrap_err();
         assert!(refused.to_string().contains("row-level security"), "{refused}");
         app.run("ROLLBACK");
     }
+    // nor are the seeds that sign tokens ended or dropped, but by a rotation
+    app.run(&format!(
+        "BEGIN; {ours}; UPDATE issuer_keys SET verifies_until = 1; DELETE FROM issuer_keys; COMMIT"
+    ));
+    assert_eq!(vault.home.sql().texts("count(*)", "FROM issuer_keys WHERE verifies_until IS NULL"), ["1"]);
     // what the role may not do at all
     for wrong in [
         "UPDATE connections SET url = 'https://evil.example'",
@@ -400,6 +408,10 @@ fn without_a_scope_there_are_no_rows() {
         // but by the duty that puts them under another key
         "UPDATE issuer_keys SET sealed = ''",
         "UPDATE audit_events SET event = ''",
+        "UPDATE clients SET public_key = ''",
+        "UPDATE revocations SET dies_at = 0",
+        "UPDATE client_assertions SET kept_until = 0",
+        "UPDATE issuer_keys SET signs_from = 0",
         "DELETE FROM audit_events",
         "TRUNCATE audit_events",
         "DELETE FROM leases",

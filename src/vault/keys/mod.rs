@@ -1,6 +1,7 @@
 //! Master keys through their life: found and proven at a start, followed while the vault runs, changed,
 //! left, destroyed. The database says what each may do; the source alone has them.
 
+mod issuer;
 mod reseal;
 mod retire;
 mod ring;
@@ -19,6 +20,7 @@ use crate::seal::{
 use crate::secret::Secret;
 use crate::store::{KeyRow, KeyState, SealedUnder, Store, StoreError, Upkeep};
 
+pub use issuer::Following;
 pub use reseal::{Moved, Progress, RunState};
 pub use retire::{Retire, RetireRefused};
 pub use ring::{Held, Ring};
