@@ -9,6 +9,7 @@ use std::path::Path;
 use rustix::process::Signal;
 use serde_json::json;
 
+use crate::frozen::UNCAPPED;
 use crate::harness::{Home, Process, call, deposit, everything_under, pawl, raw};
 
 fn mode(path: &Path) -> u32 {
@@ -52,7 +53,7 @@ fn it_serves_with_no_configuration_and_says_what_that_means() {
 #[test]
 fn what_was_acknowledged_outlives_a_kill() {
     let home = Home::new();
-    let first = home.serve(&[]);
+    let first = home.serve(&UNCAPPED);
     let token = |role: &str| {
         let args = ["token", "issue", "--org", "o", "--user", "u", "--role", role, "--ttl", "5m"];
         said(home.pawl(&[]).args(args)).1.trim().to_owned()
