@@ -53,7 +53,7 @@ fn it_serves_with_no_configuration_and_says_what_that_means() {
 #[test]
 fn what_was_acknowledged_outlives_a_kill() {
     let home = Home::new();
-    let first = home.serve(&UNCAPPED);
+    let first = home.serve(&[]);
     let token = |role: &str| {
         let args = ["token", "issue", "--org", "o", "--user", "u", "--role", role, "--ttl", "5m"];
         said(home.pawl(&[]).args(args)).1.trim().to_owned()
@@ -360,7 +360,7 @@ fn help_teaches_with_examples() {
 #[test]
 fn it_is_ready_at_once_and_stays_small() {
     let home = Home::new();
-    let first = home.serve(&[]);
+    let first = home.serve(&UNCAPPED);
     let token = |role: &str| {
         let args = ["token", "issue", "--org", "o", "--user", "u", "--role", role];
         said(home.pawl(&[]).args(args)).1.trim().to_owned()
