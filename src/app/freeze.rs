@@ -1,9 +1,10 @@
 //! `pawl freeze` and `pawl unfreeze`: the whole vault's switch, thrown on a host. It asks for no key, and where no
 //! database answers it does on this host what it can.
 
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
-use crate::app::setup::{Setup, StartError, make_dir, open_store};
+use crate::app::setup::{Setup, StartError, open_store};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::Error;
@@ -52,9 +53,11 @@ fn in_database(config: &Config, clock: &Clock, is_frozen: bool) -> Result<(), No
     Ok(switch_vault(&store, is_frozen, clock.now())?)
 }
 
-/// This host's switch; the directory is made where there is none, for the vault that is started there.
+/// This host's switch, for root too; the directory is made where there is none, for the vault that is started there.
 pub(super) fn open_host(config: &Config) -> std::io::Result<HostSwitch> {
-    make_dir(&config.data_dir).map_err(std::io::Error::other)?;
+    if !config.data_dir.exists() {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir)?;
+    }
     HostSwitch::open(&config.data_dir)
 }
 

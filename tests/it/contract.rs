@@ -30,18 +30,21 @@ struct Served {
     home: Home,
     process: Process,
     tokens: Vec<String>,
+    /// The same of another org.
+    elsewhere: Vec<String>,
 }
 
 impl Served {
     fn start() -> Self {
         let home = Home::new();
         let process = home.serve(&[]);
-        let tokens = ROLES.iter().map(|role| {
-            let asked = ["token", "issue", "--org", "acme", "--user", "ada", "--role", role];
+        let token = |org: &str, role: &str| {
+            let asked = ["token", "issue", "--org", org, "--user", "ada", "--role", role];
             succeeded(home.pawl(&[]).args(asked)).trim().to_owned()
-        });
-        let tokens = tokens.collect();
-        Self { home, process, tokens }
+        };
+        let of = |org: &str| ROLES.iter().map(|role| token(org, role)).collect();
+        let (tokens, elsewhere) = (of("acme"), of("elsewhere"));
+        Self { home, process, tokens, elsewhere }
     }
 
     /// Fuzzes with `more` arguments, each call with the token that `by` names for a role's name.
@@ -54,10 +57,11 @@ impl Served {
         command.env("SCHEMATHESIS_HOOKS", root("tests/contract/checks.py")).current_dir(self.home.path());
         // Loopback alone: no proxy that the tester's machine names.
         command.env("NO_PROXY", "*");
+        let place = |role: &str| ROLES.iter().position(|known| *known == role).unwrap();
         for role in ROLES {
-            let at = ROLES.iter().position(|known| *known == by(role)).unwrap();
-            command.env(format!("CONTRACT_{}", role.to_uppercase()), &self.tokens[at]);
+            command.env(format!("CONTRACT_{}", role.to_uppercase()), &self.tokens[place(by(role))]);
         }
+        command.env("CONTRACT_ELSEWHERE", &self.elsewhere[place(by("owner"))]);
         let said = succeeded(&mut command);
         assert!(said.contains("No issues found") && !said.contains("Errors"), "{said}");
     }

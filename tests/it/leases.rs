@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::frozen::UNCAPPED;
 use crate::harness::{ODOO, Vault};
 
 #[test]
@@ -184,7 +185,7 @@ fn forgetting_ends_every_open_lease() {
 fn no_loan_is_granted_once_the_forget_has_answered() {
     use std::sync::atomic::{AtomicBool, Ordering};
     for _ in 0..10 {
-        let vault = Vault::start();
+        let vault = Vault::start_with(&UNCAPPED);
         let id = vault.deposit("s");
         let worker = vault.token("acme", "ada", "worker");
         let backend = vault.token("acme", "ada", "backend");

@@ -9,6 +9,7 @@ use std::path::Path;
 use rustix::process::Signal;
 use serde_json::json;
 
+use crate::frozen::UNCAPPED;
 use crate::harness::{Home, Process, call, deposit, everything_under, pawl, raw};
 
 fn mode(path: &Path) -> u32 {
@@ -359,7 +360,7 @@ fn help_teaches_with_examples() {
 #[test]
 fn it_is_ready_at_once_and_stays_small() {
     let home = Home::new();
-    let first = home.serve(&[]);
+    let first = home.serve(&UNCAPPED);
     let token = |role: &str| {
         let args = ["token", "issue", "--org", "o", "--user", "u", "--role", role];
         said(home.pawl(&[]).args(args)).1.trim().to_owned()

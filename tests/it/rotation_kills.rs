@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::frozen::UNCAPPED;
 use crate::harness::{Home, Vault, call, deposit};
 use crate::rotation::{keys, keys_done, retire};
 
@@ -59,7 +60,7 @@ fn killed(home: &Home, args: &[&str], dice: &mut Dice) {
 #[test]
 fn kill_9_through_rotations_loses_nothing_that_was_acknowledged() {
     let rounds = if std::env::var_os("TEST_LONG").is_some() { 200 } else { 10 };
-    let vault = Vault::start();
+    let vault = Vault::start_with(&UNCAPPED);
     let home = &vault.home;
     let (backend, worker) = (vault.token("acme", "ada", "backend"), vault.token("acme", "ada", "worker"));
     let ids: Vec<String> = (0..40)
@@ -115,7 +116,7 @@ fn kill_9_through_rotations_loses_nothing_that_was_acknowledged() {
 #[test]
 fn a_replace_a_forget_and_a_reseal_of_one_row_meet_and_one_wins_each_step() {
     let rounds = if std::env::var_os("TEST_LONG").is_some() { 60 } else { 6 };
-    let vault = Vault::start();
+    let vault = Vault::start_with(&UNCAPPED);
     let (backend, worker) = (vault.token("acme", "ada", "backend"), vault.token("acme", "ada", "worker"));
     for round in 0..rounds {
         let ids: Vec<String> = (0..8)

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::frozen::UNCAPPED;
 use crate::harness::{Home, Vault, call, deposit, raw};
 use crate::rotation::{key_file, keys_done, retire};
 
@@ -16,7 +17,7 @@ fn rotate_reseal_retire(home: &Home) {
 /// Attack on P3, P9 and P10.
 #[test]
 fn what_was_sealed_under_a_key_that_went_meanwhile_is_sealed_again() {
-    let mut vault = Vault::start_in(Home::on_postgres(), &[]);
+    let mut vault = Vault::start_in(Home::on_postgres(), &UNCAPPED);
     let other = vault.replica();
     let token = vault.token("acme", "ada", "backend");
     let before = vault.deposit("before");
@@ -67,8 +68,8 @@ fn what_was_sealed_under_a_key_that_went_meanwhile_is_sealed_again() {
     assert_eq!(vault.home.sql().texts("min(key_id)", "FROM issuer_keys GROUP BY key_id"), ["k2"]);
     assert!(key_file(&vault.home)["keys"].get("k1").is_none());
 
-    let mut vault = vault.restart();
-    let other = vault.replica();
+    let mut vault = Vault::start_in(vault.stop(), &UNCAPPED);
+    let other = vault.replica_with(&UNCAPPED);
     let worker = vault.token("acme", "ada", "worker");
     for (id, secret) in &ids {
         for url in [&vault.url, &other] {

@@ -153,6 +153,10 @@ fn rows_from_before_other_kinds_are_as_they_were() {
     );
     let other = json!({"purpose": "other"});
     assert_eq!(vault.lend(&kept[0], &other).json["fence"], 1);
+    let (worker, lease) = (vault.token("acme", "ada", "worker"), vault.lend(&kept[1], &other).text("id"));
+    let back = json!({"outcome": "failed", "records": 7});
+    let returned = vault.call("POST", &format!("/v1/leases/{lease}/return"), &worker, Some(&back));
+    assert_eq!(returned.status, 204, "{}", returned.body);
     let shown = vault.call("GET", &path, &backend, None).json;
     let home = vault.stop();
 
@@ -171,11 +175,16 @@ fn rows_from_before_other_kinds_are_as_they_were() {
     for (number, id) in kept.iter().enumerate() {
         let loan = vault.lend(id, &other);
         assert_eq!(loan.json["credential"]["secret"], format!("secret {number}"), "{}", loan.body);
-        assert_eq!(loan.json["fence"], if number == 0 { 2 } else { 1 });
+        assert_eq!(loan.json["fence"], if number < 2 { 2 } else { 1 });
     }
     let again = deposit("it's bot 7", "s");
     let again = vault.call("POST", "/v1/connections", &backend, Some(&again));
     assert_eq!((again.problem().as_str(), again.text("connection_id")), ("duplicate", kept[7].clone()));
     let new = json!({"credential": {"kind": "generic", "secret": "s"}});
     assert_eq!(vault.call("POST", "/v1/connections", &backend, Some(&new)).status, 201);
+    // A lease may end in a way that it could not then.
+    let owner = vault.token("acme", "boss", "owner");
+    let frozen = vault.call("PUT", "/v1/org/settings", &owner, Some(&json!({"frozen": true})));
+    assert_eq!(frozen.status, 200, "{}", frozen.body);
+    assert_eq!(vault.home.sql().texts("count(*)", "FROM leases WHERE outcome = 'frozen'"), ["201"]);
 }

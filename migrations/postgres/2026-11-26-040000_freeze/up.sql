@@ -12,4 +12,4 @@ ALTER TABLE leases
 
 -- How many are out, of an org and of a connection; and which a freeze ends.
 CREATE INDEX leases_open_by_org ON leases (org_id, expires_at) WHERE ended_at IS NULL;
-CREATE INDEX leases_open_by_connection ON leases (connection_id, expires_at) WHERE ended_at IS NULL;
+CREATE INDEX leases_open_by_connection ON leases (org_id, connection_id, expires_at) WHERE ended_at IS NULL;
