@@ -4,12 +4,17 @@
 mod caller;
 mod host;
 mod jwt;
+mod limits;
 mod policy;
+mod recent;
 mod scope;
+mod strain;
 mod token;
 
 pub use caller::{Caller, Denied};
 pub use host::Host;
+pub use limits::{Budget, Limits, MAX_RATE, Rates, Spent, Use};
 pub use policy::{Action, Policy, PolicyRefused, Role};
 pub use scope::{Scope, UserScope};
+pub use strain::{RetryAfter, Strains};
 pub use token::{Claims, IssuerKey, MAX_TOKEN_LIFE, NotIssued, TokenRefused, Tokens};

@@ -17,11 +17,11 @@ use actix_web::dev::ServerHandle;
 use actix_web::{App as Service, HttpServer, middleware, web};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::access::{NotIssued, Policy, Tokens};
+use crate::access::{Limits, NotIssued, Policy, Strains, Tokens};
 use crate::audit::AuditEvent;
 use crate::clock::{Clock, NoRandomness, fill_random};
 use crate::config::{Config, Mode, Tls};
-use crate::http::{self, State};
+use crate::http::{self, State, Surface};
 use crate::ids::{ClientId, KeyId, OrgId, UserId};
 use crate::metrics;
 use crate::odoo::Readable;
@@ -44,6 +44,10 @@ use tls::Shown;
 const STOP_WITHIN_SECONDS: u64 = 10;
 /// A client that has not sent the head of its request by then is cut off, or has not shaken hands.
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
+/// A connection that is kept open and says nothing more is closed.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// Open at once, for each worker: what more come wait to be accepted.
+const CONNECTIONS: usize = 2048;
 /// How often the certificate's files are looked at; on SIGHUP at once.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
@@ -147,17 +151,28 @@ impl App {
         let ring = Ring::new(self.keys, self.keyring);
         actix_web::rt::spawn(follow(ring.clone(), self.config.key_refresh));
         let vault = Vault::new(self.store, ring, self.config.egress_allow, self.models, self.clock.clone());
-        let state = web::Data::new(State { vault, tokens: self.tokens, clock: self.clock });
+        let surface = Surface {
+            trusted_proxies: self.config.trusted_proxies,
+            cors_origins: self.config.cors_origins,
+            is_https: self.config.tls != Tls::Nobody,
+        };
+        let limits = Limits::new(self.config.rates, &self.clock);
+        let strains = Strains::new(self.clock.clone());
+        let (tokens, clock) = (self.tokens, self.clock);
+        let state = web::Data::new(State { vault, tokens, limits, strains, surface, clock });
         let ops = ops_listener.map(|(listener, address)| Ops::serve(listener, address, state.clone()));
         let ops = ops.transpose()?;
         let server = HttpServer::new(move || {
             Service::new()
                 .app_data(state.clone())
+                .wrap(middleware::from_fn(http::screen))
                 .wrap(middleware::from_fn(http::identify))
                 .configure(http::routes)
         })
         .workers(WORKERS)
         .worker_max_blocking_threads(BLOCKING_THREADS)
+        .max_connections(CONNECTIONS)
+        .keep_alive(KEEP_ALIVE)
         .shutdown_timeout(STOP_WITHIN_SECONDS)
         .client_request_timeout(HEAD_WITHIN)
         .tls_handshake_timeout(HEAD_WITHIN)

@@ -12,12 +12,12 @@ use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use crate::access::TokenRefused;
+use crate::access::{Caller, TokenRefused};
 use crate::audit::Actor;
 use crate::error::FieldError;
-use crate::http::State;
 use crate::http::object::Object;
 use crate::http::problem::{Kind, Problem};
+use crate::http::{State, admission};
 use crate::ids::{ConnectionId, IdRefused, IdempotencyKey, LeaseId, RequestId};
 use crate::vault::{KeyedRequest, Page};
 
@@ -33,25 +33,34 @@ impl FromRequest for By {
     }
 }
 
+/// Judged once a request, however many arguments ask.
 fn actor(request: &HttpRequest) -> Result<Actor, Problem> {
-    let state = state(request)?;
+    if let Some(actor) = request.extensions().get::<Actor>() {
+        return Ok(actor.clone());
+    }
+    let caller = admission::judged(request, verified(request, state(request)?))?;
+    let id = request.extensions().get::<RequestId>().cloned();
+    let id = id.ok_or_else(|| Problem::new(Kind::Unavailable, "the request has no id"))?;
+    let actor = Actor { caller, request: id };
+    request.extensions_mut().insert(actor.clone());
+    Ok(actor)
+}
+
+fn verified(request: &HttpRequest, state: &State) -> Result<Caller, TokenRefused> {
     let mut headers = request.headers().get_all(AUTHORIZATION);
     let header = headers.next().ok_or(TokenRefused::Missing)?;
     if headers.next().is_some() {
-        return Err(TokenRefused::Invalid.into());
+        return Err(TokenRefused::Invalid);
     }
     let text = header.to_str().map_err(|_| TokenRefused::Invalid)?;
     let (scheme, token) = text.split_once(' ').ok_or(TokenRefused::Invalid)?;
     if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(TokenRefused::Invalid.into());
+        return Err(TokenRefused::Invalid);
     }
-    let caller = state.tokens.verify(token.trim())?;
-    let id = request.extensions().get::<RequestId>().cloned();
-    let id = id.ok_or_else(|| Problem::new(Kind::Unavailable, "the request has no id"))?;
-    Ok(Actor { caller, request: id })
+    state.tokens.verify(token.trim())
 }
 
-fn state(request: &HttpRequest) -> Result<&web::Data<State>, Problem> {
+pub(super) fn state(request: &HttpRequest) -> Result<&web::Data<State>, Problem> {
     request
         .app_data::<web::Data<State>>()
         .ok_or_else(|| Problem::new(Kind::Unavailable, "the service has no state"))
@@ -292,7 +301,7 @@ fn of_serde(path: String, error: &serde_json::Error) -> Problem {
     Problem::invalid(vec![wrong])
 }
 
-fn unknown(name: &str) -> FieldError {
+pub(super) fn unknown(name: &str) -> FieldError {
     let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
     FieldError::new(&shown, "unknown_field", "is no member that this call takes")
 }
