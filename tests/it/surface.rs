@@ -30,7 +30,7 @@ fn is_guarded(answer: &Answer, what: &str) {
 /// Attack on P1.
 #[test]
 fn every_answer_tells_a_browser_to_keep_its_hands_off() {
-    let origin = format!("https://{}.example", vec!["o".repeat(60); 3].join("."));
+    let origin = format!("https://{0}.{0}.{0}.{0}.example", "o".repeat(58));
     let vault = Vault::start_with(&[("PAWL_TLS", "terminated-on-this-host"), ("PAWL_CORS_ORIGINS", &origin)]);
     let id = vault.deposit("s");
     let (backend, worker) = (vault.token("acme", "ada", "backend"), vault.token("acme", "ada", "worker"));
