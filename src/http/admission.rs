@@ -42,7 +42,7 @@ pub(super) fn note_failed(request: &HttpRequest) -> Result<(), Problem> {
 fn charge(request: &HttpRequest, caller: &Caller) -> Result<(), Problem> {
     let of = if *request.method() == Method::GET { Use::Read } else { Use::Write };
     let spent = state(request)?.limits.spend(caller, of);
-    request.extensions_mut().insert(spent.map_or_else(|spent| spent.budget, |budget| budget));
+    request.extensions_mut().insert(spent.unwrap_or_else(|spent| spent.budget));
     let too_many = |spent: crate::access::Spent| {
         Problem::too_many(format!("this caller is past their limit of {}", of.as_str()), spent.wait)
     };

@@ -17,6 +17,7 @@ use crate::audit::Actor;
 use crate::error::FieldError;
 use crate::http::object::Object;
 use crate::http::problem::{Kind, Problem};
+use crate::http::surface::takes_its_parameters;
 use crate::http::{State, admission};
 use crate::ids::{ConnectionId, IdRefused, IdempotencyKey, LeaseId, RequestId};
 use crate::vault::{KeyedRequest, Page};
@@ -39,6 +40,7 @@ fn actor(request: &HttpRequest) -> Result<Actor, Problem> {
         return Ok(actor.clone());
     }
     let caller = admission::judged(request, verified(request, state(request)?))?;
+    takes_its_parameters(request)?;
     let id = request.extensions().get::<RequestId>().cloned();
     let id = id.ok_or_else(|| Problem::new(Kind::Unavailable, "the request has no id"))?;
     let actor = Actor { caller, request: id };

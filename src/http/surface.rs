@@ -1,4 +1,4 @@
-//! What no handler has to think of: how large a head may be, parameters that nobody takes, pages of other origins,
+//! What no handler has to think of: how large a head may be, pages of other origins, parameters that nobody takes,
 //! and the headers that tell a browser to do nothing with what it was sent.
 
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use actix_web::http::header::{
     STRICT_TRANSPORT_SECURITY, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use actix_web::middleware::Next;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::error::FieldError;
 use crate::http::State;
@@ -35,7 +35,7 @@ pub struct Surface {
 /// Names and values of all headers of a request.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
-/// Routes that take parameters, which they judge themselves. Every other one under `/v1` takes none.
+/// Routes that take parameters, which they judge themselves. Every other one takes none.
 const TAKE_PARAMETERS: &[(Method, &str)] = &[
     (Method::POST, "/v1/connections"),
     (Method::GET, "/v1/connections"),
@@ -48,7 +48,7 @@ pub async fn screen<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
-    if let Some(problem) = head_too_large(&request).or_else(|| takes_no_such_parameter(&request)) {
+    if let Some(problem) = head_too_large(&request) {
         return Ok(request.error_response(problem).map_into_right_body());
     }
     let surface = request.app_data::<web::Data<State>>().map(|state| state.surface.clone());
@@ -92,14 +92,15 @@ fn head_too_large(request: &ServiceRequest) -> Option<Problem> {
     (total > MAX_HEAD_BYTES).then(told)
 }
 
-fn takes_no_such_parameter(request: &ServiceRequest) -> Option<Problem> {
-    let route = request.match_pattern().filter(|route| route.starts_with("/v1/"))?;
+/// Every call that asks who calls is held against it, once they are known.
+pub(super) fn takes_its_parameters(request: &HttpRequest) -> Result<(), Problem> {
+    let route = request.match_pattern().unwrap_or_default();
     if TAKE_PARAMETERS.iter().any(|(method, taken)| method == request.method() && *taken == route) {
-        return None;
+        return Ok(());
     }
     let names = url::form_urlencoded::parse(request.query_string().as_bytes());
     let wrong: Vec<FieldError> = names.take(MAX_NAMED).map(|(name, _)| unknown(&name)).collect();
-    (!wrong.is_empty()).then(|| Problem::invalid(wrong))
+    if wrong.is_empty() { Ok(()) } else { Err(Problem::invalid(wrong)) }
 }
 
 /// So many are named to whoever sent more.
