@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -73,14 +73,14 @@ pub struct Clock(Source);
 
 #[derive(Clone)]
 enum Source {
-    System,
+    System { since: Instant },
     Held(Arc<AtomicI64>),
 }
 
 impl Clock {
     /// The system's clock.
     pub fn system() -> Self {
-        Self(Source::System)
+        Self(Source::System { since: Instant::now() })
     }
 
     /// A clock that stands still until [`Clock::advance`] moves it.
@@ -99,11 +99,20 @@ impl Clock {
     /// The present moment.
     pub fn now(&self) -> Moment {
         match &self.0 {
-            Source::System => {
+            Source::System { .. } => {
                 let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 Moment(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
             }
             Source::Held(at) => Moment(at.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// How long it has been since a moment in the past that stays the same. Unlike [`Clock::now`] it is never set
+    /// back or ahead: for what is measured, not dated.
+    pub fn elapsed(&self) -> Duration {
+        match &self.0 {
+            Source::System { since } => since.elapsed(),
+            Source::Held(at) => Duration::from_micros(u64::try_from(at.load(Ordering::SeqCst)).unwrap_or(0)),
         }
     }
 }

@@ -87,6 +87,14 @@ async fn caller(
     (took, refused, stream)
 }
 
+/// Sends one request and reads all of its answer.
+pub async fn ask(stream: &mut TcpStream, request: &[u8]) -> Vec<u8> {
+    let mut answer = Vec::new();
+    stream.write_all(request).await.unwrap();
+    read_answer(stream, &mut answer).await;
+    answer
+}
+
 /// One answer, head and body.
 async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>) {
     answer.clear();

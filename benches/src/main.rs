@@ -14,6 +14,7 @@ mod pull;
 mod reseal;
 mod seal;
 mod table;
+mod tokens;
 mod vault;
 
 fn main() {
@@ -24,8 +25,9 @@ fn main() {
         Some("peer") => peer::run(),
         Some("seal") => seal::run(),
         Some("reseal") => reseal::run(),
+        Some("tokens") => tokens::run(),
         _ => eprintln!(
-            "usage: cargo run --release -p pawl-bench -- parse | pull | lend | peer | seal | reseal"
+            "usage: cargo run --release -p pawl-bench -- parse | pull | lend | peer | seal | reseal | tokens"
         ),
     }
 }

@@ -18,11 +18,11 @@ use actix_web::dev::ServerHandle;
 use actix_web::{App as Service, HttpServer, middleware, web};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::access::{Holder, NotIssued, Policy, Standing, Tokens};
+use crate::access::{Holder, Limits, NotIssued, Policy, Standing, Strains, Tokens};
 use crate::audit::AuditEvent;
 use crate::clock::{Clock, NoRandomness, fill_random};
 use crate::config::{Config, Mode, NO_PUBLIC_URL, Tls};
-use crate::http::{self, State};
+use crate::http::{self, State, Surface};
 use crate::ids::{ClientId, KeyId, OrgId, UserId};
 use crate::metrics;
 use crate::odoo::Readable;
@@ -46,6 +46,10 @@ use tls::Shown;
 const STOP_WITHIN_SECONDS: u64 = 10;
 /// A client that has not sent the head of its request by then is cut off, or has not shaken hands.
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
+/// A connection that is kept open and says nothing more is closed.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// Open at once, for each worker: what more come wait to be accepted.
+const CONNECTIONS: usize = 2048;
 /// How often the certificate's files are looked at; on SIGHUP at once.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// How often the file that freezes this host is looked for, and how often the database is asked about the vault.
@@ -184,9 +188,18 @@ impl App {
             what: format!("the data directory {}", self.config.data_dir.display()),
             source,
         })?;
+        let surface = Surface {
+            trusted_proxies: self.config.trusted_proxies,
+            cors_origins: self.config.cors_origins,
+            is_https: self.config.tls != Tls::Nobody,
+        };
+        let (limits, strains) =
+            (Limits::new(self.config.rates, &self.clock), Strains::new(self.clock.clone()));
         let exceptions = self.config.egress_allow;
         let vault = Vault::new(self.store, ring, exceptions, self.models, self.clock.clone(), switch);
-        let state = web::Data::new(State { vault, tokens: self.tokens, watch, audiences, clock: self.clock });
+        let (tokens, clock) = (self.tokens, self.clock);
+        let state =
+            web::Data::new(State { vault, tokens, watch, audiences, limits, strains, surface, clock });
         actix_web::rt::spawn(follow_host(state.clone()));
         actix_web::rt::spawn(follow_vault(state.clone()));
         let ops = ops_listener.map(|(listener, address)| Ops::serve(listener, address, state.clone()));
@@ -194,11 +207,14 @@ impl App {
         let server = HttpServer::new(move || {
             Service::new()
                 .app_data(state.clone())
+                .wrap(middleware::from_fn(http::screen))
                 .wrap(middleware::from_fn(http::identify))
                 .configure(http::routes)
         })
         .workers(WORKERS)
         .worker_max_blocking_threads(BLOCKING_THREADS)
+        .max_connections(CONNECTIONS)
+        .keep_alive(KEEP_ALIVE)
         .shutdown_timeout(STOP_WITHIN_SECONDS)
         .client_request_timeout(HEAD_WITHIN)
         .tls_handshake_timeout(HEAD_WITHIN)

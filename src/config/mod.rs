@@ -11,7 +11,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::access::Rates;
 use crate::egress::Exceptions;
+use crate::http::{Origins, TrustedProxies};
 use crate::telemetry::{LogFormat, OtlpEndpoint};
 
 pub use database::{Database, DatabaseRefused, PostgresAddress};
@@ -46,6 +48,10 @@ pub const VAULT_SETTINGS: &[(&str, &str)] = &[
     ("tls_key", "its private key, PEM"),
     ("public_url", "the issuer of our tokens (urn:pawl)"),
     ("own_issuer", "on: `pawl token issue` may mint tokens in production"),
+    ("reads_per_second", "how many GETs one caller may go on with: 1 to 1000000 (1000)"),
+    ("writes_per_second", "how many other calls: 1 to 1000000 (500)"),
+    ("trusted_proxies", "comma-separated addresses or CIDRs whose X-Forwarded-For counts (none)"),
+    ("cors_origins", "comma-separated origins whose pages may call: https, or http on loopback (none)"),
 ];
 
 /// Every setting of the worker, which shares the prefix.
@@ -134,6 +140,12 @@ pub struct Config {
     pub issuer: String,
     /// `pawl token issue` may mint in production.
     pub own_issuer: bool,
+    /// How much one caller may ask.
+    pub rates: Rates,
+    /// Whose word of a client's address is taken.
+    pub trusted_proxies: TrustedProxies,
+    /// Whose pages may call.
+    pub cors_origins: Origins,
 }
 
 /// Everything that is wrong with the settings, each named, so that one start shows all of it.
@@ -198,7 +210,7 @@ impl Config {
             key_refresh,
             key_file_apart: settings.choice("key_file_apart", &[("yes", true), ("no", false)], false),
             policy_file: settings.text("policy_file").map(PathBuf::from),
-            egress_allow: settings.exceptions(),
+            egress_allow: settings.parsed("egress_allow"),
             lease_caps: LeaseCaps {
                 of_org: settings.cap("max_open_leases_per_org").unwrap_or(1000),
                 of_connection: settings.cap("max_open_leases_per_connection").unwrap_or(100),
@@ -209,6 +221,9 @@ impl Config {
             tls: settings.tls(),
             issuer: settings.text("public_url").unwrap_or_else(|| NO_PUBLIC_URL.into()),
             own_issuer: settings.choice("own_issuer", &[("on", true), ("off", false)], false),
+            rates: settings.rates(),
+            trusted_proxies: settings.parsed("trusted_proxies"),
+            cors_origins: settings.parsed("cors_origins"),
             data_dir,
         };
         let mut wrong = settings.wrong;

@@ -1,11 +1,14 @@
 //! How settings are read: texts by name, each held against its rule, everything wrong collected.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::{Database, KeySourceName, PREFIX, VAULT_SETTINGS};
-use crate::egress::Exceptions;
+use crate::access::{MAX_RATE, Rates};
 use crate::secret::Secret;
 use crate::telemetry::OtlpEndpoint;
 
@@ -88,19 +91,37 @@ impl Settings {
         cap
     }
 
+    pub(super) fn rates(&mut self) -> Rates {
+        Rates { reads: self.rate("reads_per_second", 1000), writes: self.rate("writes_per_second", 500) }
+    }
+
+    fn rate(&mut self, name: &str, default: u32) -> NonZeroU32 {
+        let text = self.text(name).unwrap_or_else(|| default.to_string());
+        let rate = text.parse().ok().filter(|rate: &NonZeroU32| rate.get() <= MAX_RATE);
+        if rate.is_none() {
+            self.wrong.push(format!("{} must be a whole number from 1 to {MAX_RATE}", spoken(name)));
+        }
+        rate.unwrap_or(NonZeroU32::MIN)
+    }
+
+    /// What has a rule of its own; the default when it is absent.
+    pub(super) fn parsed<T: FromStr<Err: Display> + Default>(&mut self, name: &str) -> T {
+        let parsed = self.text(name).map(|text| text.parse());
+        match parsed {
+            Some(Ok(value)) => value,
+            Some(Err(refused)) => {
+                self.wrong.push(format!("{}: {refused}", spoken(name)));
+                T::default()
+            }
+            None => T::default(),
+        }
+    }
+
     pub(super) fn otlp_endpoint(&mut self) -> Option<OtlpEndpoint> {
         let text = self.text("otlp_endpoint")?;
         OtlpEndpoint::parse(&text)
             .map_err(|refused| self.wrong.push(format!("PAWL_OTLP_ENDPOINT {refused}")))
             .ok()
-    }
-
-    pub(super) fn exceptions(&mut self) -> Exceptions {
-        let Some(text) = self.text("egress_allow") else { return Exceptions::default() };
-        text.parse().unwrap_or_else(|e| {
-            self.wrong.push(format!("PAWL_EGRESS_ALLOW: {e}"));
-            Exceptions::default()
-        })
     }
 }
 

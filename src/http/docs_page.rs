@@ -25,7 +25,6 @@ pub(super) async fn docs() -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/html; charset=utf-8")
         .insert_header(("Content-Security-Policy", PAGE.1.as_str()))
-        .insert_header(("Referrer-Policy", "no-referrer"))
         .body(PAGE.0.as_str())
 }
 

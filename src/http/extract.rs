@@ -12,12 +12,13 @@ use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use crate::access::TokenRefused;
+use crate::access::{Principal, TokenRefused};
 use crate::audit::{Actor, OperatorActor, Who};
 use crate::error::FieldError;
-use crate::http::State;
 use crate::http::json::{parse, unknown};
 use crate::http::problem::{Kind, Problem};
+use crate::http::surface::takes_its_parameters;
+use crate::http::{State, admission};
 use crate::ids::{ConnectionId, IdRefused, IdempotencyKey, LeaseId, RequestId};
 use crate::vault::{KeyedRequest, Page};
 
@@ -58,12 +59,27 @@ impl FromRequest for ByAnyone {
     }
 }
 
+/// Judged once a request, however many arguments ask.
 async fn actor(request: &HttpRequest) -> Result<Who, Problem> {
+    let judged = request.extensions().get::<Who>().cloned();
+    if let Some(who) = judged {
+        return Ok(who);
+    }
+    let principal = admission::judged(request, verified(request).await?)?;
+    takes_its_parameters(request)?;
+    let who = Who::new(principal, request_id(request)?);
+    request.extensions_mut().insert(who.clone());
+    Ok(who)
+}
+
+async fn verified(request: &HttpRequest) -> Result<Result<Principal, TokenRefused>, Problem> {
     let state = state(request)?;
-    let token = bearer(request)?;
+    let token = match bearer(request) {
+        Ok(token) => token,
+        Err(refused) => return Ok(Err(refused)),
+    };
     let standing = state.watch.standing().await?;
-    let principal = state.tokens.verify(token, &standing)?;
-    Ok(Who::new(principal, request_id(request)?))
+    Ok(state.tokens.verify(token, &standing))
 }
 
 fn bearer(request: &HttpRequest) -> Result<&str, TokenRefused> {
@@ -92,7 +108,7 @@ impl FromRequest for Requested {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(request_id(request).map(Self))
+        ready(takes_its_parameters(request).and_then(|()| request_id(request)).map(Self))
     }
 }
 
@@ -101,7 +117,7 @@ fn request_id(request: &HttpRequest) -> Result<RequestId, Problem> {
     id.ok_or_else(|| Problem::new(Kind::Unavailable, "the request has no id"))
 }
 
-fn state(request: &HttpRequest) -> Result<&web::Data<State>, Problem> {
+pub(super) fn state(request: &HttpRequest) -> Result<&web::Data<State>, Problem> {
     request
         .app_data::<web::Data<State>>()
         .ok_or_else(|| Problem::new(Kind::Unavailable, "the service has no state"))

@@ -1,6 +1,7 @@
 //! The API: reads requests into the vault's words, and its answers into JSON. Holds no rule of its
 //! own beside the form of a request.
 
+mod admission;
 mod audit;
 mod checks;
 mod connections;
@@ -19,21 +20,24 @@ mod request;
 mod routes;
 mod settings;
 mod shapes;
+mod surface;
 mod token;
 mod whole;
 mod wiped;
 
 use std::sync::Arc;
 
-use crate::access::Tokens;
+use crate::access::{Limits, Strains, Tokens};
 use crate::clock::Clock;
 use crate::vault::{Vault, Watch};
 
+pub use admission::{ProxyRefused, TrustedProxies};
 pub use openapi::document;
 pub use ops::ops_routes;
 pub use problem::Kind;
 pub use request::identify;
 pub use routes::routes;
+pub use surface::{OriginRefused, Origins, Surface, guarded, screen};
 
 /// What every handler reaches.
 pub struct State {
@@ -45,6 +49,12 @@ pub struct State {
     pub watch: Arc<Watch>,
     /// Whom a client's assertion may be for.
     pub audiences: Vec<String>,
+    /// How much each of them may ask.
+    pub limits: Limits,
+    /// From where tokens came that were not good.
+    pub strains: Strains,
+    /// Who is in front.
+    pub surface: Surface,
     /// What time it is.
     pub clock: Clock,
 }

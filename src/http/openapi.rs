@@ -113,9 +113,10 @@ fn add_refusals(operation: &mut Operation, named: bool) {
     let repeatable =
         parameters.filter(|p| matches!(p, RefOr::T(p) if p.name == "Idempotency-Key")).count() > 0;
     let mut refusals: Vec<&[Kind]> = Vec::new();
-    if operation.security.as_ref().is_none_or(|security| security.iter().any(|s| *s != Default::default())) {
+    if asks_who(operation) {
         refusals.push(&[Kind::Unauthorized]);
         refusals.push(&[Kind::Forbidden]);
+        refusals.push(&[Kind::TooManyRequests]);
         refusals.push(&[Kind::Damaged]);
         refusals.push(&[Kind::Unavailable]);
     }
@@ -134,7 +135,7 @@ fn add_refusals(operation: &mut Operation, named: bool) {
     }
     if repeatable {
         refusals.push(&[Kind::Invalid, Kind::KeyReused]);
-    } else if operation.parameters.is_some() || takes_json {
+    } else if asks_who(operation) || operation.parameters.is_some() || takes_json {
         refusals.push(&[Kind::Invalid]);
     }
     for kinds in refusals {
@@ -145,7 +146,12 @@ fn add_refusals(operation: &mut Operation, named: bool) {
     }
 }
 
+fn asks_who(operation: &Operation) -> bool {
+    operation.security.as_ref().is_none_or(|security| security.iter().any(|s| *s != Default::default()))
+}
+
 fn add_headers(operation: &mut Operation) {
+    let asks_who = asks_who(operation);
     for (status, answer) in &mut operation.responses.responses {
         let RefOr::T(answer) = answer else { continue };
         if status.starts_with(['4', '5']) {
@@ -157,6 +163,25 @@ fn add_headers(operation: &mut Operation) {
             answer.headers.insert(name.into(), header.into());
         };
         add("X-Request-Id", header(Type::String, "This request, as the log and the trail name it."));
+        if asks_who && (status.starts_with('2') || status == "429") {
+            add(
+                "RateLimit-Policy",
+                header(
+                    Type::String,
+                    "The caller's bucket, such as `\"writes\";q=1000;w=2`: 1000 calls in 2 s.",
+                ),
+            );
+            add(
+                "RateLimit",
+                header(
+                    Type::String,
+                    "What is left of it, and in how many seconds it is full: `\"writes\";r=999;t=1`.",
+                ),
+            );
+        }
+        if status == "429" {
+            add("Retry-After", header(Type::Integer, "Seconds, at least 1."));
+        }
         if status == "401" {
             add("WWW-Authenticate", header(Type::String, "`Bearer`"));
         }

@@ -2,6 +2,7 @@
 //! errors into HTTP; what a caller may not learn is not in it.
 
 use std::fmt;
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
@@ -94,8 +95,12 @@ kinds! {
     TooManyLeases = "too-many-leases", 429, "Too many leases are out";
     /// Too many refused logins.
     TooManyRefusals = "too-many-refusals", 429, "Odoo refused too many logins that were checked";
+    /// Too many calls, or too many bad tokens.
+    TooManyRequests = "too-many-requests", 429, "Too many requests";
     /// The body did not come.
     TooSlow = "too-slow", 408, "The body did not come in time";
+    /// The head is too big.
+    HeadTooLarge = "head-too-large", 431, "The path and the headers are larger than 16 KiB";
     /// The body is too big.
     TooLarge = "too-large", 413, "The body is too large";
     /// The body is no JSON by its type.
@@ -176,6 +181,11 @@ impl Problem {
     pub(super) fn wrong_method(allowed: &'static str) -> Self {
         let problem = Self::new(Kind::MethodNotAllowed, "this path does not take that method");
         Self { allowed: Some(allowed), ..problem }
+    }
+
+    /// Not before `wait` is over.
+    pub(super) fn too_many(detail: impl Into<String>, wait: Duration) -> Self {
+        Self { retry_after: Some(whole_seconds(wait)), ..Self::new(Kind::TooManyRequests, detail) }
     }
 
     pub(super) fn kind(&self) -> Kind {
@@ -262,7 +272,11 @@ impl From<Error> for Problem {
 
 /// Rounded up: asking again after that finds it over.
 fn seconds_until(until: Moment, now: Moment) -> u32 {
-    let seconds = until.since(now).as_micros().div_ceil(1_000_000);
+    whole_seconds(until.since(now))
+}
+
+fn whole_seconds(wait: Duration) -> u32 {
+    let seconds = wait.as_micros().div_ceil(1_000_000);
     u32::try_from(seconds).unwrap_or(u32::MAX).max(1)
 }
 
@@ -284,6 +298,7 @@ impl From<NotGiven> for Problem {
                 let wrong = FieldError::new("client_assertion", "registration", refused.to_string());
                 Self::token_request(vec![wrong], TokenError::InvalidRequest)
             }
+            NotGiven::Spent(spent) => Self::too_many(refused.to_string(), spent.wait),
             NotGiven::Vault(error) => Self::from(error).of_token(TokenError::TemporarilyUnavailable),
         }
     }

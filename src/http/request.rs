@@ -6,17 +6,17 @@ use std::time::Instant;
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::ConnectionType;
-use actix_web::http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS,
-};
+use actix_web::http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, web};
 use tracing::Instrument;
 use tracing::field::Empty;
 
 use crate::http::State;
+use crate::http::admission::tell_budget;
 use crate::http::extract::{Parsed, Trespass};
 use crate::http::problem::{Kind, Problem};
+use crate::http::surface::guard;
 use crate::ids::RequestId;
 use crate::metrics;
 use crate::telemetry::Trace;
@@ -27,7 +27,9 @@ pub async fn identify<B: MessageBody>(
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
     let started = Instant::now();
-    let now = request.app_data::<web::Data<State>>().map(|state| state.clock.now());
+    let state = request.app_data::<web::Data<State>>();
+    let (now, is_https) = state.map(|state| (state.clock.now(), state.surface.is_https)).unzip();
+    let is_https = is_https == Some(true);
     let id = now
         .and_then(|now| RequestId::new(now).ok())
         .ok_or_else(|| Problem::new(Kind::Unavailable, "no request id could be made"))?;
@@ -77,11 +79,13 @@ pub async fn identify<B: MessageBody>(
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         headers.insert(HeaderName::from_static("x-request-id"), value);
     }
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    guard(headers, is_https);
+    let of = response.request().clone();
+    tell_budget(&of, response.headers_mut());
     let status = response.status().as_u16();
     let is_parsed = response.request().extensions().get::<Parsed>().is_some();
-    if has_body && !(is_parsed && keeps_connection(&route, status)) {
+    let is_done = has_body && !(is_parsed && keeps_connection(&route, status));
+    if is_done || status == Kind::HeadTooLarge.status() {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     let took = started.elapsed();
@@ -94,6 +98,8 @@ pub async fn identify<B: MessageBody>(
     let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     span.in_scope(|| match (named, status) {
         (Some((_, cause)), 500..) => tracing::error!(cause, micros, "request"),
+        // A flood of them is counted, and no flood of lines.
+        (Some(("too-many-requests", _)), _) => tracing::debug!(micros, "request"),
         _ => tracing::info!(micros, "request"),
     });
     Ok(response)

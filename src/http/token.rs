@@ -1,7 +1,7 @@
 //! `/v1/token`: a service's signed assertion for a token of fifteen minutes (RFC 6749 section 4.4, RFC 7523).
 
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use crate::access::MAX_TOKEN_LIFE;
 use crate::error::FieldError;
 use crate::http::State;
+use crate::http::admission::note_failed;
 use crate::http::extract::Requested;
 use crate::http::form::Form;
 use crate::http::problem::{Kind, Problem, TokenError};
@@ -60,10 +61,13 @@ const FIELDS: [&str; 4] = ["grant_type", "client_assertion_type", "client_assert
     responses((status = 200, body = TokenView, description = "The token."),
         (status = 400, description = "`invalid-request`; `error` by RFC 6749"),
         (status = 401, description = "`unauthorized`, with the `error` `invalid_client`: the assertion is not taken"),
+        (status = 429, description = "`too-many-requests`",
+         headers(("Retry-After" = i64, description = "Seconds until one is taken again."))),
         (status = 500, description = "`damaged`"),
         (status = 503, description = "`unavailable`")))]
 pub(super) async fn exchange(
     state: web::Data<State>,
+    http: HttpRequest,
     Requested(request): Requested,
     form: Form,
 ) -> Result<HttpResponse, Problem> {
@@ -80,9 +84,14 @@ pub(super) async fn exchange(
     }
     let assertion = assertion.ok_or_else(required("client_assertion"))?;
     let standing = state.watch.standing().await.map_err(NotGiven::from)?;
-    let mint = Mint { tokens: &state.tokens, standing: &standing, audiences: &state.audiences };
+    let State { tokens, audiences, limits, .. } = &**state;
+    let mint = Mint { tokens, standing: &standing, audiences, limits };
     let client_id = client_id.as_ref().map(|id| id.as_str());
-    let token = state.vault.exchange(mint, (&assertion, client_id), &request).await?;
+    let exchanged = state.vault.exchange(mint, (&assertion, client_id), &request).await;
+    if let Err(NotGiven::Client(_)) = &exchanged {
+        note_failed(&http)?;
+    }
+    let token = exchanged?;
     let mut response = HttpResponse::Ok().body(Bytes::from_owner(write(&token)?));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)

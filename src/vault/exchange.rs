@@ -1,7 +1,8 @@
 //! An assertion that a service signed, exchanged for a token: on record, and used up, before the token leaves.
 
 use crate::access::{
-    Assertion, AssertionRefused, Holder, Issued, MAX_TOKEN_LIFE, NotIssued, Standing, Tokens, WishRefused,
+    Assertion, AssertionRefused, Holder, Issued, Limits, MAX_TOKEN_LIFE, NotIssued, Spent, Standing, Tokens,
+    WishRefused,
 };
 use crate::audit::AuditEvent;
 use crate::error::Error;
@@ -19,6 +20,9 @@ pub enum NotGiven {
     /// The client is who it says, and asks for what it may not have.
     #[error(transparent)]
     Wish(#[from] WishRefused),
+    /// The client asks more than one may.
+    #[error("this client is past its limit of {}", .0.budget.of.as_str())]
+    Spent(Spent),
     /// The vault.
     #[error(transparent)]
     Vault(#[from] Error),
@@ -32,6 +36,8 @@ pub struct Mint<'a> {
     pub standing: &'a Standing,
     /// Whom an assertion may be for.
     pub audiences: &'a [String],
+    /// How much each caller may ask.
+    pub limits: &'a Limits,
 }
 
 impl Vault {
@@ -54,6 +60,7 @@ impl Vault {
         // Verified: so it is there.
         let client = client.ok_or(AssertionRefused::UnknownClient)?;
         let holder = client.grant(asserted.wish, mint.tokens.policy())?;
+        mint.limits.spend_on_token(&holder).map_err(NotGiven::Spent)?;
         let issued =
             mint.tokens.issue(mint.standing.issuer(), &holder, MAX_TOKEN_LIFE).map_err(unavailable)?;
         let event = exchanged(&holder, &issued, (&asserted.jti, request), at).map_err(Error::from)?;

@@ -1,0 +1,193 @@
+//! Tokens that do not verify, counted by where they come from. After a burst an address is told to wait, each time for
+//! longer, for as long as it goes on. It is never asked before a token is judged: a good one passes from anywhere.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::access::recent::Recent;
+use crate::clock::Clock;
+
+/// So many at once are each told that they are not good.
+const BURST: u32 = 50;
+/// The room for one more comes back in this time.
+const ONE_MORE: Duration = Duration::from_secs(1);
+/// No wait is longer; and the next is half as long for each such time that went by since the last.
+const LONGEST: Duration = Duration::from_secs(60);
+/// The last 10,000 to 20,000 addresses are remembered, some 2 MB; those whom a flood of others pushes out begin anew.
+const HALF_OF_ADDRESSES: usize = 10_000;
+
+/// Who is counted as one: an IPv4 address, or the /64 of an IPv6 address, which is one customer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Place {
+    V4(Ipv4Addr),
+    V6([u8; 8]),
+}
+
+impl Place {
+    fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(v4) => Self::V4(v4),
+            IpAddr::V6(v6) => {
+                let [a, b, c, d, e, f, g, h, ..] = v6.octets();
+                Self::V6([a, b, c, d, e, f, g, h])
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::V4(v4) => v4.fmt(f),
+            Self::V6(prefix) => {
+                let mut octets = [0; 16];
+                octets.iter_mut().zip(prefix).for_each(|(octet, of_prefix)| *octet = *of_prefix);
+                write!(f, "{}/64", Ipv6Addr::from(octets))
+            }
+        }
+    }
+}
+
+/// For how long an address that sent too many bad tokens is answered no other way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryAfter(pub Duration);
+
+/// The addresses from which bad tokens came.
+pub struct Strains {
+    places: Mutex<Recent<Place, Strain>>,
+    clock: Clock,
+}
+
+impl Strains {
+    /// Of nobody yet.
+    pub fn new(clock: Clock) -> Self {
+        Self { places: Mutex::new(Recent::new(HALF_OF_ADDRESSES)), clock }
+    }
+
+    /// To be called for each token, or assertion, that did not verify, and for no other. `Err`: the caller is told
+    /// to wait, and not why the token was not taken.
+    pub fn note_failed(&self, address: IpAddr) -> Result<(), RetryAfter> {
+        let (place, now) = (Place::of(address), self.clock.elapsed());
+        // A poisoned map holds only whole strains.
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let strain = places.of(place);
+        let (waited, judged) = (strain.until, strain.note(now));
+        let has_begun_to_wait = strain.until > waited;
+        drop(places);
+        if let (true, Err(RetryAfter(wait))) = (has_begun_to_wait, judged) {
+            // Once a wait: a flood is no flood of lines.
+            tracing::warn!(address = %place, seconds = wait.as_secs(), "too many tokens that do not verify");
+        }
+        judged
+    }
+}
+
+/// What an address has on it. Times are since the clock's beginning.
+#[derive(Default)]
+struct Strain {
+    /// When all the room of the burst will be back.
+    clear_at: Duration,
+    /// The last wait; zero before the first.
+    wait: Duration,
+    /// Until when it is, or was.
+    until: Duration,
+}
+
+impl Strain {
+    fn note(&mut self, now: Duration) -> Result<(), RetryAfter> {
+        if now < self.until {
+            return Err(RetryAfter(self.until - now));
+        }
+        let clear_at = self.clear_at.max(now) + ONE_MORE;
+        if clear_at <= now + ONE_MORE * BURST {
+            self.clear_at = clear_at;
+            return Ok(());
+        }
+        let quiet = (now - self.until).as_secs() / LONGEST.as_secs();
+        let halved = self.wait / 2_u32.saturating_pow(u32::try_from(quiet).unwrap_or(u32::MAX));
+        self.wait = (halved * 2).clamp(ONE_MORE, LONGEST);
+        self.until = now + self.wait;
+        Err(RetryAfter(self.wait))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Moment;
+
+    fn strains() -> (Clock, Strains) {
+        let clock = Clock::held(Moment::parse("2026-11-24T12:00:00Z").unwrap());
+        (clock.clone(), Strains::new(clock))
+    }
+
+    /// How many are judged before the first that has to wait, and for how many seconds.
+    fn burst(strains: &Strains, from: &str) -> (u32, u64) {
+        let mut judged = 0;
+        loop {
+            match strains.note_failed(from.parse().unwrap()) {
+                Ok(()) => judged += 1,
+                Err(RetryAfter(wait)) => return (judged, wait.as_secs()),
+            }
+        }
+    }
+
+    #[test]
+    fn waits_double_while_it_goes_on_and_halve_when_it_stops() {
+        let (clock, strains) = strains();
+        let from = "192.0.2.1";
+        let mut waits = Vec::new();
+        let (mut judged, mut wait) = burst(&strains, from);
+        assert_eq!((judged, wait), (50, 1));
+        for _ in 0..8 {
+            waits.push(wait);
+            // within a wait nothing is judged, and it gets no longer
+            assert_eq!(burst(&strains, from), (0, wait));
+            let last = wait;
+            clock.advance(Duration::from_secs(wait));
+            (judged, wait) = burst(&strains, from);
+            assert_eq!(u64::from(judged), last.min(50));
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
+        for (quiet, expected) in [(60, 60), (120, 30), (180, 7)] {
+            clock.advance(Duration::from_secs(wait + quiet));
+            (_, wait) = burst(&strains, from);
+            assert_eq!(wait, expected, "{quiet}");
+        }
+        clock.advance(Duration::from_secs(24 * 60 * 60));
+        assert_eq!(burst(&strains, from), (50, 1));
+    }
+
+    #[test]
+    fn one_a_second_never_waits() {
+        let (clock, strains) = strains();
+        for _ in 0..1000 {
+            assert_eq!(strains.note_failed("192.0.2.1".parse().unwrap()), Ok(()));
+            clock.advance(Duration::from_secs(1));
+        }
+    }
+
+    #[test]
+    fn addresses_of_one_place_count_as_one() {
+        let (_, strains) = strains();
+        for (first, same, other) in [
+            ("192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2"),
+            ("2001:db8:0:1::1", "2001:db8:0:1:ffff::2", "2001:db8:0:2::1"),
+        ] {
+            assert_eq!(burst(&strains, first), (50, 1));
+            assert_eq!(burst(&strains, same), (0, 1), "{same}");
+            assert_eq!(burst(&strains, other), (50, 1), "{other}");
+        }
+    }
+
+    /// Attack on P10.
+    #[test]
+    fn a_hundred_thousand_addresses_are_not_remembered() {
+        let (_, strains) = strains();
+        for n in 0..100_000_u32 {
+            assert_eq!(strains.note_failed(Ipv4Addr::from(n).into()), Ok(()));
+        }
+        assert!(strains.places.lock().unwrap().len() <= 20_000);
+    }
+}

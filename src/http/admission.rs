@@ -1,0 +1,158 @@
+//! Who is let on: a verified caller within their limits, and whoever shows no good token only so often. Whatever
+//! answers for a token's being good comes through here, once a request.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use actix_web::http::Method;
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::{HttpMessage, HttpRequest};
+use ipnet::IpNet;
+
+use crate::access::{Budget, Principal, RetryAfter, TokenRefused, Use};
+use crate::http::extract::state;
+use crate::http::problem::Problem;
+
+/// What became of a token: its caller, charged for this call, or the refusal, counted for their address.
+pub(super) fn judged(
+    request: &HttpRequest,
+    verified: Result<Principal, TokenRefused>,
+) -> Result<Principal, Problem> {
+    match verified {
+        Ok(principal) => {
+            charge(request, &principal)?;
+            Ok(principal)
+        }
+        Err(refused) => {
+            note_failed(request)?;
+            Err(refused.into())
+        }
+    }
+}
+
+/// To be called for whatever was shown and did not verify, before it is refused: too many from one address are told
+/// to wait instead.
+pub(super) fn note_failed(request: &HttpRequest) -> Result<(), Problem> {
+    let state = state(request)?;
+    let Some(address) = state.surface.trusted_proxies.client(request) else { return Ok(()) };
+    let wait = |RetryAfter(wait)| Problem::too_many("too many tokens from this address do not verify", wait);
+    state.strains.note_failed(address).map_err(wait)
+}
+
+fn charge(request: &HttpRequest, caller: &Principal) -> Result<(), Problem> {
+    let of = if *request.method() == Method::GET { Use::Read } else { Use::Write };
+    let spent = state(request)?.limits.spend(caller, of);
+    request.extensions_mut().insert(spent.unwrap_or_else(|spent| spent.budget));
+    let too_many = |spent: crate::access::Spent| {
+        Problem::too_many(format!("this caller is past their limit of {}", of.as_str()), spent.wait)
+    };
+    spent.map(|_| ()).map_err(too_many)
+}
+
+/// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers), for a caller who was charged.
+pub(super) fn tell_budget(request: &HttpRequest, headers: &mut HeaderMap) {
+    let extensions = request.extensions();
+    let Some(Budget { of, holds, window, left, full_in }) = extensions.get().copied() else { return };
+    let of = of.as_str();
+    for (name, value) in [
+        ("ratelimit-policy", format!("\"{of}\";q={holds};w={window}")),
+        ("ratelimit", format!("\"{of}\";r={left};t={full_in}")),
+    ] {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+}
+
+/// `PAWL_TRUSTED_PROXIES`: whose `X-Forwarded-For` is believed. Nobody's, unless they are named.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustedProxies(Vec<IpNet>);
+
+/// An entry that names no network.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is no IP address or network such as 10.0.0.0/8, or is all of them")]
+pub struct ProxyRefused(String);
+
+impl FromStr for TrustedProxies {
+    type Err = ProxyRefused;
+
+    fn from_str(text: &str) -> Result<Self, ProxyRefused> {
+        let net = |entry: &str| {
+            let net = entry.parse::<IpNet>().or_else(|_| entry.parse::<IpAddr>().map(IpNet::from)).ok();
+            net.filter(|net| net.prefix_len() > 0).ok_or_else(|| ProxyRefused(entry.to_owned()))
+        };
+        text.split(',').map(str::trim).map(net).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
+impl TrustedProxies {
+    /// Where a request comes from: its peer, or what a trusted proxy says of it.
+    fn client(&self, request: &HttpRequest) -> Option<IpAddr> {
+        let peer = request.peer_addr()?.ip().to_canonical();
+        Some(self.behind(peer, request.headers()))
+    }
+
+    /// Each proxy adds, at the end, whom it heard: the last that is none of ours is as far as anybody can be
+    /// believed. What can't be read makes all of it worth nothing.
+    fn behind(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        if !self.has(peer) {
+            return peer;
+        }
+        let lines: Vec<_> = headers.get_all(FORWARDED_FOR).map(|line| line.to_str().unwrap_or("?")).collect();
+        for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
+            match hop.trim().parse::<IpAddr>().map(|hop| hop.to_canonical()) {
+                Ok(hop) if self.has(hop) => {}
+                Ok(hop) => return hop,
+                Err(_) => return peer,
+            }
+        }
+        peer
+    }
+
+    fn has(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|net| net.contains(&address))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Attack on P10.
+    #[test]
+    fn a_forwarded_address_counts_only_from_a_trusted_proxy_and_only_the_last_stranger() {
+        let none = TrustedProxies::default();
+        let some: TrustedProxies = "10.0.0.0/8, 192.0.2.7,2001:db8::/32".parse().unwrap();
+        for (proxies, peer, lines, expected) in [
+            (&none, "10.0.0.1", &["1.1.1.1"][..], "10.0.0.1"),
+            (&some, "172.16.0.1", &["1.1.1.1"], "172.16.0.1"),
+            (&some, "10.0.0.1", &["1.1.1.1"], "1.1.1.1"),
+            (&some, "::ffff:10.0.0.1", &["1.1.1.1"], "1.1.1.1"),
+            (&some, "2001:db8::1", &["2001:dead::1"], "2001:dead::1"),
+            (&some, "10.0.0.1", &["9.9.9.9, 1.1.1.1,192.0.2.7 , ::ffff:10.9.9.9"], "1.1.1.1"),
+            (&some, "10.0.0.1", &["9.9.9.9", "1.1.1.1, 10.1.1.1", "10.2.2.2"], "1.1.1.1"),
+            (&some, "10.0.0.1", &["1.1.1.1, unknown"], "10.0.0.1"),
+            (&some, "10.0.0.1", &["unknown, 1.1.1.1"], "1.1.1.1"),
+            (&some, "10.0.0.1", &["1.1.1.1, 10.0.0.2:99"], "10.0.0.1"),
+            (&some, "10.0.0.1", &[""], "10.0.0.1"),
+            (&some, "10.0.0.1", &["10.0.0.2"], "10.0.0.1"),
+            (&some, "10.0.0.1", &[], "10.0.0.1"),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(HeaderName::from_static(FORWARDED_FOR), HeaderValue::from_str(line).unwrap());
+            }
+            let peer = peer.parse::<IpAddr>().unwrap().to_canonical();
+            assert_eq!(proxies.behind(peer, &headers), expected.parse::<IpAddr>().unwrap(), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_is_an_address_or_a_network_and_not_everybody() {
+        for wrong in ["", "proxy.example", "10.0.0.0/33", "0.0.0.0/0", "::/0", "10.0.0.1,"] {
+            assert!(wrong.parse::<TrustedProxies>().is_err(), "{wrong}");
+        }
+    }
+}

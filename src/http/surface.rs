@@ -1,0 +1,211 @@
+//! What no handler has to think of: how large a head may be, pages of other origins, parameters that nobody takes,
+//! and the headers that tell a browser to do nothing with what it was sent.
+
+use std::str::FromStr;
+
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL,
+    CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERRER_POLICY,
+    STRICT_TRANSPORT_SECURITY, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use actix_web::middleware::Next;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::error::FieldError;
+use crate::http::State;
+use crate::http::admission::TrustedProxies;
+use crate::http::json::unknown;
+use crate::http::problem::{Kind, Problem};
+
+/// How the listener stands to whoever is in front of it.
+#[derive(Clone, Default)]
+pub struct Surface {
+    /// Whose word of a client's address is taken.
+    pub trusted_proxies: TrustedProxies,
+    /// Whose pages may read answers.
+    pub cors_origins: Origins,
+    /// Callers speak TLS, with Pawl or with a proxy on its host.
+    pub is_https: bool,
+}
+
+/// Names and values of all headers of a request.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+
+/// Routes that take parameters, which they judge themselves. Every other one takes none.
+const TAKE_PARAMETERS: &[(Method, &str)] = &[
+    (Method::POST, "/v1/connections"),
+    (Method::GET, "/v1/connections"),
+    (Method::GET, "/v1/leases"),
+    (Method::GET, "/v1/audit/events"),
+];
+
+/// The middleware, within [`crate::http::identify`].
+pub async fn screen<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
+    if let Some(problem) = head_too_large(&request) {
+        return Ok(request.error_response(problem).map_into_right_body());
+    }
+    let surface = request.app_data::<web::Data<State>>().map(|state| state.surface.clone());
+    let Origins(origins) = surface.unwrap_or_default().cors_origins;
+    let sent = request.headers().get(ORIGIN).cloned();
+    let origin = sent.filter(|sent| origins.iter().any(|origin| origin.as_bytes() == sent.as_bytes()));
+    let is_preflight = *request.method() == Method::OPTIONS
+        && origin.is_some()
+        && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+    let mut response = if is_preflight {
+        request.into_response(preflight()).map_into_right_body()
+    } else {
+        next.call(request).await?.map_into_left_body()
+    };
+    if !origins.is_empty() {
+        response.headers_mut().insert(VARY, HeaderValue::from_static("Origin"));
+    }
+    if let Some(origin) = origin {
+        response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        response.headers_mut().insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+    }
+    Ok(response)
+}
+
+const EXPOSED: &str = "Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id";
+
+/// Says nothing of a path: what it takes and who may is told to whoever asks it.
+fn preflight() -> HttpResponse {
+    HttpResponse::NoContent()
+        .insert_header((ACCESS_CONTROL_ALLOW_METHODS, "DELETE, GET, PATCH, POST, PUT"))
+        .insert_header((ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type, Idempotency-Key"))
+        .insert_header((ACCESS_CONTROL_MAX_AGE, "600"))
+        .finish()
+}
+
+fn head_too_large(request: &ServiceRequest) -> Option<Problem> {
+    let bytes = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
+    let path = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    let total = path + request.headers().iter().map(bytes).sum::<usize>();
+    let told = || Problem::new(Kind::HeadTooLarge, "send at most 16384 bytes of path and headers");
+    (total > MAX_HEAD_BYTES).then(told)
+}
+
+/// Every call that asks who calls is held against it, once they are known.
+pub(super) fn takes_its_parameters(request: &HttpRequest) -> Result<(), Problem> {
+    let route = request.match_pattern().unwrap_or_default();
+    if TAKE_PARAMETERS.iter().any(|(method, taken)| method == request.method() && *taken == route) {
+        return Ok(());
+    }
+    let names = url::form_urlencoded::parse(request.query_string().as_bytes());
+    let wrong: Vec<FieldError> = names.take(MAX_NAMED).map(|(name, _)| unknown(&name)).collect();
+    if wrong.is_empty() { Ok(()) } else { Err(Problem::invalid(wrong)) }
+}
+
+/// So many are named to whoever sent more.
+const MAX_NAMED: usize = 20;
+
+/// What stands in every answer; a page that needs more of its own has said so already.
+pub(super) fn guard(headers: &mut HeaderMap, is_https: bool) {
+    for (name, value) in [
+        (CACHE_CONTROL, "no-store"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if !headers.contains_key(CONTENT_SECURITY_POLICY) {
+        let nothing = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+        headers.insert(CONTENT_SECURITY_POLICY, nothing);
+    }
+    if is_https {
+        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000"));
+    }
+}
+
+/// The same for a listener without [`crate::http::identify`].
+pub async fn guarded<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, actix_web::Error> {
+    let mut response = next.call(request).await?;
+    guard(response.headers_mut(), false);
+    Ok(response)
+}
+
+/// `PAWL_CORS_ORIGINS`: exact origins, https or on loopback. None, unless they are named.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origins(Vec<String>);
+
+/// An entry that is no origin.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is no origin as browsers send it, such as https://app.example.com (http on loopback alone)")]
+pub struct OriginRefused(String);
+
+/// The head of an answer has room for that and not for any length.
+const MAX_ORIGIN_BYTES: usize = 256;
+
+impl FromStr for Origins {
+    type Err = OriginRefused;
+
+    fn from_str(text: &str) -> Result<Self, OriginRefused> {
+        let refused = |entry: &str| OriginRefused(entry.to_owned());
+        let origin = |entry: &str| {
+            let url = url::Url::parse(entry).map_err(|_| refused(entry))?;
+            let is_loopback = match url.host() {
+                Some(url::Host::Domain(name)) => name == "localhost",
+                Some(url::Host::Ipv4(v4)) => v4.is_loopback(),
+                Some(url::Host::Ipv6(v6)) => v6.is_loopback(),
+                None => false,
+            };
+            let is_safe = url.scheme() == "https" || (url.scheme() == "http" && is_loopback);
+            // Written as a browser writes it, or it would never be met.
+            let is_exact = url.origin().ascii_serialization() == entry && entry.len() <= MAX_ORIGIN_BYTES;
+            if is_safe && is_exact && !entry.contains('*') {
+                Ok(entry.to_owned())
+            } else {
+                Err(refused(entry))
+            }
+        };
+        text.split(',').map(str::trim).map(origin).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Attack on P5.
+    #[test]
+    fn an_origin_is_exact_and_safe_or_refused() {
+        for good in [
+            "https://app.example.com",
+            "https://app.example.com:8443",
+            "http://localhost:3000",
+            "http://127.0.0.1:5173",
+            "http://[::1]:1",
+        ] {
+            assert_eq!(good.parse(), Ok(Origins(vec![good.to_owned()])), "{good}");
+        }
+        for wrong in [
+            "",
+            "*",
+            "null",
+            "https://*",
+            "https://*.example.com",
+            "http://app.example.com",
+            "https://app.example.com/",
+            "https://app.example.com:443",
+            "https://APP.example.com",
+            "https://user@app.example.com",
+            "app.example.com",
+            "file://",
+            "https://a.example,*",
+        ] {
+            assert!(wrong.parse::<Origins>().is_err(), "{wrong}");
+        }
+    }
+}
