@@ -68,7 +68,14 @@ impl Watch {
         (standing, at): (Standing, Instant),
     ) -> Arc<Self> {
         let seen = Seen { standing: Arc::new(standing), at, shut: Vec::new() };
-        Arc::new(Self { store, ring, clock, seen: RwLock::new(seen), flight: Mutex::default(), is_blind: AtomicBool::new(false) })
+        Arc::new(Self {
+            store,
+            ring,
+            clock,
+            seen: RwLock::new(seen),
+            flight: Mutex::default(),
+            is_blind: AtomicBool::new(false),
+        })
     }
 
     /// Looks again and again, for as long as the process lives.

@@ -403,7 +403,9 @@ fn without_a_scope_there_are_no_rows() {
     // nor are the seeds that sign tokens written over, but by the duty that puts them under another key
     app.run(&format!("BEGIN; {ours}; UPDATE issuer_keys SET sealed = ''; COMMIT"));
     assert_eq!(vault.home.sql().texts("count(*)", "FROM issuer_keys WHERE sealed = ''"), ["0"]);
-    app.run(&format!("BEGIN; {ours}; UPDATE issuer_keys SET verifies_until = 1; DELETE FROM issuer_keys; COMMIT"));
+    app.run(&format!(
+        "BEGIN; {ours}; UPDATE issuer_keys SET verifies_until = 1; DELETE FROM issuer_keys; COMMIT"
+    ));
     assert_eq!(vault.home.sql().texts("count(*)", "FROM issuer_keys WHERE verifies_until IS NULL"), ["1"]);
     // what the role may not do at all
     for wrong in [
