@@ -103,7 +103,10 @@ shapes! {
         .examples(Kind::ALL.iter().map(|kind| kind.urn()));
     GrantType = one_of(&["client_credentials"], "RFC 6749 section 4.4.");
     AssertionType = one_of(&["urn:ietf:params:oauth:client-assertion-type:jwt-bearer"], "RFC 7523 section 2.2.");
-    Jwt = text(4096, r"^[\w-]+\.[\w-]+\.[\w-]+$", "A JWT in its compact form.");
+    Jwt = text(4096, r"^[\w-]+\.[\w-]+\.[\w-]+$",
+        "A JWT that the client signed with its Ed25519 key (EdDSA): `iss` and `sub` its name, `aud` the vault's public \
+         URL, as it is or with `/v1/token`, `exp` within 60 seconds, a `jti` of its own; `org` and `user` where it may \
+         act for several, `roles` to have fewer.");
     EventNumber = text(18, "^[0-9]+$", "The number of an event.");
     Hash = text(64, "^[0-9a-f]{64}$", "Hex SHA-256.").min_length(Some(64));
 }

@@ -1,10 +1,14 @@
 //! `/v1/token`: a service's signed assertion for a token of fifteen minutes (RFC 6749 section 4.4, RFC 7523).
 
+use std::borrow::Cow;
+
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema};
+use utoipa::openapi::{Ref, RefOr};
+use utoipa::{PartialSchema, ToSchema};
 use zeroize::Zeroizing;
 
 use crate::access::MAX_TOKEN_LIFE;
@@ -14,27 +18,45 @@ use crate::http::admission::note_failed;
 use crate::http::extract::Requested;
 use crate::http::form::Form;
 use crate::http::problem::{Kind, Problem, TokenError};
+use crate::http::shapes::{AssertionType, GrantType, Jwt, TenantName};
 use crate::secret::Secret;
 use crate::vault::{Mint, NotGiven};
 
-/// A wish for a token, as a form. Each member once, and no other.
-#[derive(ToSchema)]
-#[schema(as = TokenRequest)]
-pub struct TokenForm {
-    /// `client_credentials`
-    #[schema(value_type = crate::http::shapes::GrantType)]
-    _grant_type: (),
-    /// `urn:ietf:params:oauth:client-assertion-type:jwt-bearer`
-    #[schema(value_type = crate::http::shapes::AssertionType)]
-    _client_assertion_type: (),
-    /// The client's name, where a library sends it: what the assertion says counts.
-    #[schema(value_type = Option<crate::http::shapes::TenantName>)]
-    _client_id: (),
-    /// A JWT, signed with the client's Ed25519 key (EdDSA): `iss` and `sub` the client's name, `aud` the vault's
-    /// public URL, or that with `/v1/token`, `exp` within 60 seconds, `jti` a name of its own, and for a client
-    /// that acts for several, `org` and `user`; `roles`, to have fewer of them.
-    #[schema(value_type = crate::http::shapes::Jwt)]
-    _client_assertion: (),
+/// A wish for a token, as a form: its description alone, since forms are read by their members.
+pub(super) enum TokenForm {}
+
+impl PartialSchema for TokenForm {
+    fn schema() -> RefOr<Schema> {
+        let of = |name: &str| Ref::from_schema_name(name);
+        Schema::from(
+            ObjectBuilder::new()
+                .description(Some(
+                    "Each member once, and no other. `client_id` is what the assertion says too.",
+                ))
+                .property("grant_type", of("GrantType"))
+                .required("grant_type")
+                .property("client_assertion_type", of("AssertionType"))
+                .required("client_assertion_type")
+                .property("client_assertion", of("Jwt"))
+                .required("client_assertion")
+                .property("client_id", of("TenantName"))
+                .additional_properties(Some(AdditionalProperties::FreeForm(false))),
+        )
+        .into()
+    }
+}
+
+impl ToSchema for TokenForm {
+    fn name() -> Cow<'static, str> {
+        "TokenRequest".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        let members = [("GrantType", GrantType::schema()), ("AssertionType", AssertionType::schema())];
+        let members =
+            members.into_iter().chain([("Jwt", Jwt::schema()), ("TenantName", TenantName::schema())]);
+        schemas.extend(members.map(|(name, schema)| (name.to_owned(), schema)));
+    }
 }
 
 /// A token. Not to be stored.
