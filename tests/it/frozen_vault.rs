@@ -125,7 +125,7 @@ fn hold_writers(home: &Home) -> crate::database::Sql {
         use sha2::{Digest, Sha256};
         let digest = Sha256::digest(b"pawl/v1/vault");
         let lock = i64::from_be_bytes(digest[..8].try_into().unwrap());
-        held.run(&format!("SELECT pg_advisory_lock_shared({lock})"));
+        held.run(&format!("SELECT pg_advisory_lock({lock})"));
     } else {
         held.run("BEGIN IMMEDIATE");
     }
