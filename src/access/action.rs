@@ -155,7 +155,7 @@ impl Action {
     }
 
     /// Whether it is about one connection, so that a grant may have conditions.
-    pub(super) fn takes_conditions(self) -> bool {
+    pub fn takes_conditions(self) -> bool {
         matches!(self.done(), Done::ToOne | Done::AsUser)
     }
 }

@@ -77,10 +77,9 @@ impl Policy {
         ROLES.contains(&name).then(|| Role(name.to_owned()))
     }
 
-    /// The roles that grant the action of that name, in the order of their names.
-    pub fn roles_that_may(&self, action: &str) -> Vec<Role> {
-        let grants =
-            self.roles.iter().filter(|(_, grants)| grants.iter().any(|g| g.action.as_str() == action));
+    /// The roles that grant the action, in the order of their names.
+    pub fn roles_that_may(&self, action: Action) -> Vec<Role> {
+        let grants = self.roles.iter().filter(|(_, grants)| grants.iter().any(|g| g.action == action));
         grants.map(|(role, _)| role.clone()).collect()
     }
 

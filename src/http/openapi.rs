@@ -10,7 +10,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Header, PathItem, Ref, RefOr, Response, Server};
 use utoipa::{Modify, OpenApi};
 
-use crate::access::Policy;
+use crate::access::{Action, Policy};
 use crate::http::problem::{Kind, ProblemView};
 use crate::http::{audit, checks, connections, docs_page, keys, leases, ops, settings, token};
 
@@ -93,12 +93,13 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 
 /// From the policy that the vault itself judges by.
 fn add_roles(operation: &mut Operation, policy: Option<&Policy>) {
-    let security = serde_json::to_value(&operation.security).unwrap_or_default();
-    let Some(actions) = security.pointer("/0/bearer").and_then(|actions| actions.as_array()) else { return };
-    let actions = actions.iter().filter_map(|action| action.as_str());
-    let roles =
-        actions.flat_map(|action| policy.map(|policy| policy.roles_that_may(action)).unwrap_or_default());
-    let roles: BTreeSet<String> = roles.map(|role| format!("`{}`", role.as_str())).collect();
+    let actions = actions(operation);
+    if actions.is_empty() {
+        return;
+    }
+    let may = |action: &Action| policy.map(|policy| policy.roles_that_may(*action)).unwrap_or_default();
+    let roles: BTreeSet<String> =
+        actions.iter().flat_map(may).map(|role| format!("`{}`", role.as_str())).collect();
     let roles: Vec<String> = roles.into_iter().collect();
     let more = format!("Roles: {}.", roles.join(", "));
     operation.description = Some(match operation.description.take() {
@@ -115,7 +116,8 @@ fn add_refusals(operation: &mut Operation, named: bool) {
     let mut refusals: Vec<&[Kind]> = Vec::new();
     if asks_who(operation) {
         refusals.push(&[Kind::Unauthorized]);
-        refusals.push(&[Kind::Forbidden]);
+        let is_judged = actions(operation).iter().any(|action| action.takes_conditions());
+        refusals.push(if is_judged { JUDGED } else { &[Kind::Forbidden] });
         refusals.push(&[Kind::TooManyRequests]);
         refusals.push(&[Kind::Damaged]);
         refusals.push(&[Kind::Unavailable]);
@@ -144,6 +146,18 @@ fn add_refusals(operation: &mut Operation, named: bool) {
         let answer = || Response::new(names.join(", ")).into();
         operation.responses.responses.entry(status).or_insert_with(answer);
     }
+}
+
+/// What a caller may be told of a call about one connection.
+const JUDGED: &[Kind] =
+    &[Kind::Forbidden, Kind::KindNotAllowed, Kind::EnvironmentNotAllowed, Kind::StateNotAllowed];
+
+/// The actions that a role must grant for it, or one of them.
+fn actions(operation: &Operation) -> Vec<Action> {
+    let security = serde_json::to_value(&operation.security).unwrap_or_default();
+    let actions = security.pointer("/0/bearer").and_then(|actions| actions.as_array());
+    let names = actions.into_iter().flatten().filter_map(|action| action.as_str());
+    names.filter_map(Action::parse).collect()
 }
 
 fn asks_who(operation: &Operation) -> bool {

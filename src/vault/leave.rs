@@ -1,7 +1,7 @@
 //! Leave to act: what the policy grants the caller, held against the connection itself. A refusal is on record
 //! before it is answered.
 
-use crate::access::{Action, Denied, Permit, Scope, Unmet};
+use crate::access::{About, Action, Denied, Permit, Scope, Unmet};
 use crate::audit::{Actor, AuditEvent, OperatorActor, Outcome, Subject, Who};
 use crate::clock::Moment;
 use crate::error::Error;
@@ -97,11 +97,24 @@ pub(super) fn find_permitted(
     at: Moment,
 ) -> Result<Result<StoredConnection, Unmet>, Error> {
     let connection = tx.find_connection(id)?.ok_or(Error::NotFound)?;
-    let judged = permit.judge(&connection.user, connection.about());
+    let judged = judge(tx, (actor, permit), &connection, connection.about(), at)?;
+    Ok(judged.map(|()| connection))
+}
+
+/// Whether it is leave to act on `connection` being `about` so; if it is not, that is on record when the
+/// transaction commits.
+pub(super) fn judge(
+    tx: &mut Tx,
+    (actor, permit): (&Actor, &Permit),
+    connection: &StoredConnection,
+    about: About,
+    at: Moment,
+) -> Result<Result<(), Unmet>, Error> {
+    let judged = permit.judge(&connection.user, about);
     if let Err(unmet) = judged {
-        let subject = Subject { connection: Some(id), lease: None };
+        let subject = Subject { connection: Some(&connection.id), lease: None };
         let outcome = Outcome::Refused(unmet.cause());
         tx.append(&AuditEvent::of(actor, permit.action(), subject, outcome, at)?)?;
     }
-    Ok(judged.map(|()| connection))
+    Ok(judged)
 }

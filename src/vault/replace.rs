@@ -12,7 +12,7 @@ use crate::secret::Secret;
 use crate::store::{LendRefused, NewCredential, StoredConnection, Tx};
 use crate::vault::deposit::{check_secret, lies_ahead, moment};
 use crate::vault::freeze::show_frozen;
-use crate::vault::leave::find_permitted;
+use crate::vault::leave::{find_permitted, judge};
 use crate::vault::lend::proof;
 use crate::vault::{DEADLINE, KeyedRequest, Vault, repeat};
 
@@ -52,6 +52,9 @@ impl Vault {
             let replace = move |tx: &mut Tx| {
                 let first = repeat::find_connection(tx, &held, &actor, again.as_ref(), &covered, at)?;
                 if let Some(mut first) = first {
+                    if let Err(unmet) = judge(tx, (&actor, &permit), &first, first.about(), at)? {
+                        return Ok(Err(LendRefused::Unmet(unmet)));
+                    }
                     show_frozen(tx, here, std::slice::from_mut(&mut first))?;
                     return Ok(Ok(first));
                 }

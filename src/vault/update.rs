@@ -10,7 +10,7 @@ use crate::ids::ConnectionId;
 use crate::store::{StoredConnection, Tx};
 use crate::vault::deposit::{MAX_LABEL_BYTES, check_text, one_of};
 use crate::vault::freeze::show_frozen;
-use crate::vault::leave::find_permitted;
+use crate::vault::leave::{find_permitted, judge};
 use crate::vault::{DEADLINE, Vault};
 
 /// What is to change, as it was sent; what is not named stays.
@@ -99,16 +99,11 @@ fn judge_move(
     environment: &str,
     at: Moment,
 ) -> Result<Result<(), Unmet>, Error> {
-    if let Err(unmet) = find_permitted(tx, actor, permit, &connection.id, at)? {
-        return Ok(Err(unmet));
+    let (here, there) = (connection.about(), About { environment, ..connection.about() });
+    match judge(tx, (actor, permit), connection, here, at)? {
+        Ok(()) => judge(tx, (actor, permit), connection, there, at),
+        refused => Ok(refused),
     }
-    let judged = permit.judge(&connection.user, About { environment, ..connection.about() });
-    if let Err(unmet) = judged {
-        let subject = Subject { connection: Some(&connection.id), lease: None };
-        let outcome = Outcome::Refused(unmet.cause());
-        tx.append(&AuditEvent::of(actor, permit.action(), subject, outcome, at)?)?;
-    }
-    Ok(judged)
 }
 
 fn check(update: &Update) -> Result<Option<&'static str>, Error> {

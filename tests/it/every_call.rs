@@ -145,6 +145,83 @@ fn no_list_shows_what_is_somebody_elses() {
     }
 }
 
+/// Attack on P5.
+#[test]
+fn whose_it_is_is_said_by_the_token_alone() {
+    let vault = Vault::start();
+    let theirs = victim(&vault, "victim", "eve");
+    let mine = victim(&vault, "acme", "ada");
+    let before = rows(&vault);
+    let claims =
+        [("org", "victim"), ("user", "eve"), ("org_id", "victim"), ("user_id", "eve"), ("tenant", "victim")];
+    for call in calls() {
+        let id = if call.path.starts_with("/v1/leases") { &mine.lease } else { &mine.connection };
+        let path = call.path.replace("{id}", id);
+        for role in ROLES {
+            let token = vault.token("acme", "ada", role);
+            for (name, value) in claims {
+                let query = format!("{path}?{name}={value}");
+                let answer = vault.call(&call.method, &query, &token, example(&call).as_ref());
+                assert!(
+                    [403, 422].contains(&answer.status),
+                    "{} {query} {role}: {}",
+                    call.method,
+                    answer.body
+                );
+                assert!(
+                    answer.status == 403 || answer.errors()[0].starts_with(&format!("{name} ")),
+                    "{}",
+                    answer.body
+                );
+                if let Some(mut body) = example(&call) {
+                    body[name] = json!(value);
+                    let answer = vault.call(&call.method, &path, &token, Some(&body));
+                    assert!(
+                        [403, 422].contains(&answer.status),
+                        "{} {path} {name} {role}: {}",
+                        call.method,
+                        answer.body
+                    );
+                    assert!(
+                        answer.status == 403 || answer.errors()[0].starts_with(&format!("{name} ")),
+                        "{}",
+                        answer.body
+                    );
+                }
+            }
+        }
+    }
+    assert_eq!(rows(&vault), before, "nothing was done half");
+
+    let headers = [
+        "X-Org: victim",
+        "X-Org-Id: victim",
+        "X-Pawl-Org: victim",
+        "X-Tenant: victim",
+        "X-Tenant-Id: victim",
+        "X-User: eve",
+        "X-User-Id: eve",
+        "X-Forwarded-User: eve",
+        "X-Remote-User: eve",
+        "Remote-User: eve",
+        "X-Forwarded-Client-Cert: eve",
+        "X-Original-URL: /v1/connections?org=victim",
+        "X-HTTP-Method-Override: DELETE",
+        "Cookie: org=victim; user=eve",
+    ];
+    let backend = vault.token("acme", "ada", "backend");
+    let head = format!("Authorization: Bearer {backend}\r\n{}\r\n", headers.join("\r\n"));
+    let listed = raw(&vault.url, "GET", "/v1/connections", &head, b"");
+    assert_eq!(plain(&listed), plain(&vault.call("GET", "/v1/connections", &backend, None)));
+    assert!(!listed.body.contains(&theirs.connection), "{}", listed.body);
+    let shown = raw(&vault.url, "GET", &format!("/v1/connections/{}", theirs.connection), &head, b"");
+    assert_eq!(shown.status, 404, "{}", shown.body);
+    let body = deposit("another", "mine").to_string();
+    let json = format!("{head}Content-Type: application/json\r\n");
+    let kept = raw(&vault.url, "POST", "/v1/connections", &json, body.as_bytes());
+    assert_eq!((kept.text("org"), kept.text("user")), ("acme".into(), "ada".into()), "{}", kept.body);
+}
+
 const SQL: [&str; 8] = [
     "'; DROP TABLE connections; --",
     "' OR '1'='1",

@@ -1,5 +1,6 @@
 //! Tokens: what is not ours is refused, and scope comes from nowhere else.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use base64::Engine;
@@ -106,8 +107,8 @@ fn what_is_not_ours_is_refused_and_told_nothing() {
 /// Attack on P5.
 #[test]
 fn what_our_own_key_signed_is_judged_all_the_same() {
-    let vault = Vault::start();
-    let forger = Forger::of(&vault);
+    let vault = Vault::start_with(&[("PAWL_TRUSTED_PROXIES", "127.0.0.0/8")]);
+    let (forger, asked) = (Forger::of(&vault), Cell::new(0));
     let (header, claims, now) = (forger.header(), forger.claims(&vault), vault.clock.now().seconds());
     let with = |part: &Value, more: Value| {
         let mut changed = part.clone();
@@ -120,7 +121,11 @@ fn what_our_own_key_signed_is_judged_all_the_same() {
         changed.to_string()
     };
     let judged = |what: &str, header: &str, claims: &str| {
-        let answer = list(&vault, &forger.sign(header, claims));
+        // From an address of its own, which has not shown any other.
+        let token = forger.sign(header, claims);
+        asked.set(asked.get() + 1);
+        let from = format!("Authorization: Bearer {token}\r\nX-Forwarded-For: 203.0.113.{}\r\n", asked.get());
+        let answer = raw(&vault.url, "GET", "/v1/connections", &from, b"");
         assert!(answer.status == 200 || answer.problem() == "unauthorized", "{what}: {}", answer.body);
         answer.status
     };
