@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::access::policy::{Policy, Role};
+use crate::access::policy::Role;
 use crate::access::principal::OPERATOR;
 use crate::access::token::Holder;
 use crate::client_key::PublicKey;
@@ -46,8 +46,8 @@ pub enum WishRefused {
     /// It names what it may not act for.
     #[error("the assertion names {0} that this client may not have")]
     NotIts(&'static str),
-    /// The policy is another since it was registered.
-    #[error("the policy has not all of this client's roles")]
+    /// It was registered by a version that had roles which this one has not.
+    #[error("not all of this client's roles are there any more")]
     NoRole,
 }
 
@@ -58,13 +58,13 @@ impl Client {
     }
 
     /// For whom a token may be.
-    pub fn grant(&self, wish: Wish, policy: &Policy) -> Result<Holder, WishRefused> {
+    pub fn grant(&self, wish: Wish) -> Result<Holder, WishRefused> {
         let names = match wish.roles {
             None => &self.roles,
             Some(ref some) if !some.is_empty() && some.iter().all(|role| self.roles.contains(role)) => some,
             Some(_) => return Err(WishRefused::NotIts("roles")),
         };
-        let roles: Option<BTreeSet<Role>> = names.iter().map(|name| policy.role(name)).collect();
+        let roles: Option<BTreeSet<Role>> = names.iter().map(|name| Role::parse(name)).collect();
         let roles: Vec<Role> = roles.ok_or(WishRefused::NoRole)?.into_iter().collect();
         let tenant = match self.is_operator() {
             true if wish.org.is_some() => return Err(WishRefused::NotIts("an org")),

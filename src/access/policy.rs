@@ -18,6 +18,11 @@ pub const ROLES: &[&str] = &["backend", "worker", "fleet", "owner", "auditor", "
 pub struct Role(String);
 
 impl Role {
+    /// The role of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        ROLES.contains(&name).then(|| Self(name.to_owned()))
+    }
+
     /// Its name in tokens and in the policy.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -70,11 +75,6 @@ impl Policy {
     /// Hex SHA-256 of its text.
     pub fn digest(&self) -> &str {
         &self.digest
-    }
-
-    /// The role of that name.
-    pub fn role(&self, name: &str) -> Option<Role> {
-        ROLES.contains(&name).then(|| Role(name.to_owned()))
     }
 
     /// The roles that grant the action, in the order of their names.

@@ -25,6 +25,12 @@ impl<K: Eq + Hash, V: Default> Recent<K, V> {
         self.young.entry(key).or_insert_with(|| was.unwrap_or_default())
     }
 
+    /// What is known of `key`, if anything is: nothing is remembered of one that is new.
+    pub(super) fn find(&mut self, key: K) -> Option<&mut V> {
+        let is_known = self.young.contains_key(&key) || self.old.contains_key(&key);
+        is_known.then(|| self.of(key))
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.young.len() + self.old.len()
@@ -46,6 +52,8 @@ mod tests {
                 assert_eq!(*recent.of(0), "kept", "{stranger}");
             }
         }
+        assert_eq!(recent.find(20_000), None);
+        assert_eq!(recent.find(0), Some(&mut "kept"));
         (10_000..10_200).for_each(|stranger| *recent.of(stranger) = "new");
         assert_eq!(*recent.of(0), "");
     }

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::access::issuer::Issuer;
 use crate::access::principal::Principal;
+use crate::access::recent::Recent;
 use crate::clock::Moment;
 use crate::ids::{ClientId, TokenId};
 
-/// How many verified tokens are remembered; more than that many live ones are verified each time.
+/// How many of the latest verified tokens are remembered at least, and half of how many at most.
 const REMEMBERED: usize = 10_000;
 
 /// What is not taken any more, though it was signed.
@@ -39,7 +40,7 @@ pub(super) struct Known {
 }
 
 /// Verified tokens, by their SHA-256. One set for as long as the issuer's keys are the same.
-pub(super) struct Remembered(Mutex<HashMap<[u8; 32], Known>>);
+pub(super) struct Remembered(Mutex<Recent<[u8; 32], Option<Known>>>);
 
 /// Who may call, as it was at one moment.
 pub struct Standing {
@@ -81,23 +82,17 @@ impl Standing {
 
 impl Default for Remembered {
     fn default() -> Self {
-        Self(Mutex::new(HashMap::new()))
+        Self(Mutex::new(Recent::new(REMEMBERED)))
     }
 }
 
 impl Remembered {
     pub(super) fn find(&self, digest: &[u8; 32]) -> Option<Known> {
-        // A poisoned map holds only whole entries: each insert is one call.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
+        // A poisoned map holds only whole entries.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).find(*digest)?.clone()
     }
 
-    pub(super) fn keep(&self, digest: [u8; 32], known: &Known, now: Moment) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= REMEMBERED {
-            all.retain(|_, known| now < known.until);
-        }
-        if all.len() < REMEMBERED {
-            all.insert(digest, known.clone());
-        }
+    pub(super) fn keep(&self, digest: [u8; 32], known: &Known) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).of(digest) = Some(known.clone());
     }
 }

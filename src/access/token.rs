@@ -121,11 +121,6 @@ impl Tokens {
         &self.issuer
     }
 
-    /// What roles may do.
-    pub fn policy(&self) -> &Policy {
-        &self.policy
-    }
-
     /// Mints a token. `life` is at most [`MAX_TOKEN_LIFE`].
     pub fn issue(&self, issuer: &Issuer, holder: &Holder, life: Duration) -> Result<Issued, NotIssued> {
         if life < Duration::from_secs(1) || life > MAX_TOKEN_LIFE {
@@ -163,7 +158,7 @@ impl Tokens {
             Some(known) => known,
             None => {
                 let known = self.verify_anew(token, &standing.issuer, now)?;
-                standing.remembered.keep(digest, &known, now);
+                standing.remembered.keep(digest, &known);
                 known
             }
         };
@@ -210,7 +205,7 @@ impl Tokens {
     }
 
     fn principal(&self, claims: &Claims) -> Option<Principal> {
-        let roles: Option<Vec<Role>> = claims.roles.iter().map(|name| self.policy.role(name)).collect();
+        let roles: Option<Vec<Role>> = claims.roles.iter().map(|name| Role::parse(name)).collect();
         let roles = roles.filter(|roles| !roles.is_empty())?;
         let client = ClientId::parse(&claims.client_id).ok()?;
         let (policy, ends) = (self.policy.clone(), moment(claims.exp));

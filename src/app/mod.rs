@@ -18,7 +18,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::{App as Service, HttpServer, middleware, web};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::access::{Holder, Limits, NotIssued, Policy, Standing, Strains, Tokens};
+use crate::access::{Holder, Limits, NotIssued, Policy, Role, Standing, Strains, Tokens};
 use crate::audit::AuditEvent;
 use crate::clock::{Clock, NoRandomness, fill_random};
 use crate::config::{Config, Mode, NO_PUBLIC_URL, Tls};
@@ -90,7 +90,7 @@ pub fn policy(config: &Config) -> Result<Policy, StartError> {
 /// The register of services that may ask for tokens. It needs no key.
 pub fn open_registry(config: &Config, clock: Clock) -> Result<Registry, StartError> {
     let store = open_store(config, Setup::Look)?;
-    Ok(Registry::new(store, policy(config)?, clock))
+    Ok(Registry::new(store, clock))
 }
 
 impl App {
@@ -145,7 +145,7 @@ impl App {
         if !HOST_ROLES.contains(&role) {
             return Err(IssueError::Role(role.to_owned()));
         }
-        let known = self.policy.role(role).ok_or_else(|| NotIssued::UnknownRole(role.to_owned()))?;
+        let known = Role::parse(role).ok_or_else(|| NotIssued::UnknownRole(role.to_owned()))?;
         let tenant = Some((org.clone(), user.clone()));
         let holder = Holder { tenant, client: client.clone(), roles: vec![known] };
         let issued = self.tokens.issue(self.standing.0.issuer(), &holder, life)?;

@@ -130,7 +130,7 @@ pub(super) async fn start_reseal(
     state: web::Data<State>,
     ByAnyone(who): ByAnyone,
 ) -> Result<HttpResponse, Problem> {
-    let (run, _) = state.vault.start_reseal(&who).await?;
+    let run = state.vault.start_reseal(&who).await?;
     Ok(HttpResponse::Accepted().json(view(&run, RunState::Running)))
 }
 

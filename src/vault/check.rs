@@ -71,6 +71,9 @@ impl Vault {
         let own = id.clone();
         let look = move |tx: &mut Tx| tx.find_connection(&own)?.ok_or(Error::NotFound);
         let found = self.store.view("look before check", scope.clone(), DEADLINE, look).await?;
+        if let Err(unmet) = permit.judge(&found.user, found.about()) {
+            return Err(self.record_unmet(actor, Action::Check, Some(&id), unmet).await);
+        }
         self.switch.refuse()?;
         let turn = self.checks.begin(&found.org, &id)?;
         let now = self.clock.now();

@@ -59,7 +59,7 @@ impl Vault {
         let asserted = assertion.verify(client.as_ref(), mint.audiences, at)?;
         // Verified: so it is there.
         let client = client.ok_or(AssertionRefused::UnknownClient)?;
-        let holder = client.grant(asserted.wish, mint.tokens.policy())?;
+        let holder = client.grant(asserted.wish)?;
         mint.limits.spend_on_token(&holder).map_err(NotGiven::Spent)?;
         let issued =
             mint.tokens.issue(mint.standing.issuer(), &holder, MAX_TOKEN_LIFE).map_err(unavailable)?;

@@ -4,7 +4,7 @@
 use crate::access::Action;
 use crate::audit::{AuditEvent, Outcome, Who};
 use crate::error::Error;
-use crate::store::ResealRun;
+use crate::store::{ResealRun, StoreError};
 use crate::vault::keys::{Keys, KeysRefused, Known, RunState};
 use crate::vault::{DEADLINE, Vault};
 
@@ -18,30 +18,30 @@ impl Vault {
         Ok(known)
     }
 
-    /// Starts a reseal, on a thread of its own, unless one is under way, here or elsewhere: then that one. `true`
-    /// if it was started.
-    pub async fn start_reseal(&self, who: &Who) -> Result<(ResealRun, bool), Error> {
+    /// Starts a reseal, on a thread of its own, unless one is under way, here or elsewhere: then that one.
+    pub async fn start_reseal(&self, who: &Who) -> Result<ResealRun, Error> {
         let actor = self.allow_operator(who, Action::Reseal).await?.clone();
         let at = self.clock.now();
-        let begun = self.with_keys(move |keys| {
-            keys.begin_reseal(|run| {
+        // Begun and started together: what is on record as begun runs, also for a caller who was told 503.
+        self.with_keys(move |keys| {
+            let (run, is_new) = keys.begin_reseal(|run| {
                 let told = [("subject", run.key.as_str()), ("reseal_id", run.id.as_str())];
                 AuditEvent::of_operator(&actor, Action::Reseal.as_str(), &told, Outcome::Done, at)
-            })
-        });
-        let (run, is_new) = begun.await?;
-        if is_new {
-            let (keys, run) = (self.ring.keys().clone(), run.clone());
-            // Not a task: nobody waits for it to stop. Where it stops, it stops.
-            let work = move || {
-                if let Err(error) = keys.run_reseal(run, |_| {}) {
-                    tracing::error!(%error, "the reseal broke off: start it again");
-                }
-            };
-            let started = std::thread::Builder::new().name("reseal".into()).spawn(work);
-            started.map_err(|error| Error::Unavailable(format!("no thread for the reseal: {error}")))?;
-        }
-        Ok((run, is_new))
+            })?;
+            if is_new {
+                let (keys, run) = (keys.clone(), run.clone());
+                // A thread, not a task: nobody waits for it to stop. Where it stops, it stops.
+                let work = move || {
+                    if let Err(error) = keys.run_reseal(run, |_| {}) {
+                        tracing::error!(%error, "the reseal broke off: start it again");
+                    }
+                };
+                let started = std::thread::Builder::new().name("reseal".into()).spawn(work);
+                started.map_err(|_| StoreError::Unavailable("no thread for the reseal"))?;
+            }
+            Ok(run)
+        })
+        .await
     }
 
     /// The reseal that began last, wherever it runs, and how it stands.

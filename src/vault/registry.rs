@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::access::{Client, LEEWAY, MAX_TOKEN_LIFE, OPERATOR, Policy, Revocation};
+use crate::access::{Client, LEEWAY, MAX_TOKEN_LIFE, OPERATOR, Revocation, Role};
 use crate::audit::AuditEvent;
 use crate::clock::{Clock, Moment, NoRandomness};
 use crate::ids::{ClientId, OrgId, TokenId};
@@ -18,7 +18,6 @@ const HITS_FOR: Duration = Duration::from_secs(MAX_TOKEN_LIFE.as_secs() + 2 * LE
 /// The register of services. Its calls block.
 pub struct Registry {
     store: Store,
-    policy: Policy,
     clock: Clock,
 }
 
@@ -35,7 +34,7 @@ pub enum NotRegistered {
     #[error("there is no client {0}")]
     Unknown(ClientId),
     /// No such role.
-    #[error("the policy has no role {0}")]
+    #[error("there is no role {0}")]
     UnknownRole(String),
     /// Nothing that it could do.
     #[error("a client needs a role")]
@@ -58,9 +57,9 @@ pub enum NotRegistered {
 }
 
 impl Registry {
-    /// The register in `store`. Roles are those of `policy`.
-    pub fn new(store: Store, policy: Policy, clock: Clock) -> Self {
-        Self { store, policy, clock }
+    /// The register in `store`.
+    pub fn new(store: Store, clock: Clock) -> Self {
+        Self { store, clock }
     }
 
     /// The present moment, for `created_at`.
@@ -85,7 +84,7 @@ impl Registry {
         if client.id.as_str() == RESERVED {
             return Err(NotRegistered::Reserved);
         }
-        if let Some(unknown) = client.roles.iter().find(|role| self.policy.role(role).is_none()) {
+        if let Some(unknown) = client.roles.iter().find(|role| Role::parse(role).is_none()) {
             return Err(NotRegistered::UnknownRole(unknown.clone()));
         }
         let roles: BTreeSet<String> = client.roles.drain(..).collect();

@@ -12,7 +12,7 @@ use crate::secret::Secret;
 use crate::store::{LendRefused, NewCredential, StoredConnection, Tx};
 use crate::vault::deposit::{check_secret, lies_ahead, moment};
 use crate::vault::freeze::show_frozen;
-use crate::vault::leave::{find_permitted, judge};
+use crate::vault::leave::find_permitted;
 use crate::vault::lend::proof;
 use crate::vault::{DEADLINE, KeyedRequest, Vault, repeat};
 
@@ -52,9 +52,6 @@ impl Vault {
             let replace = move |tx: &mut Tx| {
                 let first = repeat::find_connection(tx, &held, &actor, again.as_ref(), &covered, at)?;
                 if let Some(mut first) = first {
-                    if let Err(unmet) = judge(tx, (&actor, &permit), &first, first.about(), at)? {
-                        return Ok(Err(LendRefused::Unmet(unmet)));
-                    }
                     show_frozen(tx, here, std::slice::from_mut(&mut first))?;
                     return Ok(Ok(first));
                 }
@@ -90,10 +87,8 @@ impl Vault {
                 connection.revision = old.revision;
                 tx.replace_credential(&connection, &NewCredential { sealed, revision, expires_at, at })?;
                 tx.append(&record(Outcome::Done)?)?;
-                let mut connection = match find_permitted(tx, &actor, &permit, &id, at)? {
-                    Ok(connection) => connection,
-                    Err(unmet) => return Ok(Err(LendRefused::Unmet(unmet))),
-                };
+                // Judged as it was: the new credential has another state.
+                let mut connection = tx.find_connection(&id)?.ok_or(Error::NotFound)?;
                 repeat::keep_connection(tx, &actor, again.as_ref(), &connection, at)?;
                 show_frozen(tx, here, std::slice::from_mut(&mut connection))?;
                 Ok::<_, Error>(Ok::<_, LendRefused>(connection))

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
-use crate::harness::{ACCESS, Answer, Home, Vault, call};
+use crate::harness::{ACCESS, Answer, Home, Vault, call, raw};
 use crate::scene::LOOPBACK;
 
 /// A vault whose owners have these grants, and whose backends and workers have theirs.
@@ -70,10 +70,33 @@ fn no_call_reaches_a_connection_that_a_condition_leaves_out() {
             let answer = vault.call(method, &path, &owner, body.as_ref());
             assert!(answer.status < 300, "{condition} {method} {path}: {}", answer.body);
         }
-        // what is nobody's is still not there
+        // what is not there any more is not there
         let nobody = vault.call("GET", &format!("/v1/connections/{within}"), &owner, None);
         assert_eq!(nobody.status, 404);
     }
+}
+
+/// What it is judged by is how it was: a replace leaves the state that its grant is for, and so does a check.
+#[test]
+fn a_credential_that_odoo_refused_is_replaced_by_leave_for_such_alone() {
+    let vault = under(r#"own_org = [{ actions = ["connection.replace"], states = ["auth_failed"] }]"#);
+    let (id, owner) = (deposit(&vault, "bob", "password", "production"), vault.token("acme", "ada", "owner"));
+    let path = format!("/v1/connections/{id}/credential");
+    let replace = |key: &str| {
+        let head = format!(
+            "Authorization: Bearer {owner}\r\nContent-Type: application/json\r\nIdempotency-Key: {key}\r\n"
+        );
+        raw(&vault.url, "PUT", &path, &head, br#"{"secret": "t"}"#)
+    };
+    refused(&vault, &replace("a"), "state-not-allowed", &id);
+    vault.sql("UPDATE connections SET state = 'auth_failed'");
+    let first = replace("b");
+    assert_eq!((first.status, &first.json["state"]), (200, &json!("active")), "{}", first.body);
+    assert_eq!(last_event(&vault)["outcome"], "done");
+    let again = replace("b");
+    assert_eq!((again.status, &again.json), (200, &first.json), "{}", again.body);
+    refused(&vault, &replace("c"), "state-not-allowed", &id);
+    assert_eq!(vault.home.sql().texts("revision", "FROM connections"), ["2"]);
 }
 
 /// Attack on P5 and P6.
