@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use zeroize::Zeroizing;
 
+use crate::access::token::LONGEST_TAKEN;
 use crate::clock::{Moment, NoRandomness, fill_random};
 use crate::ids::IssuerKeyId;
 use crate::secret::Secret;
@@ -84,9 +85,6 @@ pub struct KeyTerm {
 
 /// Every replica has heard of a key when it begins to sign.
 const HEARD_OF: Duration = Duration::from_secs(10);
-/// The longest life of a token, twice the leeway.
-const OUTLIVES: Duration = Duration::from_secs(15 * 60 + 60);
-
 impl KeyTerm {
     /// Of a key that signs at once: the first, or one that follows a stolen one.
     pub fn from_now(now: Moment) -> Self {
@@ -100,7 +98,7 @@ impl KeyTerm {
 
     /// Until when what others signed is taken once this one follows them.
     pub fn others_verify_until(self) -> Moment {
-        self.signs_from.after(OUTLIVES)
+        self.signs_from.after(LONGEST_TAKEN)
     }
 
     /// Which of `terms` is that of the key which signs: the latest that has begun; before any has, the first.

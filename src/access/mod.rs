@@ -37,4 +37,6 @@ pub use principal::{OPERATOR, Operator, Principal};
 pub use scope::{Scope, UserScope};
 pub use standing::{Revocation, Standing};
 pub use strain::{RetryAfter, Strains};
-pub use token::{Claims, Holder, Issued, LEEWAY, MAX_TOKEN_LIFE, NotIssued, TokenRefused, Tokens};
+pub use token::{
+    Claims, Holder, Issued, LEEWAY, LONGEST_TAKEN, MAX_TOKEN_LIFE, NotIssued, TokenRefused, Tokens,
+};

@@ -23,6 +23,9 @@ pub const MAX_TOKEN_LIFE: Duration = Duration::from_secs(15 * 60);
 /// By how much another's clock may be ahead of ours or behind it.
 pub const LEEWAY: Duration = Duration::from_secs(30);
 
+/// From its issue on no token is taken for longer: its life, and the leeway of who made it and of who takes it.
+pub const LONGEST_TAKEN: Duration = Duration::from_secs(MAX_TOKEN_LIFE.as_secs() + 2 * LEEWAY.as_secs());
+
 /// `typ` of an access token, RFC 9068 section 2.1.
 const TYPE: &str = "at+jwt";
 const AUDIENCE: &str = "pawl";

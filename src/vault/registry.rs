@@ -2,9 +2,8 @@
 //! record in the vault's own chain and in those of the orgs that it is about.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
-use crate::access::{Client, LEEWAY, MAX_TOKEN_LIFE, OPERATOR, Revocation, Role};
+use crate::access::{Client, LEEWAY, LONGEST_TAKEN, OPERATOR, Revocation, Role};
 use crate::audit::AuditEvent;
 use crate::clock::{Clock, Moment, NoRandomness};
 use crate::ids::{ClientId, OrgId, TokenId};
@@ -12,8 +11,6 @@ use crate::store::{Store, StoreError, Upkeep};
 
 /// What the host's own command line calls with.
 const RESERVED: &str = "cli";
-/// From its revocation on nothing lives longer that was issued by then: its life, and twice the leeway.
-const HITS_FOR: Duration = Duration::from_secs(MAX_TOKEN_LIFE.as_secs() + 2 * LEEWAY.as_secs());
 
 /// The register of services. Its calls block.
 pub struct Registry {
@@ -111,7 +108,7 @@ impl Registry {
             let client = tx.remove_client(id)?.ok_or_else(|| NotRegistered::Unknown(id.clone()))?;
             let until = at.after(LEEWAY);
             let all = Revocation::Client(id.clone(), until);
-            tx.insert_revocation(&all, until.after(HITS_FOR), at)?;
+            tx.insert_revocation(&all, until.after(LONGEST_TAKEN), at)?;
             record(tx, "client.remove", &client, at)
         })
     }
@@ -122,7 +119,7 @@ impl Registry {
         let event = AuditEvent::of_vault("token.revoke", id.as_str(), at)?;
         self.store.upkeep("revoke token", |tx| {
             // It may have been issued by a clock that is ahead of this one.
-            let dies_at = at.after(LEEWAY).after(HITS_FOR);
+            let dies_at = at.after(LEEWAY).after(LONGEST_TAKEN);
             tx.insert_revocation(&Revocation::Token(id.clone()), dies_at, at)?;
             Ok(tx.append(&event)?)
         })
@@ -139,7 +136,7 @@ impl Registry {
         let told = [("issued_before", told.as_str())];
         let event = AuditEvent::of_vault_with("token.revoke_client", id.as_str(), &told, at)?;
         self.store.upkeep("revoke client", |tx| {
-            tx.insert_revocation(&Revocation::Client(id.clone(), before), before.after(HITS_FOR), at)?;
+            tx.insert_revocation(&Revocation::Client(id.clone(), before), before.after(LONGEST_TAKEN), at)?;
             tx.append(&event)?;
             let known = tx.find_clients()?.into_iter().find(|client| &client.id == id);
             for org in known.and_then(|client| client.orgs).unwrap_or_default() {
