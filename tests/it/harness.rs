@@ -261,7 +261,6 @@ impl Vault {
     }
 
     /// The same, told more.
-    #[cfg(feature = "postgres")]
     pub fn replica_with(&mut self, settings: &[(&str, &str)]) -> String {
         let config = self.home.config(settings);
         let app = App::open_with(config, self.clock.clone(), Setup::Use).unwrap_or_else(|e| panic!("{e}"));
