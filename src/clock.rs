@@ -33,6 +33,12 @@ impl Moment {
         Self(self.0.saturating_add(micros))
     }
 
+    /// This moment moved back by `duration`.
+    pub fn before(self, duration: Duration) -> Self {
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(micros))
+    }
+
     /// How long from `earlier` until this; zero when this is not later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

@@ -151,6 +151,7 @@ impl Error {
             LendRefused::NotFound => Self::NotFound,
             LendRefused::Held(held) => Self::LeaseHeld { until: held.until, now },
             LendRefused::Unmet(unmet) => Self::Unmet(unmet),
+            LendRefused::Denied(action) => Self::Denied(action),
             LendRefused::NotOdoo => Self::NotOdoo(FieldError::of_odoo_alone("purpose", "must be other")),
             LendRefused::AuthFailed => Self::AuthFailed,
             LendRefused::UnknownKey(_) | LendRefused::RetiredKey(_) => Self::KeyNotHeld,

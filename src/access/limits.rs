@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 
 use crate::access::principal::Principal;
 use crate::access::recent::Recent;
-use crate::access::token::Holder;
 use crate::clock::Clock;
+use crate::ids::ClientId;
 
 /// How many a second one caller may go on with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,11 +99,9 @@ impl Limits {
         self.take(key_of([org, user, principal.client().as_str()]), of)
     }
 
-    /// The same for the token that they ask for.
-    pub fn spend_on_token(&self, holder: &Holder) -> Result<Budget, Spent> {
-        let tenant = holder.tenant.as_ref();
-        let (org, user) = tenant.map_or(("", ""), |(org, user)| (org.as_str(), user.as_str()));
-        self.take(key_of([org, user, holder.client.as_str()]), Use::Write)
+    /// The same for a token that a client asks for: its own bucket, since it may name whom it acts for.
+    pub fn spend_on_token(&self, client: &ClientId) -> Result<Budget, Spent> {
+        self.take(key_of(["", "", client.as_str()]), Use::Write)
     }
 
     fn take(&self, key: Key, of: Use) -> Result<Budget, Spent> {

@@ -31,7 +31,8 @@ pub enum NotSwitched {
 
 /// Freezes the whole vault, or ends that. The file first, which needs nobody; it goes last.
 pub fn switch(config: &Config, clock: &Clock, is_frozen: bool) -> Switched {
-    let opened = open_host(config);
+    // Not made where there is none: a vault elsewhere would go on, and this would say it did not.
+    let opened = HostSwitch::open(&config.data_dir);
     let freeze = |switch: &HostSwitch| if is_frozen { switch.freeze() } else { Ok(()) };
     let opened = opened.and_then(|switch| freeze(&switch).map(|()| switch));
     let database = in_database(config, clock, is_frozen);
@@ -50,7 +51,7 @@ pub fn switch(config: &Config, clock: &Clock, is_frozen: bool) -> Switched {
 
 fn in_database(config: &Config, clock: &Clock, is_frozen: bool) -> Result<(), NotSwitched> {
     let store = open_store(config, Setup::Look)?;
-    Ok(switch_vault(&store, is_frozen, clock.now())?)
+    Ok(switch_vault(&store, is_frozen, clock)?)
 }
 
 /// This host's switch, for root too; the directory is made where there is none, for the vault that is started there.

@@ -23,7 +23,13 @@ pub fn run(config: &Config, is_frozen: bool) -> Result<ExitCode, Failure> {
     let (done, there) = if is_frozen { ("frozen", "is there") } else { ("not frozen", "is gone") };
     match &host {
         Ok(file) => writeln!(out, "this host: {done} by file ({} {there})", file.display())?,
-        Err(error) => writeln!(out, "this host: the file could not be changed: {error}")?,
+        Err(error) => {
+            let dir = config.data_dir.display();
+            writeln!(
+                out,
+                "this host: no file could be changed in {dir}, which PAWL_DATA_DIR names: {error}"
+            )?;
+        }
     }
     match &database {
         Ok(()) => writeln!(out, "database: {done}, for every host")?,

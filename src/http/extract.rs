@@ -72,6 +72,12 @@ async fn actor(request: &HttpRequest) -> Result<Who, Problem> {
     Ok(who)
 }
 
+/// A body may take its time, and the token be revoked or end meanwhile: judged again once it is here.
+async fn still_good(request: &HttpRequest) -> Result<(), Problem> {
+    actor(request).await?;
+    verified(request).await?.map(|_| ()).map_err(Problem::from)
+}
+
 async fn verified(request: &HttpRequest) -> Result<Result<Principal, TokenRefused>, Problem> {
     let state = state(request)?;
     let token = match bearer(request) {
@@ -247,7 +253,11 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, payload) = (request.clone(), payload.take());
-        Box::pin(async move { parse(&read_json(&request, payload).await?).map(Self) })
+        Box::pin(async move {
+            let value = parse(&read_json(&request, payload).await?)?;
+            still_good(&request).await?;
+            Ok(Self(value))
+        })
     }
 }
 
@@ -264,6 +274,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Once<T> {
             let body = read_json(&request, payload).await?;
             let key = idempotency_key(&request)?;
             let value = parse(&body)?;
+            still_good(&request).await?;
             request.extensions_mut().insert(Parsed);
             let Some(key) = key else { return Ok(Self(value, None)) };
             let Who::Caller(actor) = actor(&request).await? else { return Err(no_org()) };

@@ -11,6 +11,7 @@ use crate::error::FieldError;
 use crate::http::extract::{is_of_type, read};
 use crate::http::json::unknown;
 use crate::http::problem::{Kind, Problem, TokenError};
+use crate::http::surface::MAX_NAMED;
 
 /// The longest form.
 const MAX_FORM_BYTES: usize = 16 * 1024;
@@ -52,6 +53,7 @@ impl Form {
                 None => wrong.push(unknown(&name)),
             }
         }
+        wrong.truncate(MAX_NAMED);
         if wrong.is_empty() {
             Ok(values)
         } else {

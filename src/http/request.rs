@@ -16,7 +16,7 @@ use crate::http::State;
 use crate::http::admission::tell_budget;
 use crate::http::extract::{Parsed, Trespass};
 use crate::http::problem::{Kind, Problem};
-use crate::http::surface::guard;
+use crate::http::surface::{guard, keep_cors};
 use crate::ids::RequestId;
 use crate::metrics;
 use crate::telemetry::Trace;
@@ -72,7 +72,11 @@ pub async fn identify<B: MessageBody>(
     };
     let named = problem.as_ref().map(|(name, cause, _)| (*name, cause.clone()));
     let mut response = match problem {
-        Some((.., rendered)) => response.into_response(rendered.map_into_right_body()),
+        Some((.., mut rendered)) => {
+            // A page that may read answers may read this one.
+            keep_cors(response.headers(), rendered.headers_mut());
+            response.into_response(rendered.map_into_right_body())
+        }
         None => response.map_into_left_body(),
     };
     let headers = response.headers_mut();

@@ -73,6 +73,15 @@ pub async fn screen<B: MessageBody>(
     Ok(response)
 }
 
+/// What was said to a browser of an answer, said of the problem in its place.
+pub(super) fn keep_cors(of: &HeaderMap, to: &mut HeaderMap) {
+    for name in [ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, VARY] {
+        if let Some(value) = of.get(&name) {
+            to.insert(name, value.clone());
+        }
+    }
+}
+
 const EXPOSED: &str = "Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id";
 
 /// Says nothing of a path: what it takes and who may is told to whoever asks it.
@@ -104,7 +113,7 @@ pub(super) fn takes_its_parameters(request: &HttpRequest) -> Result<(), Problem>
 }
 
 /// So many are named to whoever sent more.
-const MAX_NAMED: usize = 20;
+pub(super) const MAX_NAMED: usize = 20;
 
 /// What stands in every answer; a page that needs more of its own has said so already.
 pub(super) fn guard(headers: &mut HeaderMap, is_https: bool) {

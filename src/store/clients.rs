@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 
-use crate::access::Client;
+use crate::access::{Client, LEEWAY};
 use crate::audit::AuditEvent;
 use crate::client_key::PublicKey;
 use crate::clock::Moment;
@@ -157,7 +157,7 @@ fn find_client(db: &mut Db, id: &ClientId) -> Result<Option<Client>, StoreError>
 fn drop_old(db: &mut Db, client: &ClientId, at: Moment) -> Result<(), StoreError> {
     let old = client_assertions::table
         .filter(client_assertions::client_id.eq(client.as_str()))
-        .filter(client_assertions::kept_until.le(at.micros()));
+        .filter(client_assertions::kept_until.le(at.before(2 * LEEWAY).micros()));
     let until = client_assertions::kept_until;
     let oldest: Vec<i64> = old.order(until.asc()).limit(DROPPED_AT_ONCE).select(until).load(db)?;
     let Some(last) = oldest.last() else { return Ok(()) };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 
-use crate::access::{Permit, Unmet, UserScope};
+use crate::access::{Action, Permit, Unmet, UserScope};
 use crate::audit::{Actor, AuditEvent, Outcome, Subject};
 use crate::clock::Moment;
 use crate::ids::{ClientId, ConnectionId, KeyId, LeaseId, RunId};
@@ -74,6 +74,8 @@ pub enum LendRefused {
     Held(Held),
     /// No grant of the caller's has its conditions met.
     Unmet(Unmet),
+    /// No role of the caller's grants what it takes any more.
+    Denied(Action),
     /// The purpose takes a credential of Odoo's.
     NotOdoo,
     /// Odoo refused the credential, and it is the same still.
@@ -105,6 +107,7 @@ impl LendRefused {
             Self::NotFound => "not-found",
             Self::Held(_) => "lease-held",
             Self::Unmet(unmet) => unmet.cause(),
+            Self::Denied(_) => "forbidden",
             Self::NotOdoo => "not-odoo",
             Self::AuthFailed => "auth-failed",
             Self::UnknownKey(_) => "key-not-held",

@@ -1,5 +1,7 @@
 //! What decides over every token: the issuer's keys and what is revoked. Read often, and cheaply.
 
+use std::time::Instant;
+
 use diesel::prelude::*;
 
 use crate::access::Revocation;
@@ -10,6 +12,7 @@ use crate::store::error::StoreError;
 use crate::store::issuers::{SealedIssuerKey, find_issuer_keys};
 use crate::store::schema::revocations;
 use crate::store::scopes::Scopes;
+use crate::store::transact::{Terms, transact};
 use crate::store::tx::Store;
 use crate::store::upkeep::Upkeep;
 
@@ -24,8 +27,11 @@ pub struct StoredStanding {
 impl Store {
     /// All that decides over tokens now. Blocks, and holds nobody up.
     pub fn find_standing(&self) -> Result<StoredStanding, StoreError> {
-        self.upkeep_of("find standing", Access::Read, &Scopes::vault(), |tx| {
-            Ok(StoredStanding { issuers: find_issuer_keys(tx.db)?, revocations: find_revocations(tx.db)? })
+        let mut db = self.lookout.get().map_err(|_| StoreError::Unavailable("no connection"))?;
+        let (name, asked, scopes) = ("find standing", Instant::now(), Scopes::vault());
+        let terms = Terms { name, access: Access::Read, scopes: &scopes, asked, until: None };
+        transact(&mut *db, &terms, |db, _| {
+            Ok(StoredStanding { issuers: find_issuer_keys(db)?, revocations: find_revocations(db)? })
         })
     }
 }

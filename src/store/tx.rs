@@ -25,6 +25,8 @@ const POSTGRES_POOL: u32 = 8;
 #[derive(Clone)]
 pub struct Store {
     pub(super) pool: Pool<Opener>,
+    /// For the look at who may call, which no crowd of others is to keep waiting.
+    pub(super) lookout: Pool<Opener>,
     writers: Writers,
     pub(super) lane: Arc<Lane>,
 }
@@ -146,18 +148,21 @@ impl Store {
         let is_server = !opener.has_one_writer();
         let writers = Writers::of(&opener);
         let lane = Lane::open(opener.clone(), writers.clone(), caps)?;
-        let pool = Pool::builder()
-            .max_size(if is_server { POSTGRES_POOL } else { SQLITE_POOL })
-            // None is opened ahead, in the background: one that is still shaking hands when the process
-            // ends would meet an OpenSSL that has cleaned up after itself.
-            .min_idle(Some(0))
-            .connection_timeout(BUSY)
-            .error_handler(Box::new(Complain))
-            // A server may have gone away and come back since.
-            .test_on_check_out(is_server)
-            .build(opener)
-            .map_err(|e| StoreError::NoDatabase(e.to_string()))?;
-        Ok(Self { pool, writers, lane: Arc::new(lane) })
+        let pool = |size| {
+            Pool::builder()
+                .max_size(size)
+                // None is opened ahead, in the background: one that is still shaking hands when the process
+                // ends would meet an OpenSSL that has cleaned up after itself.
+                .min_idle(Some(0))
+                .connection_timeout(BUSY)
+                .error_handler(Box::new(Complain))
+                // A server may have gone away and come back since.
+                .test_on_check_out(is_server)
+                .build(opener.clone())
+                .map_err(|e| StoreError::NoDatabase(e.to_string()))
+        };
+        let (many, one) = (pool(if is_server { POSTGRES_POOL } else { SQLITE_POOL })?, pool(1)?);
+        Ok(Self { pool: many, lookout: one, writers, lane: Arc::new(lane) })
     }
 
     /// Brings the tables of a server up to date, as the role that `owner` names, and lets the role that

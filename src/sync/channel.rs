@@ -33,6 +33,7 @@ pub(super) struct Channel {
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     retry_after: Option<Duration>,
+    has_limits: bool,
     pub(super) body: Zeroizing<Vec<u8>>,
 }
 
@@ -106,7 +107,13 @@ impl Channel {
     async fn send(&self, request: impl Fn() -> RequestBuilder) -> Result<Answer, BorrowError> {
         let held = self.token().await?;
         let answer = self.exchange(request().bearer_auth(held.token.expose())).await?;
-        if answer.status != StatusCode::UNAUTHORIZED || !self.tokens.drop_refused(&held) {
+        // Where many bad tokens come from, one more is told to wait. A good one is told its limits, even past them.
+        let is_refused = match answer.status {
+            StatusCode::UNAUTHORIZED => true,
+            StatusCode::TOO_MANY_REQUESTS => !answer.has_limits,
+            _ => false,
+        };
+        if !is_refused || !self.tokens.drop_refused(&held) {
             return Ok(answer);
         }
         let held = self.token().await?;
@@ -163,7 +170,8 @@ impl Channel {
         }
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let retry_after = retry_after.and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
-        Ok(Answer { status: response.status(), retry_after, body })
+        let has_limits = response.headers().contains_key("ratelimit");
+        Ok(Answer { status: response.status(), retry_after, has_limits, body })
     }
 
     /// What answers there is no vault.

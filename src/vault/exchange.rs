@@ -1,12 +1,12 @@
 //! An assertion that a service signed, exchanged for a token: on record, and used up, before the token leaves.
 
 use crate::access::{
-    Assertion, AssertionRefused, Holder, Issued, Limits, MAX_TOKEN_LIFE, NotIssued, Spent, Standing, Tokens,
-    WishRefused,
+    Assertion, AssertionRefused, Client, Holder, Issued, Limits, MAX_TOKEN_LIFE, NotIssued, Spent, Standing,
+    Tokens, WishRefused,
 };
 use crate::audit::AuditEvent;
 use crate::error::Error;
-use crate::ids::{RequestId, TokenId};
+use crate::ids::{ClientId, RequestId, TokenId};
 use crate::secret::Secret;
 use crate::store::{Exchange, NotExchanged};
 use crate::vault::{DEADLINE, Vault};
@@ -53,14 +53,13 @@ impl Vault {
         if client_id.is_some_and(|id| id != assertion.client().as_str()) {
             return Err(AssertionRefused::Subject.into());
         }
-        let client =
-            self.store.find_client(assertion.client().clone(), DEADLINE).await.map_err(Error::from)?;
+        let client = self.find_client(assertion.client().clone()).await?;
         let at = self.clock.now();
         let asserted = assertion.verify(client.as_ref(), mint.audiences, at)?;
         // Verified: so it is there.
         let client = client.ok_or(AssertionRefused::UnknownClient)?;
         let holder = client.grant(asserted.wish)?;
-        mint.limits.spend_on_token(&holder).map_err(NotGiven::Spent)?;
+        mint.limits.spend_on_token(&client.id).map_err(NotGiven::Spent)?;
         let issued =
             mint.tokens.issue(mint.standing.issuer(), &holder, MAX_TOKEN_LIFE).map_err(unavailable)?;
         let event = exchanged(&holder, &issued, (&asserted.jti, request), at).map_err(Error::from)?;
@@ -70,6 +69,15 @@ impl Vault {
             Err(NotExchanged::Replayed) => Err(AssertionRefused::Replayed.into()),
             Err(NotExchanged::Gone) => Err(AssertionRefused::UnknownClient.into()),
         }
+    }
+}
+
+impl Vault {
+    /// Nobody knows yet who asks: such looks are few at once, so that a crowd of strangers waits for itself alone.
+    async fn find_client(&self, id: ClientId) -> Result<Option<Client>, Error> {
+        let turn = tokio::time::timeout(DEADLINE, self.strangers.acquire()).await;
+        let _turn = turn.map_err(|_| Error::Unavailable("too many ask for tokens".into()))?;
+        Ok(self.store.find_client(id, DEADLINE).await?)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::access::Action;
 use crate::audit::{Actor, AuditEvent, Outcome, Subject};
-use crate::clock::Moment;
+use crate::clock::{Clock, Moment};
 use crate::error::{Error, FieldError};
 use crate::metrics;
 use crate::store::{Frozen, Store, StoreError, StoredConnection, Tx};
@@ -166,8 +166,25 @@ fn record_host(store: &Store, is_frozen: bool, at: Moment) -> Result<(), Error> 
     })
 }
 
-/// Freezes the whole vault in the database, or ends that, on record; by command on a host.
-pub fn switch_vault(store: &Store, is_frozen: bool, at: Moment) -> Result<(), Error> {
+/// A writer that is in the way has ended by then, and so has a session that broke off in the middle.
+const TRIED_FOR: Duration = Duration::from_secs(16);
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Freezes the whole vault in the database, or ends that, on record; by command on a host. Blocks, and is tried again
+/// for a while where others write.
+pub fn switch_vault(store: &Store, is_frozen: bool, clock: &Clock) -> Result<(), Error> {
+    let begun = clock.elapsed();
+    loop {
+        match switch_once(store, is_frozen, clock.now()) {
+            Err(Error::Unavailable(_)) if clock.elapsed().saturating_sub(begun) < TRIED_FOR => {
+                std::thread::sleep(PAUSE);
+            }
+            done => return done,
+        }
+    }
+}
+
+fn switch_once(store: &Store, is_frozen: bool, at: Moment) -> Result<(), Error> {
     store.switch_vault(if is_frozen { "freeze vault" } else { "unfreeze vault" }, |tx| {
         tx.set_frozen(is_frozen, at)?;
         if is_frozen {

@@ -26,6 +26,7 @@ mod update;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
@@ -71,7 +72,12 @@ pub struct Vault {
     checks: check::Checks,
     refusals: Arc<refusals::Refusals>,
     switch: Arc<HostSwitch>,
+    /// Looks for a client that an assertion names, at once.
+    strangers: Semaphore,
 }
+
+/// So many of them: of the connections of an ordinary pool most are left to those who are known.
+const STRANGERS: usize = 2;
 
 impl Vault {
     /// A vault on `store` that opens with `ring`. `models` are those that a borrower may read.
@@ -93,6 +99,7 @@ impl Vault {
             checks: check::Checks::new(),
             refusals: Arc::default(),
             switch: Arc::new(switch),
+            strangers: Semaphore::new(STRANGERS),
         }
     }
 

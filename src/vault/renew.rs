@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::access::{Action, Permit};
+use crate::access::{Action, Denied, Permit};
 use crate::audit::{Actor, AuditEvent, Outcome, Subject};
 use crate::error::Error;
 use crate::ids::LeaseId;
@@ -94,8 +94,16 @@ fn hold_against(
         Ok(credential) => credential,
         Err(refused) => return Ok(Err(refused)),
     };
-    if let Err(unmet) = permit.judge(owner.user(), credential.about()) {
-        return Ok(Err(LendRefused::Unmet(unmet)));
+    // Leave to renew, and still to borrow for what it was lent for.
+    let lent_for = Action::of_lend(&lease.purpose).ok_or(StoreError::Damaged("leases"))?;
+    let lend = match actor.caller.permit(lent_for) {
+        Ok(lend) => lend,
+        Err(Denied(action)) => return Ok(Err(LendRefused::Denied(action))),
+    };
+    for permit in [permit, &lend] {
+        if let Err(unmet) = permit.judge(owner.user(), credential.about()) {
+            return Ok(Err(LendRefused::Unmet(unmet)));
+        }
     }
     if credential.revision != lease.revision {
         return Ok(Err(LendRefused::CredentialReplaced));

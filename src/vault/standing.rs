@@ -19,8 +19,8 @@ use crate::vault::keys::Ring;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Older than that it decides nothing.
 const GOOD_FOR: Duration = Duration::from_secs(2);
-/// For so long a request waits for a fresh look.
-const LOOK_WITHIN: Duration = Duration::from_secs(1);
+/// For so long a request waits for a fresh look: a lend is to be told 503 within 250 ms.
+const LOOK_WITHIN: Duration = Duration::from_millis(150);
 
 /// An issuer's key that is sealed and stays shut.
 #[derive(Debug, thiserror::Error)]
@@ -93,8 +93,11 @@ impl Watch {
         if let Some(recent) = self.recent() {
             return Ok(recent);
         }
-        // Whatever comes of it: what counts is how old the standing is then.
-        let _ = tokio::time::timeout(LOOK_WITHIN, self.look()).await;
+        // Nobody waits where the last look failed. Whatever comes of this one: what counts is how old the standing
+        // is then.
+        if !self.is_blind.load(Ordering::SeqCst) {
+            let _ = tokio::time::timeout(LOOK_WITHIN, self.look()).await;
+        }
         self.recent().ok_or_else(|| Error::Unavailable("who may call could not be read".into()))
     }
 

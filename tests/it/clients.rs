@@ -134,7 +134,7 @@ fn what_can_be_no_client_is_refused_by_name() {
         (&["shop", "--role", "backend"], "say for which orgs"),
         (&["shop", "--org", "acme", "--any-org", "--role", "backend"], "cannot be used with"),
         (&["shop", "--org", "acme"], "--role"),
-        (&["shop", "--org", "acme", "--role", "root"], "the policy has no role root"),
+        (&["shop", "--org", "acme", "--role", "root"], "there is no role root"),
         (
             &["shop", "--role", "operator", "--org", "acme"],
             "an operator has no other role, no org and no user",

@@ -105,8 +105,8 @@ fn a_loan_is_judged_when_it_is_lent_and_when_it_is_renewed() {
     let (before, rest) = ACCESS.split_once("[worker]").unwrap();
     let after = rest.split_once("[fleet]").unwrap().1;
     let worker = r#"own_user = [
-        { actions = ["lease.lend.sync", "lease.renew"], environments = ["production"], states = ["active"] },
-        { actions = ["lease.lend.other"], kinds = ["api_key"] }, "lease.return"]"#;
+        { actions = ["lease.lend.sync"], environments = ["production"], states = ["active"] },
+        { actions = ["lease.lend.other"], kinds = ["api_key"] }, "lease.renew", "lease.return"]"#;
     let vault =
         Vault::start_under(Home::new(), &[LOOPBACK], &format!("{before}[worker]\n{worker}\n[fleet]{after}"));
     let (production, staging) =

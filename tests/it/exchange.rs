@@ -360,7 +360,8 @@ fn an_assertion_is_exchanged_once_on_whichever_replica() {
     assert_eq!(exchange(&vault.url, &assertion).status, 401);
     shop.token(&vault, &json!({}));
     assert_eq!(kept(), 3);
-    vault.clock.advance(Duration::from_secs(1));
+    // and as long as clocks may differ
+    vault.clock.advance(Duration::from_secs(61));
     assert_eq!(exchange(&vault.url, &assertion).status, 401);
     shop.token(&vault, &json!({}));
     assert_eq!(kept(), 3, "its own that is over has gone");

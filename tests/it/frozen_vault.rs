@@ -1,5 +1,6 @@
 //! The whole vault frozen: by the database for every host, and by a file for one where no database answers.
 
+use std::os::unix::fs::DirBuilderExt;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ fn elsewhere(home: &Home, command: &str) -> Command {
     let database = database.map(|(_, url)| url);
     let file = format!("sqlite:{}", home.data().join("pawl.db").display());
     let dir = home.path().join("elsewhere");
-    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir.join("pawl-data")).unwrap();
     let settings = [
         ("PAWL_MODE", "production"),
         ("PAWL_DATABASE_URL", database.as_deref().unwrap_or(&file)),
@@ -71,6 +72,14 @@ fn a_frozen_vault_lends_nothing_to_anybody_until_an_operator_ends_it() {
     };
     let leases = [lend(0).text("id"), lend(1).text("id")];
 
+    // Where no vault's data is, nothing is made that would say that it is frozen.
+    let mut astray = elsewhere(&vault.home, "freeze");
+    let told = done(astray.env("PAWL_DATA_DIR", "nowhere"));
+    assert!(
+        told.contains("no file could be changed in nowhere") && told.contains("database: frozen"),
+        "{told}"
+    );
+    assert!(!vault.home.path().join("elsewhere/nowhere").exists());
     let told = done(&mut elsewhere(&vault.home, "freeze"));
     assert!(told.contains("this host: frozen by file") && told.contains("database: frozen"), "{told}");
     assert!(done(&mut elsewhere(&vault.home, "freeze")).contains("database: frozen"));
@@ -102,7 +111,7 @@ fn a_frozen_vault_lends_nothing_to_anybody_until_an_operator_ends_it() {
     assert_eq!(call(&vault.url, "GET", "/readyz", "", None).text("frozen"), "no");
     assert_eq!(
         on_record(&vault.home),
-        ["vault.freeze command", "vault.freeze command", "vault.unfreeze command"]
+        ["vault.freeze command", "vault.freeze command", "vault.freeze command", "vault.unfreeze command"]
     );
 }
 
@@ -169,6 +178,8 @@ fn a_host_is_frozen_by_file_where_the_database_takes_nothing() {
     // Once it takes writes, the leases end and it is on record; once for each time, also over a restart.
     drop(held);
     wait_until("the record", || on_record(&home) == ["vault.freeze file"]);
+    // One that is killed in between puts it on record again.
+    wait_until("the mark", || home.data().join("frozen-on-record").exists());
     assert_eq!(home.sql().texts("outcome", "FROM leases"), ["frozen"]);
     drop(process);
     let process = home.serve(&[OPS]);

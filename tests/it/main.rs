@@ -36,6 +36,7 @@ mod kills;
 mod kinds;
 #[cfg(feature = "postgres")]
 mod lane;
+mod late;
 mod lease_caps;
 mod lease_kept;
 mod leases;

@@ -153,7 +153,13 @@ fn a_page_of_another_origin_reads_nothing_unless_it_is_named() {
     // a preflight opens nothing, and no OPTIONS does without being one
     let unknown = raw(&vault.url, "OPTIONS", "/v1/connections", &format!("Origin: {NAMED}\r\n"), b"");
     assert_eq!(unknown.status, 405);
-    assert_eq!(raw(&vault.url, "GET", "/v1/connections", &format!("Origin: {NAMED}\r\n"), b"").status, 401);
+    // and its pages may read a problem too
+    let refused = raw(&vault.url, "GET", "/v1/connections", &format!("Origin: {NAMED}\r\n"), b"");
+    assert_eq!((refused.status, refused.problem().as_str()), (401, "unauthorized"));
+    for (name, value) in [("access-control-allow-origin", NAMED), ("vary", "Origin")] {
+        assert_eq!(refused.header(name), Some(value), "{}", refused.head);
+    }
+    assert!(refused.header("access-control-expose-headers").unwrap().contains("Retry-After"));
 }
 
 /// Attack on P10.

@@ -13,3 +13,5 @@ ALTER TABLE leases
 -- How many are out, of an org and of a connection; and which a freeze ends.
 CREATE INDEX leases_open_by_org ON leases (org_id, expires_at) WHERE ended_at IS NULL;
 CREATE INDEX leases_open_by_connection ON leases (org_id, connection_id, expires_at) WHERE ended_at IS NULL;
+-- One that runs out keeps no end, so these only grow: a freeze of the vault begins at its own moment.
+CREATE INDEX leases_open_by_end ON leases (expires_at) WHERE ended_at IS NULL;

@@ -37,3 +37,5 @@ CREATE INDEX leases_by_owner ON leases (org_id, user_id, id);
 -- How many are out, of an org and of a connection; and which a freeze ends.
 CREATE INDEX leases_open_by_org ON leases (org_id, expires_at) WHERE ended_at IS NULL;
 CREATE INDEX leases_open_by_connection ON leases (org_id, connection_id, expires_at) WHERE ended_at IS NULL;
+-- One that runs out keeps no end, so these only grow: a freeze of the vault begins at its own moment.
+CREATE INDEX leases_open_by_end ON leases (expires_at) WHERE ended_at IS NULL;
