@@ -11,10 +11,10 @@ use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 use zeroize::Zeroizing;
 
-use crate::access::MAX_TOKEN_LIFE;
+use crate::access::{Holder, MAX_TOKEN_LIFE};
 use crate::error::FieldError;
 use crate::http::State;
-use crate::http::admission::note_failed;
+use crate::http::admission::{charge_client, note_failed};
 use crate::http::extract::Requested;
 use crate::http::form::Form;
 use crate::http::problem::{Kind, Problem, TokenError};
@@ -83,6 +83,7 @@ const FIELDS: [&str; 4] = ["grant_type", "client_assertion_type", "client_assert
     responses((status = 200, body = TokenView, description = "The token."),
         (status = 400, description = "`invalid-request`; `error` by RFC 6749"),
         (status = 401, description = "`unauthorized`, with the `error` `invalid_client`: the assertion is not taken"),
+        (status = 422, description = "`invalid`, with the `error` `invalid_request`: no parameter is taken"),
         (status = 429, description = "`too-many-requests`",
          headers(("Retry-After" = i64, description = "Seconds until one is taken again."))),
         (status = 500, description = "`damaged`"),
@@ -107,10 +108,12 @@ pub(super) async fn exchange(
     let assertion = assertion.ok_or_else(required("client_assertion"))?;
     let standing = state.watch.standing().await.map_err(NotGiven::from)?;
     let State { tokens, audiences, limits, .. } = &**state;
-    let mint = Mint { tokens, standing: &standing, audiences, limits };
+    let charge = |holder: &Holder| charge_client(&http, limits, holder);
+    let mint = Mint { tokens, standing: &standing, audiences, charge: &charge };
     let client_id = client_id.as_ref().map(|id| id.as_str());
     let exchanged = state.vault.exchange(mint, (&assertion, client_id), &request).await;
-    if let Err(NotGiven::Client(_)) = &exchanged {
+    if let Err(NotGiven::Client(cause)) = &exchanged {
+        tracing::info!(%cause, "a client's assertion is not taken");
         note_failed(&http)?;
     }
     let token = exchanged?;
