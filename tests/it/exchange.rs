@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, Vault, raw};
 
-const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
+pub const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
 
 /// A service with a key of its own.
 pub struct Service {
