@@ -165,6 +165,8 @@ fn a_host_is_frozen_by_file_where_the_database_takes_nothing() {
     drop(held);
     until("the record", || on_record(&home) == ["vault.freeze file"]);
     assert_eq!(home.sql().texts("outcome", "FROM leases"), ["frozen"]);
+    // Killed before this, the next one would put it on record again.
+    until("the mark", || home.data().join("frozen-on-record").exists());
     drop(process);
     let process = home.serve(&[OPS]);
     assert_eq!(lend(&process).status, 423, "it starts frozen");
