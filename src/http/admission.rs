@@ -9,9 +9,10 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::{HttpMessage, HttpRequest};
 use ipnet::IpNet;
 
-use crate::access::{Budget, Principal, RetryAfter, TokenRefused, Use};
+use crate::access::{Budget, Limits, Principal, RetryAfter, Spent, TokenRefused, Use};
 use crate::http::extract::state;
 use crate::http::problem::Problem;
+use crate::ids::ClientId;
 
 /// What became of a token: its caller, charged for this call, or the refusal, counted for their address.
 pub(super) fn judged(
@@ -34,6 +35,8 @@ pub(super) fn judged(
 /// to wait instead.
 pub(super) fn note_failed(request: &HttpRequest) -> Result<(), Problem> {
     let state = state(request)?;
+    // Of a client whose assertion turned out to be one of before: what is left is for whom it was given to.
+    request.extensions_mut().remove::<Budget>();
     let Some(address) = state.surface.trusted_proxies.client(request) else { return Ok(()) };
     let wait = |RetryAfter(wait)| Problem::too_many("too many tokens from this address do not verify", wait);
     state.strains.note_failed(address).map_err(wait)
@@ -41,12 +44,20 @@ pub(super) fn note_failed(request: &HttpRequest) -> Result<(), Problem> {
 
 fn charge(request: &HttpRequest, caller: &Principal) -> Result<(), Problem> {
     let of = if *request.method() == Method::GET { Use::Read } else { Use::Write };
-    let spent = state(request)?.limits.spend(caller, of);
-    request.extensions_mut().insert(spent.unwrap_or_else(|spent| spent.budget));
-    let too_many = |spent: crate::access::Spent| {
+    let too_many = |spent: Spent| {
         Problem::too_many(format!("this caller is past their limit of {}", of.as_str()), spent.wait)
     };
-    spent.map(|_| ()).map_err(too_many)
+    note_budget(request, state(request)?.limits.spend(caller, of)).map_err(too_many)
+}
+
+/// The same for a client that asks for a token, once it has shown who it is.
+pub(super) fn charge_client(request: &HttpRequest, limits: &Limits, client: &ClientId) -> Result<(), Spent> {
+    note_budget(request, limits.spend_on_token(client))
+}
+
+fn note_budget(request: &HttpRequest, spent: Result<Budget, Spent>) -> Result<(), Spent> {
+    request.extensions_mut().insert(spent.unwrap_or_else(|spent| spent.budget));
+    spent.map(drop)
 }
 
 /// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers), for a caller who was charged.

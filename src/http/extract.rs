@@ -16,7 +16,7 @@ use crate::access::{Principal, TokenRefused};
 use crate::audit::{Actor, OperatorActor, Who};
 use crate::error::FieldError;
 use crate::http::json::{parse, unknown};
-use crate::http::problem::{Kind, Problem};
+use crate::http::problem::{Kind, Problem, TokenError};
 use crate::http::surface::takes_its_parameters;
 use crate::http::{State, admission};
 use crate::ids::{ConnectionId, IdRefused, IdempotencyKey, LeaseId, RequestId};
@@ -106,7 +106,7 @@ fn no_org() -> Problem {
     Problem::new(Kind::Forbidden, "an operator acts for no org")
 }
 
-/// The request's id.
+/// The id of a request for a token, which takes no parameters.
 pub(super) struct Requested(pub RequestId);
 
 impl FromRequest for Requested {
@@ -114,7 +114,9 @@ impl FromRequest for Requested {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(takes_its_parameters(request).and_then(|()| request_id(request)).map(Self))
+        let parameters =
+            takes_its_parameters(request).map_err(|problem| problem.of_token(TokenError::InvalidRequest));
+        ready(parameters.and_then(|()| request_id(request)).map(Self))
     }
 }
 

@@ -25,7 +25,8 @@ pub fn document() -> utoipa::openapi::OpenApi {
         Every call but those of `ops` and `token` needs a bearer token, an `at+jwt` of at most 15 minutes; its roles and \
         its org and user decide what it reaches, and what it does not reach is not found. Under `security` \
         stands the action that a role must grant. Every error is `application/problem+json` (RFC 9457) with a \
-        stable `type`; a path that is not here answers 404, a method that is not here 405."),
+        stable `type`; a path that is not here answers 404, a method that is not here 405, and a path and headers of \
+        more than 16 KiB 431 (`head-too-large`)."),
     paths(
         connections::deposit,
         connections::list,
@@ -91,7 +92,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten()
 }
 
-/// From the policy that the vault itself judges by.
+/// The document is the same under `PAWL_POLICY_FILE`, so it says which policy it means.
 fn add_roles(operation: &mut Operation, policy: Option<&Policy>) {
     let actions = actions(operation);
     if actions.is_empty() {
@@ -101,7 +102,7 @@ fn add_roles(operation: &mut Operation, policy: Option<&Policy>) {
     let roles: BTreeSet<String> =
         actions.iter().flat_map(may).map(|role| format!("`{}`", role.as_str())).collect();
     let roles: Vec<String> = roles.into_iter().collect();
-    let more = format!("Roles: {}.", roles.join(", "));
+    let more = format!("Roles, by the policy that is compiled in: {}.", roles.join(", "));
     operation.description = Some(match operation.description.take() {
         Some(text) if !text.is_empty() => format!("{text}\n\n{more}"),
         _ => more,
@@ -165,7 +166,8 @@ fn asks_who(operation: &Operation) -> bool {
 }
 
 fn add_headers(operation: &mut Operation) {
-    let asks_who = asks_who(operation);
+    // A client is charged for the token that it asks for, as for what it does with it.
+    let is_charged = asks_who(operation) || operation.request_body.is_some();
     for (status, answer) in &mut operation.responses.responses {
         let RefOr::T(answer) = answer else { continue };
         if status.starts_with(['4', '5']) {
@@ -177,7 +179,7 @@ fn add_headers(operation: &mut Operation) {
             answer.headers.insert(name.into(), header.into());
         };
         add("X-Request-Id", header(Type::String, "This request, as the log and the trail name it."));
-        if asks_who && (status.starts_with('2') || status == "429") {
+        if is_charged && (status.starts_with('2') || status == "429") {
             add(
                 "RateLimit-Policy",
                 header(

@@ -289,11 +289,9 @@ impl From<TokenRefused> for Problem {
 impl From<NotGiven> for Problem {
     fn from(refused: NotGiven) -> Self {
         match refused {
-            NotGiven::Client(cause) => {
-                tracing::info!(%cause, "a client's assertion is not taken");
-                Self::new(Kind::Unauthorized, "the client's assertion is not taken")
-                    .of_token(TokenError::InvalidClient)
-            }
+            // Why is for the log alone.
+            NotGiven::Client(_) => Self::new(Kind::Unauthorized, "the client's assertion is not taken")
+                .of_token(TokenError::InvalidClient),
             NotGiven::Wish(refused) => {
                 let wrong = FieldError::new("client_assertion", "registration", refused.to_string());
                 Self::token_request(vec![wrong], TokenError::InvalidRequest)

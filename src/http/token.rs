@@ -14,11 +14,12 @@ use zeroize::Zeroizing;
 use crate::access::MAX_TOKEN_LIFE;
 use crate::error::FieldError;
 use crate::http::State;
-use crate::http::admission::note_failed;
+use crate::http::admission::{charge_client, note_failed};
 use crate::http::extract::Requested;
 use crate::http::form::Form;
 use crate::http::problem::{Kind, Problem, TokenError};
 use crate::http::shapes::{AssertionType, GrantType, Jwt, TenantName};
+use crate::ids::ClientId;
 use crate::secret::Secret;
 use crate::vault::{Mint, NotGiven};
 
@@ -83,6 +84,7 @@ const FIELDS: [&str; 4] = ["grant_type", "client_assertion_type", "client_assert
     responses((status = 200, body = TokenView, description = "The token."),
         (status = 400, description = "`invalid-request`; `error` by RFC 6749"),
         (status = 401, description = "`unauthorized`, with the `error` `invalid_client`: the assertion is not taken"),
+        (status = 422, description = "`invalid`, with the `error` `invalid_request`: no parameter is taken"),
         (status = 429, description = "`too-many-requests`",
          headers(("Retry-After" = i64, description = "Seconds until one is taken again."))),
         (status = 500, description = "`damaged`"),
@@ -107,11 +109,14 @@ pub(super) async fn exchange(
     let assertion = assertion.ok_or_else(required("client_assertion"))?;
     let standing = state.watch.standing().await.map_err(NotGiven::from)?;
     let State { tokens, audiences, limits, .. } = &**state;
-    let mint = Mint { tokens, standing: &standing, audiences, limits };
+    let charge = |client: &ClientId| charge_client(&http, limits, client);
+    let mint = Mint { tokens, standing: &standing, audiences, charge: &charge };
     let client_id = client_id.as_ref().map(|id| id.as_str());
     let exchanged = state.vault.exchange(mint, (&assertion, client_id), &request).await;
-    if let Err(NotGiven::Client(_)) = &exchanged {
+    if let Err(NotGiven::Client(cause)) = &exchanged {
+        // A flood of them is counted, and no flood of lines.
         note_failed(&http)?;
+        tracing::info!(%cause, "a client's assertion is not taken");
     }
     let token = exchanged?;
     let mut response = HttpResponse::Ok().body(Bytes::from_owner(write(&token)?));

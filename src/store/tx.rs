@@ -133,6 +133,19 @@ impl Writers {
 ///     store.view("keep", whose, Duration::from_secs(5), |tx| Ok(tx)).await
 /// }
 /// ```
+///
+/// while what is found in it does:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use pawl::access::Scope;
+/// use pawl::store::{Store, StoreError, Tx};
+///
+/// async fn keep(store: &Store, whose: Scope) -> Result<(), StoreError> {
+///     store.view("keep", whose, Duration::from_secs(5), |_: &mut Tx| Ok(())).await
+/// }
+/// ```
 pub struct Tx<'a> {
     pub(super) db: &'a mut Db,
     pub(super) scope: &'a Scope,

@@ -140,7 +140,7 @@ impl Channel {
         match answer.status {
             StatusCode::OK => {}
             // Whom it is to act for is not what it may act for, or was not said.
-            StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => {
+            StatusCode::BAD_REQUEST => {
                 return Err(BorrowError::Refused(Refusal::Whom, request_of(&answer)));
             }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {

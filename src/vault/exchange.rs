@@ -1,8 +1,8 @@
 //! An assertion that a service signed, exchanged for a token: on record, and used up, before the token leaves.
 
 use crate::access::{
-    Assertion, AssertionRefused, Client, Holder, Issued, Limits, MAX_TOKEN_LIFE, NotIssued, Spent, Standing,
-    Tokens, WishRefused,
+    Assertion, AssertionRefused, Client, Holder, Issued, MAX_TOKEN_LIFE, NotIssued, Spent, Standing, Tokens,
+    WishRefused,
 };
 use crate::audit::AuditEvent;
 use crate::error::Error;
@@ -36,8 +36,8 @@ pub struct Mint<'a> {
     pub standing: &'a Standing,
     /// Whom an assertion may be for.
     pub audiences: &'a [String],
-    /// How much each caller may ask.
-    pub limits: &'a Limits,
+    /// Takes the call out of what its caller may ask.
+    pub charge: &'a dyn Fn(&ClientId) -> Result<(), Spent>,
 }
 
 impl Vault {
@@ -59,7 +59,7 @@ impl Vault {
         // Verified: so it is there.
         let client = client.ok_or(AssertionRefused::UnknownClient)?;
         let holder = client.grant(asserted.wish)?;
-        mint.limits.spend_on_token(&client.id).map_err(NotGiven::Spent)?;
+        (mint.charge)(&client.id).map_err(NotGiven::Spent)?;
         let issued =
             mint.tokens.issue(mint.standing.issuer(), &holder, MAX_TOKEN_LIFE).map_err(unavailable)?;
         let event = exchanged(&holder, &issued, (&asserted.jti, request), at).map_err(Error::from)?;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use crate::exchange::{FORM, Service, exchange};
 use crate::harness::{Answer, Vault, call, deposit, raw};
 
 /// One call of the description.
@@ -303,14 +304,19 @@ fn a_text_is_never_sql() {
             assert_eq!(vault.call("DELETE", &path, &backend, None).status, 204);
         }
     }
+    let operator = |name| {
+        Service::new(name).registered(&vault, Some(&[]), None, &["operator"]).token(&vault, &json!({}))
+    };
+    let operators = SQL.map(operator);
     for call in calls() {
         let role = match call.path.as_str() {
             path if path.contains("lease") => "worker",
             path if path.contains("audit") => "auditor",
             _ => "owner",
         };
-        for text in SQL {
-            let token = vault.token("acme", "ada", role);
+        for (text, operator) in SQL.iter().copied().zip(&operators) {
+            let is_operators = call.path.starts_with("/v1/keys");
+            let token = if is_operators { operator.clone() } else { vault.token("acme", "ada", role) };
             let id = if call.path.contains("{id}") { encoded(text) } else { String::new() };
             let path = call.path.replace("{id}", &id);
             hold(vault.call(&call.method, &path, &token, example(&call).as_ref()), text);
@@ -339,4 +345,56 @@ fn a_text_is_never_sql() {
         call(&vault.url, "GET", &format!("/v1/connections/{}", theirs.connection), &eve, None).status,
         200
     );
+}
+
+/// In every claim of an assertion that is signed well, and in every member of the form.
+/// Attack on P5.
+#[test]
+fn a_text_that_asks_for_a_token_is_never_sql() {
+    let vault = Vault::start();
+    victim(&vault, "victim", "eve");
+    let shop = Service::new("shop").registered(&vault, None, None, &["backend"]);
+    let of_all = || {
+        let clients = ["id", "public_key", "roles", "orgs", "user_id"];
+        (rows(&vault), vault.home.sql().rows("clients", &clients))
+    };
+    let before = of_all();
+    let ada = json!({"org": "acme", "user": "ada"});
+    let assertion = |name: &str, value: Value| {
+        let mut wish = ada.clone();
+        wish[name] = value;
+        shop.assertion(&vault, &wish)
+    };
+    let hold = |answer: &Answer, may: &[u16], what: &str| {
+        assert!(may.contains(&answer.status), "{what}: {} {}", answer.status, answer.body);
+        assert!(!answer.body.contains("planted-bot") && !answer.body.contains("gAAAA"), "{}", answer.body);
+    };
+    for text in SQL {
+        for name in ["iss", "sub", "jti", "aud", "org", "user", "roles"] {
+            let value = if name == "roles" { json!([text]) } else { json!(text) };
+            let answer = exchange(&vault.url, &assertion(name, value));
+            // An org and a user may be called so. More than fifty wrong ones are told to wait, once they are judged.
+            let may: &[u16] = if ["org", "user"].contains(&name) { &[200] } else { &[200, 400, 401, 429] };
+            hold(&answer, may, name);
+            if let Some(token) = answer.json["access_token"].as_str() {
+                let listed = vault.call("GET", "/v1/connections", token, None);
+                hold(&listed, &[200], name);
+                assert_eq!(listed.json["items"], json!([]), "{name} {text}");
+            }
+        }
+        for name in ["grant_type", "client_assertion_type", "client_assertion", "client_id", text] {
+            let members = [
+                ("grant_type", "client_credentials"),
+                ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+                ("client_assertion", &shop.assertion(&vault, &ada)),
+            ];
+            let others = members.into_iter().filter(|(member, _)| *member != name);
+            let mut form = url::form_urlencoded::Serializer::new(String::new());
+            let form = form.extend_pairs(others).append_pair(name, text).finish();
+            let answer = raw(&vault.url, "POST", "/v1/token", FORM, form.as_bytes());
+            hold(&answer, &[400, 401, 429], name);
+        }
+    }
+    assert_eq!(of_all(), before, "nothing of anybody's changed");
+    assert!(shop.token(&vault, &ada).contains('.'));
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, Vault, raw};
 
-const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
+pub const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
 
 /// A service with a key of its own.
 pub struct Service {
@@ -316,6 +316,9 @@ fn a_form_is_read_strictly() {
             "{what}"
         );
     }
+    let asked = raw(&vault.url, "POST", "/v1/token?org=other", FORM, form(assertion()).as_bytes());
+    assert_eq!(refused(&asked), (422, "invalid".into(), Some("invalid_request")));
+    assert_eq!(asked.errors(), ["org unknown_field"]);
     let other = send(FORM, &format!("{}&client_id=other", form(assertion())));
     assert_eq!(refused(&other), (401, "unauthorized".into(), Some("invalid_client")));
     let typed = "Content-Type: application/x-www-form-urlencoded; charset=utf-8\r\n";

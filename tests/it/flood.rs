@@ -159,10 +159,13 @@ fn resident(process: &Process) -> i64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
+/// Of a whole process; `strain.rs` counts what is kept of them each time.
 /// Attack on P10.
 #[test]
 fn a_hundred_thousand_bad_callers_are_not_remembered() {
-    let callers = if std::env::var_os("TEST_LONG").is_some() { 100_000_u32 } else { 3_000 };
+    if std::env::var_os("TEST_LONG").is_none() {
+        return;
+    }
     let home = Home::new();
     let served = served(&home, 0, &[("PAWL_TRUSTED_PROXIES", "127.0.0.1")]);
     let from = |range: std::ops::Range<u32>| {
@@ -183,8 +186,8 @@ fn a_hundred_thousand_bad_callers_are_not_remembered() {
     };
     all(10_000_000..10_001_000);
     let before = resident(&served.process);
-    all(0..callers);
+    all(0..100_000);
     let grown = resident(&served.process) - before;
-    eprintln!("{callers} bad callers: grown by {grown} kB from {before}");
+    eprintln!("100,000 bad callers: grown by {grown} kB from {before}");
     assert!(grown < 8 * 1024, "grown by {grown} kB from {before}");
 }

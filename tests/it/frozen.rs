@@ -2,10 +2,11 @@
 //! out stays out. Races and trespassers included.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Vault, call, deposit, raw};
+use crate::harness::{Answer, Vault, call, deposit, is_within, raw};
 use crate::import_source::{Kind, Table, key, row, token};
 use crate::scene::{Scene, code, errors};
 use crate::standin::PASSWORD;
@@ -161,12 +162,13 @@ fn a_change_of_settings_keeps_to_its_form_and_comes_once() {
     assert_eq!(vault.call("DELETE", SETTINGS, &owner, None).problem(), "method-not-allowed");
 }
 
-/// Eight borrowers at each of `urls`, while `freeze` freezes: none gets anything once that has answered.
+/// Eight borrowers at each of `urls`, while `freeze` freezes: none gets anything once that has answered, and each is
+/// told within a second.
 pub fn race(vault: &Vault, urls: &[String], id: &str, freeze: impl FnOnce()) {
     let worker = vault.token("acme", "ada", "worker");
     let (path, other) = (format!("/v1/connections/{id}/leases"), json!({"purpose": "other"}));
     let (is_frozen, lends) = (AtomicBool::new(false), AtomicBool::new(false));
-    std::thread::scope(|scope| {
+    let answered = std::thread::scope(|scope| {
         for url in urls.iter().cycle().take(8 * urls.len()) {
             scope.spawn(|| {
                 loop {
@@ -190,7 +192,9 @@ pub fn race(vault: &Vault, urls: &[String], id: &str, freeze: impl FnOnce()) {
         }
         freeze();
         is_frozen.store(true, Ordering::SeqCst);
+        Instant::now()
     });
+    is_within(Duration::from_secs(1), answered.elapsed(), "423 for all");
     let open = "FROM leases WHERE ended_at IS NULL";
     assert_eq!(vault.home.sql().texts("count(*)", open), ["0"]);
 }

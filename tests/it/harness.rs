@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pawl::access::Policy;
 use pawl::app::{App, Running, Setup, open_registry};
@@ -317,14 +317,10 @@ impl Vault {
     }
 
     /// Asks again and again until the answer's status is `wanted`, on each of `urls`; as a caller who waits for
-    /// what reaches every vault within two seconds.
+    /// what reaches every vault.
     pub fn until(urls: &[&str], path: &str, token: &str, wanted: u16) {
         for url in urls {
-            let begun = std::time::Instant::now();
-            while call(url, "GET", path, token, None).status != wanted {
-                assert!(begun.elapsed() < Duration::from_secs(20), "{url} never answered {wanted}");
-                std::thread::yield_now();
-            }
+            until(&format!("{wanted} of {url}"), || call(url, "GET", path, token, None).status == wanted);
         }
     }
 
@@ -355,6 +351,27 @@ impl Vault {
     pub fn sql(&self, sql: &str) {
         self.home.sql().run(sql);
     }
+}
+
+/// Waits for what comes by itself, and says how long that took.
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) -> Duration {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what} never came");
+        std::thread::yield_now();
+    }
+    begun.elapsed()
+}
+
+/// The same, in time where TEST_LONG is set.
+pub fn until_within(bound: Duration, what: &str, is_so: impl FnMut() -> bool) {
+    is_within(bound, until(what, is_so), what);
+}
+
+/// Where TEST_LONG is set: a busy machine proves nothing.
+pub fn is_within(bound: Duration, took: Duration, what: &str) {
+    let is_judged = std::env::var_os("TEST_LONG").is_some();
+    assert!(!is_judged || took <= bound, "{what} came after {took:?}");
 }
 
 pub fn deposit(username: &str, secret: &str) -> Value {

@@ -5,13 +5,14 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pawl::clock::Clock;
 use pawl::sync::{Patience, SyncError, Verdict};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value as Json, json};
 
+use crate::harness::until;
 use crate::scene::{Scene, code, errors, number};
 use crate::standin::PASSWORD;
 use crate::standin::company::Company;
@@ -45,14 +46,6 @@ fn leases(scene: &Scene) -> Vec<Json> {
     scene.vault.call("GET", "/v1/leases", &worker, None).json["items"].as_array().unwrap().clone()
 }
 
-fn until(what: &str, mut is_true: impl FnMut() -> bool) {
-    let patience = Instant::now() + Duration::from_secs(60);
-    while !is_true() {
-        assert!(Instant::now() < patience, "{what}");
-        std::thread::yield_now();
-    }
-}
-
 /// The worker's clock is a day ahead, so that its token tells it nothing.
 #[test]
 fn a_long_run_renews_its_lease() {
@@ -64,7 +57,7 @@ fn a_long_run_renews_its_lease() {
         for clock in [&scene.vault.clock, &ahead] {
             clock.advance(Duration::from_secs(500));
         }
-        until("the lease was never renewed", || ends() == "2026-11-24T12:23:20.000000Z");
+        until("a renewal", || ends() == "2026-11-24T12:23:20.000000Z");
         scene.odoo.release();
     });
     done.unwrap();
@@ -215,7 +208,7 @@ fn a_vault_that_is_silent_for_a_while_stops_no_run() {
         is_lost
     });
     let done = meanwhile(&scene, &scene.vault.clock, |_| {
-        until("the vault was not asked", || lost.load(Ordering::SeqCst) >= 3);
+        until("a third question", || lost.load(Ordering::SeqCst) >= 3);
         scene.odoo.release();
     });
     done.unwrap();
@@ -298,7 +291,7 @@ fn what_stands_before_the_vault_stops_no_run_with_its_own_answers() {
             if is_first { Fate::Instead(answer) } else { Fate::Arrives }
         });
         let done = meanwhile(&scene, &scene.vault.clock, |_| {
-            until("the vault was not asked again", || asked.load(Ordering::SeqCst) >= 2);
+            until("a second question", || asked.load(Ordering::SeqCst) >= 2);
             scene.odoo.release();
         });
         assert!(done.is_ok(), "{answer}: {done:?}");

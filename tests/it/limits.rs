@@ -6,6 +6,7 @@ use std::time::Duration;
 use pawl::config::Config;
 use serde_json::{Value, json};
 
+use crate::exchange::{Service, exchange};
 use crate::harness::{Answer, Vault, call, deposit, raw};
 
 fn told(answer: &Answer) -> (u16, Option<&str>, Option<&str>, Option<&str>) {
@@ -48,6 +49,30 @@ fn a_caller_past_their_limit_waits_and_nobody_else_does() {
     vault.clock.advance(Duration::from_secs(1));
     let statuses = ["g", "h", "i"].map(|name| write(&token, name).status);
     assert_eq!(statuses, [201, 201, 429]);
+}
+
+/// Attack on P10.
+#[test]
+fn a_client_past_its_limit_gets_no_token_and_another_does() {
+    let vault = Vault::start_with(&[("PAWL_WRITES_PER_SECOND", "2")]);
+    let client = |name| Service::new(name).registered(&vault, Some(&["acme"]), Some("ada"), &["backend"]);
+    let (shop, other) = (client("shop"), client("other"));
+    let show = |assertion: &str| exchange(&vault.url, assertion);
+    let ask = |service: &Service| show(&service.assertion(&vault, &json!({})));
+    let policy = Some("\"writes\";q=4;w=2");
+    for left in ["r=3;t=1", "r=2;t=1", "r=1;t=2", "r=0;t=2"] {
+        let rate = format!("\"writes\";{left}");
+        assert_eq!(told(&ask(&shop)), (200, None, policy, Some(rate.as_str())));
+    }
+    let assertion = shop.assertion(&vault, &json!({}));
+    let refused = show(&assertion);
+    assert_eq!(told(&refused), (429, Some("1"), policy, Some("\"writes\";r=0;t=2")));
+    assert_eq!(refused.problem(), "too-many-requests");
+    assert_eq!(ask(&other).status, 200);
+    // it was not used up, and now it is; whoever shows it again is told nothing of what its client has left
+    vault.clock.advance(Duration::from_secs(1));
+    assert_eq!(show(&assertion).status, 200);
+    assert_eq!(told(&show(&assertion)), (401, None, None, None));
 }
 
 /// The body asks who calls, for the key, and so does the handler.
@@ -129,6 +154,34 @@ fn bad_tokens_are_slowed_down_and_good_ones_never() {
     assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
     vault.clock.advance(Duration::from_secs(600));
     assert_eq!(list(&vault, "hunter2").status, 401);
+}
+
+/// Attack on P5 and P10.
+#[test]
+fn bad_assertions_are_slowed_down_and_good_ones_never() {
+    let vault = Vault::start();
+    let shop = Service::new("shop").registered(&vault, Some(&["acme"]), Some("ada"), &["backend"]);
+    let forger = Service::new("forger");
+    let token = vault.token("acme", "ada", "backend");
+    let used = shop.assertion(&vault, &json!({}));
+    assert_eq!(exchange(&vault.url, &used).status, 200);
+    let refusals: Vec<_> = (0..100)
+        .map(|n| match n % 4 {
+            0 => exchange(&vault.url, "hunter2"),
+            1 => exchange(&vault.url, &used),
+            2 => exchange(&vault.url, &forger.assertion(&vault, &json!({"iss": "shop", "sub": "shop"}))),
+            _ => list(&vault, "hunter2"),
+        })
+        .collect();
+    let judged = refusals.iter().take_while(|answer| answer.status == 401).count();
+    // together with the tokens that are not good
+    assert_eq!(judged, 50);
+    for limited in &refusals[judged..] {
+        assert_eq!(told(limited), (429, Some("1"), None, None));
+        assert_eq!(limited.problem(), "too-many-requests");
+    }
+    assert_eq!(list(&vault, &token).status, 200);
+    assert_eq!(list(&vault, &shop.token(&vault, &json!({}))).status, 200);
 }
 
 /// Attack on P5 and P10.

@@ -1,12 +1,12 @@
 //! Operators: registered clients that act for no org. They see which keys there are, start a reseal and watch
 //! it, and reach nothing of any tenant's; and no tenant's role reaches what is theirs.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::exchange::{Service, claims};
-use crate::harness::{Answer, Vault, call, deposit};
+use crate::harness::{Answer, Vault, call, deposit, until};
 use crate::rotation::{keys, keys_done};
 
 fn operator(vault: &Vault) -> String {
@@ -16,16 +16,13 @@ fn operator(vault: &Vault) -> String {
 
 /// Asks until the last reseal has ended.
 fn ended(vault: &Vault, token: &str) -> Answer {
-    let patience = Instant::now() + Duration::from_secs(60);
-    loop {
-        let seen = vault.call("GET", "/v1/keys/reseal", token, None);
+    let look = || vault.call("GET", "/v1/keys/reseal", token, None);
+    until("the reseal's end", || {
+        let seen = look();
         assert_eq!(seen.status, 200, "{}", seen.body);
-        if seen.json["state"] != "running" {
-            return seen;
-        }
-        assert!(Instant::now() < patience, "{}", seen.body);
-        std::thread::yield_now();
-    }
+        seen.json["state"] != "running"
+    });
+    look()
 }
 
 /// Attack on P1.

@@ -46,7 +46,9 @@ fn the_openapi_document_names_every_route_and_no_other() {
             let open =
                 path.ends_with('z') || ["/openapi.json", "/docs", "/v1/token"].contains(&path.as_str());
             assert_eq!(operation["security"] == serde_json::json!([{}]), open, "{method} {path}");
-            let roles = operation["description"].as_str().is_some_and(|text| text.contains("Roles: `"));
+            let roles = operation["description"]
+                .as_str()
+                .is_some_and(|text| text.contains("Roles, by the policy that is compiled in: `"));
             assert_ne!(roles, open, "{method} {path}");
             assert!(names.insert(operation["operationId"].to_string()), "{method} {path}");
         }

@@ -2,11 +2,11 @@
 //! through runs of any length, and is out as soon as the vault is told.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pawl::clock::Clock;
 
-use crate::harness::{ACCESS, Home, Vault};
+use crate::harness::{ACCESS, Home, Vault, until};
 use crate::scene::{LOOPBACK, Scene, code, errors};
 use crate::standin::PASSWORD;
 use crate::standin::company::Company;
@@ -37,14 +37,6 @@ fn register(mut scene: Scene, whom: &[&str]) -> Scene {
 
 const ADA: &[&str] = &["--org", "acme", "--user", "ada"];
 
-fn until(what: &str, mut is_true: impl FnMut() -> bool) {
-    let patience = Instant::now() + Duration::from_secs(60);
-    while !is_true() {
-        assert!(Instant::now() < patience, "{what}");
-        std::thread::yield_now();
-    }
-}
-
 /// Attack on P1 and P5.
 #[test]
 fn a_registered_worker_renews_its_own_token_through_a_run_of_any_length() {
@@ -57,7 +49,7 @@ fn a_registered_worker_renews_its_own_token_through_a_run_of_any_length() {
         // Five times as long as a token lives.
         for round in 1..=9 {
             clock.advance(Duration::from_secs(500));
-            until("the lease was not renewed", || scene.trail("lease.renew", "outcome").len() == round);
+            until("a renewal", || scene.trail("lease.renew", "outcome").len() == round);
         }
         scene.odoo.release();
         run.join().unwrap()

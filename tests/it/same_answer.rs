@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::every_call::{calls, example};
 use crate::harness::Vault;
 
 /// What was asked with each id, in turns.
@@ -85,21 +86,17 @@ fn another_tenants_id_answers_as_one_that_never_was_also_in_time() {
     let (backend, worker) = (vault.token("acme", "ada", "backend"), vault.token("acme", "ada", "worker"));
     let connections = [no_connection, &theirs, &colleagues];
     let leases = [no_lease, &leases[0], &leases[1]];
-    let calls = [
-        ("GET", "/v1/connections/ID", "", &backend, connections),
-        ("PATCH", "/v1/connections/ID", r#"{"label": "l"}"#, &backend, connections),
-        ("PUT", "/v1/connections/ID/credential", r#"{"secret": "s"}"#, &backend, connections),
-        ("POST", "/v1/connections/ID/check", "", &backend, connections),
-        ("DELETE", "/v1/connections/ID", "", &backend, connections),
-        ("POST", "/v1/connections/ID/leases", r#"{"purpose": "other"}"#, &worker, connections),
-        ("POST", "/v1/connections/ID/leases", r#"{"purpose": "sync"}"#, &worker, connections),
-        ("GET", "/v1/leases/ID", "", &worker, leases),
-        ("POST", "/v1/leases/ID/renew", "{}", &worker, leases),
-        ("POST", "/v1/leases/ID/return", r#"{"outcome": "ok"}"#, &worker, leases),
-    ];
     let is_long = std::env::var_os("TEST_LONG").is_some();
     let address = vault.url.strip_prefix("http://").unwrap().to_owned();
-    for (method, path, body, token, ids) in calls {
+    let calls: Vec<_> = calls().into_iter().filter(|call| call.path.contains("{id}")).collect();
+    let lend = calls.iter().find(|call| call.operation == "lend_credential").unwrap();
+    let examples = calls.iter().map(|call| (call, example(call)));
+    // An exclusive lease too.
+    for (call, body) in examples.chain([(lend, Some(json!({"purpose": "sync"})))]) {
+        let (method, path) = (call.method.as_str(), call.path.as_str());
+        let token = if path.contains("lease") { &worker } else { &backend };
+        let ids = if path.starts_with("/v1/leases") { leases } else { connections };
+        let body = &body.map(|body| body.to_string()).unwrap_or_default();
         let mut line = Line { address: address.clone(), stream: None };
         let mut times = [const { Vec::new() }; 3];
         for turn in 0..if is_long { TURNS } else { 2 } {
@@ -107,7 +104,7 @@ fn another_tenants_id_answers_as_one_that_never_was_also_in_time() {
             // In another order each time, so that none is always the first.
             for n in 0..ids.len() {
                 let of = (n + turn) % ids.len();
-                let (answer, took) = line.ask(method, &path.replace("ID", ids[of]), token, body);
+                let (answer, took) = line.ask(method, &path.replace("{id}", ids[of]), token, body);
                 times[of].push(took);
                 answers.push(answer);
             }

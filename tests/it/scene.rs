@@ -15,7 +15,7 @@ use pawl::sync::{Job, Patience, Settings, Step, Summary, SyncError, Target, stop
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
-use crate::harness::{Vault, program};
+use crate::harness::{Vault, program, until};
 use crate::standin::company::{Company, Record};
 use crate::standin::wire::Value;
 use crate::standin::{API_KEY, DATABASE, LOGIN, StandIn};
@@ -105,11 +105,7 @@ impl Scene {
     /// Waits until the sink holds so many records of a model, whose page may still be being written.
     pub fn wait_until_written(&self, sink: &str, table: &str, records: i64) {
         let sql = format!("SELECT count(*) FROM {table}");
-        let patience = std::time::Instant::now() + std::time::Duration::from_secs(60);
-        while number(&self.sink(sink), &sql) != records {
-            assert!(std::time::Instant::now() < patience, "{records} records of {table} never came");
-            std::thread::yield_now();
-        }
+        until(&format!("{records} records of {table}"), || number(&self.sink(sink), &sql) == records);
     }
 
     /// Runs in this process, where worker and vault can share a clock that a test moves, and tells

@@ -14,7 +14,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::harness::{Process, holds, pawl, program};
+use crate::harness::{Process, holds, pawl, program, until};
 
 /// Whoever vouches for certificates.
 pub struct Authority {
@@ -94,14 +94,6 @@ fn livez(stream: &mut StreamOwned<ClientConnection, TcpStream>) -> String {
         got.extend_from_slice(&some[..n]);
     }
     String::from_utf8_lossy(&got).lines().next().unwrap().to_owned()
-}
-
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !done() {
-        assert!(began.elapsed() < Duration::from_secs(20), "{what} did not come");
-        std::thread::yield_now();
-    }
 }
 
 /// Attack on P1.
