@@ -14,8 +14,8 @@
 //! No query without a scope: what [`access::Scope`] and [`store::Tx`] show of the compiler, `policies/postgres/`
 //! says again to the database.
 //!
-//! Every room may name ids, the clock, secrets and the memory they lie in, what a credential is, and tell the
-//! log and the metrics.
+//! Every room may name ids, the clock, secrets and the memory they lie in, what a credential is, a client's key, and
+//! tell the log and the metrics.
 
 pub mod access;
 pub mod app;

@@ -5,6 +5,7 @@ mod freeze;
 mod import;
 mod ops;
 mod ready;
+mod serving;
 mod setup;
 #[cfg(test)]
 mod tests;
@@ -14,13 +15,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix_web::dev::ServerHandle;
 use actix_web::{App as Service, HttpServer, middleware, web};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::access::{Holder, Limits, NotIssued, Policy, Role, Standing, Strains, Tokens};
 use crate::audit::AuditEvent;
-use crate::clock::{Clock, NoRandomness, fill_random};
+use crate::clock::{Clock, NoRandomness};
 use crate::config::{Config, Mode, NO_PUBLIC_URL, Tls};
 use crate::http::{self, State, Surface};
 use crate::ids::{ClientId, KeyId, OrgId, UserId};
@@ -35,10 +34,12 @@ use crate::vault::{Registry, Vault, Watch, open_issuer};
 pub use freeze::{NotSwitched, Switched, look, switch};
 pub use import::{ImportAsked, ImportEnded, ImportFailed, ImportStep};
 pub use ready::{NotReady, ask_ready};
+pub use serving::{Running, Serving, Signals};
 pub use setup::{Setup, StartError};
 pub use tls::{Certificate, SOON_DAYS, TlsRefused};
 
 use ops::{Ops, bind};
+use serving::{follow, follow_host, follow_vault, look_again};
 use setup::{key_source, make_dir, make_issuer, open_ring, open_store};
 use tls::Shown;
 
@@ -50,11 +51,6 @@ const HEAD_WITHIN: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Open at once, for each worker: what more come wait to be accepted.
 const CONNECTIONS: usize = 2048;
-/// How often the certificate's files are looked at; on SIGHUP at once.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// How often the file that freezes this host is looked for, and how often the database is asked about the vault.
-const LOOK_FOR_FREEZE: Duration = Duration::from_millis(250);
-const FOLLOW_VAULT: Duration = Duration::from_secs(1);
 
 /// What is opened: the parts from which a vault is put together.
 pub struct App {
@@ -270,137 +266,4 @@ pub enum IssueError {
     /// No randomness.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
-}
-
-/// Whether the server stops on SIGTERM and SIGINT by itself.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Signals {
-    /// It does.
-    Heed,
-    /// Whoever started it stops it.
-    Ignore,
-}
-
-/// Looks at the certificate's files again and again, and at SIGHUP, which ends nobody.
-async fn look_again(shown: Option<Arc<Shown>>) {
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
-    let mut ticks = tokio::time::interval(LOOK_EVERY);
-    loop {
-        tokio::select! {
-            _ = hangup.recv() => {}
-            _ = ticks.tick() => {}
-        }
-        let Some(shown) = shown.clone() else { continue };
-        let _ = actix_web::rt::task::spawn_blocking(move || shown.look()).await;
-    }
-}
-
-/// Reads the keys again and again. By up to a fifth earlier or later each time, so that many vaults don't
-/// ask their source all at once.
-async fn follow(ring: Arc<Ring>, every: Duration) {
-    loop {
-        let mut dice = [0; 1];
-        let tenths = fill_random(&mut dice).map_or(10, |()| 8 + u32::from(dice[0] % 5));
-        tokio::time::sleep(every * tenths / 10).await;
-        ring.refresh().await;
-    }
-}
-
-/// Looks for the file that freezes this host, again and again.
-async fn follow_host(state: web::Data<State>) {
-    loop {
-        state.vault.follow_host().await;
-        tokio::time::sleep(LOOK_FOR_FREEZE).await;
-    }
-}
-
-/// The same for the whole vault, and puts on record what became of the file.
-async fn follow_vault(state: web::Data<State>) {
-    loop {
-        state.vault.follow_vault().await;
-        tokio::time::sleep(FOLLOW_VAULT).await;
-    }
-}
-
-/// A server that listens; to be awaited until it stops.
-pub struct Serving {
-    address: SocketAddr,
-    shown: Option<Arc<Shown>>,
-    server: actix_web::dev::Server,
-    ops: Option<Ops>,
-}
-
-impl Serving {
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Where it listens, as a URL without a slash at its end.
-    pub fn url(&self) -> String {
-        let scheme = if self.shown.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}", self.address)
-    }
-
-    /// Where the ops listener listens, if there is one.
-    pub fn ops_address(&self) -> Option<SocketAddr> {
-        self.ops.as_ref().map(|ops| ops.address)
-    }
-
-    /// Runs until it is told to stop; open requests finish, for ten seconds at most. The ops listener
-    /// answers until then.
-    pub async fn run(self) -> std::io::Result<()> {
-        let ops = self.ops.map(|ops| (ops.server.handle(), actix_web::rt::spawn(ops.server)));
-        let ended = self.server.await;
-        if let Some((handle, _)) = ops {
-            handle.stop(false).await;
-        }
-        ended
-    }
-}
-
-/// A vault on a thread of its own, for the demo and the tests.
-pub struct Running {
-    address: SocketAddr,
-    handle: ServerHandle,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl Running {
-    /// Opens and serves `config`; answers once it listens.
-    pub fn start(app: App) -> Result<Self, StartError> {
-        let (sender, receiver) = std::sync::mpsc::channel();
-        let thread = std::thread::spawn(move || {
-            actix_web::rt::System::new().block_on(async move {
-                match app.serve(Signals::Ignore) {
-                    Ok(serving) => {
-                        let _ = sender.send(Ok((serving.address, serving.server.handle())));
-                        let _ = serving.run().await;
-                    }
-                    Err(error) => {
-                        let _ = sender.send(Err(error));
-                    }
-                }
-            });
-        });
-        let (address, handle) = receiver.recv().map_err(|_| StartError::Io {
-            what: "the server's thread ended".into(),
-            source: std::io::ErrorKind::BrokenPipe.into(),
-        })??;
-        Ok(Self { address, handle, thread: Some(thread) })
-    }
-
-    /// Where it listens, as a URL without a slash at its end.
-    pub fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        drop(self.handle.stop(true));
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
 }

@@ -3,6 +3,8 @@
 
 mod database;
 mod key_source;
+mod origins;
+mod proxies;
 mod read;
 mod tls;
 
@@ -13,11 +15,12 @@ use std::time::Duration;
 
 use crate::access::Rates;
 use crate::egress::Exceptions;
-use crate::http::{Origins, TrustedProxies};
 use crate::telemetry::{LogFormat, OtlpEndpoint};
 
 pub use database::{Database, DatabaseRefused, PostgresAddress};
 pub use key_source::KeySourceName;
+pub use origins::{OriginRefused, Origins};
+pub use proxies::{ProxyRefused, TrustedProxies};
 pub use read::environment_settings;
 use read::{Settings, file_settings};
 pub use tls::{Tls, TlsFiles};

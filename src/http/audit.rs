@@ -5,7 +5,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::State;
-use crate::http::extract::{By, Paged};
+use crate::http::extract::By;
+use crate::http::parameters::Paged;
 use crate::http::problem::{Kind, Problem};
 use crate::http::shapes::{EventNumber, Hash, PageOf};
 

@@ -5,7 +5,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::State;
-use crate::http::extract::{By, Id};
+use crate::http::extract::By;
+use crate::http::parameters::Id;
 use crate::http::problem::Problem;
 use crate::http::shapes::{CheckCode, Severity};
 use crate::ids::ConnectionId;

@@ -9,7 +9,8 @@ use zeroize::Zeroizing;
 use crate::clock::Moment;
 use crate::credential::{CredentialKind, Destination};
 use crate::http::State;
-use crate::http::extract::{By, Id, Once, Paged};
+use crate::http::extract::{By, Once};
+use crate::http::parameters::{Id, Paged};
 use crate::http::problem::{Kind, Problem};
 use crate::http::shapes::{
     Ending, IdempotencyKey, Label, LeaseState, Name, OdooMethod, Outcome, PageOf, Purpose, TenantName,

@@ -15,6 +15,7 @@ mod leases;
 mod object;
 mod openapi;
 mod ops;
+mod parameters;
 mod problem;
 mod request;
 mod routes;
@@ -31,13 +32,12 @@ use crate::access::{Limits, Strains, Tokens};
 use crate::clock::Clock;
 use crate::vault::{Vault, Watch};
 
-pub use admission::{ProxyRefused, TrustedProxies};
 pub use openapi::document;
 pub use ops::ops_routes;
 pub use problem::Kind;
 pub use request::identify;
 pub use routes::routes;
-pub use surface::{OriginRefused, Origins, Surface, guarded, screen};
+pub use surface::{Surface, guarded, screen};
 
 /// What every handler reaches.
 pub struct State {

@@ -1,8 +1,6 @@
 //! What no handler has to think of: how large a head may be, pages of other origins, parameters that nobody takes,
 //! and the headers that tell a browser to do nothing with what it was sent.
 
-use std::str::FromStr;
-
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
@@ -15,9 +13,9 @@ use actix_web::http::header::{
 use actix_web::middleware::Next;
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use crate::config::{Origins, TrustedProxies};
 use crate::error::FieldError;
 use crate::http::State;
-use crate::http::admission::TrustedProxies;
 use crate::http::json::unknown;
 use crate::http::problem::{Kind, Problem};
 
@@ -52,9 +50,9 @@ pub async fn screen<B: MessageBody>(
         return Ok(request.error_response(problem).map_into_right_body());
     }
     let surface = request.app_data::<web::Data<State>>().map(|state| state.surface.clone());
-    let Origins(origins) = surface.unwrap_or_default().cors_origins;
+    let origins = surface.unwrap_or_default().cors_origins;
     let sent = request.headers().get(ORIGIN).cloned();
-    let origin = sent.filter(|sent| origins.iter().any(|origin| origin.as_bytes() == sent.as_bytes()));
+    let origin = sent.filter(|sent| origins.has(sent.as_bytes()));
     let is_preflight = *request.method() == Method::OPTIONS
         && origin.is_some()
         && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
@@ -143,78 +141,4 @@ pub async fn guarded<B: MessageBody>(
     let mut response = next.call(request).await?;
     guard(response.headers_mut(), false);
     Ok(response)
-}
-
-/// `PAWL_CORS_ORIGINS`: exact origins, https or on loopback. None, unless they are named.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Origins(Vec<String>);
-
-/// An entry that is no origin.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0} is no origin as browsers send it, such as https://app.example.com (http on loopback alone)")]
-pub struct OriginRefused(String);
-
-/// The head of an answer has room for that and not for any length.
-const MAX_ORIGIN_BYTES: usize = 256;
-
-impl FromStr for Origins {
-    type Err = OriginRefused;
-
-    fn from_str(text: &str) -> Result<Self, OriginRefused> {
-        let refused = |entry: &str| OriginRefused(entry.to_owned());
-        let origin = |entry: &str| {
-            let url = url::Url::parse(entry).map_err(|_| refused(entry))?;
-            let is_loopback = match url.host() {
-                Some(url::Host::Domain(name)) => name == "localhost",
-                Some(url::Host::Ipv4(v4)) => v4.is_loopback(),
-                Some(url::Host::Ipv6(v6)) => v6.is_loopback(),
-                None => false,
-            };
-            let is_safe = url.scheme() == "https" || (url.scheme() == "http" && is_loopback);
-            // Written as a browser writes it, or it would never be met.
-            let is_exact = url.origin().ascii_serialization() == entry && entry.len() <= MAX_ORIGIN_BYTES;
-            if is_safe && is_exact && !entry.contains('*') {
-                Ok(entry.to_owned())
-            } else {
-                Err(refused(entry))
-            }
-        };
-        text.split(',').map(str::trim).map(origin).collect::<Result<_, _>>().map(Self)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Attack on P5.
-    #[test]
-    fn an_origin_is_exact_and_safe_or_refused() {
-        for good in [
-            "https://app.example.com",
-            "https://app.example.com:8443",
-            "http://localhost:3000",
-            "http://127.0.0.1:5173",
-            "http://[::1]:1",
-        ] {
-            assert_eq!(good.parse(), Ok(Origins(vec![good.to_owned()])), "{good}");
-        }
-        for wrong in [
-            "",
-            "*",
-            "null",
-            "https://*",
-            "https://*.example.com",
-            "http://app.example.com",
-            "https://app.example.com/",
-            "https://app.example.com:443",
-            "https://APP.example.com",
-            "https://user@app.example.com",
-            "app.example.com",
-            "file://",
-            "https://a.example,*",
-        ] {
-            assert!(wrong.parse::<Origins>().is_err(), "{wrong}");
-        }
-    }
 }

@@ -30,7 +30,7 @@ impl Store {
         let mut db = self.lookout.get().map_err(|_| StoreError::Unavailable("no connection"))?;
         let (name, asked, scopes) = ("find standing", Instant::now(), Scopes::vault());
         let terms = Terms { name, access: Access::Read, scopes: &scopes, asked, until: None };
-        transact(&mut *db, &terms, |db, _| {
+        transact(&mut db, &terms, |db, _| {
             Ok(StoredStanding { issuers: find_issuer_keys(db)?, revocations: find_revocations(db)? })
         })
     }
