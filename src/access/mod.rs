@@ -1,5 +1,5 @@
 //! Who calls and what they may do. A [`Caller`] comes only out of a verified token, a [`Scope`]
-//! only out of a caller, and what a role may do only out of `policies/access.toml`.
+//! only out of a caller, and what a role may do only out of the policy: `policies/access.toml`, or a file in its place.
 
 mod action;
 mod assertion;

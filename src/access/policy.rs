@@ -1,5 +1,5 @@
-//! `policies/access.toml`, parsed once: role × action × reach, with conditions. Nothing in the code grants
-//! anything.
+//! `policies/access.toml`, or a file in its place, parsed once: role × action × reach, with conditions. Nothing in
+//! the code grants anything.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -44,6 +44,7 @@ pub enum PolicyRefused {
 }
 
 const MAX_BYTES: u64 = 64 * 1024;
+const CONDITIONS: &[&str] = &["kinds", "environments", "states"];
 
 /// The text of a policy's file.
 pub(super) fn text_of(file: &Path) -> Result<String, PolicyRefused> {
@@ -73,16 +74,14 @@ pub(super) fn parse(text: &str) -> Result<BTreeMap<String, Vec<Grant>>, PolicyRe
         text.parse().map_err(|e: toml::de::Error| PolicyRefused::Form(e.message().into()))?;
     let mut roles = BTreeMap::new();
     for (role, lists) in file {
-        among("the policy", "role", &role, ROLES)?;
+        among("the policy", "role", &role, ROLES.iter().map(|name| (*name, ())))?;
         let place = format!("role {role}");
         let lists = lists.as_table().ok_or_else(|| misplaced(&place, "must be a table"))?;
         let mut grants = Vec::new();
         for (reach, items) in lists {
-            let names: Vec<&str> = Reach::ALL.iter().map(|reach| reach.as_str()).collect();
-            among(&place, "reach", reach, &names)?;
+            let known =
+                among(&place, "reach", reach, Reach::ALL.iter().map(|reach| (reach.as_str(), *reach)))?;
             let place = format!("{place}, {reach}");
-            let known = Reach::ALL.iter().copied().find(|known| known.as_str() == reach);
-            let known = known.ok_or_else(|| misplaced(&place, "must be a reach"))?;
             if (known == Reach::Vault) != (role == "operator") {
                 return Err(misplaced(&place, "vault is for the operator, who has nothing else"));
             }
@@ -107,15 +106,18 @@ fn grants_of(place: &str, reach: Reach, item: &Value) -> Result<Vec<Grant>, Poli
         match name.as_str() {
             "actions" => {}
             "kinds" => {
-                let kinds = texts(&place, value)?.into_iter().map(|kind| {
-                    among(&place, "kind", kind, CredentialKind::NAMES)?;
-                    CredentialKind::parse(kind).ok_or_else(|| misplaced(&place, "must be a kind"))
-                });
-                when.kinds = Some(kinds.collect::<Result<_, _>>()?);
+                let kinds = CredentialKind::ALL.iter().map(|kind| (kind.as_str(), *kind));
+                when.kinds = Some(all_among(&place, "kind", value, kinds)?);
             }
-            "environments" => when.environments = Some(names(&place, "environment", value, ENVIRONMENTS)?),
-            "states" => when.states = Some(names(&place, "state", value, STATES)?),
-            other => among(&place, "condition", other, &["kinds", "environments", "states"])?,
+            "environments" => {
+                let known = ENVIRONMENTS.iter().map(|name| (*name, *name));
+                when.environments = Some(all_among(&place, "environment", value, known)?);
+            }
+            "states" => {
+                let known = STATES.iter().map(|name| (*name, *name));
+                when.states = Some(all_among(&place, "state", value, known)?);
+            }
+            other => among(&place, "condition", other, CONDITIONS.iter().map(|name| (*name, ())))?,
         }
     }
     let actions = table.get("actions").ok_or_else(|| misplaced(place, "a table needs actions"))?;
@@ -136,9 +138,7 @@ fn grants_of(place: &str, reach: Reach, item: &Value) -> Result<Vec<Grant>, Poli
 }
 
 fn action(place: &str, reach: Reach, name: &str) -> Result<Action, PolicyRefused> {
-    let names: Vec<&str> = Action::ALL.iter().map(|action| action.as_str()).collect();
-    among(place, "action", name, &names)?;
-    let action = Action::parse(name).ok_or_else(|| misplaced(place, "must be an action"))?;
+    let action = among(place, "action", name, Action::ALL.iter().map(|action| (action.as_str(), *action)))?;
     if action.reaches().contains(&reach) {
         return Ok(action);
     }
@@ -155,29 +155,33 @@ fn texts<'a>(place: &str, value: &'a Value) -> Result<Vec<&'a str>, PolicyRefuse
     items.iter().map(|item| item.as_str().ok_or_else(|| misplaced(place, "holds texts alone"))).collect()
 }
 
-fn names(
+/// What the texts of a list name, each of it known.
+fn all_among<T: Clone>(
     place: &str,
     what: &'static str,
     value: &Value,
-    known: &[&'static str],
-) -> Result<Vec<&'static str>, PolicyRefused> {
-    let name = |text: &str| {
-        among(place, what, text, known)?;
-        known.iter().copied().find(|known| *known == text).ok_or_else(|| misplaced(place, "must be a name"))
-    };
-    texts(place, value)?.into_iter().map(name).collect()
+    known: impl Iterator<Item = (&'static str, T)> + Clone,
+) -> Result<Vec<T>, PolicyRefused> {
+    texts(place, value)?.into_iter().map(|name| among(place, what, name, known.clone())).collect()
 }
 
 fn array<'a>(place: &str, value: &'a Value) -> Result<&'a [Value], PolicyRefused> {
     value.as_array().map(Vec::as_slice).ok_or_else(|| misplaced(place, "must be a list"))
 }
 
-fn among(place: &str, what: &'static str, name: &str, known: &[&str]) -> Result<(), PolicyRefused> {
-    if known.contains(&name) {
-        return Ok(());
+/// What `name` names, of what is known.
+fn among<T>(
+    place: &str,
+    what: &'static str,
+    name: &str,
+    known: impl Iterator<Item = (&'static str, T)> + Clone,
+) -> Result<T, PolicyRefused> {
+    if let Some((_, value)) = known.clone().find(|(known, _)| *known == name) {
+        return Ok(value);
     }
-    let are = format!("are {}", known.join(", "));
-    Err(PolicyRefused::Unknown { place: place.to_owned(), what, name: name.to_owned(), are })
+    let names: Vec<&str> = known.map(|(name, _)| name).collect();
+    let (place, name, are) = (place.to_owned(), name.to_owned(), format!("are {}", names.join(", ")));
+    Err(PolicyRefused::Unknown { place, what, name, are })
 }
 
 fn misplaced(place: &str, rule: &str) -> PolicyRefused {

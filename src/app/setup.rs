@@ -35,7 +35,7 @@ pub enum StartError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A policy compiled into this binary.
+    /// A policy, compiled in or read from a file.
     #[error("{0}")]
     Policy(String),
     /// Nothing was set up yet, and this mode makes nothing by itself.

@@ -88,16 +88,15 @@ impl Upkeep<'_> {
         set(self.db, VAULT, is_frozen, at)
     }
 
-    /// Ends the open leases of every org, as the role that can do this alone. Answers how many there were.
-    pub fn end_all_leases(&mut self, at: Moment) -> Result<usize, StoreError> {
+    /// Ends the open leases of every org, as the role that can do this alone.
+    pub fn end_all_leases(&mut self, at: Moment) -> Result<(), StoreError> {
         self.db.become_role(NarrowRole::Freeze)?;
         let open =
             leases::table.filter(leases::ended_at.is_null()).filter(leases::expires_at.gt(at.micros()));
-        let ended = diesel::update(open)
+        diesel::update(open)
             .set((leases::ended_at.eq(Some(at.micros())), leases::outcome.eq(Some("frozen"))))
             .execute(self.db)?;
-        self.db.leave_role()?;
-        Ok(ended)
+        Ok(self.db.leave_role()?)
     }
 }
 

@@ -1,5 +1,5 @@
-//! The vault's own rows: which keys there are, who signs tokens, its own trail. No tenant's data is
-//! within reach here but the end of their trail.
+//! The vault's own rows: which keys there are, who signs and asks for tokens, what is revoked, its own trail. Of
+//! tenants' data nothing is within reach here but the end of their trail, and what a narrow role's one duty takes.
 
 use std::time::{Duration, Instant};
 

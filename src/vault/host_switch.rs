@@ -64,11 +64,10 @@ impl HostSwitch {
         self.look().map(drop)
     }
 
-    /// Ends that. Answers whether it was frozen.
-    pub fn unfreeze(&self) -> io::Result<bool> {
-        let was_there = remove(&self.file())?;
-        self.look()?;
-        Ok(was_there)
+    /// Ends that.
+    pub fn unfreeze(&self) -> io::Result<()> {
+        remove(&self.file())?;
+        self.look().map(drop)
     }
 
     /// What is to be put on record, if anything: that the file came, or that it went. A command may be at both just
