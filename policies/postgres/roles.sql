@@ -16,14 +16,15 @@ EXCEPTION
 END
 $$;
 
--- pawl_reseal puts sealed values under another key; pawl_freeze ends open leases. Nobody logs in as them, and who is
+-- pawl_reseal puts sealed values under another key; pawl_freeze ends open leases; pawl_log puts the ends of all chains
+-- into the log; pawl_prune lets go of events that are past their time. Nobody logs in as them, and who is
 -- to become one has to say so (`SET ROLE`): before PostgreSQL 16 that is the member's own attribute, since then the
 -- membership's.
 DO $$
 DECLARE
     narrow text;
 BEGIN
-    FOREACH narrow IN ARRAY ARRAY['pawl_reseal', 'pawl_freeze'] LOOP
+    FOREACH narrow IN ARRAY ARRAY['pawl_reseal', 'pawl_freeze', 'pawl_log', 'pawl_prune'] LOOP
         BEGIN
             IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = narrow) THEN
                 EXECUTE format('CREATE ROLE %I NOLOGIN NOINHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION '
@@ -47,13 +48,14 @@ END
 $$;
 
 REVOKE ALL ON __diesel_schema_migrations, keys, issuer_keys, connections, leases, idempotency_keys, audit_events,
-    imports, clients, revocations, client_assertions, reseals, org_settings
-    FROM pawl_app, pawl_reseal, pawl_freeze, PUBLIC;
+    imports, clients, revocations, client_assertions, reseals, org_settings, audit_chains, audit_logs, audit_leaves,
+    audit_nodes, audit_checkpoints, audit_witnesses
+    FROM pawl_app, pawl_reseal, pawl_freeze, pawl_log, pawl_prune, PUBLIC;
 
 -- What everybody may do elsewhere: nobody makes tables here, and who is to connect is named. Where the database
 -- or the schema is another role's, PostgreSQL only warns.
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
-GRANT USAGE ON SCHEMA public TO pawl_app, pawl_reseal, pawl_freeze;
+GRANT USAGE ON SCHEMA public TO pawl_app, pawl_reseal, pawl_freeze, pawl_log, pawl_prune;
 DO $$
 BEGIN
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO pawl_app', current_database());
@@ -73,15 +75,32 @@ GRANT SELECT, INSERT, DELETE,
 GRANT SELECT, INSERT, UPDATE (revision, expires_at, ended_at, outcome, records) ON leases TO pawl_app;
 GRANT SELECT, INSERT, UPDATE (mark, answer), DELETE ON idempotency_keys TO pawl_app;
 GRANT SELECT, INSERT, UPDATE (updated_at, ended_at, outcome, total, moved, shut) ON reseals TO pawl_app;
-GRANT SELECT, INSERT, UPDATE (frozen_at, updated_at) ON org_settings TO pawl_app;
+GRANT SELECT, INSERT,
+    UPDATE (frozen_at, updated_at, retention_days, next_retention_days, next_retention_from)
+    ON org_settings TO pawl_app;
 -- The trail only grows, and so does what is known of imports.
 GRANT SELECT, INSERT ON audit_events, imports TO pawl_app;
+GRANT SELECT, INSERT (org_id, salt, day, day_seq), UPDATE (day, day_seq) ON audit_chains TO pawl_app;
+-- What stands over the chains is read by all; a log is begun, and never changed.
+GRANT SELECT ON audit_leaves, audit_nodes, audit_checkpoints TO pawl_app;
+GRANT SELECT, INSERT ON audit_logs TO pawl_app;
+GRANT SELECT, INSERT, UPDATE (size, taken_at) ON audit_witnesses TO pawl_app;
 
 -- What sealing binds, and no more of a connection than a loan is judged by; that a value left its key.
 GRANT SELECT (id, org_id, user_id, environment, kind, url, database, username, sealed, key_id, revision, credential_expires_at, state),
     UPDATE (sealed, key_id)
     ON connections TO pawl_reseal;
-GRANT SELECT, UPDATE (sealed, key_id) ON issuer_keys TO pawl_reseal;
+GRANT SELECT, UPDATE (sealed, key_id) ON issuer_keys, audit_logs TO pawl_reseal;
 GRANT SELECT, UPDATE (last_left_at) ON keys TO pawl_reseal;
 -- Which are out, and that they are no more. Not whose, not of what.
 GRANT SELECT (expires_at, ended_at), UPDATE (ended_at, outcome) ON leases TO pawl_freeze;
+-- How far every chain has come, and what hides whose it is; no event. The log only grows.
+GRANT SELECT (org_id, seq, hash) ON audit_events TO pawl_log;
+GRANT SELECT (org_id, salt) ON audit_chains TO pawl_log;
+GRANT SELECT, INSERT ON audit_leaves, audit_nodes, audit_checkpoints TO pawl_log;
+-- Which events are past their time, by when they were logged, and how long each org keeps them; no event. The table
+-- itself lets go of none past the boundary.
+GRANT SELECT (org_id, seq, hash), DELETE ON audit_events TO pawl_prune;
+GRANT SELECT (org_id, pruned_seq, pruned_hash), UPDATE (pruned_seq, pruned_hash) ON audit_chains TO pawl_prune;
+GRANT SELECT ON audit_leaves, audit_checkpoints TO pawl_prune;
+GRANT SELECT (org_id, retention_days, next_retention_days, next_retention_from) ON org_settings TO pawl_prune;

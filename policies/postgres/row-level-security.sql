@@ -54,6 +54,14 @@ CREATE POLICY dropped ON issuer_keys FOR DELETE USING (
     EXISTS (SELECT FROM pawl_scope() WHERE org = '' AND usr = 'rotate')
 );
 
+-- The keys that sign checkpoints: never changed, but for the key they are sealed under.
+ALTER TABLE audit_logs ENABLE ROW LEVEL SECURITY;
+ALTER TABLE audit_logs FORCE ROW LEVEL SECURITY;
+CREATE POLICY found ON audit_logs FOR SELECT USING (true);
+CREATE POLICY made ON audit_logs FOR INSERT
+    WITH CHECK (EXISTS (SELECT FROM pawl_scope() WHERE org = '' AND usr IS NULL));
+CREATE POLICY resealed ON audit_logs FOR UPDATE TO pawl_reseal USING (true);
+
 -- Who may ask for tokens, and what is revoked: the vault's own (''), which everybody's token is held against.
 ALTER TABLE clients ENABLE ROW LEVEL SECURITY;
 ALTER TABLE clients FORCE ROW LEVEL SECURITY;
@@ -117,6 +125,20 @@ CREATE POLICY dropped ON idempotency_keys FOR DELETE USING (
 ALTER TABLE audit_events ENABLE ROW LEVEL SECURITY;
 ALTER TABLE audit_events FORCE ROW LEVEL SECURITY;
 CREATE POLICY scope ON audit_events USING (org_id IN (SELECT org FROM pawl_scope()));
+CREATE POLICY logged ON audit_events FOR SELECT TO pawl_log USING (true);
+CREATE POLICY pruned ON audit_events TO pawl_prune USING (true);
+ALTER TABLE audit_chains ENABLE ROW LEVEL SECURITY;
+ALTER TABLE audit_chains FORCE ROW LEVEL SECURITY;
+CREATE POLICY scope ON audit_chains USING (org_id IN (SELECT org FROM pawl_scope()));
+CREATE POLICY logged ON audit_chains FOR SELECT TO pawl_log USING (true);
+CREATE POLICY pruned ON audit_chains TO pawl_prune USING (true);
+
+-- Which events of an org the log speaks of is the org's to know; the hashes over all of them tell of nobody.
+ALTER TABLE audit_leaves ENABLE ROW LEVEL SECURITY;
+ALTER TABLE audit_leaves FORCE ROW LEVEL SECURITY;
+CREATE POLICY scope ON audit_leaves FOR SELECT USING (org_id IN (SELECT org FROM pawl_scope()));
+CREATE POLICY logged ON audit_leaves TO pawl_log USING (true);
+CREATE POLICY pruned ON audit_leaves FOR SELECT TO pawl_prune USING (true);
 
 -- A whole org's: rows of any of its users are moved in together.
 ALTER TABLE imports ENABLE ROW LEVEL SECURITY;
@@ -136,3 +158,4 @@ CREATE POLICY made ON org_settings FOR INSERT WITH CHECK (
 CREATE POLICY changed ON org_settings FOR UPDATE USING (
     org_id IN (SELECT org FROM pawl_scope() WHERE usr IS NULL)
 );
+CREATE POLICY pruned ON org_settings FOR SELECT TO pawl_prune USING (true);

@@ -145,7 +145,7 @@ impl App {
         let tenant = Some((org.clone(), user.clone()));
         let holder = Holder { tenant, client: client.clone(), roles: vec![known] };
         let issued = self.tokens.issue(self.standing.0.issuer(), &holder, life)?;
-        let event = AuditEvent::of_token("token.issue", &holder, &issued, &[], self.clock.now())?;
+        let event = AuditEvent::of_token("token.issue", &holder, &issued, (None, &[]), self.clock.now())?;
         self.store.upkeep("issue token", |tx| tx.append(&event))?;
         Ok(issued.token)
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::App;
 use crate::access::Principal;
-use crate::audit::Actor;
+use crate::audit::{Actor, Call};
 use crate::clock::{Clock, Moment};
 use crate::config::Config;
 use crate::ids::{ClientId, ConnectionId, KeyId, OrgId, RequestId, UserId};
@@ -36,7 +36,8 @@ fn open() -> Opened {
         let Ok(Principal::Caller(caller)) = app.tokens.verify(token.expose(), &app.standing.0) else {
             panic!("no caller")
         };
-        Actor { caller, request: RequestId::new(clock.now()).unwrap() }
+        let call = Call { request: RequestId::new(clock.now()).unwrap(), address: None, trace: None };
+        Actor { caller, call }
     };
     let (backend, worker, owner) = (actor("backend"), actor("worker"), actor("owner"));
     let switch = HostSwitch::open(&app.config.data_dir).unwrap();

@@ -1,10 +1,50 @@
-//! One record of the trail: who did what to what, how it ended, and nothing secret.
+//! One record of the trail: who did what to what, from where, how it ended, and nothing secret. `docs/audit.md` says
+//! what each member holds; where OCSF has a name for it, it has that one.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use crate::access::{Action, Caller, Holder, Issued, Operator, Principal, Role, UserScope};
 use crate::clock::{Moment, NoRandomness};
 use crate::ids::{ClientId, ConnectionId, EventId, LeaseId, OrgId, RequestId, SourceId, UserId};
+use crate::telemetry::TraceId;
+
+/// The version of what events hold: raised when a member changes its meaning or goes.
+pub const SCHEMA: &str = "1";
+
+/// The members, by their names in an event. The rest are named where they are told.
+pub mod member {
+    /// [`super::SCHEMA`].
+    pub const SCHEMA: &str = "schema";
+    /// The event's id.
+    pub const UID: &str = "metadata.uid";
+    /// When.
+    pub const TIME: &str = "time_dt";
+    /// What was done.
+    pub const ACTION: &str = "activity_name";
+    /// `Success` or `Failure`.
+    pub const STATUS: &str = "status";
+    /// Why, or what came of it.
+    pub const DETAIL: &str = "status_detail";
+    /// The org.
+    pub const ORG: &str = "actor.user.org.uid";
+    /// The user that was acted for.
+    pub const USER: &str = "actor.user.uid";
+    /// The service that acted.
+    pub const CLIENT: &str = "actor.app_uid";
+    /// The address it came from.
+    pub const ADDRESS: &str = "src_endpoint.ip";
+    /// The request.
+    pub const REQUEST: &str = "api.request.uid";
+    /// The trace that the request is of.
+    pub const TRACE: &str = "trace.uid";
+    /// The connection.
+    pub const CONNECTION: &str = "connection.uid";
+    /// What people called the connection then.
+    pub const LABEL: &str = "connection.label";
+    /// The lease.
+    pub const LEASE: &str = "lease.uid";
+}
 
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,26 +62,39 @@ pub enum Outcome {
 pub struct Subject<'a> {
     /// The connection.
     pub connection: Option<&'a ConnectionId>,
+    /// What people call the connection.
+    pub label: Option<&'a str>,
     /// The lease.
     pub lease: Option<&'a LeaseId>,
 }
 
-/// Who did it, by which request.
+/// By which call it was done.
+#[derive(Clone)]
+pub struct Call {
+    /// Its request.
+    pub request: RequestId,
+    /// Where it came from, as far as anybody can be believed.
+    pub address: Option<IpAddr>,
+    /// The trace that it is a piece of.
+    pub trace: Option<TraceId>,
+}
+
+/// Who did it, by which call.
 #[derive(Clone)]
 pub struct Actor {
     /// The caller.
     pub caller: Caller,
-    /// Their request.
-    pub request: RequestId,
+    /// Their call.
+    pub call: Call,
 }
 
-/// An operator, by which request.
+/// An operator, by which call.
 #[derive(Clone)]
 pub struct OperatorActor {
     /// The operator.
     pub operator: Operator,
-    /// Their request.
-    pub request: RequestId,
+    /// Their call.
+    pub call: Call,
 }
 
 /// Whoever acts.
@@ -54,11 +107,11 @@ pub enum Who {
 }
 
 impl Who {
-    /// `principal`, by that request.
-    pub fn new(principal: Principal, request: RequestId) -> Self {
+    /// `principal`, by that call.
+    pub fn new(principal: Principal, call: Call) -> Self {
         match principal {
-            Principal::Caller(caller) => Self::Caller(Actor { caller, request }),
-            Principal::Operator(operator) => Self::Operator(OperatorActor { operator, request }),
+            Principal::Caller(caller) => Self::Caller(Actor { caller, call }),
+            Principal::Operator(operator) => Self::Operator(OperatorActor { operator, call }),
         }
     }
 }
@@ -67,13 +120,14 @@ impl Who {
 #[derive(Clone, Debug)]
 pub struct AuditEvent {
     org: Option<OrgId>,
+    at: Moment,
     bytes: String,
 }
 
 impl AuditEvent {
     /// An event of a caller's doing, in the caller's org.
     pub fn of(
-        Actor { caller, request }: &Actor,
+        Actor { caller, call }: &Actor,
         action: Action,
         subject: Subject,
         outcome: Outcome,
@@ -84,27 +138,22 @@ impl AuditEvent {
             members.text("purpose", purpose);
         }
         members.who(caller.org(), caller.user(), caller.client());
-        members.text("request_id", request.as_str());
-        if let Some(connection) = subject.connection {
-            members.text("connection_id", connection.as_str());
-        }
-        if let Some(lease) = subject.lease {
-            members.text("lease_id", lease.as_str());
-        }
+        members.call(call);
+        members.subject(subject);
         Ok(members.render(Some(caller.org().clone())))
     }
 
     /// An event of an operator's doing, in the vault's own chain.
     pub fn of_operator(
-        OperatorActor { operator, request }: &OperatorActor,
+        OperatorActor { operator, call }: &OperatorActor,
         action: &str,
         more: &[(&'static str, &str)],
         outcome: Outcome,
         now: Moment,
     ) -> Result<Self, NoRandomness> {
         let mut members = Members::new(now, action, outcome)?;
-        members.text("client_id", operator.client().as_str());
-        members.text("request_id", request.as_str());
+        members.text(member::CLIENT, operator.client().as_str());
+        members.call(call);
         more.iter().for_each(|(name, value)| members.text(name, value));
         Ok(members.render(None))
     }
@@ -115,14 +164,17 @@ impl AuditEvent {
         action: &'static str,
         holder: &Holder,
         issued: &Issued,
-        more: &[(&'static str, &str)],
+        (call, more): (Option<&Call>, &[(&'static str, &str)]),
         now: Moment,
     ) -> Result<Self, NoRandomness> {
         let mut members = Members::new(now, action, Outcome::Done)?;
         let roles: Vec<&str> = holder.roles.iter().map(Role::as_str).collect();
         match &holder.tenant {
             Some((org, user)) => members.who(org, user, &holder.client),
-            None => members.text("client_id", holder.client.as_str()),
+            None => members.text(member::CLIENT, holder.client.as_str()),
+        }
+        if let Some(call) = call {
+            members.call(call);
         }
         members.text("role", &roles.join(" "));
         members.text("token_id", &issued.id);
@@ -140,8 +192,8 @@ impl AuditEvent {
         now: Moment,
     ) -> Result<Self, NoRandomness> {
         let mut members = Members::new(now, action, Outcome::Done)?;
-        members.text("org", org.as_str());
-        members.text("client_id", "cli");
+        members.text(member::ORG, org.as_str());
+        members.text(member::CLIENT, "cli");
         members.text("subject", subject);
         more.iter().for_each(|(name, value)| members.text(name, value));
         Ok(members.render(Some(org.clone())))
@@ -150,16 +202,16 @@ impl AuditEvent {
     /// A row of another product's table, moved in on the host for somebody, in their org.
     pub fn imported(
         scope: &UserScope,
-        connection: &ConnectionId,
+        (connection, label): (&ConnectionId, Option<&str>),
         (source, row): (&str, &SourceId),
         outcome: Outcome,
         now: Moment,
     ) -> Result<Self, NoRandomness> {
         let mut members = Members::new(now, "connection.import", outcome)?;
-        members.text("org", scope.org().as_str());
-        members.text("user", scope.user().as_str());
-        members.text("client_id", "cli");
-        members.text("connection_id", connection.as_str());
+        members.text(member::ORG, scope.org().as_str());
+        members.text(member::USER, scope.user().as_str());
+        members.text(member::CLIENT, "cli");
+        members.subject(Subject { connection: Some(connection), label, lease: None });
         members.text("source", source);
         members.text("source_id", row.as_str());
         Ok(members.render(Some(scope.org().clone())))
@@ -175,7 +227,7 @@ impl AuditEvent {
     ) -> Result<Self, NoRandomness> {
         let mut members = Members::new(now, "import.run", outcome)?;
         members.text("subject", source);
-        members.text("org", org.as_str());
+        members.text(member::ORG, org.as_str());
         for (name, count) in counts {
             members.text(name, &count.to_string());
         }
@@ -205,48 +257,77 @@ impl AuditEvent {
         self.org.as_ref()
     }
 
+    /// When it was.
+    pub fn at(&self) -> Moment {
+        self.at
+    }
+
     /// The canonical bytes: a JSON object, members sorted, no white space, texts alone.
     pub fn as_str(&self) -> &str {
         &self.bytes
     }
 }
 
-struct Members(BTreeMap<&'static str, String>);
+struct Members {
+    at: Moment,
+    texts: BTreeMap<&'static str, String>,
+}
 
 impl Members {
     fn new(now: Moment, action: &str, outcome: Outcome) -> Result<Self, NoRandomness> {
-        let mut members = Self(BTreeMap::new());
-        members.text("id", EventId::new(now)?.as_str());
-        members.text("at", &now.to_string());
-        members.text("action", action);
-        match outcome {
-            Outcome::Done => members.text("outcome", "done"),
-            Outcome::DoneWith(result) => {
-                members.text("outcome", "done");
-                members.text("result", result);
-            }
-            Outcome::Refused(cause) => {
-                members.text("outcome", "refused");
-                members.text("cause", cause);
-            }
+        let mut members = Self { at: now, texts: BTreeMap::new() };
+        members.text(member::SCHEMA, SCHEMA);
+        members.text(member::UID, EventId::new(now)?.as_str());
+        members.text(member::TIME, &now.to_string());
+        members.text(member::ACTION, action);
+        let (status, detail) = match outcome {
+            Outcome::Done => ("Success", None),
+            Outcome::DoneWith(result) => ("Success", Some(result)),
+            Outcome::Refused(cause) => ("Failure", Some(cause)),
+        };
+        members.text(member::STATUS, status);
+        if let Some(detail) = detail {
+            members.text(member::DETAIL, detail);
         }
         Ok(members)
+    }
+
+    fn call(&mut self, Call { request, address, trace }: &Call) {
+        self.text(member::REQUEST, request.as_str());
+        if let Some(address) = address {
+            self.text(member::ADDRESS, &address.to_string());
+        }
+        if let Some(trace) = trace {
+            self.text(member::TRACE, &trace.to_string());
+        }
+    }
+
+    fn subject(&mut self, Subject { connection, label, lease }: Subject) {
+        if let Some(connection) = connection {
+            self.text(member::CONNECTION, connection.as_str());
+        }
+        if let Some(label) = label {
+            self.text(member::LABEL, label);
+        }
+        if let Some(lease) = lease {
+            self.text(member::LEASE, lease.as_str());
+        }
     }
 
     fn who(&mut self, org: &OrgId, user: &UserId, client: &ClientId) {
         self.text("org", org.as_str());
         self.text("user", user.as_str());
-        self.text("client_id", client.as_str());
+        self.text(member::CLIENT, client.as_str());
     }
 
     fn text(&mut self, name: &'static str, value: &str) {
-        self.0.insert(name, value.to_owned());
+        self.texts.insert(name, value.to_owned());
     }
 
     fn render(self, org: Option<OrgId>) -> AuditEvent {
         // Texts under texts always render.
-        let bytes = serde_json::to_string(&self.0).unwrap_or_default();
-        AuditEvent { org, bytes }
+        let bytes = serde_json::to_string(&self.texts).unwrap_or_default();
+        AuditEvent { org, at: self.at, bytes }
     }
 }
 
@@ -261,7 +342,7 @@ mod tests {
         let event = AuditEvent::of_vault("key.make", "k1", now).unwrap();
         let parsed: BTreeMap<String, String> = serde_json::from_str(event.as_str()).unwrap();
         assert_eq!(serde_json::to_string(&parsed).unwrap(), event.as_str());
-        assert_eq!(parsed["at"], "2023-11-14T22:13:20.000001Z");
+        assert_eq!(parsed["time_dt"], "2023-11-14T22:13:20.000001Z");
 
         let hash = |org: Option<&OrgId>, seq, bytes: &str| link(org, seq, &GENESIS, bytes.as_bytes());
         let first = hash(None, 1, event.as_str());

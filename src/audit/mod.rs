@@ -4,4 +4,4 @@ mod chain;
 mod event;
 
 pub use chain::{GENESIS, Hash, link};
-pub use event::{Actor, AuditEvent, OperatorActor, Outcome, Subject, Who};
+pub use event::{Actor, AuditEvent, Call, OperatorActor, Outcome, SCHEMA, Subject, Who, member};

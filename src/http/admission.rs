@@ -77,7 +77,7 @@ pub(super) fn tell_budget(request: &HttpRequest, headers: &mut HeaderMap) {
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// Where a request comes from: its peer, or what a trusted proxy says of it.
-fn client(proxies: &TrustedProxies, request: &HttpRequest) -> Option<IpAddr> {
+pub(super) fn client(proxies: &TrustedProxies, request: &HttpRequest) -> Option<IpAddr> {
     let peer = request.peer_addr()?.ip().to_canonical();
     Some(behind(proxies, peer, request.headers()))
 }

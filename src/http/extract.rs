@@ -13,13 +13,14 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use crate::access::{Principal, TokenRefused};
-use crate::audit::{Actor, OperatorActor, Who};
+use crate::audit::{Actor, Call, OperatorActor, Who};
 use crate::error::FieldError;
 use crate::http::json::parse;
 use crate::http::problem::{Kind, Problem, TokenError};
 use crate::http::surface::takes_its_parameters;
 use crate::http::{State, admission};
 use crate::ids::{IdRefused, IdempotencyKey, RequestId};
+use crate::telemetry::TraceId;
 use crate::vault::KeyedRequest;
 
 /// Who acts for a user of an org, by a verified bearer token.
@@ -67,7 +68,7 @@ async fn actor(request: &HttpRequest) -> Result<Who, Problem> {
     }
     let principal = admission::judged(request, verified(request).await?)?;
     takes_its_parameters(request)?;
-    let who = Who::new(principal, request_id(request)?);
+    let who = Who::new(principal, call(request)?);
     request.extensions_mut().insert(who.clone());
     Ok(who)
 }
@@ -106,8 +107,8 @@ fn no_org() -> Problem {
     Problem::new(Kind::Forbidden, "an operator acts for no org")
 }
 
-/// The id of a request for a token, which takes no parameters.
-pub(super) struct Requested(pub RequestId);
+/// A request for a token, which takes no parameters.
+pub(super) struct Requested(pub Call);
 
 impl FromRequest for Requested {
     type Error = Problem;
@@ -116,13 +117,18 @@ impl FromRequest for Requested {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let parameters =
             takes_its_parameters(request).map_err(|problem| problem.of_token(TokenError::InvalidRequest));
-        ready(parameters.and_then(|()| request_id(request)).map(Self))
+        ready(parameters.and_then(|()| call(request)).map(Self))
     }
 }
 
-fn request_id(request: &HttpRequest) -> Result<RequestId, Problem> {
-    let id = request.extensions().get::<RequestId>().cloned();
-    id.ok_or_else(|| Problem::new(Kind::Unavailable, "the request has no id"))
+/// What the trail says of where a request came from.
+fn call(request: &HttpRequest) -> Result<Call, Problem> {
+    let proxies = &state(request)?.surface.trusted_proxies;
+    let extensions = request.extensions();
+    let id = extensions.get::<RequestId>().cloned();
+    let id = id.ok_or_else(|| Problem::new(Kind::Unavailable, "the request has no id"))?;
+    let trace = extensions.get::<TraceId>().copied();
+    Ok(Call { request: id, address: admission::client(proxies, request), trace })
 }
 
 pub(super) fn state(request: &HttpRequest) -> Result<&web::Data<State>, Problem> {

@@ -44,6 +44,7 @@ pub async fn identify<B: MessageBody>(
     let callers = request.headers().get_all(TRACEPARENT).map(|header| header.to_str().ok());
     let trace =
         Trace::go_on(callers).map_err(|_| Problem::new(Kind::Unavailable, "no trace id could be made"))?;
+    request.extensions_mut().insert(trace.id);
     // Made whatever is filtered out: a line of any level carries its fields.
     let span = tracing::error_span!(
         "request",

@@ -92,7 +92,7 @@ const FIELDS: [&str; 4] = ["grant_type", "client_assertion_type", "client_assert
 pub(super) async fn exchange(
     state: web::Data<State>,
     http: HttpRequest,
-    Requested(request): Requested,
+    Requested(call): Requested,
     form: Form,
 ) -> Result<HttpResponse, Problem> {
     let [grant_type, assertion_type, assertion, client_id] = form.take(FIELDS)?;
@@ -112,7 +112,7 @@ pub(super) async fn exchange(
     let charge = |client: &ClientId| charge_client(&http, limits, client);
     let mint = Mint { tokens, standing: &standing, audiences, charge: &charge };
     let client_id = client_id.as_ref().map(|id| id.as_str());
-    let exchanged = state.vault.exchange(mint, (&assertion, client_id), &request).await;
+    let exchanged = state.vault.exchange(mint, (&assertion, client_id), &call).await;
     if let Err(NotGiven::Client(cause)) = &exchanged {
         // A flood of them is counted, and no flood of lines.
         note_failed(&http)?;

@@ -89,7 +89,7 @@ impl Query for FindLent {
 
 statement! {
     /// Of each org: whether it or the whole vault is frozen, how many of its leases are open if the number of its
-    /// last event is past `enough`, and that event.
+    /// last event is past `enough`, that event, and what its day is counted from.
     FindOrgs { org: String as Text, at: i64 as BigInt, enough: i64 as BigInt, most: i64 as BigInt }
     "SELECT wanted.org,
             EXISTS (SELECT FROM org_settings WHERE org_id IN (wanted.org, '') AND frozen_at IS NOT NULL),
@@ -97,14 +97,15 @@ statement! {
                 SELECT FROM leases
                 WHERE leases.org_id = wanted.org AND ended_at IS NULL AND expires_at > wanted.at
                 LIMIT wanted.most) AS open) END,
-            last.seq, last.hash
+            last.seq, last.hash, audit_chains.day, audit_chains.day_seq
      FROM unnest(?, ?, ?, ?) AS wanted (org, at, enough, most)
+     LEFT JOIN audit_chains ON audit_chains.org_id = wanted.org
      LEFT JOIN LATERAL (
          SELECT seq, hash FROM audit_events WHERE org_id = wanted.org ORDER BY seq DESC LIMIT 1) AS last ON true"
 }
 
 impl Query for FindOrgs {
-    type SqlType = (Text, Bool, Nullable<BigInt>, Nullable<(BigInt, Binary)>);
+    type SqlType = (Text, Bool, Nullable<BigInt>, Nullable<(BigInt, Binary)>, Nullable<(BigInt, BigInt)>);
 }
 
 statement! {

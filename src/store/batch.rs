@@ -13,6 +13,8 @@ use crate::ids::RunId;
 use crate::store::caps::{Count, Counted, Of, Open, count, first_end};
 use crate::store::db::Db;
 use crate::store::error::StoreError;
+#[cfg(feature = "postgres")]
+use crate::store::events::End;
 use crate::store::events::{Ends, NewEvent};
 use crate::store::freeze;
 use crate::store::lend::{LendAsk, OpenLease, SealedRow};
@@ -122,7 +124,7 @@ impl<'a> Batch<'a> {
         asks: &[&LendAsk],
         many: i64,
     ) -> Result<(), StoreError> {
-        type Row = (String, bool, Option<i64>, Option<(i64, Vec<u8>)>);
+        type Row = (String, bool, Option<i64>, Option<(i64, Vec<u8>)>, Option<(i64, i64)>);
         let firsts: BTreeMap<&str, &LendAsk> =
             asks.iter().rev().map(|ask| (ask.scope.org().as_str(), *ask)).collect();
         let mut wanted = crate::store::arrays::FindOrgs::default();
@@ -134,8 +136,8 @@ impl<'a> Batch<'a> {
             wanted.most.push(cap);
         }
         let rows: Vec<Row> = wanted.load(db)?;
-        for (org, is_frozen, open, end) in rows {
-            self.ends.note(&org, end)?;
+        for (org, is_frozen, open, last, day) in rows {
+            self.ends.note(&org, End::of(last, day)?);
             self.frozen.insert(org.clone(), is_frozen);
             self.note_open(Of::Org(org), open);
         }

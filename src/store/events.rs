@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use diesel::prelude::*;
 
 use crate::audit::{AuditEvent, GENESIS, Hash, link};
+use crate::clock::{Moment, fill_random};
 use crate::ids::OrgId;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
-use crate::store::schema::audit_events;
+use crate::store::schema::{audit_chains, audit_events};
 use crate::store::tx::Tx;
 
 /// One event, as it was stored.
@@ -102,45 +103,78 @@ pub(super) struct NewEvent {
 
 /// The ends of the chains that one transaction appends to: read once, known from then on.
 #[derive(Default)]
-pub(super) struct Ends(BTreeMap<String, (i64, Hash)>);
+pub(super) struct Ends(BTreeMap<String, End>);
 
-impl Ends {
-    /// Notes the end that was found of the chain of `org`, if it has one.
-    #[cfg(feature = "postgres")]
-    pub(super) fn note(&mut self, org: &str, end: Option<(i64, Vec<u8>)>) -> Result<(), StoreError> {
-        let end = match end {
+/// The end of a chain.
+#[derive(Clone, Copy)]
+pub(super) struct End {
+    /// The number of the last event; 0 before the first.
+    seq: i64,
+    hash: Hash,
+    /// The UTC day in days since 1970 that the number of events is counted for, and the last event before it. `None`:
+    /// nothing is known of the chain yet.
+    day: Option<(i64, i64)>,
+}
+
+impl End {
+    /// As the database keeps it: its last event, and its row in `audit_chains`.
+    pub(super) fn of(last: Option<(i64, Vec<u8>)>, day: Option<(i64, i64)>) -> Result<Self, StoreError> {
+        let (seq, hash) = match last {
             Some((seq, hash)) => (seq, Hash::from_bytes(&hash).ok_or(StoreError::Damaged("audit_events"))?),
             None => (0, GENESIS),
         };
+        Ok(Self { seq, hash, day })
+    }
+
+    /// How many events the chain has of the day of `at`.
+    fn count_of_day(&self, at: Moment) -> i64 {
+        match self.day {
+            Some((day, before)) if day >= day_of(at) => self.seq - before,
+            _ => 0,
+        }
+    }
+}
+
+impl Ends {
+    /// Notes the end that was found of the chain of `org`.
+    #[cfg(feature = "postgres")]
+    pub(super) fn note(&mut self, org: &str, end: End) {
         self.0.insert(org.to_owned(), end);
-        Ok(())
     }
 
     /// The number of the last event of `org`, where its chain was looked at.
     pub(super) fn known(&self, org: &str) -> Option<i64> {
-        self.0.get(org).map(|(last, _)| *last)
+        self.0.get(org).map(|end| end.seq)
     }
 
     /// The number of the last event of `org`.
     pub(super) fn last(&mut self, db: &mut Db, org: &str) -> Result<i64, StoreError> {
-        if let Some((last, _)) = self.0.get(org) {
-            return Ok(*last);
+        Ok(self.end(db, org)?.seq)
+    }
+
+    /// How many events `org` has of the day of `at`.
+    pub(super) fn count_of_day(&mut self, db: &mut Db, org: &str, at: Moment) -> Result<i64, StoreError> {
+        Ok(self.end(db, org)?.count_of_day(at))
+    }
+
+    fn end(&mut self, db: &mut Db, org: &str) -> Result<End, StoreError> {
+        if let Some(end) = self.0.get(org) {
+            return Ok(*end);
         }
         let end = find_end(db, org)?;
         self.0.insert(org.to_owned(), end);
-        Ok(end.0)
+        Ok(end)
     }
 
-    /// The place of `event` at the end of its chain, which the transaction holds: the next follows it.
+    /// The place of `event` at the end of its chain, which the transaction holds: the next follows it. The first of a
+    /// chain, and the first of a day, are noted beside it.
     pub(super) fn follow(&mut self, db: &mut Db, event: &AuditEvent) -> Result<NewEvent, StoreError> {
         let org = event.org().map_or("", OrgId::as_str);
-        let (last, previous) = match self.0.get(org) {
-            Some(end) => *end,
-            None => find_end(db, org)?,
-        };
+        let End { seq: last, hash: previous, day } = self.end(db, org)?;
+        let day = begin_day(db, org, (last, day), day_of(event.at()))?;
         let seq = last.checked_add(1).ok_or(StoreError::Damaged("audit_events"))?;
         let hash = link(event.org(), seq, &previous, event.as_str().as_bytes());
-        self.0.insert(org.to_owned(), (seq, hash));
+        self.0.insert(org.to_owned(), End { seq, hash, day: Some(day) });
         Ok(NewEvent {
             org_id: org.to_owned(),
             seq,
@@ -151,15 +185,53 @@ impl Ends {
     }
 }
 
-fn find_end(db: &mut Db, org: &str) -> Result<(i64, Hash), StoreError> {
+/// The UTC day of `at`, in days since 1970.
+fn day_of(at: Moment) -> i64 {
+    at.seconds().div_euclid(24 * 60 * 60)
+}
+
+/// The day that the chain counts now, and the last event before it. Of two clocks the one that is ahead says when a
+/// day begins.
+fn begin_day(
+    db: &mut Db,
+    org: &str,
+    (last, known): (i64, Option<(i64, i64)>),
+    today: i64,
+) -> Result<(i64, i64), StoreError> {
+    match known {
+        Some((day, before)) if day >= today => return Ok((day, before)),
+        Some(_) => {
+            diesel::update(audit_chains::table.find(org))
+                .set((audit_chains::day.eq(today), audit_chains::day_seq.eq(last)))
+                .execute(db)?;
+        }
+        None => {
+            let mut salt = [0; 32];
+            fill_random(&mut salt).map_err(|_| StoreError::Unavailable("no randomness"))?;
+            diesel::insert_into(audit_chains::table)
+                .values((
+                    audit_chains::org_id.eq(org),
+                    audit_chains::salt.eq(salt.as_slice()),
+                    audit_chains::day.eq(today),
+                    audit_chains::day_seq.eq(last),
+                ))
+                .execute(db)?;
+        }
+    }
+    Ok((today, last))
+}
+
+fn find_end(db: &mut Db, org: &str) -> Result<End, StoreError> {
     let last: Option<(i64, Vec<u8>)> = audit_events::table
         .filter(audit_events::org_id.eq(org))
         .order(audit_events::seq.desc())
         .select((audit_events::seq, audit_events::hash))
         .first(db)
         .optional()?;
-    match last {
-        None => Ok((0, GENESIS)),
-        Some((seq, hash)) => Ok((seq, Hash::from_bytes(&hash).ok_or(StoreError::Damaged("audit_events"))?)),
-    }
+    let day: Option<(i64, i64)> = audit_chains::table
+        .find(org)
+        .select((audit_chains::day, audit_chains::day_seq))
+        .first(db)
+        .optional()?;
+    End::of(last, day)
 }

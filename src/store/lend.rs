@@ -154,7 +154,7 @@ impl LendAsk {
             Ok(row) => (Some(&row.lease), Outcome::Done),
             Err(refused) => (None, Outcome::Refused(refused.cause())),
         };
-        let subject = Subject { connection: Some(&self.connection), lease };
+        let subject = Subject { connection: Some(&self.connection), label: None, lease };
         AuditEvent::of(&self.actor, self.permit.action(), subject, outcome, self.at)
             .map_err(|_| StoreError::Unavailable("no randomness"))
     }

@@ -16,7 +16,7 @@ pub(super) const OURS: &str = "
     FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relowner =
         (SELECT relowner FROM pg_class WHERE oid = to_regclass('public.__diesel_schema_migrations'))";
 
-/// What guards the rows now, as PostgreSQL itself says it: policies, the functions they ask, and what the
+/// What guards the rows now, as PostgreSQL itself says it: policies, triggers, the functions they ask, and what the
 /// role that keeps rows, those it becomes, or everybody, may do. Also what somebody added.
 const IN_FORCE: &str = "
     tables AS (SELECT * {OURS}),
@@ -35,7 +35,11 @@ const IN_FORCE: &str = "
         UNION ALL
         SELECT row(relname, attname, grantee, privilege_type, is_grantable)::text
         FROM granted CROSS JOIN aclexplode(acl) WHERE grantee IN
-            (0, to_regrole('pawl_app'), to_regrole('pawl_reseal'), to_regrole('pawl_freeze')))
+            (0, to_regrole('pawl_app'), to_regrole('pawl_reseal'), to_regrole('pawl_freeze'), to_regrole('pawl_log'),
+             to_regrole('pawl_prune'))
+        UNION ALL
+        SELECT row(relname, tgenabled, pg_get_triggerdef(pg_trigger.oid))::text
+        FROM tables JOIN pg_trigger ON tgrelid = tables.oid AND NOT tgisinternal)
     SELECT encode(sha256(convert_to(string_agg(line, chr(10) ORDER BY line COLLATE \"C\"), 'UTF8')), 'hex') FROM said";
 
 /// Applies both files, and notes that.

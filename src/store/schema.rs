@@ -149,6 +149,68 @@ diesel::table! {
         org_id -> Text,
         frozen_at -> Nullable<BigInt>,
         updated_at -> BigInt,
+        retention_days -> Nullable<BigInt>,
+        next_retention_days -> Nullable<BigInt>,
+        next_retention_from -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    audit_chains (org_id) {
+        org_id -> Text,
+        salt -> Binary,
+        pruned_seq -> BigInt,
+        pruned_hash -> Binary,
+        day -> BigInt,
+        day_seq -> BigInt,
+    }
+}
+
+diesel::table! {
+    audit_logs (id) {
+        id -> Text,
+        origin -> Text,
+        public_key -> Text,
+        sealed -> Text,
+        key_id -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    audit_leaves (log_id, idx) {
+        log_id -> Text,
+        idx -> BigInt,
+        org_id -> Text,
+        seq -> BigInt,
+    }
+}
+
+diesel::table! {
+    audit_nodes (log_id, level, idx) {
+        log_id -> Text,
+        level -> BigInt,
+        idx -> BigInt,
+        hash -> Binary,
+    }
+}
+
+diesel::table! {
+    audit_checkpoints (log_id, size) {
+        log_id -> Text,
+        size -> BigInt,
+        root -> Binary,
+        note -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    audit_witnesses (log_id, witness) {
+        log_id -> Text,
+        witness -> Text,
+        size -> BigInt,
+        taken_at -> BigInt,
     }
 }
 
@@ -164,5 +226,11 @@ diesel::allow_tables_to_appear_in_same_query!(
     revocations,
     client_assertions,
     reseals,
-    org_settings
+    org_settings,
+    audit_chains,
+    audit_logs,
+    audit_leaves,
+    audit_nodes,
+    audit_checkpoints,
+    audit_witnesses
 );

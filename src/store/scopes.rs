@@ -44,6 +44,10 @@ pub(super) enum NarrowRole {
     Reseal,
     /// Ends open leases.
     Freeze,
+    /// Puts the ends of chains into the log.
+    Log,
+    /// Lets go of events that are past their time.
+    Prune,
 }
 
 #[cfg(feature = "postgres")]
@@ -52,6 +56,8 @@ impl NarrowRole {
         match self {
             Self::Reseal => "pawl_reseal",
             Self::Freeze => "pawl_freeze",
+            Self::Log => "pawl_log",
+            Self::Prune => "pawl_prune",
         }
     }
 }

@@ -238,7 +238,7 @@ fn of_odoo(found: SealedCredential) -> Result<SealedCredential, LendRefused> {
 }
 
 fn record(actor: &Actor, id: &ConnectionId, outcome: Outcome, at: Moment) -> Result<AuditEvent, Error> {
-    let subject = Subject { connection: Some(id), lease: None };
+    let subject = Subject { connection: Some(id), label: None, lease: None };
     Ok(AuditEvent::of(actor, Action::Check, subject, outcome, at)?)
 }
 

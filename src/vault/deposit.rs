@@ -71,7 +71,7 @@ impl Vault {
         let id = ConnectionId::new(at)?;
         let destination = checked.destination;
         let binding = Binding::credential(&scope, &id, Revision::FIRST, checked.kind, &destination);
-        let subject = Subject { connection: Some(&id), lease: None };
+        let subject = Subject { connection: Some(&id), label: deposit.label.as_deref(), lease: None };
         let event = AuditEvent::of(actor, Action::Deposit, subject, Outcome::Done, at)?;
         let refused = Outcome::Refused(LendRefused::Frozen.cause());
         let refused = AuditEvent::of(actor, Action::Deposit, Subject::default(), refused, at)?;

@@ -4,9 +4,10 @@ use crate::access::{
     Assertion, AssertionRefused, Client, Holder, Issued, MAX_TOKEN_LIFE, NotIssued, Spent, Standing, Tokens,
     WishRefused,
 };
-use crate::audit::AuditEvent;
+use crate::audit::{AuditEvent, Call};
+use crate::clock::{Moment, NoRandomness};
 use crate::error::Error;
-use crate::ids::{ClientId, RequestId, TokenId};
+use crate::ids::{ClientId, TokenId};
 use crate::secret::Secret;
 use crate::store::{Exchange, NotExchanged};
 use crate::vault::{DEADLINE, Vault};
@@ -46,7 +47,7 @@ impl Vault {
         &self,
         mint: Mint<'_>,
         (assertion, client_id): (&str, Option<&str>),
-        request: &RequestId,
+        call: &Call,
     ) -> Result<Secret, NotGiven> {
         let assertion = Assertion::read(assertion)?;
         // RFC 7521 section 4.2: it may be sent too, and then says the same.
@@ -62,7 +63,7 @@ impl Vault {
         (mint.charge)(&client.id).map_err(NotGiven::Spent)?;
         let issued =
             mint.tokens.issue(mint.standing.issuer(), &holder, MAX_TOKEN_LIFE).map_err(unavailable)?;
-        let event = exchanged(&holder, &issued, (&asserted.jti, request), at).map_err(Error::from)?;
+        let event = exchanged(&holder, &issued, (&asserted.jti, call), at).map_err(Error::from)?;
         let exchange = Exchange { client, jti: asserted.jti, until: asserted.until, event, at };
         match self.store.exchange(exchange, DEADLINE).await.map_err(Error::from)? {
             Ok(()) => Ok(issued.token),
@@ -70,9 +71,7 @@ impl Vault {
             Err(NotExchanged::Gone) => Err(AssertionRefused::UnknownClient.into()),
         }
     }
-}
 
-impl Vault {
     /// Nobody knows yet who asks: such looks are few at once, so that a crowd of strangers waits for itself alone.
     async fn find_client(&self, id: ClientId) -> Result<Option<Client>, Error> {
         let turn = tokio::time::timeout(DEADLINE, self.strangers.acquire()).await;
@@ -84,11 +83,11 @@ impl Vault {
 fn exchanged(
     holder: &Holder,
     issued: &Issued,
-    (assertion, request): (&TokenId, &RequestId),
-    at: crate::clock::Moment,
-) -> Result<AuditEvent, crate::clock::NoRandomness> {
-    let more = [("assertion_id", assertion.as_str()), ("request_id", request.as_str())];
-    AuditEvent::of_token("token.exchange", holder, issued, &more, at)
+    (assertion, call): (&TokenId, &Call),
+    at: Moment,
+) -> Result<AuditEvent, NoRandomness> {
+    let more = [("assertion_id", assertion.as_str())];
+    AuditEvent::of_token("token.exchange", holder, issued, (Some(call), &more), at)
 }
 
 fn unavailable(refused: NotIssued) -> Error {

@@ -15,17 +15,19 @@ impl Vault {
         let permit = self.permit(actor, Action::Forget).await?;
         let scope = permit.scope();
         let at = self.clock.now();
-        let subject = Subject { connection: Some(&id), lease: None };
-        let event = AuditEvent::of(actor, Action::Forget, subject, Outcome::Done, at)?;
         let (gone, actor) = (id.clone(), actor.clone());
         let forget = move |tx: &mut Tx| {
-            if let Err(unmet) = find_permitted(tx, &actor, &permit, &gone, at)? {
-                return Ok(Err(unmet));
-            }
+            let connection = match find_permitted(tx, &actor, &permit, &gone, at)? {
+                Ok(connection) => connection,
+                Err(unmet) => return Ok(Err(unmet)),
+            };
             if !tx.end_connection(&gone, at)? {
                 return Err(Error::NotFound);
             }
-            tx.append(&event)?;
+            // The trail keeps what people called it.
+            let label = connection.label.as_deref();
+            let subject = Subject { connection: Some(&gone), label, lease: None };
+            tx.append(&AuditEvent::of(&actor, Action::Forget, subject, Outcome::Done, at)?)?;
             Ok::<_, Error>(Ok(()))
         };
         self.store.run("forget", scope, DEADLINE, forget).await?.map_err(Error::Unmet)?;

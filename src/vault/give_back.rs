@@ -54,7 +54,8 @@ impl Vault {
                         return Err(Error::LeaseEnded);
                     }
                     tx.end_lease(&lease, &EndLease { outcome, records, at })?;
-                    let subject = Subject { connection: Some(&lease.connection), lease: Some(&id) };
+                    let subject =
+                        Subject { connection: Some(&lease.connection), label: None, lease: Some(&id) };
                     let how = match outcome {
                         "ok" => Outcome::Done,
                         "auth_failed" => Outcome::DoneWith("auth_failed"),

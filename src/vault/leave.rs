@@ -69,7 +69,7 @@ impl Vault {
         connection: Option<&ConnectionId>,
         unmet: Unmet,
     ) -> Error {
-        let subject = Subject { connection, lease: None };
+        let subject = Subject { connection, label: None, lease: None };
         let recorded = self.record_refusal(actor, action, subject, unmet.cause()).await;
         recorded.err().unwrap_or(Error::Unmet(unmet))
     }
@@ -112,7 +112,7 @@ pub(super) fn judge(
 ) -> Result<Result<(), Unmet>, Error> {
     let judged = permit.judge(&connection.user, about);
     if let Err(unmet) = judged {
-        let subject = Subject { connection: Some(&connection.id), lease: None };
+        let subject = Subject { connection: Some(&connection.id), label: None, lease: None };
         let outcome = Outcome::Refused(unmet.cause());
         tx.append(&AuditEvent::of(actor, permit.action(), subject, outcome, at)?)?;
     }

@@ -57,7 +57,7 @@ impl Vault {
                     Ok(_) => Outcome::Done,
                     Err(refused) => Outcome::Refused(refused.cause()),
                 };
-                let subject = Subject { connection: connection.as_ref(), lease: Some(&id) };
+                let subject = Subject { connection: connection.as_ref(), label: None, lease: Some(&id) };
                 tx.append(&AuditEvent::of(&actor, Action::RenewLease, subject, outcome, at)?)?;
                 let Ok(mut lease) = answer else { return Ok(answer) };
                 if !came_before {

@@ -62,7 +62,7 @@ impl Vault {
                 };
                 let owner = covered.of_user(&connection.user).ok_or(Error::NotFound)?;
                 let record = |outcome| {
-                    let subject = Subject { connection: Some(&id), lease: None };
+                    let subject = Subject { connection: Some(&id), label: None, lease: None };
                     AuditEvent::of(&actor, Action::Replace, subject, outcome, at)
                 };
                 let old = match tx.find_sealed(&owner, &id, &proof(&held.keyring, &owner, &id))? {

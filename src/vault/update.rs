@@ -42,7 +42,8 @@ impl Vault {
         }
         let environment = check(&update)?;
         let at = self.clock.now();
-        let subject = Subject { connection: Some(&id), lease: None };
+        let label = update.label.as_ref().and_then(Option::as_deref);
+        let subject = Subject { connection: Some(&id), label, lease: None };
         let mut events = Vec::new();
         if update.label.is_some() || update.sync_interval_seconds.is_some() {
             events.push(AuditEvent::of(actor, Action::UpdateConnection, subject, Outcome::Done, at)?);

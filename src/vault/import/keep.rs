@@ -147,7 +147,8 @@ fn keep(tx: &mut Tx, source: &SourceName, rows: &[Candidate], at: Moment) -> Res
                 (there, Entry::Duplicate, Outcome::Refused("duplicate"))
             }
         };
-        events.push(AuditEvent::imported(&new.scope, &connection, (source, id), outcome, at)?);
+        let about = (&connection, new.label.as_deref());
+        events.push(AuditEvent::imported(&new.scope, about, (source, id), outcome, at)?);
         ledger.push((id, connection.clone(), entry));
         done.push(match entry {
             Entry::Imported => Kept::Now,
