@@ -17,11 +17,13 @@ mod keys;
 mod lane;
 mod leases;
 mod lend;
+mod logs;
 mod open;
 #[cfg(feature = "postgres")]
 mod policies;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod proofs;
 mod repeats;
 mod reseal;
 mod reseal_runs;
@@ -32,6 +34,7 @@ mod standing;
 #[cfg(feature = "postgres")]
 mod tables;
 mod transact;
+mod tree;
 mod tx;
 mod upkeep;
 
@@ -45,11 +48,14 @@ pub use issuers::SealedIssuerKey;
 pub use keys::{KeyRow, KeyState, SealedUnder};
 pub use leases::{EndLease, StoredLease};
 pub use lend::{Granted, Held, LendAsk, LendRefused, SealedRow};
+pub use logs::LogRow;
 pub use open::Tables;
+pub use proofs::{OrgLeaf, OrgProof, Witnessed};
 pub use repeats::{Earlier, First, Kept, Repeat};
 pub use reseal::{Placed, Resealed, ToReseal};
 pub use reseal_runs::ResealRun;
 pub use sealed::{NewCredential, Proof, SealedCredential};
 pub use standing::StoredStanding;
+pub use tree::{Growth, Moved, StoredCheckpoint};
 pub use tx::{Store, Tx};
 pub use upkeep::Upkeep;
