@@ -118,7 +118,7 @@ impl App {
         let switch = HostSwitch::open(&self.config.data_dir)?;
         let ring = Ring::new(self.keys, self.keyring);
         let exceptions = self.config.egress_allow;
-        let vault = Vault::new(self.store, ring, exceptions, self.models, self.clock, switch);
+        let vault = Vault::new(self.store, ring, exceptions, self.models, self.clock, switch.into());
         let mut import = Import::new(Host::import(asked.org), name, asked.kind, keys, asked.is_dry);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         if !is_told {

@@ -3,6 +3,7 @@
 
 mod freeze;
 mod import;
+mod log;
 mod ops;
 mod ready;
 mod serving;
@@ -29,7 +30,7 @@ use crate::seal::Keyring;
 use crate::secret::Secret;
 use crate::store::{Store, StoreError};
 use crate::vault::keys::{Keys, Ring};
-use crate::vault::{Registry, Vault, Watch, open_issuer};
+use crate::vault::{Keeper, Log, Registry, Vault, Watch, open_issuer, origin_host};
 
 pub use freeze::{NotSwitched, Switched, look, switch};
 pub use import::{ImportAsked, ImportEnded, ImportFailed, ImportStep};
@@ -40,7 +41,7 @@ pub use tls::{Certificate, SOON_DAYS, TlsRefused};
 
 use ops::{Ops, bind};
 use serving::{follow, follow_host, follow_vault, look_again};
-use setup::{key_source, make_dir, make_issuer, open_ring, open_store};
+use setup::{key_source, make_dir, make_issuer, make_log, open_ring, open_store};
 use tls::Shown;
 
 /// Open requests finish within this when the process is told to stop.
@@ -120,6 +121,8 @@ impl App {
         let keys = Keys::new(store.clone(), key_source(&config)?, clock.clone());
         let keyring = open_ring(&keys, &store.find_keys()?, setup)?;
         store.upkeep("open issuer", |tx| make_issuer(tx, &keyring, setup, &clock))?;
+        let host = origin_host(&config.issuer);
+        store.upkeep("open log", |tx| make_log(tx, (&keyring, &host), setup, &clock))?;
         let (read_at, found) = (Instant::now(), store.find_standing()?);
         let issuer = Arc::new(open_issuer(&found.issuers, &keyring, clock.now())?);
         let standing = (Standing::new(issuer, &found.revocations, None), read_at);
@@ -184,6 +187,16 @@ impl App {
             what: format!("the data directory {}", self.config.data_dir.display()),
             source,
         })?;
+        let switch = Arc::new(switch);
+        // Before anything is lent, the witnesses have said whether the database is the one that was.
+        let keeper = Keeper::start(Log {
+            store: self.store.clone(),
+            ring: ring.clone(),
+            clock: self.clock.clone(),
+            switch: switch.clone(),
+            checkpoints: self.config.checkpoints,
+        })
+        .map_err(|source| StartError::Io { what: "the log's thread".into(), source })?;
         let surface = Surface {
             trusted_proxies: self.config.trusted_proxies,
             cors_origins: self.config.cors_origins,
@@ -229,7 +242,7 @@ impl App {
         if signals == Signals::Heed {
             actix_web::rt::spawn(look_again(shown.clone()));
         }
-        Ok(Serving { address, server, shown, ops })
+        Ok(Serving { address, server, shown, ops, keeper })
     }
 }
 

@@ -14,6 +14,7 @@ use crate::app::setup::StartError;
 use crate::app::tls::Shown;
 use crate::clock::fill_random;
 use crate::http::State;
+use crate::vault::Keeper;
 use crate::vault::keys::Ring;
 
 /// How often the certificate's files are looked at; on SIGHUP at once.
@@ -37,6 +38,7 @@ pub struct Serving {
     pub(super) shown: Option<Arc<Shown>>,
     pub(super) server: actix_web::dev::Server,
     pub(super) ops: Option<Ops>,
+    pub(super) keeper: Keeper,
 }
 
 impl Serving {
@@ -64,6 +66,8 @@ impl Serving {
         if let Some((handle, _)) = ops {
             handle.stop(false).await;
         }
+        // Nothing is written any more: what was, is signed and told.
+        let _ = actix_web::rt::task::spawn_blocking(|| drop(self.keeper)).await;
         ended
     }
 }

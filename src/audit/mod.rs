@@ -9,7 +9,7 @@ mod tree;
 pub use chain::{GENESIS, Hash, leaf, link};
 pub use event::{Actor, AuditEvent, Call, OperatorActor, Outcome, SCHEMA, Subject, Who, member};
 pub use log_key::{LogKey, NotALogKey};
-pub use note::{Checkpoint, NoteRefused, VerifierKey, VerifierKeyRefused};
+pub use note::{Checkpoint, MOST_NOTE_BYTES, NoteRefused, VerifierKey, VerifierKeyRefused};
 pub use tree::{
     Frontier, Node, Plan, empty_root, leaf_hash, node_hash, verify_consistency, verify_inclusion,
 };

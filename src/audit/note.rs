@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::audit::chain::Hash;
 
 /// A note is refused beyond that; C2SP asks to take 16 signatures, of up to nearly 5 kB.
-pub(crate) const MOST_BYTES: usize = 128 * 1024;
+pub const MOST_NOTE_BYTES: usize = 128 * 1024;
 const MOST_SIGNATURES: usize = 100;
 /// The signature type of Ed25519.
 pub(super) const ED25519_TYPE: u8 = 1;
@@ -93,7 +93,7 @@ struct Signature<'a> {
 impl<'a> Note<'a> {
     fn parse(note: &'a str) -> Result<Self, NoteRefused> {
         let malformed = NoteRefused::Malformed;
-        if note.len() > MOST_BYTES {
+        if note.len() > MOST_NOTE_BYTES {
             return Err(malformed("too long"));
         }
         if note.bytes().any(|byte| byte < b' ' && byte != b'\n') {

@@ -10,7 +10,7 @@ use crate::store::error::StoreError;
 use crate::store::keys::{left, must_seal};
 use crate::store::schema::{audit_events, audit_logs, audit_witnesses};
 use crate::store::scopes::Scopes;
-use crate::store::tree::from_number;
+use crate::store::tree::{from_number, to_number};
 use crate::store::tx::Store;
 use crate::store::upkeep::Upkeep;
 
@@ -90,9 +90,10 @@ impl Upkeep<'_> {
         &mut self,
         log: &LogId,
         witness: &str,
-        size: i64,
+        size: u64,
         at: Moment,
     ) -> Result<(), StoreError> {
+        let size = to_number(size)?;
         let row = audit_witnesses::table.find((log.as_str(), witness));
         let taken: Option<i64> = row.select(audit_witnesses::size).first(self.db).optional()?;
         let set = (audit_witnesses::size.eq(size), audit_witnesses::taken_at.eq(at.micros()));

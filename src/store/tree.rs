@@ -34,6 +34,19 @@ pub struct Moved {
     head: Hash,
 }
 
+impl Moved {
+    /// Whose chain it is; the vault's own has an empty name.
+    pub fn org(&self) -> &str {
+        &self.org
+    }
+}
+
+/// What became of a log that grew.
+pub struct Grown {
+    /// Its newest checkpoint.
+    pub newest: Option<StoredCheckpoint>,
+}
+
 /// What was found of a log that is to grow.
 pub struct Growth {
     /// How many leaves it has.
@@ -106,7 +119,7 @@ impl Upkeep<'_> {
         size: u64,
         moved: &[Moved],
         (sign, at): (Option<Sign>, Moment),
-    ) -> Result<Option<StoredCheckpoint>, StoreError> {
+    ) -> Result<Option<Grown>, StoreError> {
         self.enter(NarrowRole::Log)?;
         if find_size(self.db, log)? != size {
             return Ok(None);
@@ -133,7 +146,7 @@ impl Upkeep<'_> {
         insert(self.db, leaves, whole)?;
         let newest = find_newest(self.db, log)?;
         let Some(sign) = sign.filter(|_| newest.as_ref().is_none_or(|of| of.size != frontier.size())) else {
-            return Ok(newest);
+            return Ok(Some(Grown { newest }));
         };
         let root = frontier.root();
         let note = sign(&Checkpoint { origin: origin.to_owned(), size: frontier.size(), root });
@@ -146,7 +159,8 @@ impl Upkeep<'_> {
                 audit_checkpoints::created_at.eq(at.micros()),
             ))
             .execute(self.db)?;
-        Ok(Some(StoredCheckpoint { size: frontier.size(), note, created_at: at }))
+        let newest = StoredCheckpoint { size: frontier.size(), note, created_at: at };
+        Ok(Some(Grown { newest: Some(newest) }))
     }
 
     /// How many leaves the log has.

@@ -33,6 +33,8 @@ pub enum FrozenBy {
     Nobody,
     /// A file on this host.
     Host,
+    /// A witness, which knows more of the trail than the database.
+    Witness,
     /// The database: the whole vault.
     Vault,
 }
@@ -43,6 +45,7 @@ impl FrozenBy {
         match self {
             Self::Nobody => "no",
             Self::Host => "host",
+            Self::Witness => "witness",
             Self::Vault => "vault",
         }
     }
@@ -106,8 +109,11 @@ impl Vault {
 
     /// Why nothing is lent, of whichever org.
     pub async fn frozen_by(&self) -> Result<FrozenBy, Error> {
-        if self.switch.is_frozen() {
+        if self.switch.is_there() {
             return Ok(FrozenBy::Host);
+        }
+        if self.switch.is_behind() {
+            return Ok(FrozenBy::Witness);
         }
         let since = self.store.see_vault_frozen(Duration::from_secs(1)).await?;
         Ok(if since.is_some() { FrozenBy::Vault } else { FrozenBy::Nobody })
@@ -115,7 +121,7 @@ impl Vault {
 
     /// Looks for this host's file. Once it is there, what is under check here ends. Blocks for the look alone.
     pub async fn follow_host(&self) {
-        let was_frozen = self.switch.is_frozen();
+        let was_frozen = self.switch.is_there();
         let is_frozen = match self.switch.look() {
             Ok(is_frozen) => is_frozen,
             Err(error) => {

@@ -13,6 +13,7 @@ mod import;
 pub mod keys;
 mod leave;
 mod lend;
+mod log;
 mod operate;
 mod refusals;
 mod registry;
@@ -35,7 +36,7 @@ use crate::error::Error;
 use crate::store::Store;
 use crate::vault::keys::{Held, Ring};
 
-pub use crate::store::{ResealRun, SealedUnder, StoredConnection, StoredEvent, StoredLease};
+pub use crate::store::{OrgProof, ResealRun, SealedUnder, StoredConnection, StoredEvent, StoredLease};
 pub use browse::Page;
 pub use deposit::{Deposit, MAX_NAME_BYTES, MAX_OTHER_SECRET_BYTES, MAX_SECRET_BYTES};
 pub use exchange::{Mint, NotGiven};
@@ -45,6 +46,10 @@ pub use give_back::{GiveBack, OUTCOMES};
 pub use host_switch::HostSwitch;
 pub use import::{BATCH, IMPORT_KINDS, Import, Left, Tally, Why};
 pub use lend::{Lend, Loan, PURPOSES};
+pub use log::{
+    Accepted, Doubt, Doubted, Keeper, Log, LogRefused, LogShut, Looked, accept, begin_log, look_at_log,
+    origin_host,
+};
 pub use registry::{NotRegistered, Registry};
 pub use renew::Renew;
 pub use repeat::KeyedRequest;
@@ -87,7 +92,7 @@ impl Vault {
         exceptions: Exceptions,
         models: Vec<String>,
         clock: Clock,
-        switch: HostSwitch,
+        switch: Arc<HostSwitch>,
     ) -> Self {
         Self {
             store,
@@ -98,7 +103,7 @@ impl Vault {
             gates: gate::Gates::new(),
             checks: check::Checks::new(),
             refusals: Arc::default(),
-            switch: Arc::new(switch),
+            switch,
             strangers: Semaphore::new(STRANGERS),
         }
     }

@@ -97,7 +97,7 @@ fn hostile_notes_are_refused() {
         note.replace('7', "7\r"),
         note.replace('7', "7\0"),
         format!("{note}{}", "— nobody AAAAAAA=\n".repeat(100)),
-        format!("{}{note}", "x".repeat(MOST_BYTES)),
+        format!("{}{note}", "x".repeat(MOST_NOTE_BYTES)),
         signed(text.replace("\n7\n", "\n07\n")),
         signed(text.replace("\n7\n", "\n+7\n")),
         signed(text.replace("\n7\n", "\n7 \n")),
