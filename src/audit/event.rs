@@ -315,8 +315,8 @@ impl Members {
     }
 
     fn who(&mut self, org: &OrgId, user: &UserId, client: &ClientId) {
-        self.text("org", org.as_str());
-        self.text("user", user.as_str());
+        self.text(member::ORG, org.as_str());
+        self.text(member::USER, user.as_str());
         self.text(member::CLIENT, client.as_str());
     }
 

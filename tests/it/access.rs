@@ -188,7 +188,7 @@ impl Cells {
     }
 
     fn denials(&self) -> i64 {
-        let denied = "FROM audit_events WHERE event LIKE '%\"cause\":\"forbidden\"%'";
+        let denied = "FROM audit_events WHERE event LIKE '%\"status_detail\":\"forbidden\"%'";
         self.vault.home.sql().texts("count(*)", denied)[0].parse().unwrap()
     }
 
@@ -197,9 +197,13 @@ impl Cells {
         let of = format!("FROM audit_events WHERE event LIKE '%{}%'", self.refused.borrow());
         let events = self.vault.home.sql().texts("event", &of);
         let event: Value = serde_json::from_str(&events[0]).unwrap();
-        assert_eq!((events.len(), &event["request_id"]), (1, &json!(*self.refused.borrow())), "{event}");
-        assert_eq!((&event["outcome"], &event["cause"]), (&json!("refused"), &json!("forbidden")), "{event}");
-        event["action"].as_str().unwrap().into()
+        assert_eq!((events.len(), &event["api.request.uid"]), (1, &json!(*self.refused.borrow())), "{event}");
+        assert_eq!(
+            (&event["status"], &event["status_detail"]),
+            (&json!("Failure"), &json!("forbidden")),
+            "{event}"
+        );
+        event["activity_name"].as_str().unwrap().into()
     }
 }
 

@@ -278,7 +278,7 @@ fn every_change_is_on_a_chain_that_anyone_can_follow() {
     let trail = vault.trail("acme");
     let actions: Vec<_> = trail
         .iter()
-        .map(|e| e["event"]["action"].as_str().unwrap())
+        .map(|e| e["event"]["activity_name"].as_str().unwrap())
         .filter(|action| *action != "token.issue")
         .collect();
     assert_eq!(actions, ["connection.deposit", "lease.lend", "lease.return", "connection.forget"]);
@@ -309,7 +309,7 @@ fn every_change_is_on_a_chain_that_anyone_can_follow() {
         let refused = vault.call("GET", &path, &vault.token("acme", "a", "auditor"), None);
         assert_eq!((refused.status, refused.errors()), (422, vec!["cursor cursor".into()]), "{cursor}");
     }
-    assert!(vault.trail("other").iter().all(|e| e["event"]["org"] == "other"));
+    assert!(vault.trail("other").iter().all(|e| e["event"]["actor.user.org.uid"] == "other"));
 }
 
 #[test]

@@ -167,7 +167,7 @@ fn each_cause_is_told_by_its_code() {
             assert!(!answer.body.contains(never), "{name}: {}", answer.body);
         }
         // Twice on record: before the secret was sent, and how it ended.
-        let results = scene.trail("connection.check", "result");
+        let results = scene.trail("connection.check", "status_detail");
         assert_eq!((results.len(), results[0].as_str()), (2, "begun"), "{name}: {results:?}");
 
         // The same from the worker's host.
@@ -277,7 +277,7 @@ fn a_refused_credential_is_lent_for_no_sync_until_it_is_replaced_or_checked() {
     // Not even the run that has the lease gets it again.
     let refused = scene.vault.lend(&scene.connection, &sync);
     assert_eq!((refused.status, refused.problem().as_str()), (409, "auth-failed"));
-    assert_eq!(scene.trail("lease.lend", "cause"), ["auth-failed"]);
+    assert_eq!(scene.trail("lease.lend", "status_detail"), ["auth-failed"]);
     for purpose in ["check", "other"] {
         assert_eq!(scene.vault.lend(&scene.connection, &json!({"purpose": purpose})).status, 201);
     }
@@ -329,7 +329,7 @@ fn a_check_under_way_ends_with_its_credential() {
             assert_eq!(checking.join().unwrap().problem(), problem);
         });
         scene.odoo.release();
-        assert_eq!(scene.trail("connection.check", "cause"), [problem]);
+        assert_eq!(scene.trail("connection.check", "status_detail"), ["begun", problem]);
         if method == "PUT" {
             assert_eq!(scene.state(), "active");
         }

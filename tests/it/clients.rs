@@ -64,7 +64,7 @@ fn a_service_is_registered_asks_and_is_removed_by_the_command_line() {
         let events =
             home.sql().texts("event", &format!("FROM audit_events WHERE org_id = {org} ORDER BY seq"));
         let about: Vec<&String> =
-            events.iter().filter(|event| event.contains(r#""action":"client."#)).collect();
+            events.iter().filter(|event| event.contains(r#""activity_name":"client."#)).collect();
         assert_eq!(about.len(), 2, "{client} {events:?}");
         assert!(about.iter().all(|event| event.contains(r#""subject":"shop""#)), "{about:?}");
     }

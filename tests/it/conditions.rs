@@ -35,14 +35,14 @@ fn calls(id: &str) -> Vec<(&'static str, String, Option<Value>)> {
 
 fn last_event(vault: &Vault) -> Value {
     let trail = vault.trail("acme");
-    trail.iter().map(|e| e["event"].clone()).rfind(|e| e["action"] != "token.issue").unwrap()
+    trail.iter().map(|e| e["event"].clone()).rfind(|e| e["activity_name"] != "token.issue").unwrap()
 }
 
 fn refused(vault: &Vault, answer: &Answer, cause: &str, id: &str) {
     assert_eq!((answer.status, answer.problem().as_str()), (403, cause), "{}", answer.body);
     let event = last_event(vault);
-    assert_eq!((&event["outcome"], &event["cause"]), (&json!("refused"), &json!(cause)), "{event}");
-    assert_eq!(event["connection_id"], id, "{event}");
+    assert_eq!((&event["status"], &event["status_detail"]), (&json!("Failure"), &json!(cause)), "{event}");
+    assert_eq!(event["connection.uid"], id, "{event}");
 }
 
 const ALL: &str = r#""connection.show", "connection.update", "connection.check", "connection.replace", "connection.forget""#;
@@ -92,7 +92,7 @@ fn a_credential_that_odoo_refused_is_replaced_by_leave_for_such_alone() {
     vault.sql("UPDATE connections SET state = 'auth_failed'");
     let first = replace("b");
     assert_eq!((first.status, &first.json["state"]), (200, &json!("active")), "{}", first.body);
-    assert_eq!(last_event(&vault)["outcome"], "done");
+    assert_eq!(last_event(&vault)["status"], "Success");
     let again = replace("b");
     assert_eq!((again.status, &again.json), (200, &first.json), "{}", again.body);
     refused(&vault, &replace("c"), "state-not-allowed", &id);
@@ -117,7 +117,7 @@ fn a_loan_is_judged_when_it_is_lent_and_when_it_is_renewed() {
     let denied = lend(&production, "check");
     assert_eq!((denied.status, denied.problem().as_str()), (403, "forbidden"));
     assert_eq!(
-        (&last_event(&vault)["action"], &last_event(&vault)["purpose"]),
+        (&last_event(&vault)["activity_name"], &last_event(&vault)["purpose"]),
         (&json!("lease.lend"), &json!("check"))
     );
 
@@ -192,7 +192,7 @@ fn grants_add_up_and_an_environment_is_left_and_entered_by_leave() {
     {
         let no = keep(kind, environment);
         assert_eq!((no.status, no.problem().as_str()), (403, cause));
-        assert_eq!(last_event(&vault)["cause"], cause);
+        assert_eq!(last_event(&vault)["status_detail"], cause);
     }
     assert_eq!(keep("api_key", "staging").status, 201);
 }

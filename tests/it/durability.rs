@@ -198,7 +198,7 @@ fn lends_that_are_written_together_are_answered_each_for_itself() {
     // each answer has its record and its lease, and nothing has but what was asked for
     let leases = count(&vault, "leases");
     let trail = vault.trail("acme");
-    let lends = trail.iter().filter(|e| e["event"]["action"] == "lease.lend");
+    let lends = trail.iter().filter(|e| e["event"]["activity_name"] == "lease.lend");
     assert_eq!(i64::try_from(lends.count()).unwrap(), leases);
     assert!((granted..=granted + late).contains(&leases), "{granted} granted, {late} late, {leases} leases");
     assert!(granted >= 20, "{granted}");

@@ -276,7 +276,7 @@ fn a_text_is_never_sql() {
             .map(|rows| rows.as_array().unwrap().iter().filter(|row| of(row)).cloned().collect::<Vec<_>>())
     };
     let events = |vault: &Vault| {
-        vault.trail("victim").iter().filter(|e| e["event"]["action"] != "token.issue").count()
+        vault.trail("victim").iter().filter(|e| e["event"]["activity_name"] != "token.issue").count()
     };
     let (before, trail) = (of_victim(&vault), events(&vault));
     let mut asked = 0;

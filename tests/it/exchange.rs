@@ -123,14 +123,14 @@ fn a_service_exchanges_what_it_signed_for_a_token_of_a_quarter_of_an_hour() {
         .trail("acme")
         .iter()
         .map(|entry| entry["event"].clone())
-        .find(|event| event["action"] == "token.exchange")
+        .find(|event| event["activity_name"] == "token.exchange")
         .unwrap();
     for (member, value) in [
-        ("client_id", "shop"),
-        ("user", "ada"),
+        ("actor.app_uid", "shop"),
+        ("actor.user.uid", "ada"),
         ("role", "backend worker"),
         ("token_id", said["jti"].as_str().unwrap()),
-        ("request_id", answer.header("x-request-id").unwrap()),
+        ("api.request.uid", answer.header("x-request-id").unwrap()),
     ] {
         assert_eq!(event[member], value, "{event}");
     }
@@ -352,7 +352,7 @@ fn an_assertion_is_exchanged_once_on_whichever_replica() {
     assert_eq!(exchange(&replica, &twin.assertion(&vault, &urn)).status, 200);
     let exchanged = |client: &str| {
         let of = |event: &&Value| {
-            event["event"]["action"] == "token.exchange" && event["event"]["client_id"] == client
+            event["event"]["activity_name"] == "token.exchange" && event["event"]["actor.app_uid"] == client
         };
         vault.trail("acme").iter().filter(of).count()
     };

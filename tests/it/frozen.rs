@@ -29,8 +29,10 @@ fn frozen() -> (u16, String) {
 /// Action and cause of each refusal in acme's trail.
 fn refusals(vault: &Vault) -> Vec<(String, String)> {
     let trail = vault.trail("acme");
-    let refused = trail.iter().map(|e| &e["event"]).filter(|e| e["outcome"] == "refused");
-    refused.map(|e| (e["action"].as_str().unwrap().into(), e["cause"].as_str().unwrap().into())).collect()
+    let refused = trail.iter().map(|e| &e["event"]).filter(|e| e["status"] == "Failure");
+    refused
+        .map(|e| (e["activity_name"].as_str().unwrap().into(), e["status_detail"].as_str().unwrap().into()))
+        .collect()
 }
 
 /// Attack on P5 and P8.
@@ -99,7 +101,7 @@ fn nothing_of_a_frozen_org_is_lent_kept_or_checked_until_its_owner_ends_it() {
     assert_eq!(vault.call("POST", "/v1/connections", &backend, new.as_ref()).status, 201);
     assert_eq!(refused(&on_lease("renew", &json!({}))), (409, "lease-ended".into()));
     let switched = vault.trail("acme");
-    let switched = switched.iter().map(|e| e["event"]["action"].as_str().unwrap());
+    let switched = switched.iter().map(|e| e["event"]["activity_name"].as_str().unwrap());
     assert_eq!(switched.filter(|a| a.starts_with("settings.")).count(), 2);
 }
 
@@ -252,7 +254,10 @@ fn a_check_under_way_ends_with_the_freeze() {
             assert_eq!(refused(&checking.join().unwrap()), frozen());
         });
         scene.odoo.release();
-        assert_eq!(scene.trail("connection.check", "cause").last().map(String::as_str), Some("frozen"));
+        assert_eq!(
+            scene.trail("connection.check", "status_detail").last().map(String::as_str),
+            Some("frozen")
+        );
         assert_eq!(switch(&scene.vault, "acme", "owner", false).status, 200);
         assert_eq!(scene.state(), "active");
     }
@@ -284,7 +289,7 @@ fn nothing_is_moved_into_a_frozen_org() {
     assert_eq!(vault.home.sql().count("connections"), 0);
     let runs =
         vault.home.sql().texts("event", "FROM audit_events WHERE org_id = '' ORDER BY seq DESC LIMIT 1");
-    assert!(runs[0].contains("\"cause\":\"frozen\""), "{runs:?}");
+    assert!(runs[0].contains("\"status_detail\":\"frozen\""), "{runs:?}");
     assert_eq!(switch(&vault, "acme", "owner", false).status, 200);
     assert_eq!(import().status.code(), Some(0));
 }

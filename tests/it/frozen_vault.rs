@@ -44,8 +44,10 @@ fn done(command: &mut Command) -> String {
 fn on_record(home: &Home) -> Vec<String> {
     let events = home.sql().texts("event", "FROM audit_events WHERE org_id = '' ORDER BY seq");
     let events = events.iter().map(|event| serde_json::from_str::<Value>(event).unwrap());
-    let of_freezes = events.filter(|e| e["action"].as_str().unwrap().starts_with("vault."));
-    of_freezes.map(|e| format!("{} {}", e["action"].as_str().unwrap(), e["by"].as_str().unwrap())).collect()
+    let of_freezes = events.filter(|e| e["activity_name"].as_str().unwrap().starts_with("vault."));
+    of_freezes
+        .map(|e| format!("{} {}", e["activity_name"].as_str().unwrap(), e["by"].as_str().unwrap()))
+        .collect()
 }
 
 /// Attack on P5 and P8.

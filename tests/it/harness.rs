@@ -155,9 +155,10 @@ impl Home {
         let (egress, settings): (Vec<_>, Vec<_>) =
             settings.iter().copied().partition(|(name, _)| *name == "PAWL_EGRESS_ALLOW");
         let data = self.data().to_str().unwrap().to_owned();
-        // A clock that stands still fills no bucket: what a caller may write is for the tests of limits.
-        let writes = ("PAWL_WRITES_PER_SECOND", "100000".into());
-        let own = [("PAWL_DATA_DIR", data), ("PAWL_LISTEN", "127.0.0.1:0".into()), writes];
+        // A clock that stands still fills no bucket: what a caller may ask is for the tests of limits.
+        let [reads, writes] =
+            ["PAWL_READS_PER_SECOND", "PAWL_WRITES_PER_SECOND"].map(|of| (of, "100000".into()));
+        let own = [("PAWL_DATA_DIR", data), ("PAWL_LISTEN", "127.0.0.1:0".into()), reads, writes];
         let all = own.into_iter().chain(self.settings());
         let all = all.chain(settings.into_iter().map(|(k, v)| (k, v.to_owned())));
         let all: Vec<(String, std::ffi::OsString)> = all.map(|(k, v)| (k.to_owned(), v.into())).collect();

@@ -54,12 +54,15 @@ fn each_source_comes_in_once_and_what_was_forgotten_stays_so() {
             assert_eq!(loan.json["credential"]["kind"], "password");
         }
         let events = vault.trail("acme");
-        let events: Vec<&Value> =
-            events.iter().map(|e| &e["event"]).filter(|e| e["action"] == "connection.import").collect();
+        let events: Vec<&Value> = events
+            .iter()
+            .map(|e| &e["event"])
+            .filter(|e| e["activity_name"] == "connection.import")
+            .collect();
         assert_eq!(events.len(), 4);
         assert_eq!(events[1]["source_id"], "42");
-        assert_eq!((&events[1]["user"], &events[1]["outcome"]), (&json!("ada"), &json!("done")));
-        assert_eq!(events[1]["connection_id"], connection_of(&vault, "bot-42").as_str());
+        assert_eq!((&events[1]["actor.user.uid"], &events[1]["status"]), (&json!("ada"), &json!("Success")));
+        assert_eq!(events[1]["connection.uid"], connection_of(&vault, "bot-42").as_str());
 
         let before = kept(&vault);
         let second = import();
@@ -72,10 +75,10 @@ fn each_source_comes_in_once_and_what_was_forgotten_stays_so() {
         assert_eq!(vault.home.sql().count("connections"), 3);
         let runs = vault.home.sql().texts("event", "FROM audit_events WHERE org_id = '' ORDER BY seq");
         let runs: Vec<Value> = runs.iter().map(|run| serde_json::from_str(run).unwrap()).collect();
-        let runs: Vec<&Value> = runs.iter().filter(|run| run["action"] == "import.run").collect();
+        let runs: Vec<&Value> = runs.iter().filter(|run| run["activity_name"] == "import.run").collect();
         // Each begins with one of its own.
         assert_eq!(runs.len(), 6);
-        let begun = (&runs[4]["result"], &runs[4]["rows"], &runs[5]["result"]);
+        let begun = (&runs[4]["status_detail"], &runs[4]["rows"], &runs[5]["status_detail"]);
         assert_eq!(begun, (&json!("begun"), &json!("0"), &Value::Null));
         assert_eq!((&runs[5]["rows"], &runs[5]["forgotten_since"]), (&json!("4"), &json!("1")));
         assert!(!runs[5]["subject"].as_str().unwrap().contains("tester"), "{}", runs[5]);
@@ -275,7 +278,7 @@ fn a_row_comes_into_the_org_that_was_named_and_no_other() {
     assert_eq!(sql.count("connections WHERE org_id = 'other'"), 1);
     assert_eq!(sql.count("connections WHERE org_id = 'acme'"), 5);
     assert_eq!(sql.count("imports WHERE org_id <> 'acme'"), 0);
-    assert!(vault.trail("other").iter().all(|e| e["event"]["action"] != "connection.import"));
+    assert!(vault.trail("other").iter().all(|e| e["event"]["activity_name"] != "connection.import"));
     // The next org's import of that source is its own.
     let keys = key_file(&vault.home, &key('a'));
     let csv = format!("csv:{}", vault.home.path().join("shop.csv").display());

@@ -328,8 +328,11 @@ fn an_import_that_breaks_off_says_so_and_two_at_once_bring_nothing_twice() {
     assert_eq!((sql.count("connections"), sql.count("imports")), (500, 500));
     let runs =
         sql.texts("event", "FROM audit_events WHERE org_id = '' AND event LIKE '%import.run%' ORDER BY seq");
-    assert!(runs.len() == 2 && runs[0].contains("\"result\":\"begun\""), "{runs:?}");
-    assert!(runs[1].contains("\"cause\":\"source\"") && runs[1].contains("\"imported\":\"500\""), "{runs:?}");
+    assert!(runs.len() == 2 && runs[0].contains("\"status_detail\":\"begun\""), "{runs:?}");
+    assert!(
+        runs[1].contains("\"status_detail\":\"source\"") && runs[1].contains("\"imported\":\"500\""),
+        "{runs:?}"
+    );
 
     std::fs::write(&path, whole).unwrap();
     let mut both: Vec<_> = (0..2)

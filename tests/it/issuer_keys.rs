@@ -61,7 +61,7 @@ fn the_next_key_is_known_before_it_signs_and_the_one_before_outlives_its_tokens(
     assert_eq!(rows(), [kid(&first), next.clone()]);
     let third = rotate(&vault, Following::Overlapping);
     assert_eq!(rows(), [next, third]);
-    let own: Vec<Value> = vault.own_trail().iter().map(|event| event["action"].clone()).collect();
+    let own: Vec<Value> = vault.own_trail().iter().map(|event| event["activity_name"].clone()).collect();
     let told: Vec<&Value> =
         own.iter().filter(|action| action.as_str().unwrap().starts_with("issuer.")).collect();
     assert_eq!(

@@ -59,9 +59,9 @@ fn every_record_comes_out_once_and_every_time() {
         assert!(said.starts_with("{\"model\":\"account.move\",\"id\":1,\"fields\":{"), "{}", &said[..80]);
         assert!(errors(&output).contains("account.move.line"), "the table: {}", errors(&output));
     }
-    let lent = scene.trail("lease.lend", "lease_id");
+    let lent = scene.trail("lease.lend", "lease.uid");
     assert_ne!(lent[0], lent[1]);
-    assert_eq!(scene.trail("lease.return", "outcome"), ["done", "done"]);
+    assert_eq!(scene.trail("lease.return", "status"), ["Success", "Success"]);
     assert_eq!(std::fs::read_dir(scene.dir.path()).unwrap().count(), 0, "nothing is kept");
 }
 
@@ -77,7 +77,7 @@ fn a_reader_that_goes_ends_the_run_and_the_lease_comes_back() {
     worker.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert_eq!(worker.wait().unwrap().code(), Some(75), "{said}");
     assert!(said.contains("has gone"), "{said}");
-    assert_eq!(scene.trail("lease.return", "result"), ["failed"]);
+    assert_eq!(scene.trail("lease.return", "status_detail"), ["failed"]);
     assert_eq!(scene.open_leases(), 0);
 }
 
@@ -94,6 +94,6 @@ fn a_run_whose_lines_nobody_takes_can_be_stopped_and_the_lease_comes_back() {
     }
     kill_process(Pid::from_raw(worker.id() as i32).unwrap(), Signal::TERM).unwrap();
     assert_eq!(worker.wait().unwrap().code(), Some(75));
-    assert_eq!(scene.trail("lease.return", "result"), ["failed"]);
+    assert_eq!(scene.trail("lease.return", "status_detail"), ["failed"]);
     assert_eq!(scene.open_leases(), 0);
 }

@@ -32,11 +32,11 @@ fn refused(answer: &Answer) -> (u16, String, Vec<String>) {
     (answer.status, answer.problem(), answer.errors())
 }
 
-/// The last event of acme's that is no token's: action, outcome and cause.
+/// The last event of acme's that is no token's: what was done, how it ended and why.
 fn last_event(vault: &Vault) -> [Value; 3] {
     let trail = vault.trail("acme");
-    let last = trail.iter().rev().find(|e| e["event"]["action"] != "token.issue").unwrap();
-    ["action", "outcome", "cause"].map(|member| last["event"][member].clone())
+    let last = trail.iter().rev().find(|e| e["event"]["activity_name"] != "token.issue").unwrap();
+    ["activity_name", "status", "status_detail"].map(|member| last["event"][member].clone())
 }
 
 /// Attack on P1 and P8.
@@ -97,7 +97,8 @@ fn every_kind_is_kept_lent_replaced_and_forgotten_the_same_way() {
         assert_eq!(by_backend(&vault, "DELETE", &path, None).status, 204);
         assert_eq!(refused(&vault.lend(&id, &other_purpose)).1, "not-found");
         assert_eq!(vault.home.sql().count("connections"), 0);
-        let lends = vault.trail("acme").iter().filter(|e| e["event"]["action"] == "lease.lend").count();
+        let lends =
+            vault.trail("acme").iter().filter(|e| e["event"]["activity_name"] == "lease.lend").count();
         assert_eq!(lends, 3 * (number + 1));
     }
 }
@@ -112,7 +113,7 @@ fn no_kind_is_lent_that_no_policy_names() {
             let no = vault.lend(&id, &json!({"purpose": purpose}));
             assert_eq!((no.status, no.problem().as_str()), (403, "kind-not-allowed"), "{kind} {purpose}");
             assert!(!no.body.contains("planted-7"));
-            assert_eq!(last_event(&vault), ["lease.lend", "refused", "kind-not-allowed"]);
+            assert_eq!(last_event(&vault), ["lease.lend", "Failure", "kind-not-allowed"]);
         }
     }
     assert_eq!(vault.lend(&vault.deposit("s"), &json!({"purpose": "other"})).status, 201);
@@ -133,12 +134,12 @@ fn what_is_not_odoos_is_neither_synced_nor_checked() {
             let no = vault.lend(&id, &json!({"purpose": purpose, "run_id": "r"}));
             assert_eq!(refused(&no), (409, "not-odoo".into(), vec!["purpose odoo_alone".into()]));
             assert!(!no.body.contains("planted-8"));
-            assert_eq!(last_event(&vault), ["lease.lend", "refused", "not-odoo"]);
+            assert_eq!(last_event(&vault), ["lease.lend", "Failure", "not-odoo"]);
         }
         let path = format!("/v1/connections/{id}");
         let no = by_backend(&vault, "POST", &format!("{path}/check"), None);
         assert_eq!(refused(&no), (409, "not-odoo".into(), vec!["id odoo_alone".into()]));
-        assert_eq!(last_event(&vault), ["connection.check", "refused", "not-odoo"]);
+        assert_eq!(last_event(&vault), ["connection.check", "Failure", "not-odoo"]);
         let no = by_backend(&vault, "PATCH", &path, Some(&json!({"sync_interval_seconds": 60})));
         assert_eq!(refused(&no), (409, "not-odoo".into(), vec!["sync_interval_seconds odoo_alone".into()]));
         let yes = by_backend(&vault, "PATCH", &path, Some(&json!({"sync_interval_seconds": null})));
@@ -344,7 +345,7 @@ fn a_row_that_is_made_another_kind_does_not_open() {
                 let no = vault.lend(&id, &json!({"purpose": purpose}));
                 assert_eq!((no.status, no.problem().as_str()), (500, "does-not-open"), "{kind} {set}");
                 assert!(!no.body.contains("planted-6"), "{}", no.body);
-                assert_eq!(last_event(&vault), ["lease.lend", "refused", "does-not-open"]);
+                assert_eq!(last_event(&vault), ["lease.lend", "Failure", "does-not-open"]);
             }
             let path = format!("/v1/connections/{id}");
             let new = json!({"secret": "planted-6"});

@@ -59,7 +59,7 @@ fn a_connection_has_so_many_leases_out_and_no_more() {
     let another = vault.deposit_as("acme", "ada", &deposit("bot2", "s"));
     assert_eq!(vault.lend(&another, &other()).status, 201);
     let trail = vault.trail("acme");
-    assert_eq!(trail.iter().filter(|e| e["event"]["cause"] == "too-many-leases").count(), 4);
+    assert_eq!(trail.iter().filter(|e| e["event"]["status_detail"] == "too-many-leases").count(), 4);
 }
 
 /// Whichever of its users and connections they are; and what was refused meanwhile is no lease.

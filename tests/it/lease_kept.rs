@@ -62,8 +62,8 @@ fn a_long_run_renews_its_lease() {
     });
     done.unwrap();
     scene.assert_same("books.db");
-    let renewed = scene.trail("lease.renew", "outcome");
-    assert_eq!(renewed, ["done"], "once is enough");
+    let renewed = scene.trail("lease.renew", "status");
+    assert_eq!(renewed, ["Success"], "once is enough");
     assert_eq!(scene.open_leases(), 0);
 }
 
@@ -185,11 +185,11 @@ fn a_lost_answer_is_asked_for_once_more_and_nothing_is_done_twice() {
         assert_eq!(code(&output), 0, "{path}: {}", errors(&output));
         scene.assert_same("books.db");
         assert_eq!(scene.open_leases(), 0, "{path}");
-        let lent = scene.trail("lease.lend", "lease_id");
+        let lent = scene.trail("lease.lend", "lease.uid");
         assert!(lent.iter().all(|lease| *lease == lent[0]), "{path}: one lease, {lent:?}");
         assert_eq!(
-            scene.trail("lease.return", "outcome").first().map(String::as_str),
-            Some("done"),
+            scene.trail("lease.return", "status").first().map(String::as_str),
+            Some("Success"),
             "{path}"
         );
         let ended = "SELECT count(*) FROM pawl_run WHERE finished_at IS NOT NULL AND outcome = 'ok'";

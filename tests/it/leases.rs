@@ -222,7 +222,7 @@ fn no_loan_is_granted_once_the_forget_has_answered() {
         let lent = vault
             .trail("acme")
             .iter()
-            .filter(|e| e["event"]["action"] == "lease.lend" && e["event"]["outcome"] == "done")
+            .filter(|e| e["event"]["activity_name"] == "lease.lend" && e["event"]["status"] == "Success")
             .count();
         assert!(granted <= lent, "{granted} granted, {lent} on record");
         assert_eq!(vault.call("GET", "/v1/leases", &worker, None).json["items"], json!([]));

@@ -15,7 +15,7 @@ pub fn put(vault: &Vault, id: &str, token: &str, secret: &str) -> Answer {
 /// The last event of acme that is no token's.
 pub fn last_event(vault: &Vault) -> Value {
     let trail = vault.trail("acme");
-    let last = trail.iter().rev().find(|e| e["event"]["action"] != "token.issue").unwrap();
+    let last = trail.iter().rev().find(|e| e["event"]["activity_name"] != "token.issue").unwrap();
     last["event"].clone()
 }
 
@@ -49,7 +49,12 @@ fn what_is_named_changes_and_the_rest_stays() {
     let trail = vault.trail("acme");
     let events: Vec<(&str, &str)> = trail[before..]
         .iter()
-        .map(|e| (e["event"]["action"].as_str().unwrap(), e["event"]["result"].as_str().unwrap_or_default()))
+        .map(|e| {
+            (
+                e["event"]["activity_name"].as_str().unwrap(),
+                e["event"]["status_detail"].as_str().unwrap_or_default(),
+            )
+        })
         .filter(|(action, _)| *action != "token.issue")
         .collect();
     assert_eq!(events, [("connection.update", ""), ("connection.environment", "development")]);
@@ -189,8 +194,11 @@ fn a_credential_is_replaced_by_the_next_revision() {
     assert_eq!(replaced.json, expected);
     assert_eq!(vault.call("GET", &path, &backend, None).json, expected);
     let event = last_event(&vault);
-    assert_eq!((&event["action"], &event["outcome"]), (&json!("connection.replace"), &json!("done")));
-    assert_eq!(event["connection_id"], id.as_str());
+    assert_eq!(
+        (&event["activity_name"], &event["status"]),
+        (&json!("connection.replace"), &json!("Success"))
+    );
+    assert_eq!(event["connection.uid"], id.as_str());
 
     let loan = vault.lend(&id, &json!({"purpose": "sync"}));
     let (secret, revision) = (&loan.json["credential"]["secret"], &loan.json["credential"]["revision"]);
@@ -235,8 +243,8 @@ fn a_redirected_row_gets_no_new_secret() {
         assert_eq!((refused.status, refused.problem().as_str()), (500, "does-not-open"), "{column}");
         assert_eq!(vault.call("GET", &path, &backend, None).body, before, "{column}");
         let event = last_event(&vault);
-        assert_eq!(event["action"], "connection.replace");
-        assert_eq!((&event["outcome"], &event["cause"]), (&json!("refused"), &json!("does-not-open")));
+        assert_eq!(event["activity_name"], "connection.replace");
+        assert_eq!((&event["status"], &event["status_detail"]), (&json!("Failure"), &json!("does-not-open")));
     }
 }
 
@@ -319,8 +327,8 @@ fn a_replace_and_a_forget_resolve_to_one_order() {
         let trail = vault.trail("acme");
         let changes: Vec<&str> = trail
             .iter()
-            .filter(|e| e["event"]["outcome"] == "done")
-            .map(|e| e["event"]["action"].as_str().unwrap())
+            .filter(|e| e["event"]["status"] == "Success")
+            .map(|e| e["event"]["activity_name"].as_str().unwrap())
             .filter(|action| ["connection.replace", "connection.forget"].contains(action))
             .collect();
         assert_eq!(changes.len(), done + 1);

@@ -23,7 +23,8 @@ fn filled() -> Vault {
     vault.sql(
         "INSERT INTO idempotency_keys VALUES ('acme', 'ada', 'svc', 'key', 'k', '', 'ada', 'c', NULL, NULL, 1);
          INSERT INTO imports VALUES ('acme', 'shop', '1', 'c', 'imported', 1);
-         INSERT INTO org_settings VALUES ('', 1, 1)",
+         INSERT INTO org_settings VALUES ('', 1, 1);
+         INSERT INTO audit_leaves VALUES ('log_x', 0, 'acme', 1)",
     );
     vault
 }

@@ -71,8 +71,8 @@ fn an_operator_lists_the_keys_and_has_everything_resealed() {
         );
     }
     let trail = vault.own_trail();
-    let asked = trail.iter().find(|event| event["action"] == "keys.reseal").unwrap();
-    for (member, value) in [("client_id", "ops"), ("subject", "k2"), ("outcome", "done")] {
+    let asked = trail.iter().find(|event| event["activity_name"] == "keys.reseal").unwrap();
+    for (member, value) in [("actor.app_uid", "ops"), ("subject", "k2"), ("status", "Success")] {
         assert_eq!(asked[member], value, "{asked}");
     }
     assert_eq!(asked["reseal_id"], started.json["id"]);
@@ -122,9 +122,10 @@ fn no_tenants_role_reaches_an_operators_call_and_each_try_is_on_record() {
             let refused = vault.call(&call.method, &call.path, &vault.token("acme", "ada", role), None);
             assert_eq!((refused.status, refused.problem().as_str()), (403, "forbidden"), "{role}");
             let trail = vault.trail("acme");
-            let event = trail.iter().map(|e| &e["event"]).rfind(|e| e["action"] != "token.issue").unwrap();
-            assert!(event["action"].as_str().unwrap().starts_with("keys."), "{event}");
-            assert_eq!((&event["outcome"], &event["cause"]), (&json!("refused"), &json!("forbidden")));
+            let event =
+                trail.iter().map(|e| &e["event"]).rfind(|e| e["activity_name"] != "token.issue").unwrap();
+            assert!(event["activity_name"].as_str().unwrap().starts_with("keys."), "{event}");
+            assert_eq!((&event["status"], &event["status_detail"]), (&json!("Failure"), &json!("forbidden")));
             tried += 1;
         }
     }
@@ -157,12 +158,12 @@ fn an_operator_reaches_no_tenants_call_and_each_try_is_on_record() {
             let own = vault.own_trail();
             let event = own.last().unwrap();
             for (member, value) in [
-                ("action", json!("tenant.call")),
+                ("activity_name", json!("tenant.call")),
                 ("call", json!(format!("{method} {path}"))),
-                ("outcome", json!("refused")),
-                ("client_id", json!("ops")),
-                ("request_id", answer.json["request_id"].clone()),
-                ("org", Value::Null),
+                ("status", json!("Failure")),
+                ("actor.app_uid", json!("ops")),
+                ("api.request.uid", answer.json["request_id"].clone()),
+                ("actor.user.org.uid", Value::Null),
             ] {
                 assert_eq!(event[member], value, "{event}");
             }
@@ -173,6 +174,7 @@ fn an_operator_reaches_no_tenants_call_and_each_try_is_on_record() {
     // nobody's trail but the vault's own has it (and this look is one token more)
     assert_eq!(vault.trail("acme").len(), before + 1);
     assert_eq!(vault.home.sql().count("connections"), 1);
-    let exchanged = vault.own_trail().iter().filter(|event| event["action"] == "token.exchange").count();
+    let exchanged =
+        vault.own_trail().iter().filter(|event| event["activity_name"] == "token.exchange").count();
     assert_eq!(exchanged, 1);
 }

@@ -281,9 +281,9 @@ fn a_token_is_minted_for_four_roles_and_is_on_record() {
     let trail = call(&process.url, "GET", "/v1/audit/events", &auditor, None);
     let events: Vec<_> = trail.json["items"].as_array().unwrap().iter().map(|e| &e["event"]).collect();
     assert_eq!(events.len(), 5);
-    assert!(events.iter().all(|e| e["action"] == "token.issue"));
+    assert!(events.iter().all(|e| e["activity_name"] == "token.issue"));
     assert_eq!(
-        (events[0]["role"].as_str(), events[0]["client_id"].as_str()),
+        (events[0]["role"].as_str(), events[0]["actor.app_uid"].as_str()),
         (Some("backend"), Some("shop"))
     );
 }

@@ -49,7 +49,7 @@ fn a_registered_worker_renews_its_own_token_through_a_run_of_any_length() {
         // Five times as long as a token lives.
         for round in 1..=9 {
             clock.advance(Duration::from_secs(500));
-            until("a renewal", || scene.trail("lease.renew", "outcome").len() == round);
+            until("a renewal", || scene.trail("lease.renew", "status").len() == round);
         }
         scene.odoo.release();
         run.join().unwrap()
@@ -57,9 +57,9 @@ fn a_registered_worker_renews_its_own_token_through_a_run_of_any_length() {
     done.unwrap();
     scene.assert_same("books.db");
     assert_eq!(scene.open_leases(), 0);
-    let exchanged = scene.trail("token.exchange", "client_id");
+    let exchanged = scene.trail("token.exchange", "actor.app_uid");
     assert!(exchanged.len() >= 5 && exchanged.iter().all(|client| client == "books"), "{exchanged:?}");
-    assert!(scene.trail("lease.lend", "client_id").iter().all(|client| client == "books"));
+    assert!(scene.trail("lease.lend", "actor.app_uid").iter().all(|client| client == "books"));
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn a_worker_whose_client_was_removed_or_never_was_gets_nothing() {
     let output = scene.run("books.db");
     let said = errors(&output);
     assert!(code(&output) == 2 && said.contains("PAWL_CLIENT_KEY_FILE can be read"), "{said}");
-    assert_eq!(scene.trail("lease.lend", "client_id"), ["books"]);
+    assert_eq!(scene.trail("lease.lend", "actor.app_uid"), ["books"]);
 }
 
 struct PathBufs {

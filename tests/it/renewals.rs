@@ -67,7 +67,7 @@ fn a_sync_lease_is_not_renewed_once_odoo_refused_the_credential() {
     assert_eq!(vault.call("POST", &back, &worker, Some(&json!({"outcome": "auth_failed"}))).status, 204);
     let refused = renew(&vault, &lease, &json!({}));
     assert_eq!((refused.status, refused.problem().as_str()), (409, "auth-failed"));
-    assert_eq!(last_event(&vault)["cause"], "auth-failed");
+    assert_eq!(last_event(&vault)["status_detail"], "auth-failed");
     assert_eq!(renew(&vault, &other, &json!({})).status, 200);
     assert_eq!(put(&vault, &id, &vault.token("acme", "ada", "backend"), "t").status, 200);
     assert_eq!(renew(&vault, &lease, &json!({})).problem(), "credential-replaced");
@@ -88,8 +88,8 @@ fn a_renewal_never_shortens_and_starts_from_now() {
         let renewed = renew(&vault, &lease, &body);
         assert_eq!((renewed.status, renewed.text("expires_at").as_str()), (200, until), "{body}");
         let event = last_event(&vault);
-        assert_eq!((&event["action"], &event["outcome"]), (&json!("lease.renew"), &json!("done")));
-        assert_eq!((&event["lease_id"], &event["connection_id"]), (&json!(lease), &json!(id)));
+        assert_eq!((&event["activity_name"], &event["status"]), (&json!("lease.renew"), &json!("Success")));
+        assert_eq!((&event["lease.uid"], &event["connection.uid"]), (&json!(lease), &json!(id)));
     }
     // it is the lock of the sync, and stays it
     assert_eq!(
@@ -169,7 +169,11 @@ fn a_renewal_holds_everything_against_what_is_true_now() {
         assert_eq!(vault.call("GET", &path, &worker, None).body, before, "{what}");
         let event = last_event(&vault);
         let cause = if what == "key retired" { "key-retired" } else { problem };
-        assert_eq!((&event["action"], &event["cause"]), (&json!("lease.renew"), &json!(cause)), "{what}");
+        assert_eq!(
+            (&event["activity_name"], &event["status_detail"]),
+            (&json!("lease.renew"), &json!(cause)),
+            "{what}"
+        );
     }
 }
 

@@ -61,10 +61,10 @@ fn what_is_revoked_is_taken_on_no_replica_any_more() {
     assert_eq!(call(&third, "GET", LIST, &shop.token(&vault, &json!({})), None).status, 200);
     // on record, in the vault's own trail and in the org's
     let own: Vec<_> =
-        vault.own_trail().iter().map(|event| event["action"].as_str().unwrap().to_owned()).collect();
+        vault.own_trail().iter().map(|event| event["activity_name"].as_str().unwrap().to_owned()).collect();
     let own: Vec<_> = own.iter().filter(|action| action.starts_with("token.revoke")).collect();
     assert_eq!(own[own.len() - 3..], ["token.revoke", "token.revoke_client", "token.revoke_client"]);
-    let revoked = |entry: &&serde_json::Value| entry["event"]["action"] == "token.revoke_client";
+    let revoked = |entry: &&serde_json::Value| entry["event"]["activity_name"] == "token.revoke_client";
     assert_eq!(vault.trail("acme").iter().filter(revoked).count(), 2);
 }
 

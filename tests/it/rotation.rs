@@ -82,7 +82,7 @@ fn a_key_is_made_left_and_destroyed_beside_a_vault_that_serves() {
     old.iter().for_each(|(id, name)| served.opens(id, name));
     let events = home.sql().texts("event", "FROM audit_events WHERE org_id = '' ORDER BY seq");
     for action in ["key.note", "key.rotate", "key.reseal", "key.retire", "key.destroy"] {
-        let of = format!("\"action\":\"{action}\"");
+        let of = format!("\"activity_name\":\"{action}\"");
         assert!(events.iter().any(|event| event.contains(&of)), "{action}: {events:?}");
     }
 
@@ -258,7 +258,7 @@ fn a_row_under_a_key_that_nobody_has_is_that_rows_trouble_alone() {
     assert_eq!(vault.lend(&bad, &json!({"purpose": "other"})).problem(), "key-not-held");
     assert_eq!(ready(), json!({"status": "ok", "keys": "held", "frozen": "no"}));
     let refused =
-        vault.trail("acme").iter().filter(|event| event["event"]["cause"] == "key-not-held").count();
+        vault.trail("acme").iter().filter(|event| event["event"]["status_detail"] == "key-not-held").count();
     assert_eq!(refused, 3, "each refusal is on record once");
 
     // nor does a row that holds what this vault never writes stop the others

@@ -140,7 +140,7 @@ impl Scene {
     /// The value of `member` in each event of that action, in order.
     pub fn trail(&self, action: &str, member: &str) -> Vec<String> {
         let trail = self.vault.trail("acme");
-        let of_action = trail.iter().filter(|e| e["event"]["action"] == action);
+        let of_action = trail.iter().filter(|e| e["event"]["activity_name"] == action);
         of_action.filter_map(|e| e["event"][member].as_str().map(str::to_owned)).collect()
     }
 

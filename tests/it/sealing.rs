@@ -119,7 +119,7 @@ impl TwoTenants {
                 let answer = self.vault.call("POST", &path, &worker, Some(&json!({"purpose": "other"})));
                 let trail = self.vault.trail(org);
                 let events: Vec<_> =
-                    trail[before..].iter().filter(|e| e["event"]["action"] == "lease.lend").collect();
+                    trail[before..].iter().filter(|e| e["event"]["activity_name"] == "lease.lend").collect();
                 if answer.status == 422 {
                     // an id that SQL made up does not even parse
                     assert_eq!(answer.errors(), ["id id_format"], "{what}");
@@ -129,7 +129,7 @@ impl TwoTenants {
                 if answer.status == 201 {
                     loans += 1;
                     assert_eq!(answer.json["credential"]["secret"], SECRETS[index], "{what}");
-                    assert_eq!(events[0]["event"]["outcome"], "done");
+                    assert_eq!(events[0]["event"]["status"], "Success");
                     continue;
                 }
                 let problem = answer.problem();
@@ -137,8 +137,8 @@ impl TwoTenants {
                     ["not-found", "does-not-open", "key-not-held", "damaged"].contains(&problem.as_str()),
                     "{what}: {problem}"
                 );
-                assert_eq!(events[0]["event"]["outcome"], "refused", "{what}");
-                assert_eq!(events[0]["event"]["cause"], problem.as_str(), "{what}");
+                assert_eq!(events[0]["event"]["status"], "Failure", "{what}");
+                assert_eq!(events[0]["event"]["status_detail"], problem.as_str(), "{what}");
                 assert!(SECRETS.iter().all(|secret| !answer.body.contains(secret)), "{what}");
             }
         }

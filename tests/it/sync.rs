@@ -81,7 +81,7 @@ fn what_odoo_holds_is_what_comes_home_and_again_after_changes() {
     assert_eq!(done["res.partner"], [1_049, 1, 1]);
 
     assert_eq!(scene.odoo.logins(), 2);
-    assert_eq!(scene.trail("lease.return", "outcome"), ["done", "done"]);
+    assert_eq!(scene.trail("lease.return", "status"), ["Success", "Success"]);
     assert_eq!((scene.open_leases(), scene.state().as_str()), (0, "active"));
     use std::os::unix::fs::PermissionsExt;
     for file in std::fs::read_dir(scene.dir.path()).unwrap() {
@@ -98,7 +98,7 @@ fn a_refused_credential_is_tried_once_and_told_to_the_vault() {
     assert_eq!(code(&output), 77, "{}", errors(&output));
     assert_eq!(scene.odoo.seen().len(), 1);
     assert_eq!(scene.odoo.logins(), 1);
-    assert_eq!(scene.trail("lease.return", "result"), ["auth_failed"]);
+    assert_eq!(scene.trail("lease.return", "status_detail"), ["auth_failed"]);
     assert_eq!((scene.open_leases(), scene.state().as_str()), (0, "auth_failed"));
 
     // Refused in the middle: as final.
@@ -139,7 +139,7 @@ fn a_killed_run_goes_on_at_once_with_its_own_lease() {
     assert_eq!(code(&output), 0, "{}", errors(&output));
     assert!(errors(&output).contains("going on"), "{}", errors(&output));
     scene.assert_same("books.db");
-    let lent = scene.trail("lease.lend", "lease_id");
+    let lent = scene.trail("lease.lend", "lease.uid");
     assert_eq!(lent.len(), 2);
     assert_eq!(lent[0], lent[1]);
     assert_eq!(scene.open_leases(), 0);
@@ -194,7 +194,7 @@ fn a_signal_stops_it_between_pages_and_the_lease_comes_back() {
         let (ended, said) = worker.end();
         assert_eq!(ended, 75, "{said}");
         assert!(said.contains("stopped"), "{said}");
-        assert_eq!(scene.trail("lease.return", "result"), ["failed"]);
+        assert_eq!(scene.trail("lease.return", "status_detail"), ["failed"]);
         assert_eq!((scene.open_leases(), scene.state().as_str()), (0, "active"));
         assert_eq!(number(&scene.sink("books.db"), "SELECT count(*) FROM account_move"), 1_000);
         scene.odoo.release();
@@ -242,7 +242,7 @@ fn a_run_does_not_outlive_its_token_and_the_next_goes_on() {
 /// The lease is back, a page is kept, and a run that follows begins after it.
 fn assert_goes_on(scene: &Scene) {
     assert_eq!(scene.open_leases(), 0);
-    assert_eq!(scene.trail("lease.return", "result"), ["failed"]);
+    assert_eq!(scene.trail("lease.return", "status_detail"), ["failed"]);
     let mut first = None;
     let summary = scene.run_here(&scene.vault.clock, &mut |_, records| first = first.or(Some(records)));
     assert_eq!(first, Some(1_000), "it goes on where the first came to");
@@ -267,7 +267,7 @@ fn what_passes_by_itself_is_tried_again_three_times_at_most() {
     // A gateway's 502 passes, if later: nobody has to look.
     assert_eq!(code(&output), 75, "{}", errors(&output));
     assert_eq!(scene.odoo.seen().len() - before, 1 + 3);
-    assert_eq!(scene.trail("lease.return", "result"), ["failed"]);
+    assert_eq!(scene.trail("lease.return", "status_detail"), ["failed"]);
     scene.assert_same("books.db");
 }
 
@@ -317,7 +317,7 @@ fn a_page_that_is_not_what_was_asked_for_changes_nothing() {
         assert_eq!(code(&output), 1, "{}", errors(&output));
         scene.assert_same("books.db");
     }
-    assert_eq!(scene.trail("lease.return", "result"), ["failed", "failed"]);
+    assert_eq!(scene.trail("lease.return", "status_detail"), ["failed", "failed"]);
 }
 
 /// Attack on P1, P4, P5, P6 and P8.
@@ -364,7 +364,7 @@ fn a_sink_belongs_to_one_connection() {
     assert_eq!(code(&output), 2, "{}", errors(&output));
     assert!(errors(&output).contains(&first), "{}", errors(&output));
     assert_eq!((other.seen().len(), scene.odoo.seen().len()), (0, asked));
-    assert_eq!(scene.trail("lease.lend", "lease_id").len(), 1);
+    assert_eq!(scene.trail("lease.lend", "lease.uid").len(), 1);
 }
 
 #[test]

@@ -18,7 +18,7 @@ FROM audit_events GROUP BY org_id;
 
 -- The trail only grows at its end; what is pruned goes from its beginning, up to the boundary. The roles' grants say
 -- so too; this holds whoever asks.
-CREATE FUNCTION pawl_trail_stays() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION pawl_trail_stays() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF tg_op = 'DELETE' AND old.seq <= (SELECT pruned_seq FROM public.audit_chains WHERE org_id = old.org_id) THEN
         RETURN old;
@@ -28,7 +28,7 @@ END
 $$;
 CREATE TRIGGER audit_events_stay BEFORE UPDATE OR DELETE ON audit_events
     FOR EACH ROW EXECUTE FUNCTION pawl_trail_stays();
-CREATE FUNCTION pawl_log_grows() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION pawl_log_grows() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION '% only grows', tg_table_name;
 END
