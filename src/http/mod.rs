@@ -3,6 +3,7 @@
 
 mod admission;
 mod audit;
+mod checkpoint;
 mod checks;
 mod connections;
 mod deposit_body;

@@ -175,9 +175,9 @@ fn told(under: SealedUnder) -> String {
         SealedUnder { credentials, issuer_keys: 0, log_keys: 0 } => {
             format!("{credentials} credentials are")
         }
-        SealedUnder { credentials, issuer_keys, log_keys } => format!(
-            "{credentials} credentials, {issuer_keys} issuer keys and {log_keys} keys of the trail's logs are"
-        ),
+        SealedUnder { credentials, issuer_keys, log_keys } => {
+            format!("{credentials} credentials, {issuer_keys} issuer keys and {log_keys} log keys are")
+        }
     }
 }
 
