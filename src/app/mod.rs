@@ -40,7 +40,7 @@ pub use setup::{Setup, StartError};
 pub use tls::{Certificate, SOON_DAYS, TlsRefused};
 
 use ops::{Ops, bind};
-use serving::{follow, follow_host, follow_vault, look_again};
+use serving::{follow, follow_host, follow_retention, follow_vault, look_again};
 use setup::{key_source, make_dir, make_issuer, make_log, open_ring, open_store};
 use tls::Shown;
 
@@ -211,6 +211,7 @@ impl App {
             web::Data::new(State { vault, tokens, watch, audiences, limits, strains, surface, clock });
         actix_web::rt::spawn(follow_host(state.clone()));
         actix_web::rt::spawn(follow_vault(state.clone()));
+        actix_web::rt::spawn(follow_retention(state.clone()));
         let ops = ops_listener.map(|(listener, address)| Ops::serve(listener, address, state.clone()));
         let ops = ops.transpose()?;
         let server = HttpServer::new(move || {

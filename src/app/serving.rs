@@ -151,6 +151,15 @@ pub(super) async fn follow_host(state: web::Data<State>) {
     }
 }
 
+/// Lets go of events that are past their time, again and again, by the vault's clock.
+pub(super) async fn follow_retention(state: web::Data<State>) {
+    let mut looked_at = None;
+    loop {
+        tokio::time::sleep(FOLLOW_VAULT).await;
+        looked_at = state.vault.follow_retention(looked_at).await;
+    }
+}
+
 /// The same for the whole vault, and puts on record what became of the file.
 pub(super) async fn follow_vault(state: web::Data<State>) {
     loop {

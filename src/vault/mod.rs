@@ -20,6 +20,8 @@ mod registry;
 mod renew;
 mod repeat;
 mod replace;
+mod retention;
+mod settings;
 mod standing;
 mod trail;
 mod update;
@@ -40,7 +42,7 @@ pub use crate::store::{OrgProof, ResealRun, SealedUnder, StoredConnection, Store
 pub use browse::Page;
 pub use deposit::{Deposit, MAX_NAME_BYTES, MAX_OTHER_SECRET_BYTES, MAX_SECRET_BYTES};
 pub use exchange::{Mint, NotGiven};
-pub use freeze::{ChangeSettings, FrozenBy, Settings, switch_vault};
+pub use freeze::{FrozenBy, switch_vault};
 pub use gate::Passage;
 pub use give_back::{GiveBack, OUTCOMES};
 pub use host_switch::HostSwitch;
@@ -54,6 +56,7 @@ pub use registry::{NotRegistered, Registry};
 pub use renew::Renew;
 pub use repeat::KeyedRequest;
 pub use replace::Replace;
+pub use settings::{ChangeSettings, Settings};
 pub use standing::{IssuerShut, Watch, open_issuer};
 pub use update::Update;
 

@@ -65,6 +65,7 @@ mod registered;
 mod removals;
 mod renewals;
 mod repeats;
+mod retention;
 mod revocations;
 mod rotation;
 mod rotation_kills;
