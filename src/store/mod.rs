@@ -56,6 +56,6 @@ pub use reseal::{Placed, Resealed, ToReseal};
 pub use reseal_runs::ResealRun;
 pub use sealed::{NewCredential, Proof, SealedCredential};
 pub use standing::StoredStanding;
-pub use tree::{Grown, Growth, Moved, StoredCheckpoint};
+pub use tree::{Grown, Growth, Moved, Sign, StoredCheckpoint};
 pub use tx::{Store, Tx};
 pub use upkeep::Upkeep;
