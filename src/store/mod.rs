@@ -58,6 +58,6 @@ pub use reseal_runs::ResealRun;
 pub use retention::{Boundary, Retention};
 pub use sealed::{NewCredential, Proof, SealedCredential};
 pub use standing::StoredStanding;
-pub use tree::{Grown, Growth, Moved, StoredCheckpoint};
+pub use tree::{Grown, Growth, Moved, Sign, StoredCheckpoint};
 pub use tx::{Store, Tx};
 pub use upkeep::Upkeep;
