@@ -155,8 +155,9 @@ fn serve(config: Config, locked: Locked) -> Result<ExitCode, Failure> {
     let (key_source, app) = (config.key_source.clone(), App::open(config, Clock::system())?);
     let key = app.key().clone();
     actix_web::rt::System::new().block_on(async move {
-        let serving = app.serve(Signals::Heed)?;
+        // Held from before anybody else may write there: a checkpoint's line comes after these.
         let mut out = std::io::stdout().lock();
+        let serving = app.serve(Signals::Heed)?;
         writeln!(out, "pawl listens on {}", serving.url())?;
         writeln!(out, "data: {} (database {database})", data_dir.display())?;
         writeln!(out, "keys: {key_source} (sealing with {key})")?;

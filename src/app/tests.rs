@@ -47,7 +47,7 @@ fn open() -> Opened {
         app.config.egress_allow,
         app.models,
         app.clock,
-        switch,
+        switch.into(),
     );
     Opened { vault: Arc::new(vault), backend, worker, owner, _dir: dir }
 }

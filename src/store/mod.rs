@@ -57,6 +57,6 @@ pub use reseal_runs::ResealRun;
 pub use sealed::{NewCredential, Proof, SealedCredential};
 pub use standing::StoredStanding;
 pub use trail::{Boundary, ChainOf, ChainView, Page, RawEvent, Sought, StoredEvent, Stretch};
-pub use tree::{Grown, Growth, Moved, StoredCheckpoint};
+pub use tree::{Grown, Growth, Moved, Sign, StoredCheckpoint};
 pub use tx::{Store, Tx};
 pub use upkeep::Upkeep;

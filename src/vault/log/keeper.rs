@@ -15,7 +15,7 @@ use crate::audit::LogKey;
 use crate::clock::Moment;
 use crate::metrics;
 use crate::seal::OpenRefused;
-use crate::store::{Grown, Growth, LogRow, StoreError, StoredCheckpoint, Upkeep};
+use crate::store::{Grown, Growth, LogRow, Sign, StoreError, StoredCheckpoint, Upkeep};
 use crate::vault::DEADLINE;
 use crate::vault::log::begin::{LogShut, open_log};
 use crate::vault::log::courier::Courier;
@@ -240,7 +240,7 @@ impl Session {
             let grown = size + u64::try_from(moved.len()).unwrap_or(0);
             let grow = move |tx: &mut Upkeep| {
                 let sign = |checkpoint: &crate::audit::Checkpoint| key.sign(checkpoint);
-                let signs = is_whole.then_some(&sign as &dyn Fn(&_) -> _);
+                let signs: Option<Sign> = if is_whole { Some(&sign) } else { None };
                 tx.grow_log((&log, &origin), size, &moved, (signs, at))
             };
             match self.log.store.upkeep_within("append to log", DEADLINE, grow).await? {
