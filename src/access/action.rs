@@ -144,6 +144,21 @@ impl Action {
         if self.purpose().is_some() { "lease.lend" } else { self.as_str() }
     }
 
+    /// Whether it changes nothing.
+    pub fn is_read(self) -> bool {
+        matches!(
+            self,
+            Self::ListConnections
+                | Self::ShowConnection
+                | Self::ListLeases
+                | Self::ShowLease
+                | Self::ReadAudit
+                | Self::ReadSettings
+                | Self::ListKeys
+                | Self::WatchReseal
+        )
+    }
+
     /// The reaches with which it can be granted.
     pub(super) fn reaches(self) -> &'static [Reach] {
         match self.done() {

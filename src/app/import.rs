@@ -1,10 +1,11 @@
 //! `pawl import`: a thread reads the source, this one opens, seals and keeps, some hundred rows at a time.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::access::Host;
+use crate::access::{Host, Limits};
 use crate::app::App;
 use crate::credential::CredentialKind;
 use crate::error::Error;
@@ -13,7 +14,7 @@ use crate::import::{Columns, OpenSource, Source, SourceName, SourceRefused, Sour
 use crate::seal::{self, FernetKeys, Fingerprint};
 use crate::store::StoreError;
 use crate::vault::keys::Ring;
-use crate::vault::{BATCH, HostSwitch, Import, Left, Tally, Vault};
+use crate::vault::{BATCH, HostSwitch, Import, Left, Tally, Vault, Reserve, Untold};
 
 /// What is to be moved in.
 pub struct ImportAsked {
@@ -117,8 +118,10 @@ impl App {
         let name = asked.name.map_or_else(|| source.name(), Ok)?;
         let switch = HostSwitch::open(&self.config.data_dir)?;
         let ring = Ring::new(self.keys, self.keyring);
-        let exceptions = self.config.egress_allow;
-        let vault = Vault::new(self.store, ring, exceptions, self.models, self.clock, switch);
+        let limits = Arc::new(Limits::new(self.config.rates, &self.clock));
+        let untold = Untold::new(self.clock.clone(), Reserve::of(&self.config));
+        let may_send = (self.config.egress_allow, self.models);
+        let vault = Vault::new(self.store, ring, may_send, self.clock, switch, (limits, untold));
         let mut import = Import::new(Host::import(asked.org), name, asked.kind, keys, asked.is_dry);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         if !is_told {

@@ -29,7 +29,7 @@ use crate::seal::Keyring;
 use crate::secret::Secret;
 use crate::store::{Store, StoreError};
 use crate::vault::keys::{Keys, Ring};
-use crate::vault::{Registry, Vault, Watch, open_issuer};
+use crate::vault::{Registry, Reserve, Untold, Vault, Watch, open_issuer};
 
 pub use freeze::{NotSwitched, Switched, look, switch};
 pub use import::{ImportAsked, ImportEnded, ImportFailed, ImportStep};
@@ -39,7 +39,7 @@ pub use setup::{Setup, StartError};
 pub use tls::{Certificate, SOON_DAYS, TlsRefused};
 
 use ops::{Ops, bind};
-use serving::{follow, follow_host, follow_vault, look_again};
+use serving::{follow, follow_host, follow_reserve, follow_vault, look_again, tell_counts};
 use setup::{key_source, make_dir, make_issuer, open_ring, open_store};
 use tls::Shown;
 
@@ -184,20 +184,26 @@ impl App {
             what: format!("the data directory {}", self.config.data_dir.display()),
             source,
         })?;
+        let reserve = Reserve::of(&self.config);
+        reserve.look();
         let surface = Surface {
             trusted_proxies: self.config.trusted_proxies,
             cors_origins: self.config.cors_origins,
             is_https: self.config.tls != Tls::Nobody,
         };
         let (limits, strains) =
-            (Limits::new(self.config.rates, &self.clock), Strains::new(self.clock.clone()));
-        let exceptions = self.config.egress_allow;
-        let vault = Vault::new(self.store, ring, exceptions, self.models, self.clock.clone(), switch);
+            (Arc::new(Limits::new(self.config.rates, &self.clock)), Strains::new(self.clock.clone()));
+        let may_send = (self.config.egress_allow, self.models);
+        let bounds = (limits.clone(), Untold::new(self.clock.clone(), reserve));
+        let vault = Vault::new(self.store, ring, may_send, self.clock.clone(), switch, bounds);
         let (tokens, clock) = (self.tokens, self.clock);
         let state =
             web::Data::new(State { vault, tokens, watch, audiences, limits, strains, surface, clock });
         actix_web::rt::spawn(follow_host(state.clone()));
         actix_web::rt::spawn(follow_vault(state.clone()));
+        actix_web::rt::spawn(follow_reserve(state.clone()));
+        actix_web::rt::spawn(tell_counts(state.clone()));
+        let stopping = state.clone();
         let ops = ops_listener.map(|(listener, address)| Ops::serve(listener, address, state.clone()));
         let ops = ops.transpose()?;
         let server = HttpServer::new(move || {
@@ -229,7 +235,7 @@ impl App {
         if signals == Signals::Heed {
             actix_web::rt::spawn(look_again(shown.clone()));
         }
-        Ok(Serving { address, server, shown, ops })
+        Ok(Serving { address, server, shown, ops, state: stopping })
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::App;
-use crate::access::Principal;
+use crate::access::{Limits, Principal};
 use crate::audit::{Actor, Call};
 use crate::clock::{Clock, Moment};
 use crate::config::Config;
@@ -14,7 +14,7 @@ use crate::ids::{ClientId, ConnectionId, KeyId, OrgId, RequestId, UserId};
 use crate::seal::{Found, KeyFile, KeySource, MasterKey, SourceRefused};
 use crate::secret::Secret;
 use crate::vault::keys::{Keys, Ring};
-use crate::vault::{ChangeSettings, Deposit, HostSwitch, Lend, Replace, Vault};
+use crate::vault::{ChangeSettings, Deposit, HostSwitch, Lend, Replace, Vault, Reserve, Untold};
 
 struct Opened {
     vault: Arc<Vault>,
@@ -44,10 +44,13 @@ fn open() -> Opened {
     let vault = Vault::new(
         app.store,
         Ring::new(app.keys, app.keyring),
-        app.config.egress_allow,
-        app.models,
-        app.clock,
+        (app.config.egress_allow.clone(), app.models),
+        app.clock.clone(),
         switch,
+        (
+            Arc::new(Limits::new(app.config.rates, &app.clock)),
+            Untold::new(app.clock, Reserve::of(&app.config)),
+        ),
     );
     Opened { vault: Arc::new(vault), backend, worker, owner, _dir: dir }
 }

@@ -19,8 +19,11 @@ mod registry;
 mod renew;
 mod repeat;
 mod replace;
+mod reserve;
 mod standing;
+mod tell;
 mod trail;
+mod untold;
 mod update;
 
 use std::sync::Arc;
@@ -29,6 +32,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use crate::access::Limits;
 use crate::clock::Clock;
 use crate::egress::Exceptions;
 use crate::error::Error;
@@ -49,7 +53,9 @@ pub use registry::{NotRegistered, Registry};
 pub use renew::Renew;
 pub use repeat::KeyedRequest;
 pub use replace::Replace;
+pub use reserve::Reserve;
 pub use standing::{IssuerShut, Watch, open_issuer};
+pub use untold::{DENIALS_A_MINUTE, Untold};
 pub use update::Update;
 
 /// Within this a lend is answered, with a secret, a refusal or a 503: of the 250 ms that are promised,
@@ -72,6 +78,8 @@ pub struct Vault {
     checks: check::Checks,
     refusals: Arc<refusals::Refusals>,
     switch: Arc<HostSwitch>,
+    untold: Arc<Untold>,
+    limits: Arc<Limits>,
     /// Looks for a client that an assertion names, at once.
     strangers: Semaphore,
 }
@@ -80,14 +88,15 @@ pub struct Vault {
 const STRANGERS: usize = 2;
 
 impl Vault {
-    /// A vault on `store` that opens with `ring`. `models` are those that a borrower may read.
+    /// A vault on `store` that opens with `ring`. `models` are those that a borrower may read; `limits` and `untold`
+    /// keep those who are denied from filling a trail.
     pub fn new(
         store: Store,
         ring: Arc<Ring>,
-        exceptions: Exceptions,
-        models: Vec<String>,
+        (exceptions, models): (Exceptions, Vec<String>),
         clock: Clock,
         switch: HostSwitch,
+        (limits, untold): (Arc<Limits>, Untold),
     ) -> Self {
         Self {
             store,
@@ -99,6 +108,8 @@ impl Vault {
             checks: check::Checks::new(),
             refusals: Arc::default(),
             switch: Arc::new(switch),
+            untold: Arc::new(untold),
+            limits,
             strangers: Semaphore::new(STRANGERS),
         }
     }
@@ -122,6 +133,11 @@ impl Vault {
     /// Whether the keys could not be read again of late, and the vault goes on with those it has.
     pub fn has_stale_keys(&self) -> bool {
         self.ring.is_stale()
+    }
+
+    /// What is counted, and not put on record one by one.
+    pub fn untold(&self) -> &Untold {
+        &self.untold
     }
 
     /// Whether the database answers.
