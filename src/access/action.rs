@@ -146,6 +146,38 @@ impl Action {
         if self.purpose().is_some() { "lease.lend" } else { self.as_str() }
     }
 
+    /// Whether it changes nothing.
+    pub fn is_read(self) -> bool {
+        matches!(
+            self,
+            Self::ListConnections
+                | Self::ShowConnection
+                | Self::ListLeases
+                | Self::ShowLease
+                | Self::ReadAudit
+                | Self::ReadSettings
+                | Self::ListKeys
+                | Self::WatchReseal
+        )
+    }
+
+    /// Whether it is refused when the org's trail takes no more of the day: what lends or changes something. What
+    /// protects never is.
+    pub fn is_within_quota(self) -> bool {
+        matches!(
+            self,
+            Self::Deposit
+                | Self::UpdateConnection
+                | Self::ChangeEnvironment
+                | Self::Check
+                | Self::Replace
+                | Self::LendForSync
+                | Self::LendForCheck
+                | Self::LendForOther
+                | Self::RenewLease
+        )
+    }
+
     /// The reaches with which it can be granted.
     pub(super) fn reaches(self) -> &'static [Reach] {
         match self.done() {

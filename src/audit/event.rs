@@ -294,13 +294,13 @@ impl AuditEvent {
     }
 }
 
-struct Members {
+pub(super) struct Members {
     at: Moment,
     texts: BTreeMap<&'static str, String>,
 }
 
 impl Members {
-    fn new(now: Moment, action: &str, outcome: Outcome) -> Result<Self, NoRandomness> {
+    pub(super) fn new(now: Moment, action: &str, outcome: Outcome) -> Result<Self, NoRandomness> {
         let mut members = Self { at: now, texts: BTreeMap::new() };
         members.text(member::SCHEMA, SCHEMA);
         members.text(member::UID, EventId::new(now)?.as_str());
@@ -346,11 +346,11 @@ impl Members {
         self.text(member::CLIENT, client.as_str());
     }
 
-    fn text(&mut self, name: &'static str, value: &str) {
+    pub(super) fn text(&mut self, name: &'static str, value: &str) {
         self.texts.insert(name, value.to_owned());
     }
 
-    fn render(self, org: Option<OrgId>) -> AuditEvent {
+    pub(super) fn render(self, org: Option<OrgId>) -> AuditEvent {
         // Texts under texts always render.
         let bytes = serde_json::to_string(&self.texts).unwrap_or_default();
         AuditEvent { org, at: self.at, bytes }

@@ -1,6 +1,7 @@
 //! What an event is, how events chain, and the log that stands over the chains: types and hashing, no database.
 
 mod chain;
+mod counted;
 mod event;
 mod export;
 mod glance;
@@ -10,9 +11,11 @@ mod tree;
 mod verify;
 
 pub use chain::{GENESIS, Hash, leaf, link};
+pub use counted::Counted;
 pub use event::{Actor, AuditEvent, Call, OperatorActor, Outcome, SCHEMA, Subject, Who, member};
 pub use export::{
-    COLUMNS, EXPORT, Head, Last, Leaf, Line, WitnessedNote, bytes_of, csv_head, csv_line, hex_of, line_of, read_line,
+    COLUMNS, EXPORT, Head, Last, Leaf, Line, WitnessedNote, bytes_of, csv_head, csv_line, hex_of, line_of,
+    read_line,
 };
 pub use glance::Glance;
 pub use log_key::{LogKey, NotALogKey};

@@ -51,7 +51,7 @@ pub struct State {
     /// Whom a client's assertion may be for.
     pub audiences: Vec<String>,
     /// How much each of them may ask.
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
     /// From where tokens came that were not good.
     pub strains: Strains,
     /// Who is in front.

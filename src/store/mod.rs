@@ -55,7 +55,7 @@ pub use proofs::{OrgLeaf, OrgProof, Witnessed};
 pub use repeats::{Earlier, First, Kept, Repeat};
 pub use reseal::{Placed, Resealed, ToReseal};
 pub use reseal_runs::ResealRun;
-pub use retention::{Boundary, Retention};
+pub use retention::{PastRetention, Retention};
 pub use sealed::{NewCredential, Proof, SealedCredential};
 pub use standing::StoredStanding;
 pub use trail::{Boundary, ChainOf, ChainView, Page, RawEvent, Sought, StoredEvent, Stretch};

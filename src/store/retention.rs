@@ -59,7 +59,7 @@ fn whole_days(days: i64) -> Duration {
 
 /// A chain's events up to `seq` are past their time.
 #[derive(Clone, Debug)]
-pub struct Boundary {
+pub struct PastRetention {
     /// Whose chain; `None`: the vault's own.
     pub org: Option<OrgId>,
     /// The last that goes.
@@ -97,7 +97,7 @@ impl Tx<'_> {
 
 impl Store {
     /// The chains that have events past their time, `at` now, in order of their orgs.
-    pub fn find_past_retention(&self, at: Moment) -> Result<Vec<Boundary>, StoreError> {
+    pub fn find_past_retention(&self, at: Moment) -> Result<Vec<PastRetention>, StoreError> {
         self.upkeep_of("look for old events", Access::Read, &Scopes::vault(), |tx| {
             tx.enter(NarrowRole::Prune)?;
             let chains: Vec<(String, i64)> = audit_chains::table
@@ -124,7 +124,7 @@ impl Store {
                     audit_events::table.find((&org, seq)).select(audit_events::hash).first(tx.db)?;
                 let hash = Hash::from_bytes(&hash).ok_or(damaged.clone())?;
                 let org = (!org.is_empty()).then(|| OrgId::parse(&org)).transpose().map_err(|_| damaged)?;
-                found.push(Boundary { org, seq, hash });
+                found.push(PastRetention { org, seq, hash });
             }
             Ok(found)
         })
@@ -132,7 +132,7 @@ impl Store {
 
     /// Moves the chain's boundary, on record as `event`, unless it is there already; and lets go of some of the events
     /// behind it. Whether there are more.
-    pub fn prune(&self, boundary: &Boundary, event: &AuditEvent) -> Result<bool, StoreError> {
+    pub fn prune(&self, boundary: &PastRetention, event: &AuditEvent) -> Result<bool, StoreError> {
         let scopes = match &boundary.org {
             Some(org) => Scopes::vault().and_org(org),
             None => Scopes::vault(),

@@ -20,10 +20,13 @@ mod registry;
 mod renew;
 mod repeat;
 mod replace;
+mod reserve;
 mod retention;
 mod settings;
 mod standing;
+mod tell;
 mod trail;
+mod untold;
 mod update;
 
 use std::sync::Arc;
@@ -32,6 +35,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use crate::access::Limits;
 use crate::clock::Clock;
 use crate::egress::Exceptions;
 use crate::error::Error;
@@ -56,8 +60,10 @@ pub use registry::{NotRegistered, Registry};
 pub use renew::Renew;
 pub use repeat::KeyedRequest;
 pub use replace::Replace;
+pub use reserve::Reserve;
 pub use settings::{ChangeSettings, Settings};
 pub use standing::{IssuerShut, Watch, open_issuer};
+pub use untold::{DENIALS_A_MINUTE, Untold};
 pub use update::Update;
 
 /// Within this a lend is answered, with a secret, a refusal or a 503: of the 250 ms that are promised,
@@ -80,6 +86,8 @@ pub struct Vault {
     checks: check::Checks,
     refusals: Arc<refusals::Refusals>,
     switch: Arc<HostSwitch>,
+    untold: Arc<Untold>,
+    limits: Arc<Limits>,
     /// Looks for a client that an assertion names, at once.
     strangers: Semaphore,
 }
@@ -87,16 +95,30 @@ pub struct Vault {
 /// So many of them: of the connections of an ordinary pool most are left to those who are known.
 const STRANGERS: usize = 2;
 
+/// What a vault is put together from.
+pub struct Parts {
+    /// The database.
+    pub store: Store,
+    /// The keys.
+    pub ring: Arc<Ring>,
+    /// Where a user's URL may lead though it is not public.
+    pub exceptions: Exceptions,
+    /// The models that a borrower may read.
+    pub models: Vec<String>,
+    /// The time.
+    pub clock: Clock,
+    /// What freezes this host.
+    pub switch: Arc<HostSwitch>,
+    /// What a caller may ask.
+    pub limits: Arc<Limits>,
+    /// What is counted instead of told.
+    pub untold: Untold,
+}
+
 impl Vault {
-    /// A vault on `store` that opens with `ring`. `models` are those that a borrower may read.
-    pub fn new(
-        store: Store,
-        ring: Arc<Ring>,
-        exceptions: Exceptions,
-        models: Vec<String>,
-        clock: Clock,
-        switch: Arc<HostSwitch>,
-    ) -> Self {
+    /// A vault of these.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { store, ring, exceptions, models, clock, switch, limits, untold } = parts;
         Self {
             store,
             ring,
@@ -107,6 +129,8 @@ impl Vault {
             checks: check::Checks::new(),
             refusals: Arc::default(),
             switch,
+            untold: Arc::new(untold),
+            limits,
             strangers: Semaphore::new(STRANGERS),
         }
     }
@@ -130,6 +154,11 @@ impl Vault {
     /// Whether the keys could not be read again of late, and the vault goes on with those it has.
     pub fn has_stale_keys(&self) -> bool {
         self.ring.is_stale()
+    }
+
+    /// What is counted, and not put on record one by one.
+    pub fn untold(&self) -> &Untold {
+        &self.untold
     }
 
     /// Whether the database answers.

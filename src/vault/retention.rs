@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::audit::AuditEvent;
 use crate::clock::Moment;
 use crate::error::Error;
-use crate::store::{Boundary, Store};
+use crate::store::{PastRetention, Store};
 use crate::vault::Vault;
 
 /// How often it is looked for them.
@@ -39,7 +39,7 @@ fn prune(store: &Store, now: Moment) -> Result<usize, Error> {
     Ok(found.len())
 }
 
-fn pruned(boundary: &Boundary, now: Moment) -> Result<AuditEvent, Error> {
+fn pruned(boundary: &PastRetention, now: Moment) -> Result<AuditEvent, Error> {
     let (action, last) = ("audit.prune", boundary.seq.to_string());
     let event = match &boundary.org {
         Some(org) => AuditEvent::of_vault_in(org, action, &last, now)?,

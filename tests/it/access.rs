@@ -173,9 +173,8 @@ impl Cells {
     /// Of the org itself: another one's stay as they are.
     fn settings(&self, action: Action, token: &str, org: &str) -> char {
         let owner = self.vault.token(org, "owner", "owner");
-        let put = |token: &str, frozen: bool| {
-            self.call(token, "PUT", SETTINGS, Some(&json!({"frozen": frozen})))
-        };
+        let put =
+            |token: &str, frozen: bool| self.call(token, "PUT", SETTINGS, Some(&json!({"frozen": frozen})));
         let is_frozen = || self.call(&owner, "GET", SETTINGS, None).json["frozen"] == true;
         let asks = action == Action::Freeze;
         let answer = match action {
@@ -256,7 +255,11 @@ fn every_role_does_every_action_as_far_as_the_table_says() {
     let roles: Vec<&str> = lines.next().unwrap().split_whitespace().collect();
     assert_eq!(roles, ROLES);
     let mut found = Vec::new();
-    for (action, line) in Action::ALL.iter().zip(lines.clone()) {
+    for (row, (action, line)) in Action::ALL.iter().zip(lines.clone()).enumerate() {
+        // Denials past sixty in a minute are counted, and not on record one by one; tokens live a quarter of an hour.
+        if row % 2 == 0 {
+            cells.vault.clock.advance(std::time::Duration::from_secs(60));
+        }
         let named = line.split_whitespace().next().unwrap();
         assert_eq!(named, action.as_str(), "every action has its row, in its place");
         let mut row = format!("{named:<24}");
