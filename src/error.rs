@@ -98,6 +98,9 @@ pub enum Error {
         /// When that was found.
         now: Moment,
     },
+    /// As many exports of the org, or of all orgs, are open as may be.
+    #[error("too many exports are open: take one to its end, or hang up")]
+    TooManyExports,
     /// The Idempotency-Key was used for another request.
     #[error("this Idempotency-Key was used for another request: take a new one for each")]
     KeyReused,

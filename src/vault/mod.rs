@@ -4,6 +4,7 @@ mod browse;
 mod check;
 mod deposit;
 mod exchange;
+mod export;
 mod forget;
 mod freeze;
 mod gate;
@@ -40,6 +41,7 @@ pub use crate::store::{OrgProof, ResealRun, SealedUnder, StoredConnection, Store
 pub use browse::Page;
 pub use deposit::{Deposit, MAX_NAME_BYTES, MAX_OTHER_SECRET_BYTES, MAX_SECRET_BYTES};
 pub use exchange::{Mint, NotGiven};
+pub use export::{Export, ExportAsk, ExportFormat};
 pub use freeze::{ChangeSettings, FrozenBy, Settings, switch_vault};
 pub use gate::Passage;
 pub use give_back::{GiveBack, OUTCOMES};
@@ -55,6 +57,7 @@ pub use renew::Renew;
 pub use repeat::KeyedRequest;
 pub use replace::Replace;
 pub use standing::{IssuerShut, Watch, open_issuer};
+pub use trail::TrailFilter;
 pub use update::Update;
 
 /// Within this a lend is answered, with a secret, a refusal or a 503: of the 250 ms that are promised,
@@ -77,6 +80,7 @@ pub struct Vault {
     checks: check::Checks,
     refusals: Arc<refusals::Refusals>,
     switch: Arc<HostSwitch>,
+    exports: export::Exports,
     /// Looks for a client that an assertion names, at once.
     strangers: Semaphore,
 }
@@ -104,6 +108,7 @@ impl Vault {
             checks: check::Checks::new(),
             refusals: Arc::default(),
             switch,
+            exports: export::Exports::new(),
             strangers: Semaphore::new(STRANGERS),
         }
     }
