@@ -155,6 +155,20 @@ impl AuditEvent {
         Ok(members.render(Some(caller.org().clone())))
     }
 
+    /// A look at the org's own trail, and what was looked for.
+    pub fn of_reading(
+        Actor { caller, call }: &Actor,
+        action: &'static str,
+        more: &[(&'static str, &str)],
+        now: Moment,
+    ) -> Result<Self, NoRandomness> {
+        let mut members = Members::new(now, action, Outcome::Done)?;
+        members.who(caller.org(), caller.user(), caller.client());
+        members.call(call);
+        more.iter().for_each(|(name, value)| members.text(name, value));
+        Ok(members.render(Some(caller.org().clone())))
+    }
+
     /// An event of an operator's doing, in the vault's own chain.
     pub fn of_operator(
         OperatorActor { operator, call }: &OperatorActor,

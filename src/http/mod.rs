@@ -3,6 +3,7 @@
 
 mod admission;
 mod audit;
+mod audit_query;
 mod checkpoint;
 mod checks;
 mod connections;

@@ -43,6 +43,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
         settings::show,
         settings::change,
         audit::list,
+        audit::export,
         checkpoint::show,
         keys::list,
         keys::start_reseal,

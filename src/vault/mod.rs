@@ -4,6 +4,7 @@ mod browse;
 mod check;
 mod deposit;
 mod exchange;
+mod export;
 mod forget;
 mod freeze;
 mod gate;
@@ -46,6 +47,7 @@ pub use crate::store::{OrgProof, ResealRun, SealedUnder, StoredConnection, Store
 pub use browse::Page;
 pub use deposit::{Deposit, MAX_NAME_BYTES, MAX_OTHER_SECRET_BYTES, MAX_SECRET_BYTES};
 pub use exchange::{Mint, NotGiven};
+pub use export::{Export, ExportAsk, ExportFormat};
 pub use freeze::{FrozenBy, switch_vault};
 pub use gate::Passage;
 pub use give_back::{GiveBack, OUTCOMES};
@@ -63,6 +65,7 @@ pub use replace::Replace;
 pub use reserve::Reserve;
 pub use settings::{ChangeSettings, Settings};
 pub use standing::{IssuerShut, Watch, open_issuer};
+pub use trail::TrailFilter;
 pub use untold::{DENIALS_A_MINUTE, Untold};
 pub use update::Update;
 
@@ -88,6 +91,7 @@ pub struct Vault {
     switch: Arc<HostSwitch>,
     untold: Arc<Untold>,
     limits: Arc<Limits>,
+    exports: export::Exports,
     /// Looks for a client that an assertion names, at once.
     strangers: Semaphore,
 }
@@ -131,6 +135,7 @@ impl Vault {
             switch,
             untold: Arc::new(untold),
             limits,
+            exports: export::Exports::new(),
             strangers: Semaphore::new(STRANGERS),
         }
     }

@@ -60,8 +60,8 @@ fn nothing_of_a_frozen_org_is_lent_kept_or_checked_until_its_owner_ends_it() {
     assert_eq!(before.json, lends);
     let now = "2026-11-24T12:00:00.000000Z";
     let done = switch(&vault, "acme", "owner", true);
-    let frozen = kept(json!({"frozen": true, "frozen_at": now, "vault_frozen": false}));
-    assert_eq!(done.json, frozen, "{}", done.body);
+    let switched = kept(json!({"frozen": true, "frozen_at": now, "vault_frozen": false}));
+    assert_eq!(done.json, switched, "{}", done.body);
     assert_eq!(vault.call("GET", SETTINGS, &owner, None).json, done.json);
 
     let ended = vault.call("GET", &format!("/v1/leases/{lease}"), &worker, None);
