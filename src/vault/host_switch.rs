@@ -51,9 +51,9 @@ impl HostSwitch {
         self.is_behind.load(Ordering::SeqCst)
     }
 
-    /// Says so, or that it is not. Answers what was said before.
-    pub fn set_behind(&self, is_behind: bool) -> bool {
-        self.is_behind.swap(is_behind, Ordering::SeqCst)
+    /// Says so, or that it is not.
+    pub fn set_behind(&self, is_behind: bool) {
+        self.is_behind.store(is_behind, Ordering::SeqCst);
     }
 
     /// Whether nothing is lent here, for either cause.

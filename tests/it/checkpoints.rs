@@ -135,7 +135,7 @@ fn another_org_is_told_of_its_own_leaf_alone() {
     }
 }
 
-/// Attack on P3 and P4.
+/// Attack on P4.
 #[test]
 fn a_log_signs_on_under_every_master_key_and_is_never_left_under_one_that_goes() {
     let home = Home::new();

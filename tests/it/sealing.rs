@@ -34,6 +34,9 @@ for row in tables["connections"]:
     print(open_sealed(row, "credential", bound))
 for row in tables["issuer_keys"]:
     print(len(base64.urlsafe_b64decode(open_sealed(row, "issuer_key", ["", "", row["id"], *[""] * 5]) + "=")))
+for row in tables["audit_logs"]:
+    bound = ["", "", row["id"], "", "", row["origin"], "", ""]
+    print(len(base64.urlsafe_b64decode(open_sealed(row, "audit_log", bound) + "=")))
 for row in tables["keys"]:
     print(HKDF(SHA256(), 32, salt=None, info=b"pawl/v1/fingerprint")
           .derive(base64.urlsafe_b64decode(ring[row["id"]]))[:8].hex() == row["fingerprint"])
@@ -62,6 +65,7 @@ fn python_opens_a_row_by_the_documented_formula_alone() {
         "connections": sql.rows("connections", &["id", "org_id", "user_id", "revision", "kind", "url", "database",
             "username", "sealed", "key_id"]),
         "issuer_keys": sql.rows("issuer_keys", &["id", "sealed", "key_id"]),
+        "audit_logs": sql.rows("audit_logs", &["id", "origin", "sealed", "key_id"]),
         "keys": sql.rows("keys", &["id", "fingerprint"]),
     });
     let python = std::env::var("TEST_PYTHON").unwrap_or_else(|_| "python3".into());
@@ -75,7 +79,7 @@ fn python_opens_a_row_by_the_documented_formula_alone() {
     let complaint = String::from_utf8_lossy(&opened.stderr);
     assert_eq!(
         said.lines().collect::<Vec<_>>(),
-        ["hunter2", "ключ 🔑", "not Odoo's", "32", "True"],
+        ["hunter2", "ключ 🔑", "not Odoo's", "32", "32", "True"],
         "{complaint}"
     );
 }

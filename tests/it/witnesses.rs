@@ -300,3 +300,19 @@ fn standard_output_is_told_in_lines() {
     assert!(notes.iter().map(size).is_sorted() && !notes.is_empty(), "{said}");
     assert_eq!(notes.last().map(size), Some(newest(&home).0.size));
 }
+
+#[test]
+fn what_is_no_witness_and_no_time_is_refused_by_name() {
+    let home = Home::new();
+    for (name, value, rule) in [
+        ("PAWL_AUDIT_WITNESSES", "http://witness.example/", "is no witness"),
+        ("PAWL_AUDIT_WITNESSES", "file:nowhere/checkpoints", "a directory that is not there"),
+        ("PAWL_AUDIT_WITNESSES", "stdout,stdout", "is there twice"),
+        ("PAWL_CHECKPOINT_SECONDS", "0", "from 1 to 86400"),
+        ("PAWL_CHECKPOINT_EVENTS", "0", "from 1 to 1000000"),
+    ] {
+        let output = home.pawl(&[(name, value)]).arg("serve").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(name) && said.contains(rule), "{value}: {said}");
+    }
+}

@@ -43,7 +43,13 @@ impl Keeper {
         let (stop, stopped) = oneshot::channel();
         let (begun, has_begun) = sync_channel(1);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let keep = move || runtime.block_on(keep(Arc::new(log), begun, stopped));
+        // Whatever keeps the database or the log from being read: nothing is lent before witnesses were asked.
+        log.switch.set_behind(!log.checkpoints.witnesses.is_empty());
+        let keep = move || {
+            runtime.block_on(keep(Arc::new(log), begun, stopped));
+            // Not for a disk that never answers.
+            runtime.shutdown_background();
+        };
         let thread = std::thread::Builder::new().name("log".into()).spawn(keep)?;
         // Also where it ended, or is late: it says so itself.
         let _ = has_begun.recv_timeout(BEGIN_WITHIN);
@@ -61,11 +67,11 @@ impl Drop for Keeper {
 }
 
 async fn keep(log: Arc<Log>, begun: SyncSender<()>, mut stop: oneshot::Receiver<()>) {
-    let mut is_said = false;
+    let (mut is_said, mut is_first) = (false, true);
     loop {
-        let ended = match Session::begin(log.clone()).await {
+        let ended = match Session::begin(log.clone(), is_first).await {
             Ok(session) => {
-                is_said = false;
+                (is_said, is_first) = (false, false);
                 let _ = begun.try_send(());
                 session.run(&mut stop).await
             }
@@ -114,13 +120,16 @@ struct Session {
 
 impl Session {
     /// Takes up the log in use, with what its witnesses say of it.
-    async fn begin(log: Arc<Log>) -> Result<Self, StoreError> {
+    async fn begin(log: Arc<Log>, is_first: bool) -> Result<Self, StoreError> {
         let logs = Arc::new(find_logs(&log).await?);
         let row = logs.last().cloned().ok_or(StoreError::NotSetUp)?;
         let courier = |of| Arc::new(Courier::new(log.clone(), logs.clone(), of));
         let couriers: Vec<_> = numbered(&log.checkpoints).map(courier).collect();
         let doubted = join_all(couriers.iter().map(|courier| courier.ask())).await;
         log.set_doubted(&doubted.into_iter().flatten().collect::<Vec<_>>());
+        if !is_first && !log.switch.is_behind() {
+            tracing::warn!("not frozen: the database is not behind its witnesses");
+        }
         let (newest, _) = watch::channel(None);
         let mut session = Self {
             log,

@@ -42,10 +42,7 @@ impl Log {
         for Doubted { doubt, witness, .. } in doubted {
             tracing::error!(%witness, "frozen: {doubt}; `pawl doctor --accept-restore` if that is as it should be");
         }
-        let was_behind = self.switch.set_behind(!doubted.is_empty());
-        if was_behind && doubted.is_empty() {
-            tracing::warn!("no longer frozen: the database is not behind its witnesses");
-        }
+        self.switch.set_behind(!doubted.is_empty());
         metrics::frozen("witness", !doubted.is_empty());
     }
 }
