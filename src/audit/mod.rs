@@ -8,6 +8,7 @@ mod log_key;
 mod note;
 mod tree;
 mod verify;
+mod verify_export;
 
 pub use chain::{GENESIS, Hash, leaf, link};
 pub use event::{Actor, AuditEvent, Call, OperatorActor, Outcome, SCHEMA, Subject, Who, member};
@@ -21,3 +22,4 @@ pub use tree::{
     Frontier, Node, Plan, empty_root, leaf_hash, node_hash, verify_consistency, verify_inclusion,
 };
 pub use verify::{Chain, Inquest, Row, Wrong};
+pub use verify_export::{Report, Unreadable, newest_of, split_notes, verify_export};
