@@ -198,7 +198,11 @@ fn add_cell(line: &mut String, text: &str) {
     if is_formula {
         line.push('\'');
     }
-    if is_quoted { line.push_str(&text.replace('"', "\"\"")) } else { line.push_str(text) }
+    if is_quoted {
+        line.push_str(&text.replace('"', "\"\""))
+    } else {
+        line.push_str(text)
+    }
     if is_quoted {
         line.push('"');
     }
@@ -226,7 +230,8 @@ mod tests {
             add_cell(&mut line, text);
             assert_eq!(line, cell);
         }
-        let line = csv_line(7, r#"{"zz":"=x","activity_name":"=cmd|' /C calc'!A0","status":"Success"}"#, "ab");
+        let line =
+            csv_line(7, r#"{"zz":"=x","activity_name":"=cmd|' /C calc'!A0","status":"Success"}"#, "ab");
         assert!(line.starts_with("7,,'=cmd|' /C calc'!A0,Success,"), "{line}");
         assert!(line.ends_with(",ab,\"{\"\"zz\"\":\"\"=x\"\"}\"\r\n"), "{line}");
         assert!(csv_line(7, "=broken", "ab").ends_with(",ab,'=broken\r\n"));
@@ -234,10 +239,19 @@ mod tests {
 
     #[test]
     fn a_line_is_read_to_the_byte() {
-        let line = line_of(&Line { seq: 1, event: "{\"a\":\"é\\n\"}".into(), prev_hash: "00".into(), hash: "ff".into() });
+        let line = line_of(&Line {
+            seq: 1,
+            event: "{\"a\":\"é\\n\"}".into(),
+            prev_hash: "00".into(),
+            hash: "ff".into(),
+        });
         let read: Line = read_line(line.trim_end()).unwrap();
         assert_eq!(read.event, "{\"a\":\"é\\n\"}");
-        for other in [line.replace("1,", "1 ,"), line.replace('é', "\\u00e9"), line.replace("\"ff\"}", "\"ff\",\"x\":1}")] {
+        for other in [
+            line.replace("1,", "1 ,"),
+            line.replace('é', "\\u00e9"),
+            line.replace("\"ff\"}", "\"ff\",\"x\":1}"),
+        ] {
             assert!(read_line::<Line>(other.trim_end()).is_none(), "{other}");
         }
         assert_eq!(bytes_of("0aff"), Some(vec![10, 255]));

@@ -13,7 +13,8 @@ mod verify_export;
 pub use chain::{GENESIS, Hash, leaf, link};
 pub use event::{Actor, AuditEvent, Call, OperatorActor, Outcome, SCHEMA, Subject, Who, member};
 pub use export::{
-    COLUMNS, EXPORT, Head, Last, Leaf, Line, WitnessedNote, bytes_of, csv_head, csv_line, hex_of, line_of, read_line,
+    COLUMNS, EXPORT, Head, Last, Leaf, Line, WitnessedNote, bytes_of, csv_head, csv_line, hex_of, line_of,
+    read_line,
 };
 pub use glance::Glance;
 pub use log_key::{LogKey, NotALogKey};

@@ -183,7 +183,11 @@ impl Inquest {
         let Chain { org, first, next, head, before } = &self.chain;
         let (org, next, last) = (org.as_ref(), *next, self.chain.last());
         let Some(found) = &self.found else {
-            return if self.stands_at == Some(next) { Wrong::Inserted(next, last) } else { Wrong::Altered(next) };
+            return if self.stands_at == Some(next) {
+                Wrong::Inserted(next, last)
+            } else {
+                Wrong::Altered(next)
+            };
         };
         let (seq, row) = (found.seq, found.row());
         if row.follows(org, next, head) {

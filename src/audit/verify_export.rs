@@ -178,14 +178,18 @@ impl Proof<'_> {
         let own = self.head.public_key.as_deref().map(VerifierKey::parse);
         let own = match own {
             Some(Ok(own)) => Some(own),
-            Some(Err(_)) if key.is_none() => return Err(other("altered: the first line's public key".into())),
-            _ => None,
+            Some(Err(_)) => return Err(other("altered: the first line's public key".into())),
+            None => None,
         };
         let key = match (key, &own) {
+            (Some(key), own) if own.as_ref() != Some(key) => {
+                return Err(other("the public key of the first line is not the one that was given".into()));
+            }
             (Some(key), _) => key,
             (None, Some(own)) => {
                 report.warnings.push(
-                    "no --key was given: the export's own proves nothing, for whoever forged it made it too".into(),
+                    "no --key was given: the export's own proves nothing, for whoever forged it made it too"
+                        .into(),
                 );
                 own
             }
@@ -247,7 +251,8 @@ pub fn newest_of(key: &VerifierKey, notes: &[String]) -> Result<Option<Checkpoin
     let mut newest: Option<Checkpoint> = None;
     for note in notes {
         let claimed = Checkpoint::claimed(note);
-        let claimed = claimed.map_err(|refused| Wrong::Other(format!("a checkpoint that was given: {refused}")))?;
+        let claimed =
+            claimed.map_err(|refused| Wrong::Other(format!("a checkpoint that was given: {refused}")))?;
         if claimed.origin != key.origin() {
             continue;
         }

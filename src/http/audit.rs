@@ -96,8 +96,7 @@ pub(super) async fn export(
     response.content_type(media);
     response.insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")));
     if let Some(checkpoint) = export.checkpoint() {
-        response
-            .insert_header((HeaderName::from_static("audit-checkpoint"), STANDARD.encode(checkpoint)));
+        response.insert_header((HeaderName::from_static("audit-checkpoint"), STANDARD.encode(checkpoint)));
     }
     Ok(response.streaming(futures_util::stream::try_unfold(export, piece)))
 }

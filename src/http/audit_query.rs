@@ -150,10 +150,7 @@ impl IntoParams for ExportParams {
 }
 
 fn times() -> [Parameter; 2] {
-    [
-        of_query("from", "Not before.", Moment::schema()),
-        of_query("to", "Not after.", Moment::schema()),
-    ]
+    [of_query("from", "Not before.", Moment::schema()), of_query("to", "Not after.", Moment::schema())]
 }
 
 fn of_query(name: &str, what: &str, schema: RefOr<Schema>) -> Parameter {

@@ -151,7 +151,12 @@ impl IntoParams for IdempotencyKey {
     }
 }
 
-pub(super) fn optional(name: &str, place: ParameterIn, what: &str, schema: impl Into<RefOr<Schema>>) -> Parameter {
+pub(super) fn optional(
+    name: &str,
+    place: ParameterIn,
+    what: &str,
+    schema: impl Into<RefOr<Schema>>,
+) -> Parameter {
     ParameterBuilder::new()
         .name(name)
         .parameter_in(place)

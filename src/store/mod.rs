@@ -15,9 +15,9 @@ mod imports;
 mod issuers;
 mod keys;
 mod lane;
-mod log_view;
 mod leases;
 mod lend;
+mod log_view;
 mod logs;
 mod open;
 #[cfg(feature = "postgres")]

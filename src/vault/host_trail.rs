@@ -65,12 +65,7 @@ impl HostTrail {
 
     /// Verifies the log and the chain of `org`, or all chains. `keys` and `notes` are verifier keys and checkpoints that
     /// somebody else kept.
-    pub fn verify(
-        &self,
-        which: Which,
-        keys: &[VerifierKey],
-        notes: &[String],
-    ) -> Result<Report, StoreError> {
+    pub fn verify(&self, which: Which, keys: &[VerifierKey], notes: &[String]) -> Result<Report, StoreError> {
         match which {
             Which::Vault => self.verify_some([Ok((ChainOf::Vault, None))].into_iter(), keys, notes),
             Which::Org(org) => {

@@ -39,7 +39,9 @@ use crate::error::Error;
 use crate::store::Store;
 use crate::vault::keys::{Held, Ring};
 
-pub use crate::store::{OrgProof, RawEvent, ResealRun, SealedUnder, StoredConnection, StoredEvent, StoredLease};
+pub use crate::store::{
+    OrgProof, RawEvent, ResealRun, SealedUnder, StoredConnection, StoredEvent, StoredLease,
+};
 pub use browse::Page;
 pub use deposit::{Deposit, MAX_NAME_BYTES, MAX_OTHER_SECRET_BYTES, MAX_SECRET_BYTES};
 pub use exchange::{Mint, NotGiven};

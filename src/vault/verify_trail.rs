@@ -72,13 +72,17 @@ fn verify_log(
         if let Some(checkpoint) = given.take_if(|given| given.size == size)
             && checkpoint.root != frontier.root()
         {
-            return wrong(format!("rewritten: at {size} leaves the checkpoint that was given has another root"));
+            return wrong(format!(
+                "rewritten: at {size} leaves the checkpoint that was given has another root"
+            ));
         }
         let Some(leaf) = levels.take(0, size)? else { break };
         for (node, hash) in frontier.append(leaf).into_iter().skip(1) {
             if levels.take(node.level, node.idx)? != Some(hash) {
                 let (level, idx) = (node.level, node.idx);
-                return wrong(format!("altered or dropped: the hash of node {idx} of level {level}, or of a leaf under it"));
+                return wrong(format!(
+                    "altered or dropped: the hash of node {idx} of level {level}, or of a leaf under it"
+                ));
             }
         }
     }
@@ -87,10 +91,16 @@ fn verify_log(
         return wrong(format!("dropped: leaf {size}, though there is leaf {beyond}"));
     }
     if let Some(checkpoint) = signed.next_upto(u64::MAX)? {
-        return wrong(format!("cut off after {size} leaves: the checkpoint of size {} is there", checkpoint.size));
+        return wrong(format!(
+            "cut off after {size} leaves: the checkpoint of size {} is there",
+            checkpoint.size
+        ));
     }
     if let Some(given) = given {
-        return wrong(format!("older than the checkpoint: it has {size} leaves, the checkpoint speaks of {}", given.size));
+        return wrong(format!(
+            "older than the checkpoint: it has {size} leaves, the checkpoint speaks of {}",
+            given.size
+        ));
     }
     report.sizes.push(size);
     Ok(None)
@@ -133,7 +143,8 @@ impl<'a> Levels<'a> {
     fn fill(&mut self, level: u32, from: i64) -> Result<(), StoreError> {
         let read = self.read.entry(level).or_default();
         if read.is_empty() {
-            let nodes = self.store.view_log("verify log", |tx| tx.find_level(self.log, level, (from, STEP)))?;
+            let nodes =
+                self.store.view_log("verify log", |tx| tx.find_level(self.log, level, (from, STEP)))?;
             read.extend(nodes.into_iter().map(|node| (node.idx, node.hash)));
         }
         Ok(())
@@ -157,8 +168,9 @@ impl<'a> Signed<'a> {
     fn next_upto(&mut self, size: u64) -> Result<Option<RawCheckpoint>, StoreError> {
         if self.read.is_empty() {
             let last = self.last;
-            let found =
-                self.store.view_log("verify checkpoints", |tx| tx.find_checkpoints(self.log, (last, STEP)))?;
+            let found = self
+                .store
+                .view_log("verify checkpoints", |tx| tx.find_checkpoints(self.log, (last, STEP)))?;
             self.last = found.last().map_or(self.last, |last| last.size);
             self.read.extend(found);
         }
@@ -194,7 +206,9 @@ fn verify_chain(
         }
         Ok(None)
     };
-    if boundary.seq > 0 && let Some(wrong) = hold(&chain, &mut covered)? {
+    if boundary.seq > 0
+        && let Some(wrong) = hold(&chain, &mut covered)?
+    {
         return Ok(Some(wrong));
     }
     if boundary.seq == 0 && boundary.hash != GENESIS {
@@ -224,7 +238,11 @@ fn verify_chain(
             if !read(store, of, chain.last())?.is_empty() {
                 break;
             }
-            return Ok(Some(Wrong::CutOff { last: chain.last(), known: found.seq, by: of_log.told(store, found.idx)? }));
+            return Ok(Some(Wrong::CutOff {
+                last: chain.last(),
+                known: found.seq,
+                by: of_log.told(store, found.idx)?,
+            }));
         }
     }
     Ok(None)
