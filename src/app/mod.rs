@@ -30,7 +30,9 @@ use crate::seal::Keyring;
 use crate::secret::Secret;
 use crate::store::{Store, StoreError};
 use crate::vault::keys::{Keys, Ring};
-use crate::vault::{Keeper, Log, Parts, Registry, Reserve, Untold, Vault, Watch, open_issuer, origin_host};
+use crate::vault::{
+    HostTrail, Keeper, Log, Parts, Registry, Reserve, Untold, Vault, Watch, open_issuer, origin_host,
+};
 
 pub use freeze::{NotSwitched, Switched, look, switch};
 pub use import::{ImportAsked, ImportEnded, ImportFailed, ImportStep};
@@ -88,6 +90,12 @@ pub fn policy(config: &Config) -> Result<Policy, StartError> {
 pub fn open_registry(config: &Config, clock: Clock) -> Result<Registry, StartError> {
     let store = open_store(config, Setup::Look)?;
     Ok(Registry::new(store, clock))
+}
+
+/// The trail, to be read and verified on the host. It needs no key.
+pub fn open_trail(config: &Config, clock: Clock) -> Result<HostTrail, StartError> {
+    let store = open_store(config, Setup::Look)?;
+    Ok(HostTrail::new(store, clock))
 }
 
 impl App {

@@ -9,6 +9,7 @@ mod log_key;
 mod note;
 mod tree;
 mod verify;
+mod verify_export;
 
 pub use chain::{GENESIS, Hash, leaf, link};
 pub use counted::Counted;
@@ -24,3 +25,4 @@ pub use tree::{
     Frontier, Node, Plan, empty_root, leaf_hash, node_hash, verify_consistency, verify_inclusion,
 };
 pub use verify::{Chain, Inquest, Row, Wrong};
+pub use verify_export::{Report, Unreadable, newest_of, split_notes, verify_export};

@@ -17,6 +17,7 @@ mod keys;
 mod lane;
 mod leases;
 mod lend;
+mod log_view;
 mod logs;
 mod open;
 #[cfg(feature = "postgres")]
@@ -49,6 +50,7 @@ pub use issuers::SealedIssuerKey;
 pub use keys::{KeyRow, KeyState, SealedUnder};
 pub use leases::{EndLease, StoredLease};
 pub use lend::{Granted, Held, LendAsk, LendRefused, SealedRow};
+pub use log_view::{RawCheckpoint, RawLeaf, RawNode};
 pub use logs::LogRow;
 pub use open::Tables;
 pub use proofs::{OrgLeaf, OrgProof, Witnessed};

@@ -94,8 +94,8 @@ pub enum ChainOf {
 
 /// One chain in an open transaction, to be read.
 pub struct ChainView<'a> {
-    db: &'a mut Db,
-    org: &'a str,
+    pub(super) db: &'a mut Db,
+    pub(super) org: &'a str,
 }
 
 impl Store {

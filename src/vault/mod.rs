@@ -10,6 +10,7 @@ mod freeze;
 mod gate;
 mod give_back;
 mod host_switch;
+mod host_trail;
 mod import;
 pub mod keys;
 mod leave;
@@ -29,6 +30,7 @@ mod tell;
 mod trail;
 mod untold;
 mod update;
+mod verify_trail;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +45,9 @@ use crate::error::Error;
 use crate::store::Store;
 use crate::vault::keys::{Held, Ring};
 
-pub use crate::store::{OrgProof, ResealRun, SealedUnder, StoredConnection, StoredEvent, StoredLease};
+pub use crate::store::{
+    OrgProof, RawEvent, ResealRun, SealedUnder, StoredConnection, StoredEvent, StoredLease,
+};
 pub use browse::Page;
 pub use deposit::{Deposit, MAX_NAME_BYTES, MAX_OTHER_SECRET_BYTES, MAX_SECRET_BYTES};
 pub use exchange::{Mint, NotGiven};
@@ -52,6 +56,7 @@ pub use freeze::{FrozenBy, switch_vault};
 pub use gate::Passage;
 pub use give_back::{GiveBack, OUTCOMES};
 pub use host_switch::HostSwitch;
+pub use host_trail::{HostTrail, NotRead, Which};
 pub use import::{BATCH, IMPORT_KINDS, Import, Left, Tally, Why};
 pub use lend::{Lend, Loan, PURPOSES};
 pub use log::{

@@ -146,7 +146,7 @@ impl Cells {
             }
             Action::ReadAudit => {
                 let newest = format!("FROM audit_events WHERE org_id = '{org}'");
-                let last = self.vault.home.sql().texts("max(seq) - 1", &newest).remove(0);
+                let last = self.vault.home.sql().texts("max(seq) + 1", &newest).remove(0);
                 shown(self.call(token, "GET", &format!("/v1/audit/events?cursor={last}"), None), &connection)
             }
             Action::ReadSettings | Action::Freeze | Action::Unfreeze => self.settings(action, token, org),

@@ -7,11 +7,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use pawl::access::Policy;
-use pawl::app::{App, Running, Setup, open_registry};
+use pawl::app::{App, Running, Setup, open_registry, open_trail};
 use pawl::clock::{Clock, Moment};
 use pawl::config::Config;
 use pawl::ids::{ClientId, OrgId, UserId};
-use pawl::vault::Registry;
+use pawl::vault::{HostTrail, Registry};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -179,6 +179,11 @@ impl Home {
             return database.sql();
         }
         Sql::sqlite(&self.data().join("pawl.db"))
+    }
+
+    /// The trail, as a command on this host opens it.
+    pub fn host_trail(&self, clock: &Clock) -> HostTrail {
+        open_trail(&self.config(&[]), clock.clone()).unwrap_or_else(|e| panic!("{e}"))
     }
 
     /// Everything that is kept, as bytes to be searched: the files, and each row of PostgreSQL's.
