@@ -14,7 +14,7 @@ use crate::import::{Columns, OpenSource, Source, SourceName, SourceRefused, Sour
 use crate::seal::{self, FernetKeys, Fingerprint};
 use crate::store::StoreError;
 use crate::vault::keys::Ring;
-use crate::vault::{BATCH, HostSwitch, Import, Left, Tally, Vault, Reserve, Untold};
+use crate::vault::{BATCH, HostSwitch, Import, Left, Reserve, Tally, Untold, Vault};
 
 /// What is to be moved in.
 pub struct ImportAsked {

@@ -14,7 +14,7 @@ use crate::ids::{ClientId, ConnectionId, KeyId, OrgId, RequestId, UserId};
 use crate::seal::{Found, KeyFile, KeySource, MasterKey, SourceRefused};
 use crate::secret::Secret;
 use crate::vault::keys::{Keys, Ring};
-use crate::vault::{ChangeSettings, Deposit, HostSwitch, Lend, Replace, Vault, Reserve, Untold};
+use crate::vault::{ChangeSettings, Deposit, HostSwitch, Lend, Replace, Reserve, Untold, Vault};
 
 struct Opened {
     vault: Arc<Vault>,

@@ -44,7 +44,10 @@ pub const VAULT_SETTINGS: &[(&str, &str)] = &[
     ("max_open_leases_per_org", "how many leases of an org may be out at once: 1 to 1000000 (1000)"),
     ("max_open_leases_per_connection", "how many of a connection: 1 to 1000000 (100)"),
     ("events_per_day", "how many events an org's trail takes in a UTC day: 1 to 1000000000 (1000000)"),
-    ("audit_reserve_mib", "with less free where SQLite's file lies, only lends and changes are recorded: MiB, 0 for never (256)"),
+    (
+        "audit_reserve_mib",
+        "with less free where SQLite's file lies, only lends and changes are recorded: MiB, 0 for never (256)",
+    ),
     ("log", "what to log (warn,pawl=info)"),
     ("log_format", "text (default) or json: an object a line"),
     ("otlp_endpoint", "a collector to send spans to by OTLP over HTTP, https or on loopback (none)"),

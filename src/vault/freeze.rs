@@ -79,7 +79,13 @@ impl Vault {
                     return Ok(Frozen { org, ..tx.find_frozen()? });
                 }
                 tx.set_frozen(is_frozen, at)?;
-                tx.append_past_quota(&AuditEvent::of(&actor, action, Subject::default(), Outcome::Done, at)?)?;
+                tx.append_past_quota(&AuditEvent::of(
+                    &actor,
+                    action,
+                    Subject::default(),
+                    Outcome::Done,
+                    at,
+                )?)?;
                 let found = tx.find_frozen()?;
                 let answer = serde_json::to_string(&found.org).map_err(|_| Error::Damaged("org_settings"))?;
                 repeat::keep_settings(tx, &actor, again.as_ref(), answer, at)?;

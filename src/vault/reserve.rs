@@ -44,7 +44,10 @@ impl Reserve {
         let was_below = self.is_below.swap(is_below, Ordering::Relaxed);
         let free_mib = free / (1024 * 1024);
         if is_below && !was_below {
-            tracing::warn!(free_mib, "the disk is below its reserve: only lends and changes are put on record");
+            tracing::warn!(
+                free_mib,
+                "the disk is below its reserve: only lends and changes are put on record"
+            );
         } else if was_below && !is_below {
             tracing::warn!(free_mib, "the disk is above its reserve again: all is put on record");
         }

@@ -15,7 +15,8 @@ impl Vault {
         }
         for (_, counts) in self.untold.take(all).by_trail() {
             let now = self.clock.now();
-            let event = |(trail, counted): (Option<&OrgId>, Counted)| AuditEvent::counted(trail, &counted, now);
+            let event =
+                |(trail, counted): (Option<&OrgId>, Counted)| AuditEvent::counted(trail, &counted, now);
             let events: Result<Vec<AuditEvent>, NoRandomness> = counts.told().map(event).collect();
             let told = match events {
                 Ok(events) => self.store.append_counted(events, DEADLINE).await.map_err(|e| e.to_string()),

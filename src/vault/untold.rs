@@ -34,9 +34,17 @@ const OTHERS: &str = "denial.others";
 /// What is alike, and so counted together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Alike {
-    Failed { block: Option<IpNet>, reason: &'static str },
+    Failed {
+        block: Option<IpNet>,
+        reason: &'static str,
+    },
     PastQuota(OrgId),
-    Denied { user: Option<UserId>, client: ClientId, act: Act, reason: &'static str },
+    Denied {
+        user: Option<UserId>,
+        client: ClientId,
+        act: Act,
+        reason: &'static str,
+    },
     /// Whatever is too much to be told apart.
     Others(&'static str),
 }
@@ -109,7 +117,11 @@ impl Counts {
     }
 }
 
-fn counted<'a>(trail: Option<&'a OrgId>, alike: &'a Alike, Count { count, since, until }: Count) -> Counted<'a> {
+fn counted<'a>(
+    trail: Option<&'a OrgId>,
+    alike: &'a Alike,
+    Count { count, since, until }: Count,
+) -> Counted<'a> {
     let (action, reason) = match alike {
         Alike::Failed { reason, .. } => (FAIL, *reason),
         Alike::PastQuota(_) => (QUOTA, "event-quota"),

@@ -62,7 +62,8 @@ impl Vault {
                     Err(unmet) => return Ok(Err(unmet)),
                 };
                 if let (Some(permit), Some(environment)) = (&moving, environment)
-                    && let Err(unmet) = judge_move(tx, (&actor, permit, &untold), &connection, environment, at)?
+                    && let Err(unmet) =
+                        judge_move(tx, (&actor, permit, &untold), &connection, environment, at)?
                 {
                     return Ok(Err(unmet));
                 }

@@ -116,19 +116,24 @@ fn calls(vault: &Vault) -> Calls {
 }
 
 /// Whoever writes holds all of it up, as a disk does that stands still.
-/// Attack on P4 and P10.
+/// Attack on P4.
 #[test]
 fn a_database_that_stands_still_lends_nothing_and_goes_on_afterwards() {
     let vault = Vault::start();
     let calls = calls(&vault);
-    holds_through(&calls, "still", || vault.home.sql(), || {
-        let mut writer = vault.home.sql();
-        writer.run(match on_postgres() {
-            false => "BEGIN IMMEDIATE",
-            true => "BEGIN; LOCK TABLE audit_events, leases, connections",
-        });
-        Box::new(move || writer.run("ROLLBACK"))
-    });
+    holds_through(
+        &calls,
+        "still",
+        || vault.home.sql(),
+        || {
+            let mut writer = vault.home.sql();
+            writer.run(match on_postgres() {
+                false => "BEGIN IMMEDIATE",
+                true => "BEGIN; LOCK TABLE audit_events, leases, connections",
+            });
+            Box::new(move || writer.run("ROLLBACK"))
+        },
+    );
 }
 
 struct Ended(Child);
@@ -150,7 +155,8 @@ fn a_full_disk_lends_nothing_and_a_change_is_done_once_by_its_repeat() {
     let mut within = std::process::Command::new("sh");
     within.args(["-c", "trap '' XFSZ; exec \"$0\" serve"]).arg(serve.get_program());
     within.current_dir(home.path()).env("PAWL_LISTEN", "127.0.0.1:0");
-    let mut child = Ended(within.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    let mut child =
+        Ended(within.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
     let mut greeting = String::new();
     let mut out = BufReader::new(child.0.stdout.take().unwrap());
     out.read_line(&mut greeting).unwrap();
@@ -166,10 +172,15 @@ fn a_full_disk_lends_nothing_and_a_change_is_done_once_by_its_repeat() {
     let room = move |bytes: Option<u64>| {
         prlimit(Some(pid), Resource::Fsize, Rlimit { current: bytes, maximum: None }).unwrap();
     };
-    holds_through(&calls, "full", || home.sql(), || {
-        room(Some(4096));
-        Box::new(move || room(None))
-    });
+    holds_through(
+        &calls,
+        "full",
+        || home.sql(),
+        || {
+            room(Some(4096));
+            Box::new(move || room(None))
+        },
+    );
 }
 
 #[cfg(feature = "postgres")]
@@ -201,7 +212,8 @@ mod server {
         }
 
         fn told(&self, name: &str) -> &str {
-            let (_, value) = self.told.iter().find(|(told, _)| told == &format!("TEST_POSTGRES_{name}")).unwrap();
+            let (_, value) =
+                self.told.iter().find(|(told, _)| told == &format!("TEST_POSTGRES_{name}")).unwrap();
             value
         }
 
@@ -258,13 +270,15 @@ mod server {
 
     fn postgres() -> PathBuf {
         let versions = std::fs::read_dir("/usr/lib/postgresql").unwrap();
-        let mut found: Vec<PathBuf> =
-            versions.map(|version| version.unwrap().path().join("bin/postgres")).filter(|bin| bin.exists()).collect();
+        let mut found: Vec<PathBuf> = versions
+            .map(|version| version.unwrap().path().join("bin/postgres"))
+            .filter(|bin| bin.exists())
+            .collect();
         found.sort();
         found.pop().unwrap()
     }
 
-    /// Attack on P4 and P10.
+    /// Attack on P4.
     #[test]
     fn a_server_that_is_read_only_or_stopped_or_killed_lends_nothing_and_is_found_again() {
         let server = Server::start();
@@ -282,13 +296,19 @@ mod server {
             ("PAWL_TLS", "terminated-on-this-host".into()),
             ("PAWL_OWN_ISSUER", "on".into()),
         ];
-        let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let settings: Vec<(&str, &str)> =
+            settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let owner = server.address("pawl_migrate", "pawl");
-        let made = pawl(dir.path(), &settings).env("PAWL_MIGRATE_DATABASE_URL", &owner).arg("init").output().unwrap();
+        let made = pawl(dir.path(), &settings)
+            .env("PAWL_MIGRATE_DATABASE_URL", &owner)
+            .arg("init")
+            .output()
+            .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let process = Process::serve(dir.path(), &settings);
         let token = |role: &str| {
-            let asked = ["token", "issue", "--org", "acme", "--user", "ada", "--role", role, "--client", "svc"];
+            let asked =
+                ["token", "issue", "--org", "acme", "--user", "ada", "--role", role, "--client", "svc"];
             let minted = pawl(dir.path(), &settings).args(asked).output().unwrap();
             String::from_utf8(minted.stdout).unwrap().trim().to_owned()
         };
@@ -296,28 +316,44 @@ mod server {
         let mut calls = Calls { url: process.url.clone(), backend, worker, id: String::new() };
         calls.id = calls.change("first").text("id");
 
-        holds_through(&calls, "read-only", || server.sql("pawl"), || {
-            let hang_up = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'pawl_app'";
-            let mut admin = server.sql("postgres");
-            admin.run("ALTER DATABASE pawl SET default_transaction_read_only = on");
-            admin.run(hang_up);
-            // As when another server takes over: its clients are let go.
-            Box::new(move || {
-                admin.run("ALTER DATABASE pawl RESET default_transaction_read_only");
+        holds_through(
+            &calls,
+            "read-only",
+            || server.sql("pawl"),
+            || {
+                let hang_up =
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'pawl_app'";
+                let mut admin = server.sql("postgres");
+                admin.run("ALTER DATABASE pawl SET default_transaction_read_only = on");
                 admin.run(hang_up);
-            })
-        });
-        holds_through(&calls, "stopped", || server.sql("pawl"), || {
-            let pids = server.processes();
-            Server::signal(&pids, Signal::STOP);
-            Box::new(move || Server::signal(&pids, Signal::CONT))
-        });
+                // As when another server takes over: its clients are let go.
+                Box::new(move || {
+                    admin.run("ALTER DATABASE pawl RESET default_transaction_read_only");
+                    admin.run(hang_up);
+                })
+            },
+        );
+        holds_through(
+            &calls,
+            "stopped",
+            || server.sql("pawl"),
+            || {
+                let pids = server.processes();
+                Server::signal(&pids, Signal::STOP);
+                Box::new(move || Server::signal(&pids, Signal::CONT))
+            },
+        );
         drop(admin);
         let mut again = None;
-        holds_through(&calls, "killed", || server.sql("pawl"), || {
-            server.kill();
-            Box::new(|| again = Some(Ended(server.go_on())))
-        });
+        holds_through(
+            &calls,
+            "killed",
+            || server.sql("pawl"),
+            || {
+                server.kill();
+                Box::new(|| again = Some(Ended(server.go_on())))
+            },
+        );
         drop((server, again));
     }
 }

@@ -1,17 +1,29 @@
 //! What would fill a trail is counted: tokens that do not verify, denials past the first of a minute, calls past a
 //! day's quota, and, when the disk is nearly full, whatever need not be told.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Home, Vault, call, deposit, raw, until};
+use crate::harness::{Answer, Home, Vault, call, deposit, raw, until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// The counted events of `trail`, by what was not done.
 fn counts<'a>(trail: &'a [Value], action: &str) -> Vec<&'a Value> {
     trail.iter().filter(|event| event["activity_name"] == action && event["count"].is_string()).collect()
+}
+
+/// What is answered in time: on a busy machine a record may be late, which is a 503.
+fn answered(late: &Cell<usize>, call: impl Fn() -> Answer) -> Answer {
+    loop {
+        let answer = call();
+        if answer.status != 503 {
+            return answer;
+        }
+        late.set(late.get() + 1);
+    }
 }
 
 /// The events of an org, without a call that is on record itself.
@@ -30,7 +42,7 @@ fn told(vault: &Vault, org: &str, action: &str) -> Vec<Value> {
     found
 }
 
-/// Attack on P4 and P10.
+/// Attack on P10.
 #[test]
 fn a_bad_token_is_counted_in_the_vaults_own_trail_and_nothing_of_it_is_kept() {
     let vault = Vault::start_with(&[("PAWL_TRUSTED_PROXIES", "127.0.0.1")]);
@@ -51,7 +63,8 @@ fn a_bad_token_is_counted_in_the_vaults_own_trail_and_nothing_of_it_is_kept() {
 
     let told = told(&vault, "", "authentication.fail");
     let shown = |event: &Value| {
-        ["src_endpoint.ip", "status", "status_detail", "count"].map(|name| event[name].as_str().unwrap().to_owned())
+        ["src_endpoint.ip", "status", "status_detail", "count"]
+            .map(|name| event[name].as_str().unwrap().to_owned())
     };
     let mut all: Vec<_> = told.iter().map(shown).collect();
     all.sort();
@@ -68,7 +81,7 @@ fn a_bad_token_is_counted_in_the_vaults_own_trail_and_nothing_of_it_is_kept() {
     assert_eq!(stored(&vault.home, "victim"), before);
 }
 
-/// Attack on P4 and P10.
+/// Attack on P10.
 #[test]
 fn a_bad_assertion_is_counted_by_its_cause() {
     let vault = Vault::start();
@@ -82,7 +95,7 @@ fn a_bad_assertion_is_counted_by_its_cause() {
     assert_eq!((&told[0]["status_detail"], &told[0]["count"]), (&json!("assertion-form"), &json!("3")));
 }
 
-/// Attack on P4 and P10.
+/// Attack on P10.
 #[test]
 fn denials_past_sixty_a_minute_are_counted_and_not_lost() {
     let vault = Vault::start();
@@ -91,19 +104,24 @@ fn denials_past_sixty_a_minute_are_counted_and_not_lost() {
     let other = vault.token("beta", "bea", "worker");
     let unknown = "/v1/connections/conn_01ARZ3NDEKTSV4RRFFQ69G5FAV/leases";
     let body = json!({"purpose": "other"});
-    let denied = |token: &str, n: usize| match n % 2 {
-        0 => vault.call("POST", unknown, token, Some(&body)).status,
-        _ => vault.call("GET", "/v1/audit/events", token, None).status,
+    let late = Cell::new(0);
+    let denied = |token: &str, n: usize| {
+        let call = || match n % 2 {
+            0 => vault.call("POST", unknown, token, Some(&body)),
+            _ => vault.call("GET", "/v1/audit/events", token, None),
+        };
+        answered(&late, call).status
     };
     let before = stored(&vault.home, "acme").len();
     for n in 0..100 {
         assert_eq!(denied(&worker, n), if n % 2 == 0 { 404 } else { 403 });
     }
-    assert_eq!(stored(&vault.home, "acme").len() - before, 60);
+    let recorded = stored(&vault.home, "acme").len() - before;
+    assert!((60..=60 + late.get()).contains(&recorded), "{recorded}, {late:?} of them late");
     // another org has sixty of its own; and what is granted is on record, as ever
     assert_eq!(denied(&other, 0), 404);
     assert_eq!(stored(&vault.home, "beta").last().unwrap()["status_detail"], "not-found");
-    assert_eq!(vault.lend(&id, &body).status, 201);
+    assert_eq!(answered(&late, || vault.lend(&id, &body)).status, 201);
     let granted = stored(&vault.home, "acme").pop().unwrap();
     assert_eq!((&granted["activity_name"], &granted["status"]), (&json!("lease.lend"), &json!("Success")));
     // found in a transaction
@@ -112,6 +130,7 @@ fn denials_past_sixty_a_minute_are_counted_and_not_lost() {
 
     let lends = told(&vault, "acme", "lease.lend");
     let all = stored(&vault.home, "acme");
+    // one transaction for a chain
     let (reads, renewals) = (counts(&all, "audit.read"), counts(&all, "lease.renew"));
     for (event, count, reason) in
         [(&lends[0], "20", "not-found"), (reads[0], "20", "forbidden"), (renewals[0], "1", "not-found")]
@@ -144,7 +163,7 @@ fn a_denied_read_counts_as_a_write_before_it_is_recorded() {
     assert_eq!(read().status, 403);
 }
 
-/// Attack on P4 and P10.
+/// Attack on P10.
 #[test]
 fn an_org_past_its_quota_lends_and_changes_nothing_and_what_protects_goes_on() {
     let vault = Vault::start_with(&[("PAWL_EVENTS_PER_DAY", "12")]);
@@ -152,13 +171,12 @@ fn an_org_past_its_quota_lends_and_changes_nothing_and_what_protects_goes_on() {
     let owner = vault.token("acme", "ada", "owner");
     let ids: Vec<String> = ["a", "b"]
         .iter()
-        .map(|name| {
-            vault.call("POST", "/v1/connections", &backend, Some(&deposit(name, "s"))).text("id")
-        })
+        .map(|name| vault.call("POST", "/v1/connections", &backend, Some(&deposit(name, "s"))).text("id"))
         .collect();
+    let late = Cell::new(0);
     let lend = |purpose: &str| {
         let path = format!("/v1/connections/{}/leases", ids[0]);
-        vault.call("POST", &path, &worker, Some(&json!({"purpose": purpose})))
+        answered(&late, || vault.call("POST", &path, &worker, Some(&json!({"purpose": purpose}))))
     };
     let lease = lend("sync").text("id");
     let mut lent = 1;
@@ -173,7 +191,7 @@ fn an_org_past_its_quota_lends_and_changes_nothing_and_what_protects_goes_on() {
     // it is twelve o'clock
     assert_eq!(refused.header("retry-after"), Some("43200"));
     let full = stored(&vault.home, "acme").len();
-    assert_eq!((full, lent), (12, 7));
+    assert!(full == 12 && lent <= 7 && lent + late.get() >= 7, "{full} {lent} {late:?}");
     let path = format!("/v1/connections/{}", ids[0]);
     let (renew, back) = (format!("/v1/leases/{lease}/renew"), format!("/v1/leases/{lease}/return"));
     let credential = format!("{path}/credential");
@@ -192,9 +210,8 @@ fn an_org_past_its_quota_lends_and_changes_nothing_and_what_protects_goes_on() {
     // another org has its own
     vault.deposit_as("beta", "bea", &deposit("b", "s"));
 
-    let settings = |frozen: bool| {
-        vault.call("PUT", "/v1/org/settings", &owner, Some(&json!({"frozen": frozen}))).status
-    };
+    let settings =
+        |frozen: bool| vault.call("PUT", "/v1/org/settings", &owner, Some(&json!({"frozen": frozen}))).status;
     assert_eq!(vault.call("POST", &back, &worker, Some(&json!({"outcome": "ok"}))).status, 204);
     assert_eq!(vault.call("DELETE", &format!("/v1/connections/{}", ids[1]), &backend, None).status, 204);
     assert_eq!((settings(true), settings(false)), (200, 200));
@@ -202,17 +219,18 @@ fn an_org_past_its_quota_lends_and_changes_nothing_and_what_protects_goes_on() {
     assert_eq!(stored(&vault.home, "acme").len(), full + 4);
 
     let told = told(&vault, "", "event.quota");
-    assert_eq!((told.len(), &told[0]["actor.user.org.uid"], &told[0]["count"]), (1, &json!("acme"), &json!("5")));
-    assert_eq!(counts(&stored(&vault.home, "acme"), "audit.read")[0]["count"], "1");
+    assert_eq!(
+        (told.len(), &told[0]["actor.user.org.uid"], &told[0]["count"]),
+        (1, &json!("acme"), &json!("5"))
+    );
+    until("the denial's count", || {
+        counts(&stored(&vault.home, "acme"), "audit.read").iter().any(|event| event["count"] == "1")
+    });
 
     vault.clock.advance(Duration::from_secs(12 * 60 * 60));
     let worker = vault.token("acme", "ada", "worker");
-    let again = vault.call(
-        "POST",
-        &format!("{path}/leases"),
-        &worker,
-        Some(&json!({"purpose": "other"})),
-    );
+    let body = json!({"purpose": "other"});
+    let again = answered(&late, || vault.call("POST", &format!("{path}/leases"), &worker, Some(&body)));
     assert_eq!(again.status, 201, "{}", again.body);
     vault.trail("acme");
 }
