@@ -107,6 +107,9 @@ pub enum Error {
     /// The caller was denied more than they may ask.
     #[error("this caller is past their limit of {}, which calls that are denied count for", .0.budget.of.as_str())]
     Spent(Spent),
+    /// As many exports of the org, or of all orgs, are open as may be.
+    #[error("too many exports are open: take one to its end, or hang up")]
+    TooManyExports,
     /// The Idempotency-Key was used for another request.
     #[error("this Idempotency-Key was used for another request: take a new one for each")]
     KeyReused,

@@ -172,6 +172,10 @@ made_id!(
     /// A key that signs tokens (`kid`).
     IssuerKeyId, "iss"
 );
+made_id!(
+    /// A log that stands over all chains.
+    LogId, "log"
+);
 
 macro_rules! visible_id {
     ($(#[$doc:meta])* $name:ident) => {

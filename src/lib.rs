@@ -5,7 +5,8 @@
 //! ```text
 //! http ──▶ access ──▶ vault ──▶ seal      opens and seals, pure
 //!                       │  ├──▶ store     the only door to the database
-//!                       │  └──▶ audit     what an event is and how events chain
+//!                       │  └──▶ audit     what an event is, how events chain, and the log over the chains
+//!                       ├─────▶ witness   who else is told what that log said
 //!                       └─────▶ odoo ──▶ egress ──▶ the customer's Odoo
 //! import ──▶ another product's table of Fernet tokens, whose rows the vault takes in
 //! sync ──▶ the vault's HTTP API; odoo ──▶ egress ──▶ the customer's Odoo ──▶ sink
@@ -39,3 +40,4 @@ pub mod store;
 pub mod sync;
 pub mod telemetry;
 pub mod vault;
+pub mod witness;

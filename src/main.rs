@@ -80,7 +80,11 @@ enum Command {
     #[command(after_help = "Example:\n  PAWL_OPS_LISTEN=127.0.0.1:7296 pawl ready")]
     Ready,
     /// Show what is in force and what is wrong with it; secrets are left out
-    Doctor,
+    Doctor {
+        /// An older database was put back on purpose: take it as it is, on record, and lend again
+        #[arg(long)]
+        accept_restore: bool,
+    },
     /// Print the OpenAPI document
     Openapi,
 }
@@ -120,8 +124,8 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     if let Command::Client { command: ClientCommand::Keygen { file } } = &command {
         return cli::client::keygen(file);
     }
-    if let Command::Doctor = command {
-        return doctor(locked);
+    if let Command::Doctor { accept_restore } = command {
+        return doctor(locked, accept_restore);
     }
     let config = Config::load()?;
     let telemetry = pawl::telemetry::start(&config.log, config.log_format, config.otlp_endpoint.as_ref())?;
@@ -136,7 +140,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Freeze => cli::freeze::run(&config, true),
         Command::Unfreeze => cli::freeze::run(&config, false),
         Command::Ready => ready(&config),
-        Command::Doctor | Command::Openapi => Ok(ExitCode::SUCCESS),
+        Command::Doctor { .. } | Command::Openapi => Ok(ExitCode::SUCCESS),
     };
     telemetry.end();
     done
@@ -151,8 +155,9 @@ fn serve(config: Config, locked: Locked) -> Result<ExitCode, Failure> {
     let (key_source, app) = (config.key_source.clone(), App::open(config, Clock::system())?);
     let key = app.key().clone();
     actix_web::rt::System::new().block_on(async move {
-        let serving = app.serve(Signals::Heed)?;
+        // Held from before anybody else may write there: a checkpoint's line comes after these.
         let mut out = std::io::stdout().lock();
+        let serving = app.serve(Signals::Heed)?;
         writeln!(out, "pawl listens on {}", serving.url())?;
         writeln!(out, "data: {} (database {database})", data_dir.display())?;
         writeln!(out, "keys: {key_source} (sealing with {key})")?;
@@ -190,7 +195,7 @@ fn init(config: Config) -> Result<ExitCode, Failure> {
 }
 
 /// Says everything it finds, and fails if anything is wrong.
-fn doctor(locked: Locked) -> Result<ExitCode, Failure> {
+fn doctor(locked: Locked, accepts_restore: bool) -> Result<ExitCode, Failure> {
     let mut out = std::io::stdout().lock();
     let config = match Config::load() {
         Ok(config) => config,
@@ -223,14 +228,20 @@ fn doctor(locked: Locked) -> Result<ExitCode, Failure> {
         Ok(FrozenBy::Host) => {
             writeln!(out, "frozen    this host, by file: nothing is lent (`pawl unfreeze`)")?
         }
+        // Told below, with what the witnesses say.
+        Ok(FrozenBy::Witness) => {}
         Ok(FrozenBy::Vault) => writeln!(out, "frozen    the whole vault: nothing is lent (`pawl unfreeze`)")?,
         Err(_) => writeln!(out, "frozen    unknown")?,
     }
     let how = if config.mode == Mode::Embedded { "pawl serve" } else { "pawl init" };
-    match App::open_with(config, Clock::system(), Setup::Look) {
+    match App::open_with(config.clone(), Clock::system(), Setup::Look) {
         Ok(app) => {
             writeln!(out, "ok        the database opens, {} is held and opens the issuer's key", app.key())?;
-            Ok(if is_shown { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            if accepts_restore {
+                cli::log::accept(&app, &mut out)?;
+            }
+            let is_known = cli::log::show(&config, &app, &mut out)?;
+            Ok(if is_shown && is_known { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Err(StartError::NotSetUp) => {
             writeln!(out, "wrong     nothing is set up yet: run `{how}`")?;

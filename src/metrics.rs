@@ -29,6 +29,10 @@ struct Metrics {
     keys_stale: GaugeVec,
     frozen: GaugeVec,
     certificate_end: GaugeVec,
+    checkpoint: GaugeVec,
+    checkpoint_size: GaugeVec,
+    witness_lacks: GaugeVec,
+    witness_failures: IntCounterVec,
     started: GaugeVec,
     build: GaugeVec,
 }
@@ -115,13 +119,33 @@ impl Metrics {
             )?,
             frozen: gauge(
                 "pawl_frozen",
-                "1 while nothing is lent: by a file on this host, or of the whole vault by the database; else 0.",
+                "1 while nothing is lent: by a file on this host, by a witness that knows more than the database, or of the whole vault by the database; else 0.",
                 &["by"],
             )?,
             certificate_end: gauge(
                 "pawl_certificate_not_after_timestamp_seconds",
                 "Until when the listener's certificate is good, in Unix time; absent without one.",
                 &[],
+            )?,
+            checkpoint: gauge(
+                "pawl_checkpoint_timestamp_seconds",
+                "When the newest checkpoint of the trail that this vault knows was made, in Unix time.",
+                &[],
+            )?,
+            checkpoint_size: gauge(
+                "pawl_checkpoint_leaves",
+                "Leaves of the trail's log under that checkpoint.",
+                &[],
+            )?,
+            witness_lacks: gauge(
+                "pawl_witness_lacks_leaves",
+                "Leaves under the newest checkpoint that the witness, by its place in the settings, has not seen.",
+                &["witness"],
+            )?,
+            witness_failures: counter(
+                "pawl_witness_failures_total",
+                "Times that the witness could not be asked, or took no checkpoint.",
+                &["witness"],
             )?,
             started: gauge(
                 "process_start_time_seconds",
@@ -225,6 +249,35 @@ pub fn keys_stale(is_stale: bool) {
 pub fn frozen(by: &'static str, is_frozen: bool) {
     let gauge = |metrics: &Metrics| metrics.frozen.get_metric_with_label_values(&[by]);
     tell(|metrics| gauge(metrics).map(|gauge| gauge.set(if is_frozen { 1.0 } else { 0.0 })));
+}
+
+/// How many events became durable since the process began.
+pub fn events_durable() -> u64 {
+    let lag = METRICS.as_ref().and_then(|of| of.audit_lag.get_metric_with_label_values::<&str>(&[]).ok());
+    lag.map_or(0, |lag| lag.get_sample_count())
+}
+
+/// A checkpoint of the trail is the newest.
+pub fn checkpoint(size: u64, at: Moment) {
+    tell(|metrics| set(&metrics.checkpoint, &[], at));
+    tell(|metrics| count(&metrics.checkpoint_size, &[], size));
+}
+
+/// What the witness, by its place in the settings, has not seen.
+pub fn witness_lacks(number: usize, leaves: u64) {
+    tell(|metrics| count(&metrics.witness_lacks, &[&number.to_string()], leaves));
+}
+
+/// A witness did not do what it was asked.
+pub fn witness_failed(number: usize) {
+    let number = number.to_string();
+    tell(|metrics| metrics.witness_failures.get_metric_with_label_values(&[&number]).map(|of| of.inc()));
+}
+
+fn count(gauge: &GaugeVec, labels: &[&str], number: u64) -> Result<()> {
+    // Exact in a double up to 2^53.
+    let number = Duration::from_secs(number).as_secs_f64();
+    gauge.get_metric_with_label_values(labels).map(|gauge| gauge.set(number))
 }
 
 /// The vault begins to serve.

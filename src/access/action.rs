@@ -108,6 +108,8 @@ actions! {
     Freeze = "settings.freeze", ToOrg;
     /// Let the org lend again.
     Unfreeze = "settings.unfreeze", ToOrg;
+    /// Say for how long the org's trail is kept.
+    ChangeRetention = "settings.retention", ToOrg;
     /// List the master keys, by name alone.
     ListKeys = "keys.list", ToVault;
     /// Put every sealed value under the key that seals.

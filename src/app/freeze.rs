@@ -65,7 +65,7 @@ pub(super) fn open_host(config: &Config) -> std::io::Result<HostSwitch> {
 /// Whether anything is lent, as this host and the database say.
 pub fn look(config: &Config) -> Result<FrozenBy, NotSwitched> {
     let here = HostSwitch::open(&config.data_dir);
-    if here.is_ok_and(|switch| switch.is_frozen()) {
+    if here.is_ok_and(|switch| switch.is_there()) {
         return Ok(FrozenBy::Host);
     }
     let since = open_store(config, Setup::Look)?.find_vault_frozen().map_err(Error::from)?;

@@ -1,7 +1,6 @@
 //! `pawl import`: a thread reads the source, this one opens, seals and keeps, some hundred rows at a time.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
@@ -14,7 +13,7 @@ use crate::import::{Columns, OpenSource, Source, SourceName, SourceRefused, Sour
 use crate::seal::{self, FernetKeys, Fingerprint};
 use crate::store::StoreError;
 use crate::vault::keys::Ring;
-use crate::vault::{BATCH, HostSwitch, Import, Left, Reserve, Tally, Untold, Vault};
+use crate::vault::{BATCH, HostSwitch, Import, Left, Parts, Reserve, Tally, Untold, Vault};
 
 /// What is to be moved in.
 pub struct ImportAsked {
@@ -116,12 +115,16 @@ impl App {
         let source = asked.source.open(asked.table.as_ref(), &asked.columns)?;
         let is_told = asked.name.is_some();
         let name = asked.name.map_or_else(|| source.name(), Ok)?;
-        let switch = HostSwitch::open(&self.config.data_dir)?;
-        let ring = Ring::new(self.keys, self.keyring);
-        let limits = Arc::new(Limits::new(self.config.rates, &self.clock));
-        let untold = Untold::new(self.clock.clone(), Reserve::of(&self.config));
-        let may_send = (self.config.egress_allow, self.models);
-        let vault = Vault::new(self.store, ring, may_send, self.clock, switch, (limits, untold));
+        let vault = Vault::new(Parts {
+            switch: HostSwitch::open(&self.config.data_dir)?.into(),
+            limits: Limits::new(self.config.rates, &self.clock).into(),
+            untold: Untold::new(self.clock.clone(), Reserve::of(&self.config)),
+            store: self.store,
+            ring: Ring::new(self.keys, self.keyring),
+            exceptions: self.config.egress_allow,
+            models: self.models,
+            clock: self.clock,
+        });
         let mut import = Import::new(Host::import(asked.org), name, asked.kind, keys, asked.is_dry);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         if !is_told {

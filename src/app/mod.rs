@@ -3,6 +3,7 @@
 
 mod freeze;
 mod import;
+mod log;
 mod ops;
 mod ready;
 mod serving;
@@ -29,7 +30,7 @@ use crate::seal::Keyring;
 use crate::secret::Secret;
 use crate::store::{Store, StoreError};
 use crate::vault::keys::{Keys, Ring};
-use crate::vault::{Registry, Reserve, Untold, Vault, Watch, open_issuer};
+use crate::vault::{Keeper, Log, Parts, Registry, Reserve, Untold, Vault, Watch, open_issuer, origin_host};
 
 pub use freeze::{NotSwitched, Switched, look, switch};
 pub use import::{ImportAsked, ImportEnded, ImportFailed, ImportStep};
@@ -39,8 +40,8 @@ pub use setup::{Setup, StartError};
 pub use tls::{Certificate, SOON_DAYS, TlsRefused};
 
 use ops::{Ops, bind};
-use serving::{follow, follow_host, follow_reserve, follow_vault, look_again, tell_counts};
-use setup::{key_source, make_dir, make_issuer, open_ring, open_store};
+use serving::{follow, follow_host, follow_reserve, follow_retention, follow_vault, look_again, tell_counts};
+use setup::{key_source, make_dir, make_issuer, make_log, open_ring, open_store};
 use tls::Shown;
 
 /// Open requests finish within this when the process is told to stop.
@@ -120,6 +121,8 @@ impl App {
         let keys = Keys::new(store.clone(), key_source(&config)?, clock.clone());
         let keyring = open_ring(&keys, &store.find_keys()?, setup)?;
         store.upkeep("open issuer", |tx| make_issuer(tx, &keyring, setup, &clock))?;
+        let host = origin_host(&config.issuer);
+        store.upkeep("open log", |tx| make_log(tx, (&keyring, &host), setup, &clock))?;
         let (read_at, found) = (Instant::now(), store.find_standing()?);
         let issuer = Arc::new(open_issuer(&found.issuers, &keyring, clock.now())?);
         let standing = (Standing::new(issuer, &found.revocations, None), read_at);
@@ -184,8 +187,18 @@ impl App {
             what: format!("the data directory {}", self.config.data_dir.display()),
             source,
         })?;
+        let switch = Arc::new(switch);
         let reserve = Reserve::of(&self.config);
         reserve.look();
+        // Before anything is lent, the witnesses have said whether the database is the one that was.
+        let keeper = Keeper::start(Log {
+            store: self.store.clone(),
+            ring: ring.clone(),
+            clock: self.clock.clone(),
+            switch: switch.clone(),
+            checkpoints: self.config.checkpoints,
+        })
+        .map_err(|source| StartError::Io { what: "the log's thread".into(), source })?;
         let surface = Surface {
             trusted_proxies: self.config.trusted_proxies,
             cors_origins: self.config.cors_origins,
@@ -193,14 +206,22 @@ impl App {
         };
         let (limits, strains) =
             (Arc::new(Limits::new(self.config.rates, &self.clock)), Strains::new(self.clock.clone()));
-        let may_send = (self.config.egress_allow, self.models);
-        let bounds = (limits.clone(), Untold::new(self.clock.clone(), reserve));
-        let vault = Vault::new(self.store, ring, may_send, self.clock.clone(), switch, bounds);
+        let vault = Vault::new(Parts {
+            store: self.store,
+            ring,
+            exceptions: self.config.egress_allow,
+            models: self.models,
+            clock: self.clock.clone(),
+            switch,
+            limits: limits.clone(),
+            untold: Untold::new(self.clock.clone(), reserve),
+        });
         let (tokens, clock) = (self.tokens, self.clock);
         let state =
             web::Data::new(State { vault, tokens, watch, audiences, limits, strains, surface, clock });
         actix_web::rt::spawn(follow_host(state.clone()));
         actix_web::rt::spawn(follow_vault(state.clone()));
+        actix_web::rt::spawn(follow_retention(state.clone()));
         actix_web::rt::spawn(follow_reserve(state.clone()));
         actix_web::rt::spawn(tell_counts(state.clone()));
         let stopping = state.clone();
@@ -235,7 +256,7 @@ impl App {
         if signals == Signals::Heed {
             actix_web::rt::spawn(look_again(shown.clone()));
         }
-        Ok(Serving { address, server, shown, ops, state: stopping })
+        Ok(Serving { address, server, shown, ops, keeper, state: stopping })
     }
 }
 

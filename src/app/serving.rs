@@ -14,6 +14,7 @@ use crate::app::setup::StartError;
 use crate::app::tls::Shown;
 use crate::clock::fill_random;
 use crate::http::State;
+use crate::vault::Keeper;
 use crate::vault::keys::Ring;
 
 /// How often the certificate's files are looked at; on SIGHUP at once.
@@ -40,6 +41,7 @@ pub struct Serving {
     pub(super) shown: Option<Arc<Shown>>,
     pub(super) server: actix_web::dev::Server,
     pub(super) ops: Option<Ops>,
+    pub(super) keeper: Keeper,
     pub(super) state: web::Data<State>,
 }
 
@@ -69,6 +71,8 @@ impl Serving {
         if let Some((handle, _)) = ops {
             handle.stop(false).await;
         }
+        // Nothing is written any more: what was, is signed and told.
+        let _ = actix_web::rt::task::spawn_blocking(|| drop(self.keeper)).await;
         ended
     }
 }
@@ -149,6 +153,15 @@ pub(super) async fn follow_host(state: web::Data<State>) {
     loop {
         state.vault.follow_host().await;
         tokio::time::sleep(LOOK_FOR_FREEZE).await;
+    }
+}
+
+/// Lets go of events that are past their time, again and again, by the vault's clock.
+pub(super) async fn follow_retention(state: web::Data<State>) {
+    let mut looked_at = None;
+    loop {
+        tokio::time::sleep(FOLLOW_VAULT).await;
+        looked_at = state.vault.follow_retention(looked_at).await;
     }
 }
 

@@ -15,8 +15,8 @@ use crate::config::{Config, Database, KeySourceName};
 use crate::seal::AwsSource;
 use crate::seal::{Binding, KeyFile, KeySource, Keyring, SealFailed};
 use crate::store::{KeyRow, SealedIssuerKey, Store, StoreError, Tables, Upkeep};
-use crate::vault::IssuerShut;
 use crate::vault::keys::{Keys, KeysRefused};
+use crate::vault::{IssuerShut, LogRefused, begin_log};
 
 /// Why the vault does not start. Names keys by fingerprint, never by value.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +50,9 @@ pub enum StartError {
     /// The issuer's key.
     #[error(transparent)]
     Issuer(#[from] IssuerShut),
+    /// The trail's log.
+    #[error(transparent)]
+    Log(#[from] LogRefused),
     /// Sealing failed.
     #[error(transparent)]
     Seal(#[from] SealFailed),
@@ -165,4 +168,17 @@ pub(super) fn make_issuer(
     let term = KeyTerm::from_now(now);
     tx.insert_issuer_key(&SealedIssuerKey { id: key.id().clone(), sealed, term }, now)?;
     Ok(tx.append(&AuditEvent::of_vault("issuer.make", key.id().as_str(), now)?)?)
+}
+
+/// The log over the trail: begun where there is none yet, as after an upgrade, by whoever may do more than look.
+pub(super) fn make_log(
+    tx: &mut Upkeep,
+    (keyring, host): (&Keyring, &str),
+    setup: Setup,
+    clock: &Clock,
+) -> Result<(), StartError> {
+    if setup != Setup::Look && tx.find_logs()?.is_empty() {
+        begin_log(tx, keyring, host, clock.now())?;
+    }
+    Ok(())
 }

@@ -5,11 +5,12 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use crate::audit::tree::leaf_hash;
 use crate::ids::OrgId;
 
 /// SHA-256 over an event and all before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hash([u8; 32]);
+pub struct Hash(pub(super) [u8; 32]);
 
 /// What the first event of a chain follows.
 pub const GENESIS: Hash = Hash([0; 32]);
@@ -40,15 +41,32 @@ impl fmt::Display for Hash {
 /// ```
 pub fn link(org: Option<&OrgId>, seq: i64, previous: &Hash, event: &[u8]) -> Hash {
     let mut hasher = Sha256::new();
-    let mut part = |bytes: &[u8]| {
-        // usize is at most 64 bits on every target there is.
-        hasher.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
-        hasher.update(bytes);
-    };
-    part(b"pawl/v1/audit");
-    part(org.map_or("", OrgId::as_str).as_bytes());
-    let mut hasher = hasher.chain_update(seq.to_be_bytes()).chain_update(previous.0);
-    hasher.update(u64::try_from(event.len()).unwrap_or(u64::MAX).to_be_bytes());
-    hasher.update(event);
+    part(&mut hasher, b"pawl/v1/audit");
+    part(&mut hasher, org.map_or("", OrgId::as_str).as_bytes());
+    hasher.update(seq.to_be_bytes());
+    hasher.update(previous.0);
+    part(&mut hasher, event);
     Hash(hasher.finalize().into())
+}
+
+/// The leaf of the log (RFC 6962) that says that the chain of `org` had `seq` events and the last had the hash `head`.
+/// Without `salt`, which the org alone is told, nobody can tell whose it is:
+///
+/// ```text
+/// leaf = SHA-256(0x00 ‖ SHA-256(part("pawl/v1/leaf") ‖ salt ‖ part(org) ‖ seq as i64 big-endian ‖ head))
+/// ```
+pub fn leaf(salt: &[u8; 32], org: Option<&OrgId>, seq: i64, head: &Hash) -> Hash {
+    let mut hasher = Sha256::new();
+    part(&mut hasher, b"pawl/v1/leaf");
+    hasher.update(salt);
+    part(&mut hasher, org.map_or("", OrgId::as_str).as_bytes());
+    hasher.update(seq.to_be_bytes());
+    hasher.update(head.0);
+    leaf_hash(&hasher.finalize())
+}
+
+fn part(hasher: &mut Sha256, bytes: &[u8]) {
+    // usize is at most 64 bits on every target there is.
+    hasher.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
+    hasher.update(bytes);
 }

@@ -117,8 +117,10 @@ fn reseal(keys: &Keys) -> Result<ExitCode, Failure> {
     for id in &done.shut_issuer_keys {
         writeln!(out, "shut: the issuer's key {id} does not open")?;
     }
-    let all = done.shut.is_empty() && done.shut_issuer_keys.is_empty();
-    Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    for id in &done.shut_logs {
+        writeln!(out, "shut: the key of the trail's log {id} does not open")?;
+    }
+    Ok(if done.shut() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn retire(keys: &Keys, args: &RetireArgs) -> Result<ExitCode, Failure> {

@@ -4,5 +4,6 @@ pub mod client;
 pub mod freeze;
 pub mod import;
 pub mod keys;
+pub mod log;
 pub mod policy;
 pub mod token;

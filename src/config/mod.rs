@@ -7,6 +7,7 @@ mod origins;
 mod proxies;
 mod read;
 mod tls;
+mod witnesses;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ pub use proxies::{ProxyRefused, TrustedProxies};
 pub use read::environment_settings;
 use read::{Settings, file_settings};
 pub use tls::{Tls, TlsFiles};
+pub use witnesses::{Witness, WitnessRefused, Witnesses};
 
 /// Every setting of the vault: its name in `pawl.toml`, and what it is for.
 /// In the environment the name is `PAWL_` and upper case.
@@ -59,6 +61,12 @@ pub const VAULT_SETTINGS: &[(&str, &str)] = &[
     ("reads_per_second", "how many GETs one caller may go on with: 1 to 1000000 (1000)"),
     ("writes_per_second", "how many other calls: 1 to 1000000 (500)"),
     ("trusted_proxies", "comma-separated addresses or CIDRs whose X-Forwarded-For counts (none)"),
+    (
+        "audit_witnesses",
+        "comma-separated file:PATH, stdout, https://…: who else knows what the trail says (none)",
+    ),
+    ("checkpoint_seconds", "how often they are told: 1 to 86400 (60)"),
+    ("checkpoint_events", "and after so many events of this vault: 1 to 1000000 (10000)"),
     ("cors_origins", "comma-separated origins whose pages may call: https, or http on loopback (none)"),
 ];
 
@@ -111,6 +119,17 @@ pub struct LeaseCaps {
     pub events_per_day: i64,
 }
 
+/// When the log over the trail is told of, and to whom.
+#[derive(Clone, Debug)]
+pub struct Checkpoints {
+    /// So often, where anything happened.
+    pub every: Duration,
+    /// And after so many events of this vault.
+    pub events: u64,
+    /// To these.
+    pub witnesses: Witnesses,
+}
+
 /// What is in force. The addresses of databases may hold passwords, so it is never printed.
 #[derive(Clone)]
 pub struct Config {
@@ -158,6 +177,8 @@ pub struct Config {
     pub trusted_proxies: TrustedProxies,
     /// Whose pages may call.
     pub cors_origins: Origins,
+    /// When and to whom the trail's log is told of.
+    pub checkpoints: Checkpoints,
 }
 
 /// Everything that is wrong with the settings, each named, so that one start shows all of it.
@@ -238,6 +259,11 @@ impl Config {
             rates: settings.rates(),
             trusted_proxies: settings.parsed("trusted_proxies"),
             cors_origins: settings.parsed("cors_origins"),
+            checkpoints: Checkpoints {
+                every: settings.seconds("checkpoint_seconds").unwrap_or(Duration::from_secs(60)),
+                events: settings.cap("checkpoint_events").map_or(10_000, i64::unsigned_abs),
+                witnesses: settings.parsed("audit_witnesses"),
+            },
             data_dir,
         };
         let mut wrong = settings.wrong;

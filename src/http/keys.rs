@@ -44,18 +44,21 @@ pub struct SealedView {
     /// Keys that sign tokens.
     #[schema(minimum = 0)]
     issuer_keys: i64,
+    /// Keys that sign checkpoints of the trail.
+    #[schema(minimum = 0)]
+    log_keys: i64,
 }
 
 impl From<Known> for KeyView {
     fn from(Known { key, under, is_held }: Known) -> Self {
-        let SealedUnder { credentials, issuer_keys } = under;
+        let SealedUnder { credentials, issuer_keys, log_keys } = under;
         Self {
             id: key.id.to_string(),
             fingerprint: key.fingerprint.to_string(),
             state: key.state.as_str(),
             source: key.source,
             held: is_held,
-            sealed: SealedView { credentials, issuer_keys },
+            sealed: SealedView { credentials, issuer_keys, log_keys },
             created_at: key.created_at.to_string(),
             last_left_at: key.last_left_at.map(|at| at.to_string()),
         }

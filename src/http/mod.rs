@@ -3,6 +3,8 @@
 
 mod admission;
 mod audit;
+mod audit_query;
+mod checkpoint;
 mod checks;
 mod connections;
 mod deposit_body;

@@ -12,7 +12,7 @@ use utoipa::{Modify, OpenApi};
 
 use crate::access::{Action, Policy};
 use crate::http::problem::{Kind, ProblemView};
-use crate::http::{audit, checks, connections, docs_page, keys, leases, ops, settings, token};
+use crate::http::{audit, checkpoint, checks, connections, docs_page, keys, leases, ops, settings, token};
 
 /// The OpenAPI document.
 pub fn document() -> utoipa::openapi::OpenApi {
@@ -43,6 +43,8 @@ pub fn document() -> utoipa::openapi::OpenApi {
         settings::show,
         settings::change,
         audit::list,
+        audit::export,
+        checkpoint::show,
         keys::list,
         keys::start_reseal,
         keys::watch_reseal,

@@ -231,6 +231,9 @@ impl Problem {
     }
 }
 
+/// An export may be at its end by then.
+const EXPORT_AGAIN_IN: Duration = Duration::from_secs(10);
+
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let detail = error.to_string();
@@ -247,6 +250,7 @@ impl From<Error> for Problem {
                 let retry_after = Some(seconds_until(until, now));
                 Self { retry_after, ..Self::new(Kind::TooManyRefusals, detail) }
             }
+            Error::TooManyExports => Self::too_many(detail, EXPORT_AGAIN_IN),
             Error::TooManyLeases { until, now } => {
                 let retry_after = Some(seconds_until(until, now));
                 Self { retry_after, ..Self::new(Kind::TooManyLeases, detail) }

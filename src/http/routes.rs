@@ -2,7 +2,7 @@
 
 use actix_web::web::{self, ServiceConfig, delete, get, patch, post, put, resource};
 
-use crate::http::{audit, checks, connections, docs_page, keys, leases, ops, settings, token};
+use crate::http::{audit, checkpoint, checks, connections, docs_page, keys, leases, ops, settings, token};
 
 /// Adds them all.
 pub fn routes(service: &mut ServiceConfig) {
@@ -64,6 +64,16 @@ pub fn routes(service: &mut ServiceConfig) {
         .service(
             resource("/v1/audit/events")
                 .route(get().to(audit::list))
+                .default_service(web::to(|| ops::wrong_method("GET"))),
+        )
+        .service(
+            resource("/v1/audit/export")
+                .route(get().to(audit::export))
+                .default_service(web::to(|| ops::wrong_method("GET"))),
+        )
+        .service(
+            resource("/v1/audit/checkpoint")
+                .route(get().to(checkpoint::show))
                 .default_service(web::to(|| ops::wrong_method("GET"))),
         )
         .service(

@@ -3,7 +3,7 @@
 
 use crate::access::UserScope;
 use crate::credential::{CredentialKind, Destination};
-use crate::ids::{ConnectionId, IssuerKeyId, KeyId, Revision};
+use crate::ids::{ConnectionId, IssuerKeyId, KeyId, LogId, Revision};
 
 /// The place of one sealed value: which field, whose, which row, and where it may be sent.
 pub struct Binding<'a> {
@@ -33,6 +33,11 @@ impl<'a> Binding<'a> {
     /// The seed of a key that signs tokens: nobody's tenant, sent nowhere.
     pub fn issuer_key(id: &'a IssuerKeyId) -> Self {
         Self { field: "issuer_key", parts: ["", "", id.as_str(), "", "", "", ""], revision: String::new() }
+    }
+
+    /// The seed of a key that signs the checkpoints of one log of the trail, under the name that it signs with.
+    pub fn audit_log(id: &'a LogId, origin: &'a str) -> Self {
+        Self { field: "audit_log", parts: ["", "", id.as_str(), "", origin, "", ""], revision: String::new() }
     }
 
     /// The canary of a master key, by which a start proves it.

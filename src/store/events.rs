@@ -12,20 +12,6 @@ use crate::store::error::StoreError;
 use crate::store::schema::{audit_chains, audit_events};
 use crate::store::tx::Tx;
 
-/// One event, as it was stored.
-pub struct StoredEvent {
-    /// Its number in the org's chain, from 1.
-    pub seq: i64,
-    /// Its canonical bytes: a JSON object of texts.
-    pub event: String,
-    /// The hash of the one before.
-    pub prev_hash: Hash,
-    /// Its own hash.
-    pub hash: Hash,
-}
-
-type EventColumns = (i64, String, Vec<u8>, Vec<u8>);
-
 impl Tx<'_> {
     /// Appends `event` to its org's chain, which must be the scope's. [`StoreError::PastQuota`] if that takes no more
     /// of the day.
@@ -65,24 +51,6 @@ impl Tx<'_> {
             events.iter().map(|event| ends.follow(self.db, event)).collect::<Result<_, _>>()?;
         *self.appended = self.appended.saturating_add(u32::try_from(new.len()).unwrap_or(u32::MAX));
         insert_all(self.db, new)
-    }
-
-    /// The org's events after number `after`, oldest first, at most `limit`.
-    pub fn find_events(&mut self, after: i64, limit: i64) -> Result<Vec<StoredEvent>, StoreError> {
-        let rows: Vec<EventColumns> = audit_events::table
-            .filter(audit_events::org_id.eq(self.scope.org().as_str()))
-            .filter(audit_events::seq.gt(after))
-            .order(audit_events::seq.asc())
-            .limit(limit)
-            .select((audit_events::seq, audit_events::event, audit_events::prev_hash, audit_events::hash))
-            .load(self.db)?;
-        rows.into_iter()
-            .map(|(seq, event, prev_hash, hash)| {
-                let hash_of =
-                    |bytes: Vec<u8>| Hash::from_bytes(&bytes).ok_or(StoreError::Damaged("audit_events"));
-                Ok(StoredEvent { seq, event, prev_hash: hash_of(prev_hash)?, hash: hash_of(hash)? })
-            })
-            .collect()
     }
 }
 

@@ -7,7 +7,7 @@ use crate::ids::{ConnectionId, KeyId};
 use crate::seal::Fingerprint;
 use crate::store::db::{Access, Db};
 use crate::store::error::StoreError;
-use crate::store::schema::{connections, issuer_keys, keys};
+use crate::store::schema::{audit_logs, connections, issuer_keys, keys};
 use crate::store::scopes::{NarrowRole, Scopes};
 use crate::store::tx::Store;
 use crate::store::upkeep::Upkeep;
@@ -64,12 +64,14 @@ pub struct SealedUnder {
     pub credentials: i64,
     /// Keys that sign tokens.
     pub issuer_keys: i64,
+    /// Keys that sign checkpoints of the trail.
+    pub log_keys: i64,
 }
 
 impl SealedUnder {
     /// All of it.
     pub fn total(self) -> i64 {
-        self.credentials.saturating_add(self.issuer_keys)
+        self.credentials.saturating_add(self.issuer_keys).saturating_add(self.log_keys)
     }
 }
 
@@ -182,6 +184,10 @@ impl Upkeep<'_> {
                 .get_result(self.db)?,
             issuer_keys: issuer_keys::table
                 .filter(issuer_keys::key_id.eq(key.as_str()))
+                .count()
+                .get_result(self.db)?,
+            log_keys: audit_logs::table
+                .filter(audit_logs::key_id.eq(key.as_str()))
                 .count()
                 .get_result(self.db)?,
         })

@@ -123,7 +123,7 @@ const FOUND: &str = "
            EXISTS (SELECT FROM roles JOIN owners USING (oid)) AS owns,
            EXISTS (SELECT FROM roles WHERE rolreplication) AS copies,
            EXISTS (SELECT FROM roles WHERE rolcreaterole) AS creates,
-           EXISTS (SELECT FROM pg_roles WHERE rolname IN ('pawl_reseal', 'pawl_freeze')
+           EXISTS (SELECT FROM pg_roles WHERE rolname IN ('pawl_reseal', 'pawl_freeze', 'pawl_log', 'pawl_prune')
                    AND pg_has_role(current_user, oid, 'USAGE')) AS crosses,
            current_setting('fsync') AS fsync";
 
@@ -137,7 +137,10 @@ pub(super) fn check(db: &mut PgConnection) -> Result<(), StoreError> {
         (found.owns, "owns tables, their schema or a function, or can become the role that does"),
         (found.copies, "has REPLICATION, or can become one that has"),
         (found.creates, "has CREATEROLE, or can become one that has"),
-        (found.crosses, "inherits what pawl_reseal or pawl_freeze may, which it is to become for a moment"),
+        (
+            found.crosses,
+            "inherits what pawl_reseal, pawl_freeze, pawl_log or pawl_prune may, which it is to become for a moment",
+        ),
     ];
     // A superuser has all of them.
     if let Some((_, what)) = too_much.iter().find(|(has, _)| *has) {

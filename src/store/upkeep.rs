@@ -44,6 +44,40 @@ impl Store {
         .await
     }
 
+    /// The same as [`Store::upkeep`] off the async threads, as a writer among others.
+    pub async fn upkeep_within<T, E>(
+        &self,
+        name: &'static str,
+        deadline: Duration,
+        work: impl FnOnce(&mut Upkeep) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.transact(name, Access::Write, Scopes::vault(), deadline, move |db, appended| {
+            work(&mut Upkeep { db, appended, role: None })
+        })
+        .await
+    }
+
+    /// The same, for who only looks.
+    pub async fn view_own<T, E>(
+        &self,
+        name: &'static str,
+        deadline: Duration,
+        work: impl FnOnce(&mut Upkeep) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.transact(name, Access::Read, Scopes::vault(), deadline, move |db, appended| {
+            work(&mut Upkeep { db, appended, role: None })
+        })
+        .await
+    }
+
     /// Appends events of one chain, an org's or the vault's own: what was counted, whatever the quota.
     pub async fn append_counted(
         &self,

@@ -1,5 +1,5 @@
-//! A file in the data directory freezes every vault on this host, also where no database answers: nothing is
-//! lent, checked or deposited while it is there. That it came and went is put on record as soon as the database
+//! What freezes this host's vaults whatever the database says: nothing is lent, checked or deposited. A database that
+//! knows less of the trail than a witness does; or a file in the data directory, also where no database answers. That it came and went is put on record as soon as the database
 //! takes it, and a mark beside it says so, also to the next start.
 
 use std::fs::{self, OpenOptions};
@@ -19,6 +19,8 @@ const MARK: &str = "frozen-on-record";
 pub struct HostSwitch {
     dir: PathBuf,
     is_frozen: AtomicBool,
+    /// A witness knows more of the trail than the database does.
+    is_behind: AtomicBool,
     /// What is on record, where no mark could be made or removed.
     unmarked: Mutex<Option<bool>>,
 }
@@ -26,8 +28,8 @@ pub struct HostSwitch {
 impl HostSwitch {
     /// The one of `data_dir`, as it is now.
     pub fn open(data_dir: &Path) -> io::Result<Self> {
-        let (is_frozen, unmarked) = (AtomicBool::new(false), Mutex::default());
-        let switch = Self { dir: data_dir.into(), is_frozen, unmarked };
+        let (is_frozen, is_behind) = (AtomicBool::new(false), AtomicBool::new(false));
+        let switch = Self { dir: data_dir.into(), is_frozen, is_behind, unmarked: Mutex::default() };
         switch.look()?;
         Ok(switch)
     }
@@ -40,11 +42,26 @@ impl HostSwitch {
     }
 
     /// Whether it was there at the last look.
-    pub fn is_frozen(&self) -> bool {
+    pub fn is_there(&self) -> bool {
         self.is_frozen.load(Ordering::SeqCst)
     }
 
-    /// Refuses while it is there.
+    /// Whether a witness knows more of the trail than the database does.
+    pub fn is_behind(&self) -> bool {
+        self.is_behind.load(Ordering::SeqCst)
+    }
+
+    /// Says so, or that it is not. Answers what was said before.
+    pub fn set_behind(&self, is_behind: bool) -> bool {
+        self.is_behind.swap(is_behind, Ordering::SeqCst)
+    }
+
+    /// Whether nothing is lent here, for either cause.
+    pub fn is_frozen(&self) -> bool {
+        self.is_there() || self.is_behind()
+    }
+
+    /// Refuses while nothing is lent here.
     pub(super) fn refuse(&self) -> Result<(), Error> {
         if self.is_frozen() { Err(Error::Frozen) } else { Ok(()) }
     }

@@ -4,6 +4,7 @@ mod browse;
 mod check;
 mod deposit;
 mod exchange;
+mod export;
 mod forget;
 mod freeze;
 mod gate;
@@ -13,6 +14,7 @@ mod import;
 pub mod keys;
 mod leave;
 mod lend;
+mod log;
 mod operate;
 mod refusals;
 mod registry;
@@ -20,6 +22,8 @@ mod renew;
 mod repeat;
 mod replace;
 mod reserve;
+mod retention;
+mod settings;
 mod standing;
 mod tell;
 mod trail;
@@ -39,22 +43,29 @@ use crate::error::Error;
 use crate::store::Store;
 use crate::vault::keys::{Held, Ring};
 
-pub use crate::store::{ResealRun, SealedUnder, StoredConnection, StoredEvent, StoredLease};
+pub use crate::store::{OrgProof, ResealRun, SealedUnder, StoredConnection, StoredEvent, StoredLease};
 pub use browse::Page;
 pub use deposit::{Deposit, MAX_NAME_BYTES, MAX_OTHER_SECRET_BYTES, MAX_SECRET_BYTES};
 pub use exchange::{Mint, NotGiven};
-pub use freeze::{ChangeSettings, FrozenBy, Settings, switch_vault};
+pub use export::{Export, ExportAsk, ExportFormat};
+pub use freeze::{FrozenBy, switch_vault};
 pub use gate::Passage;
 pub use give_back::{GiveBack, OUTCOMES};
 pub use host_switch::HostSwitch;
 pub use import::{BATCH, IMPORT_KINDS, Import, Left, Tally, Why};
 pub use lend::{Lend, Loan, PURPOSES};
+pub use log::{
+    Accepted, Doubt, Doubted, Keeper, Log, LogRefused, LogShut, Looked, accept, begin_log, look_at_log,
+    origin_host,
+};
 pub use registry::{NotRegistered, Registry};
 pub use renew::Renew;
 pub use repeat::KeyedRequest;
 pub use replace::Replace;
 pub use reserve::Reserve;
+pub use settings::{ChangeSettings, Settings};
 pub use standing::{IssuerShut, Watch, open_issuer};
+pub use trail::TrailFilter;
 pub use untold::{DENIALS_A_MINUTE, Untold};
 pub use update::Update;
 
@@ -80,6 +91,7 @@ pub struct Vault {
     switch: Arc<HostSwitch>,
     untold: Arc<Untold>,
     limits: Arc<Limits>,
+    exports: export::Exports,
     /// Looks for a client that an assertion names, at once.
     strangers: Semaphore,
 }
@@ -87,17 +99,30 @@ pub struct Vault {
 /// So many of them: of the connections of an ordinary pool most are left to those who are known.
 const STRANGERS: usize = 2;
 
+/// What a vault is put together from.
+pub struct Parts {
+    /// The database.
+    pub store: Store,
+    /// The keys.
+    pub ring: Arc<Ring>,
+    /// Where a user's URL may lead though it is not public.
+    pub exceptions: Exceptions,
+    /// The models that a borrower may read.
+    pub models: Vec<String>,
+    /// The time.
+    pub clock: Clock,
+    /// What freezes this host.
+    pub switch: Arc<HostSwitch>,
+    /// What a caller may ask.
+    pub limits: Arc<Limits>,
+    /// What is counted instead of told.
+    pub untold: Untold,
+}
+
 impl Vault {
-    /// A vault on `store` that opens with `ring`. `models` are those that a borrower may read; `limits` and `untold`
-    /// keep those who are denied from filling a trail.
-    pub fn new(
-        store: Store,
-        ring: Arc<Ring>,
-        (exceptions, models): (Exceptions, Vec<String>),
-        clock: Clock,
-        switch: HostSwitch,
-        (limits, untold): (Arc<Limits>, Untold),
-    ) -> Self {
+    /// A vault of these.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { store, ring, exceptions, models, clock, switch, limits, untold } = parts;
         Self {
             store,
             ring,
@@ -107,9 +132,10 @@ impl Vault {
             gates: gate::Gates::new(),
             checks: check::Checks::new(),
             refusals: Arc::default(),
-            switch: Arc::new(switch),
+            switch,
             untold: Arc::new(untold),
             limits,
+            exports: export::Exports::new(),
             strangers: Semaphore::new(STRANGERS),
         }
     }

@@ -136,7 +136,8 @@ fn every_metric_is_explained() {
     drop(process);
     let dir = tempfile::tempdir().unwrap();
     tls::lay(dir.path(), &tls::Authority::new().vouch("localhost", tls::GOOD));
-    let settings: Vec<_> = tls::SETTINGS.iter().copied().chain([OPS]).collect();
+    let witnesses = ("PAWL_AUDIT_WITNESSES", "file:checkpoints,http://127.0.0.1:1/nobody");
+    let settings: Vec<_> = tls::SETTINGS.iter().copied().chain([OPS, witnesses]).collect();
     let metrics = Process::serve(dir.path(), &settings).metrics();
     served.extend(names(&metrics));
     assert_eq!(value(&metrics, "pawl_certificate_not_after_timestamp_seconds"), 4_102_444_800.0);

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use serde_json::json;
 
+use crate::checkpoints::A_WHILE;
 use crate::database::Sql;
-use crate::harness::{Home, Vault, deposit};
+use crate::harness::{Home, Vault, deposit, until};
 
 /// A vault with a row in every tenant's table.
 fn filled() -> Vault {
@@ -23,9 +24,12 @@ fn filled() -> Vault {
     vault.sql(
         "INSERT INTO idempotency_keys VALUES ('acme', 'ada', 'svc', 'key', 'k', '', 'ada', 'c', NULL, NULL, 1);
          INSERT INTO imports VALUES ('acme', 'shop', '1', 'c', 'imported', 1);
-         INSERT INTO org_settings VALUES ('', 1, 1);
-         INSERT INTO audit_leaves VALUES ('log_x', 0, 'acme', 1)",
+         INSERT INTO org_settings VALUES ('', 1, 1)",
     );
+    vault.clock.advance(A_WHILE);
+    until("a leaf of each org's", || {
+        vault.home.sql().texts("count(DISTINCT org_id)", "FROM audit_leaves") == ["3"]
+    });
     vault
 }
 
@@ -94,7 +98,8 @@ fn who_reseals_sees_what_sealing_needs_and_writes_sealed_values_alone() {
     role.run("SET ROLE pawl_reseal");
     assert_eq!(role.texts("count(*)", "FROM connections"), ["3"]);
     role.run(
-        "UPDATE connections SET sealed = sealed, key_id = key_id; UPDATE issuer_keys SET sealed = sealed",
+        "UPDATE connections SET sealed = sealed, key_id = key_id; UPDATE issuer_keys SET sealed = sealed;
+         UPDATE audit_logs SET sealed = sealed",
     );
     refuses(
         &mut role,
@@ -109,6 +114,13 @@ fn who_reseals_sees_what_sealing_needs_and_writes_sealed_values_alone() {
             "DELETE FROM connections",
             "INSERT INTO connections SELECT * FROM connections",
             "DELETE FROM issuer_keys",
+            "UPDATE audit_logs SET origin = ''",
+            "UPDATE audit_logs SET public_key = ''",
+            "DELETE FROM audit_logs",
+            "INSERT INTO audit_logs VALUES ('l', 'o', 'p', 's', 'k1', 1)",
+            "SELECT org_id FROM audit_leaves",
+            "SELECT salt FROM audit_chains",
+            "INSERT INTO audit_checkpoints VALUES ('l', 1, '', '', 1)",
             "INSERT INTO issuer_keys VALUES ('i', 's', 'k1', 1)",
             "UPDATE keys SET state = 'opening'",
             "UPDATE keys SET canary = NULL",
@@ -122,6 +134,70 @@ fn who_reseals_sees_what_sealing_needs_and_writes_sealed_values_alone() {
             "UPDATE org_settings SET frozen_at = NULL",
         ],
     );
+}
+
+/// Attack on P4 and P5.
+#[test]
+fn who_grows_the_log_sees_how_far_chains_have_come_and_no_event() {
+    let vault = filled();
+    let mut role = vault.home.sql_as("pawl_app");
+    assert_eq!(role.texts("count(*)", "FROM audit_events"), ["0"], "before it becomes that role");
+    assert_eq!(role.texts("count(*)", "FROM audit_leaves"), ["0"]);
+    refuses(
+        &mut role,
+        &[
+            "INSERT INTO audit_leaves VALUES ('l', 0, '', 1)",
+            "INSERT INTO audit_nodes VALUES ('l', 0, 0, '')",
+            "INSERT INTO audit_checkpoints VALUES ('l', 1, '', '', 1)",
+            "UPDATE audit_logs SET sealed = ''",
+            "DELETE FROM audit_logs",
+            "DELETE FROM audit_witnesses",
+        ],
+    );
+    role.run("SET ROLE pawl_log");
+    let orgs = role.texts("count(DISTINCT org_id)", "FROM audit_events WHERE length(hash) = 32");
+    assert_eq!(orgs, ["3"]);
+    role.run(
+        "INSERT INTO audit_leaves VALUES ('l', 0, 'acme', 1); INSERT INTO audit_nodes VALUES ('l', 0, 0, '')",
+    );
+    refuses(
+        &mut role,
+        &[
+            "SELECT event FROM audit_events",
+            "SELECT * FROM audit_events",
+            "SELECT prev_hash FROM audit_events",
+            "INSERT INTO audit_events VALUES ('', 1000, '', '', '')",
+            "UPDATE audit_events SET hash = ''",
+            "DELETE FROM audit_events",
+            "SELECT day_seq FROM audit_chains",
+            "UPDATE audit_chains SET salt = ''",
+            "UPDATE audit_leaves SET seq = 1",
+            "DELETE FROM audit_leaves",
+            "TRUNCATE audit_leaves",
+            "UPDATE audit_nodes SET hash = ''",
+            "DELETE FROM audit_nodes",
+            "UPDATE audit_checkpoints SET note = ''",
+            "DELETE FROM audit_checkpoints",
+            "SELECT sealed FROM audit_logs",
+            "SELECT id FROM audit_logs",
+            "SELECT size FROM audit_witnesses",
+            "SELECT id FROM connections",
+            "SELECT id FROM leases",
+            "SELECT id FROM keys",
+            "SELECT id FROM issuer_keys",
+            "SELECT org_id FROM org_settings",
+        ],
+    );
+    // Nor may who owns the tables: the log only grows.
+    for statement in [
+        "UPDATE audit_leaves SET seq = 1",
+        "DELETE FROM audit_nodes",
+        "TRUNCATE audit_checkpoints",
+        "DELETE FROM audit_leaves WHERE idx > 1",
+    ] {
+        let refused = vault.home.sql().try_run(statement).unwrap_err().to_string();
+        assert!(refused.contains("only grows"), "{statement}: {refused}");
+    }
 }
 
 /// Attack on P5 and P8.
@@ -154,6 +230,43 @@ fn who_freezes_ends_leases_and_sees_whose_of_none() {
     );
 }
 
+/// Attack on P4 and P5.
+#[test]
+fn who_prunes_sees_no_event_and_lets_go_of_none_past_the_boundary() {
+    let vault = filled();
+    let mut role = vault.home.sql_as("pawl_app");
+    role.run("SET ROLE pawl_prune");
+    assert_eq!(role.texts("count(DISTINCT org_id)", "FROM audit_events WHERE seq > 0"), ["3"]);
+    let stay = role.try_run("DELETE FROM audit_events WHERE org_id = 'acme' AND seq = 1").unwrap_err();
+    assert!(stay.to_string().contains("kept until it is pruned"), "{stay}");
+    role.run("UPDATE audit_chains SET pruned_seq = 1 WHERE org_id = 'acme'");
+    role.run("DELETE FROM audit_events WHERE org_id = 'acme' AND seq = 1");
+    assert!(role.try_run("DELETE FROM audit_events WHERE org_id = 'acme'").is_err());
+    assert!(role.try_run("DELETE FROM audit_events WHERE org_id = 'other'").is_err());
+    refuses(
+        &mut role,
+        &[
+            "SELECT event FROM audit_events",
+            "SELECT * FROM audit_events",
+            "UPDATE audit_events SET seq = 0",
+            "INSERT INTO audit_events VALUES ('', 1000, '', '', '')",
+            "TRUNCATE audit_events",
+            "SELECT salt FROM audit_chains",
+            "UPDATE audit_chains SET day_seq = 0",
+            "DELETE FROM audit_chains",
+            "DELETE FROM audit_leaves",
+            "INSERT INTO audit_leaves VALUES ('l', 9, 'acme', 9)",
+            "SELECT frozen_at FROM org_settings",
+            "UPDATE org_settings SET retention_days = 90",
+            "SELECT id FROM connections",
+            "SELECT id FROM leases",
+            "SELECT id FROM keys",
+            "SELECT id FROM issuer_keys",
+            "SELECT id FROM audit_logs",
+        ],
+    );
+}
+
 /// A role that has these rights at all times is no role to keep rows as; and what they may is watched as the rest.
 /// Attack on P3 and P5.
 #[test]
@@ -170,7 +283,7 @@ fn who_has_a_duty_at_all_times_is_refused() {
          CREATE ROLE {name}_member LOGIN IN ROLE pawl_app"
     ));
     let said = doctor(&home, &format!("{name}_inherits"));
-    assert!(said.contains("inherits what pawl_reseal or pawl_freeze may"), "{said}");
+    assert!(said.contains("inherits what pawl_reseal, pawl_freeze, pawl_log or pawl_prune may"), "{said}");
     let said = doctor(&home, &format!("{name}_member"));
     assert!(!said.contains("inherits"), "a member of pawl_app is as good: {said}");
     for opened in [

@@ -42,11 +42,10 @@ fn an_operator_lists_the_keys_and_has_everything_resealed() {
     let before = list();
     assert_eq!(before.status, 200, "{}", before.body);
     let shown = |answer: &Answer| {
-        let key =
-            |n| ["/id", "/state", "/sealed/credentials", "/sealed/issuer_keys"].map(|it| of(answer, n, it));
-        [key(0), key(1)]
+        let members = ["/id", "/state", "/sealed/credentials", "/sealed/issuer_keys", "/sealed/log_keys"];
+        [0, 1].map(|n| members.map(|it| of(answer, n, it)))
     };
-    assert_eq!(json!(shown(&before)), json!([["k1", "opening", 3, 1], ["k2", "sealing", 0, 0]]));
+    assert_eq!(json!(shown(&before)), json!([["k1", "opening", 3, 1, 1], ["k2", "sealing", 0, 0, 0]]));
     let said = keys_done(&vault.home, &["list"]);
     for n in 0..2 {
         assert!(said.contains(of(&before, n, "/fingerprint").as_str().unwrap()), "{said}");
@@ -59,11 +58,11 @@ fn an_operator_lists_the_keys_and_has_everything_resealed() {
     let done = ended(&vault, &operator);
     assert_eq!(done.json["id"], started.json["id"]);
     for (member, value) in
-        [("state", json!("done")), ("key_id", json!("k2")), ("moved", json!(4)), ("shut", json!(0))]
+        [("state", json!("done")), ("key_id", json!("k2")), ("moved", json!(5)), ("shut", json!(0))]
     {
         assert_eq!(done.json[member], value, "{}", done.body);
     }
-    assert_eq!(json!(shown(&list())), json!([["k1", "opening", 0, 0], ["k2", "sealing", 3, 1]]));
+    assert_eq!(json!(shown(&list())), json!([["k1", "opening", 0, 0, 0], ["k2", "sealing", 3, 1, 1]]));
     for id in &ids {
         assert_eq!(
             vault.lend(id, &json!({"purpose": "other"})).json["credential"]["secret"],

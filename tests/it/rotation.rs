@@ -54,8 +54,8 @@ fn a_key_is_made_left_and_destroyed_beside_a_vault_that_serves() {
     let (said, file) = (keys_done(&home, &["list"]), key_file(&home));
     assert_eq!(file["current"], "k2");
     for (line, parts) in said.lines().skip(1).zip([["k1", "opening", "12"], ["k2", "sealing", "0"]]) {
-        // the issuer's key is under k1 too
-        let sealed = if parts[0] == "k1" { "13" } else { parts[2] };
+        // the issuer's key and the log's are under k1 too
+        let sealed = if parts[0] == "k1" { "14" } else { parts[2] };
         let words: Vec<&str> = line.split_whitespace().collect();
         assert_eq!([words[0], words[2], words[3], words[4]], [parts[0], parts[1], sealed, "yes"], "{said}");
     }
@@ -66,7 +66,7 @@ fn a_key_is_made_left_and_destroyed_beside_a_vault_that_serves() {
     old.iter().for_each(|(id, name)| served.opens(id, name));
 
     let said = keys_done(&home, &["reseal"]);
-    assert!(said.starts_with("13 values are under k2 now ("), "{said}");
+    assert!(said.starts_with("14 values are under k2 now ("), "{said}");
     assert!(keys_done(&home, &["reseal"]).starts_with("0 values are under k2 now"), "nothing is left to do");
     assert!(old.iter().all(|(id, _)| key_of(&served, id) == "k2"));
     old.iter().for_each(|(id, name)| served.opens(id, name));
@@ -167,13 +167,16 @@ fn a_key_that_may_not_be_retired_is_refused_and_nothing_changes() {
     refused(&["retire", "k1"], never);
     refused(&["retire", "k1", never, "soon"], "must be such as 2027-01-31");
     keys_done(home, &["rotate"]);
-    refused(&["retire", "k1", never, "2099-01-01"], "2 credentials and 1 issuer keys are still under k1");
+    refused(
+        &["retire", "k1", never, "2099-01-01"],
+        "2 credentials, 1 issuer keys and 1 log keys are still under k1",
+    );
     refused(&["retire", "k1", never, "2099-01-01"], &here);
 
     // a value that does not open is stepped over and named; the exit code says so
     let (code, said) = keys(home, &["reseal"]);
     assert!(code == 1 && said.contains(&format!("shut: {lost} does not open")), "{said}");
-    assert!(said.contains("2 values are under k2"), "{said}");
+    assert!(said.contains("3 values are under k2"), "{said}");
     refused(&["retire", "k1", never, "2099-01-01"], &lost);
     refused(
         &["retire", "k1", never, "2099-01-01", "--abandon", &here],
@@ -267,7 +270,7 @@ fn a_row_under_a_key_that_nobody_has_is_that_rows_trouble_alone() {
     keys_done(&vault.home, &["rotate"]);
     let (code, said) = keys(&vault.home, &["reseal"]);
     assert!(code == 1 && said.contains(&format!("shut: {bad} ")) && !said.contains(&good), "{said}");
-    assert!(said.contains(&format!("shut: {odd} ")) && said.contains("2 values are under k8 now"), "{said}");
+    assert!(said.contains(&format!("shut: {odd} ")) && said.contains("3 values are under k8 now"), "{said}");
 }
 
 /// Attack on P3 and P10.

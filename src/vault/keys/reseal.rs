@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use crate::audit::AuditEvent;
 use crate::clock::{Moment, NoRandomness};
-use crate::ids::{ConnectionId, KeyId, ResealId};
+use crate::ids::{ConnectionId, KeyId, LogId, ResealId};
 use crate::seal::{Binding, Keyring, Sealed};
-use crate::store::{KeyState, Placed, ResealRun, Resealed, SealedIssuerKey, ToReseal};
+use crate::store::{KeyState, LogRow, Placed, ResealRun, Resealed, SealedIssuerKey, ToReseal};
 use crate::vault::keys::{Keys, KeysRefused, again, sealing};
 use crate::vault::lend::binding;
 
@@ -30,6 +30,15 @@ pub struct Moved {
     pub shut: Vec<ConnectionId>,
     /// Issuer keys that don't open.
     pub shut_issuer_keys: Vec<String>,
+    /// Logs of the trail whose key does not open.
+    pub shut_logs: Vec<LogId>,
+}
+
+impl Moved {
+    /// How many values stayed shut.
+    pub fn shut(&self) -> usize {
+        self.shut.len() + self.shut_issuer_keys.len() + self.shut_logs.len()
+    }
 }
 
 /// How often a running reseal says how far it is.
@@ -148,25 +157,26 @@ impl Keys {
         let known = self.known()?;
         let opening = known.iter().filter(|known| known.key.state == KeyState::Opening);
         let others: i64 = opening.map(|known| known.under.total()).sum();
-        let mut done = Moved { key, moved: 0, shut: Vec::new(), shut_issuer_keys: Vec::new() };
+        let mut done =
+            Moved { key, moved: 0, shut: Vec::new(), shut_issuer_keys: Vec::new(), shut_logs: Vec::new() };
         let of = u64::try_from(others).unwrap_or(0);
         self.reseal_issuer_keys(&ring, &mut done)?;
-        show(Progress { moved: done.moved, of }, done.shut_issuer_keys.len());
+        self.reseal_logs(&ring, &mut done)?;
+        show(Progress { moved: done.moved, of }, done.shut());
         // What changed while a pass went by is met by the next one, under the key that seals already: the
         // last pass finds nothing but what stays shut.
         loop {
             let before = done.moved;
             done.shut.clear();
             let met = self.pass(&ring, &mut done, |done| {
-                show(Progress { moved: done.moved, of }, done.shut.len() + done.shut_issuer_keys.len());
+                show(Progress { moved: done.moved, of }, done.shut());
             })?;
             if done.moved == before && met == done.shut.len() {
                 break;
             }
         }
         let at = self.clock.now();
-        let (moved, shut) =
-            (done.moved.to_string(), (done.shut.len() + done.shut_issuer_keys.len()).to_string());
+        let (moved, shut) = (done.moved.to_string(), done.shut().to_string());
         let told = [("moved", moved.as_str()), ("shut", shut.as_str())];
         let event = AuditEvent::of_vault_with("key.reseal", done.key.as_str(), &told, at)?;
         again(|| self.store.upkeep("record reseal", |tx| tx.append(&event)))?;
@@ -223,6 +233,25 @@ impl Keys {
                 self.store.change_across_orgs("reseal issuer", |tx| {
                     tx.reseal_issuer_key(&id, (&old, &new), self.clock.now())
                 })
+            })?;
+            done.moved += 1;
+        }
+        Ok(())
+    }
+
+    fn reseal_logs(&self, ring: &Keyring, done: &mut Moved) -> Result<(), KeysRefused> {
+        for LogRow { id, origin, sealed: old, .. } in self.store.find_logs()? {
+            if &old.key_id == ring.current() {
+                continue;
+            }
+            let Ok(seed) = ring.open(&Binding::audit_log(&id, &origin), &old) else {
+                done.shut_logs.push(id);
+                continue;
+            };
+            let new = ring.seal(&Binding::audit_log(&id, &origin), &seed)?;
+            again(|| {
+                self.store
+                    .change_across_orgs("reseal log", |tx| tx.reseal_log(&id, (&old, &new), self.clock.now()))
             })?;
             done.moved += 1;
         }

@@ -172,9 +172,11 @@ impl Keys {
 
 fn told(under: SealedUnder) -> String {
     match under {
-        SealedUnder { credentials, issuer_keys: 0 } => format!("{credentials} credentials are"),
-        SealedUnder { credentials, issuer_keys } => {
-            format!("{credentials} credentials and {issuer_keys} issuer keys are")
+        SealedUnder { credentials, issuer_keys: 0, log_keys: 0 } => {
+            format!("{credentials} credentials are")
+        }
+        SealedUnder { credentials, issuer_keys, log_keys } => {
+            format!("{credentials} credentials, {issuer_keys} issuer keys and {log_keys} log keys are")
         }
     }
 }

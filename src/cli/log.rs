@@ -1,0 +1,39 @@
+//! What `pawl doctor` says of the log over the trail and of its witnesses.
+
+use std::io::Write;
+
+use pawl::app::App;
+use pawl::config::Config;
+
+use crate::Failure;
+
+/// Whether the database is the one that its witnesses know.
+pub fn show(config: &Config, app: &App, out: &mut impl Write) -> Result<bool, Failure> {
+    writeln!(out, "witness   {}", config.checkpoints.witnesses)?;
+    let looked = app.look_at_log()?;
+    match &looked.log {
+        Some(log) => writeln!(out, "log       {} leaves, verified with {}", looked.size, log.public_key)?,
+        None => writeln!(out, "log       none yet: the next start begins it")?,
+    }
+    for (witness, why) in &looked.silent {
+        writeln!(out, "warning   {witness} does not say what it has: {why}")?;
+    }
+    for doubted in &looked.doubted {
+        writeln!(out, "wrong     {} ({}): nothing is lent", doubted.doubt, doubted.witness)?;
+    }
+    if !looked.doubted.is_empty() {
+        writeln!(out, "          if it was put back on purpose: pawl doctor --accept-restore")?;
+    }
+    Ok(looked.doubted.is_empty())
+}
+
+/// Accepts the database as it is.
+pub fn accept(app: &App, out: &mut impl Write) -> Result<(), Failure> {
+    let accepted = app.accept_restore()?;
+    for doubted in &accepted.doubted {
+        writeln!(out, "accepted  {} ({})", doubted.doubt, doubted.witness)?;
+    }
+    writeln!(out, "log       another begins, verified with {}", accepted.log.public_key)?;
+    writeln!(out, "          vaults that run lend again in a second; tell your customers of the new key")?;
+    Ok(())
+}

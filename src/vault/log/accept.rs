@@ -1,0 +1,84 @@
+//! `pawl doctor`: asks the witnesses what the vault would ask them at its start. An old database that was put back on
+//! purpose is accepted, on record: another log begins, which follows what the witnesses have.
+
+use crate::audit::AuditEvent;
+use crate::clock::Clock;
+use crate::config::Checkpoints;
+use crate::ids::LogId;
+use crate::seal::Keyring;
+use crate::store::{LogRow, Store, StoreError};
+use crate::vault::DEADLINE;
+use crate::vault::log::begin::begin_log;
+use crate::vault::log::doubt::{ACCEPTED, Doubted, judge, told_of};
+use crate::vault::log::{LogRefused, numbered};
+use crate::witness::Reach;
+
+/// What the database and its witnesses say of the log in use.
+pub struct Looked {
+    /// The log in use; none where none was begun yet.
+    pub log: Option<LogRow>,
+    /// How many leaves it has.
+    pub size: u64,
+    /// Why the database is not taken for the one that was.
+    pub doubted: Vec<Doubted>,
+    /// Witnesses that did not answer, or are not believed, and why.
+    pub silent: Vec<(String, String)>,
+}
+
+/// A restore that was accepted.
+pub struct Accepted {
+    /// The log that begins.
+    pub log: LogRow,
+    /// What the witnesses have.
+    pub doubted: Vec<Doubted>,
+}
+
+/// Asks every witness, and holds what they have against the database.
+pub async fn look_at_log(store: &Store, checkpoints: &Checkpoints) -> Result<Looked, StoreError> {
+    let logs = store.view_own("find logs", DEADLINE, |tx| tx.find_logs()).await?;
+    let mut looked = Looked { log: logs.last().cloned(), size: 0, doubted: Vec::new(), silent: Vec::new() };
+    if let Some(LogRow { id, .. }) = looked.log.clone() {
+        looked.size = store.view_own("find log's size", DEADLINE, move |tx| tx.find_log_size(&id)).await?;
+    }
+    for (_, witness) in numbered(checkpoints) {
+        let name = witness.to_string();
+        let asked = async {
+            let notes = Reach::new(witness)?.ask().await?;
+            judge(store, &logs, &name, &notes).await
+        };
+        match asked.await {
+            Ok(judged) => looked.doubted.extend(judged.doubted),
+            Err(error) => looked.silent.push((name, error.to_string())),
+        }
+    }
+    Ok(looked)
+}
+
+/// Takes the database as it is, where witnesses know more than it: another log begins.
+pub async fn accept(
+    store: &Store,
+    ring: &Keyring,
+    (checkpoints, host, clock): (&Checkpoints, &str, &Clock),
+) -> Result<Accepted, LogRefused> {
+    let Looked { log: in_use, size, doubted, .. } = look_at_log(store, checkpoints).await?;
+    if doubted.is_empty() {
+        return Err(LogRefused::NothingToAccept);
+    }
+    let in_use: Option<LogId> = in_use.map(|log| log.id);
+    let at = clock.now();
+    let log = store.upkeep("accept restore", |tx| {
+        if tx.find_logs()?.pop().map(|log| log.id) != in_use {
+            return Err(LogRefused::Meanwhile);
+        }
+        let log = begin_log(tx, ring, host, at)?;
+        for Doubted { witness, checkpoint, .. } in &doubted {
+            let (has, told) = (size.to_string(), told_of(checkpoint));
+            let told = told.iter().map(|(name, value)| (*name, value.as_str()));
+            let more = [("witness", witness.as_str()), ("database.size", has.as_str())];
+            let told: Vec<(&'static str, &str)> = more.into_iter().chain(told).collect();
+            tx.append(&AuditEvent::of_vault_with(ACCEPTED, log.id.as_str(), &told, at)?)?;
+        }
+        Ok(log)
+    })?;
+    Ok(Accepted { log, doubted })
+}

@@ -1,0 +1,179 @@
+//! Brings checkpoints to one witness, the newest first and the ones between not at all: it stands over them. Asks it
+//! before what it has, so that nothing of what it knows is written over by a database that knows less.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::config::Witness;
+use crate::metrics;
+use crate::store::{LogRow, StoreError, StoredCheckpoint};
+use crate::vault::DEADLINE;
+use crate::vault::log::Log;
+use crate::vault::log::doubt::{Doubted, Judged, NotJudged, judge};
+use crate::witness::{Reach, WitnessFailed};
+
+/// One that failed is tried again after this, then after twice as long, up to the last.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LAST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Who brings them to one witness.
+pub(super) struct Courier {
+    log: Arc<Log>,
+    /// Every log, the last in use.
+    logs: Arc<Vec<LogRow>>,
+    /// For the metrics.
+    number: usize,
+    witness: Witness,
+    name: String,
+    reach: Result<Reach, WitnessFailed>,
+    /// It has said what it has.
+    is_asked: AtomicBool,
+    /// How many leaves the newest that it has stands over.
+    taken: AtomicU64,
+    /// The last try failed, which was said.
+    is_failing: AtomicBool,
+}
+
+impl Courier {
+    pub(super) fn new(log: Arc<Log>, logs: Arc<Vec<LogRow>>, (number, witness): (usize, &Witness)) -> Self {
+        Self {
+            log,
+            logs,
+            number,
+            witness: witness.clone(),
+            name: witness.to_string(),
+            reach: Reach::new(witness),
+            is_asked: AtomicBool::new(false),
+            taken: AtomicU64::new(0),
+            is_failing: AtomicBool::new(false),
+        }
+    }
+
+    /// Asks the witness what it has, once. Answers why the database is doubted, if it is.
+    pub(super) async fn ask(&self) -> Vec<Doubted> {
+        match self.try_ask().await {
+            Ok(Judged { size, doubted }) => {
+                self.taken.store(size, Ordering::SeqCst);
+                self.is_asked.store(true, Ordering::SeqCst);
+                self.succeeded();
+                doubted
+            }
+            Err(error) => {
+                self.failed(&error);
+                Vec::new()
+            }
+        }
+    }
+
+    async fn try_ask(&self) -> Result<Judged, NotJudged> {
+        let notes = self.reach()?.ask().await?;
+        let mut judged = judge(&self.log.store, &self.logs, &self.name, &notes).await?;
+        let noted = self.noted().await?;
+        if self.witness == Witness::Stdout {
+            judged.size = noted;
+        } else if judged.size < noted {
+            // Or a file of this host's, where others have theirs.
+            tracing::error!(witness = %self.name, noted, has = judged.size, "this witness has less than it took");
+        }
+        Ok(judged)
+    }
+
+    /// Brings what is newest, for as long as there is a log to tell of.
+    pub(super) async fn carry(self: Arc<Self>, mut newest: watch::Receiver<Option<StoredCheckpoint>>) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            if !self.is_asked.load(Ordering::SeqCst) {
+                let doubted = self.ask().await;
+                if !doubted.is_empty() {
+                    self.log.set_doubted(&doubted);
+                }
+            }
+            let checkpoint = newest.borrow_and_update().clone();
+            let is_done = match checkpoint {
+                Some(checkpoint) => self.bring(&checkpoint).await,
+                None => self.is_asked.load(Ordering::SeqCst),
+            };
+            if is_done {
+                pause = FIRST_PAUSE;
+                if newest.changed().await.is_err() {
+                    return;
+                }
+            } else {
+                // A newer one does not make it answer sooner.
+                tokio::time::sleep(pause).await;
+                pause = LAST_PAUSE.min(pause * 2);
+            }
+        }
+    }
+
+    /// Brings `checkpoint`, unless the witness has it: whether it has it now.
+    pub(super) async fn bring(&self, checkpoint: &StoredCheckpoint) -> bool {
+        if !self.is_asked.load(Ordering::SeqCst) || self.log.switch.is_behind() {
+            return false;
+        }
+        let lacks = checkpoint.size.saturating_sub(self.taken.load(Ordering::SeqCst));
+        metrics::witness_lacks(self.number, lacks);
+        if lacks == 0 {
+            return true;
+        }
+        match self.try_bring(checkpoint).await {
+            Ok(()) => {
+                self.taken.store(checkpoint.size, Ordering::SeqCst);
+                metrics::witness_lacks(self.number, 0);
+                self.succeeded();
+                true
+            }
+            Err(error) => {
+                self.failed(&error);
+                false
+            }
+        }
+    }
+
+    async fn try_bring(&self, checkpoint: &StoredCheckpoint) -> Result<(), NotJudged> {
+        // Another vault may have brought it; a file is each host's own.
+        let is_shared = matches!(self.witness, Witness::Http(_));
+        if is_shared && self.noted().await? >= checkpoint.size {
+            return Ok(());
+        }
+        self.reach()?.give(&checkpoint.note).await?;
+        let Some(log) = self.logs.last().map(|log| log.id.clone()) else { return Ok(()) };
+        let (name, size, at) = (self.name.clone(), checkpoint.size, self.log.clock.now());
+        let note = move |tx: &mut crate::store::Upkeep| tx.note_taken(&log, &name, size, at);
+        Ok(self.log.store.upkeep_within("note witness", DEADLINE, note).await?)
+    }
+
+    /// How far the database knows the witness to be.
+    async fn noted(&self) -> Result<u64, StoreError> {
+        let Some(log) = self.logs.last().map(|log| log.id.clone()) else { return Ok(0) };
+        let taken =
+            self.log.store.view_own("find witnesses", DEADLINE, move |tx| tx.find_taken(&log)).await?;
+        Ok(taken.into_iter().find(|(name, _)| *name == self.name).map_or(0, |(_, size)| size))
+    }
+
+    fn reach(&self) -> Result<&Reach, WitnessFailed> {
+        self.reach.as_ref().map_err(Clone::clone)
+    }
+
+    fn succeeded(&self) {
+        if self.is_failing.swap(false, Ordering::SeqCst) {
+            tracing::warn!(witness = %self.name, "this witness answers again");
+        }
+    }
+
+    fn failed(&self, error: &NotJudged) {
+        metrics::witness_failed(self.number);
+        if !self.is_failing.swap(true, Ordering::SeqCst) {
+            let what = match self.is_asked.load(Ordering::SeqCst) {
+                true => "this witness takes no checkpoint",
+                false => {
+                    "this witness can't be asked what it has: whether the database was put back is not known by it"
+                }
+            };
+            tracing::error!(witness = %self.name, %error, "{what}");
+        }
+    }
+}

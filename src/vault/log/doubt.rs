@@ -1,0 +1,152 @@
+//! What a witness has, held against the database: is it the same log, no further on than here? If not, the database
+//! was put back or rewritten.
+
+use std::fmt;
+
+use crate::audit::{Checkpoint, NoteRefused, VerifierKey, member};
+use crate::ids::LogId;
+use crate::store::{LogRow, Store, StoreError, Upkeep};
+use crate::vault::DEADLINE;
+use crate::witness::WitnessFailed;
+
+/// On record for each checkpoint that a restore was accepted against.
+pub(super) const ACCEPTED: &str = "audit.accept_restore";
+
+/// Why the database is not taken for the one that was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// It ends before the checkpoint.
+    Older {
+        /// How many leaves it has.
+        size: u64,
+        /// How many the checkpoint stands over.
+        witnessed: u64,
+    },
+    /// At the checkpoint's size it has another root.
+    Rewritten {
+        /// That size.
+        size: u64,
+    },
+    /// It does not know the log at all.
+    UnknownLog {
+        /// Its origin.
+        origin: String,
+    },
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Older { size, witnessed } => write!(
+                f,
+                "the database is older than its newest witnessed checkpoint: its log has {size} leaves, the \
+                 witness saw {witnessed}"
+            ),
+            Self::Rewritten { size } => {
+                write!(f, "the database's log was rewritten: at {size} leaves the witness saw another root")
+            }
+            Self::UnknownLog { origin } => {
+                write!(f, "a witness has checkpoints of a log that the database does not know: {origin}")
+            }
+        }
+    }
+}
+
+/// A doubt, and who gave rise to it by which checkpoint.
+#[derive(Clone, Debug)]
+pub struct Doubted {
+    /// Why.
+    pub doubt: Doubt,
+    /// Who.
+    pub witness: String,
+    /// By this.
+    pub checkpoint: Checkpoint,
+}
+
+/// A witness whose word could not be held against anything.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotJudged {
+    #[error(transparent)]
+    Witness(#[from] WitnessFailed),
+    #[error("what it has is not believed: {0}")]
+    Note(#[from] NoteRefused),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What came of asking a witness.
+pub(super) struct Judged {
+    /// Of the log in use it has a checkpoint over so many leaves; 0 where it has none.
+    pub(super) size: u64,
+    /// Why the database is doubted, if it is.
+    pub(super) doubted: Vec<Doubted>,
+}
+
+/// Holds `notes`, which `witness` has, against the database, which has `logs`, the last in use.
+pub(super) async fn judge(
+    store: &Store,
+    logs: &[LogRow],
+    witness: &str,
+    notes: &[String],
+) -> Result<Judged, NotJudged> {
+    let mut judged = Judged { size: 0, doubted: Vec::new() };
+    for note in notes {
+        let claimed = Checkpoint::claimed(note)?;
+        let (checkpoint, doubt) = match logs.iter().position(|log| log.origin == claimed.origin) {
+            // Of logs that others followed nothing is asked any more.
+            Some(at) if at + 1 < logs.len() => continue,
+            Some(at) => {
+                let log = &logs[at];
+                let damaged = |_| StoreError::Damaged("audit_logs");
+                let checkpoint = VerifierKey::parse(&log.public_key).map_err(damaged)?.verify(note)?;
+                judged.size = checkpoint.size;
+                let doubt = doubt_of(store, &log.id, &checkpoint).await?;
+                (checkpoint, doubt)
+            }
+            None => {
+                let is_accepted = is_accepted(store, &claimed).await?;
+                let origin = claimed.origin.clone();
+                (claimed, (!is_accepted).then_some(Doubt::UnknownLog { origin }))
+            }
+        };
+        if let Some(doubt) = doubt {
+            judged.doubted.push(Doubted { doubt, witness: witness.to_owned(), checkpoint });
+        }
+    }
+    Ok(judged)
+}
+
+/// Whether the log is no longer, or no other, than the checkpoint says.
+async fn doubt_of(store: &Store, log: &LogId, checkpoint: &Checkpoint) -> Result<Option<Doubt>, StoreError> {
+    let (log, witnessed, root) = (log.clone(), checkpoint.size, checkpoint.root);
+    let look = move |tx: &mut Upkeep| {
+        let size = tx.find_log_size(&log)?;
+        if size < witnessed {
+            return Ok(Some(Doubt::Older { size, witnessed }));
+        }
+        // Nodes that are gone are no better than others.
+        let same = tx.find_root(&log, witnessed)? == Some(root);
+        Ok((!same).then_some(Doubt::Rewritten { size: witnessed }))
+    };
+    store.view_own("hold log against witness", DEADLINE, look).await
+}
+
+/// Whether a restore was accepted, on record, against just that checkpoint of a log that is not here.
+async fn is_accepted(store: &Store, claimed: &Checkpoint) -> Result<bool, StoreError> {
+    let events = store.view_own("find accepted restores", DEADLINE, |tx| tx.find_own_events(ACCEPTED));
+    let told = told_of(claimed);
+    let names = |event: &String| {
+        let event: serde_json::Value = serde_json::from_str(event).unwrap_or_default();
+        event[member::ACTION] == ACCEPTED && told.iter().all(|(name, value)| event[*name] == value.as_str())
+    };
+    Ok(events.await?.iter().any(names))
+}
+
+/// A checkpoint as the record of an accepted restore has it.
+pub(super) fn told_of(checkpoint: &Checkpoint) -> [(&'static str, String); 3] {
+    [
+        ("witnessed.origin", checkpoint.origin.clone()),
+        ("witnessed.size", checkpoint.size.to_string()),
+        ("witnessed.root", checkpoint.root.to_string()),
+    ]
+}

@@ -1,0 +1,304 @@
+//! The log grows and is signed here, on a thread of its own: nobody waits for it, and for no witness. Of several vaults
+//! on one database one signs, whichever is first.
+
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::audit::LogKey;
+use crate::clock::Moment;
+use crate::metrics;
+use crate::seal::OpenRefused;
+use crate::store::{Grown, Growth, LogRow, Sign, StoreError, StoredCheckpoint, Upkeep};
+use crate::vault::DEADLINE;
+use crate::vault::log::begin::{LogShut, open_log};
+use crate::vault::log::courier::Courier;
+use crate::vault::log::{Log, numbered};
+
+/// How often the clock is looked at.
+const TICK: Duration = Duration::from_millis(250);
+/// How often a frozen vault looks whether another log began, and one that failed tries again.
+const FOLLOW: Duration = Duration::from_secs(1);
+/// A start waits for so long until the witnesses have said what they have.
+const BEGIN_WITHIN: Duration = Duration::from_secs(5);
+/// How many chains one transaction takes into the log: on SQLite nobody else writes meanwhile.
+const AT_ONCE: i64 = 500;
+
+/// A log that is kept, until this is dropped: then what moved since is signed and told, once.
+pub struct Keeper {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Keeper {
+    /// Begins to keep the log. Answers once the witnesses were asked, or did not answer in time: before that nothing
+    /// is to be lent.
+    pub fn start(log: Log) -> std::io::Result<Self> {
+        let (stop, stopped) = oneshot::channel();
+        let (begun, has_begun) = sync_channel(1);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let keep = move || runtime.block_on(keep(Arc::new(log), begun, stopped));
+        let thread = std::thread::Builder::new().name("log".into()).spawn(keep)?;
+        // Also where it ended, or is late: it says so itself.
+        let _ = has_begun.recv_timeout(BEGIN_WITHIN);
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn keep(log: Arc<Log>, begun: SyncSender<()>, mut stop: oneshot::Receiver<()>) {
+    let mut is_said = false;
+    loop {
+        let ended = match Session::begin(log.clone()).await {
+            Ok(session) => {
+                is_said = false;
+                let _ = begun.try_send(());
+                session.run(&mut stop).await
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut is_said, true) {
+                    tracing::error!(%error, "the trail's log can't be read: no checkpoint is made");
+                }
+                tokio::select! {
+                    _ = &mut stop => Ended::Stopped,
+                    () = tokio::time::sleep(FOLLOW) => Ended::OtherLog,
+                }
+            }
+        };
+        if ended == Ended::Stopped {
+            return;
+        }
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Ended {
+    Stopped,
+    /// Another log is in use.
+    OtherLog,
+    /// The log is not what it was: its witnesses are to be asked again.
+    Doubted,
+}
+
+/// One log, for as long as it is the one in use.
+struct Session {
+    log: Arc<Log>,
+    row: LogRow,
+    key: Option<Arc<LogKey>>,
+    couriers: Vec<Arc<Courier>>,
+    carrying: JoinSet<()>,
+    newest: watch::Sender<Option<StoredCheckpoint>>,
+    /// When it was last looked what moved.
+    looked_at: Option<Moment>,
+    /// How many events this vault had appended then.
+    counted: u64,
+    /// Not before: the last try failed.
+    again_at: Option<Instant>,
+    /// How many leaves the log was seen to have.
+    size: u64,
+}
+
+impl Session {
+    /// Takes up the log in use, with what its witnesses say of it.
+    async fn begin(log: Arc<Log>) -> Result<Self, StoreError> {
+        let logs = Arc::new(find_logs(&log).await?);
+        let row = logs.last().cloned().ok_or(StoreError::NotSetUp)?;
+        let courier = |of| Arc::new(Courier::new(log.clone(), logs.clone(), of));
+        let couriers: Vec<_> = numbered(&log.checkpoints).map(courier).collect();
+        let doubted = join_all(couriers.iter().map(|courier| courier.ask())).await;
+        log.set_doubted(&doubted.into_iter().flatten().collect::<Vec<_>>());
+        let (newest, _) = watch::channel(None);
+        let mut session = Self {
+            log,
+            row,
+            key: None,
+            couriers,
+            carrying: JoinSet::new(),
+            newest,
+            looked_at: None,
+            counted: 0,
+            again_at: None,
+            size: 0,
+        };
+        if !session.log.switch.is_behind() {
+            session.make(false).await;
+        }
+        for courier in &session.couriers {
+            session.carrying.spawn(courier.clone().carry(session.newest.subscribe()));
+        }
+        Ok(session)
+    }
+
+    async fn run(mut self, stop: &mut oneshot::Receiver<()>) -> Ended {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut followed_at = Instant::now();
+        loop {
+            tokio::select! {
+                _ = &mut *stop => {
+                    self.end().await;
+                    return Ended::Stopped;
+                }
+                _ = ticks.tick() => {}
+            }
+            let (is_behind, is_due) = (self.log.switch.is_behind(), self.is_due());
+            if is_due || (is_behind && followed_at.elapsed() >= FOLLOW) {
+                followed_at = Instant::now();
+                let logs = find_logs(&self.log).await;
+                if logs.is_ok_and(|logs| logs.last().is_some_and(|last| last.id != self.row.id)) {
+                    return Ended::OtherLog;
+                }
+            }
+            if is_due && !is_behind && !self.make(false).await {
+                return Ended::Doubted;
+            }
+        }
+    }
+
+    /// What moved since is signed, and told to whoever takes it in the time they have.
+    async fn end(mut self) {
+        self.carrying.shutdown().await;
+        if self.log.switch.is_behind() {
+            return;
+        }
+        self.make(true).await;
+        let newest = self.newest.borrow().clone();
+        if let Some(newest) = newest {
+            join_all(self.couriers.iter().map(|courier| courier.bring(&newest))).await;
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        let (now, every) = (self.log.clock.now(), self.log.checkpoints.every);
+        // A moment that is far ahead is of a clock that went back since.
+        let is_time = |at: Moment| now >= at.after(every) || at > now.after(every);
+        let is_full = metrics::events_durable().saturating_sub(self.counted) >= self.log.checkpoints.events;
+        self.again_at.is_none_or(|at| Instant::now() >= at) && (is_full || self.looked_at.is_none_or(is_time))
+    }
+
+    /// Makes a checkpoint, if any chain moved; unless another vault made one just now and it is not the last.
+    /// `false`: the log is shorter than it was.
+    async fn make(&mut self, is_last: bool) -> bool {
+        let counted = metrics::events_durable();
+        let is_full = counted.saturating_sub(self.counted) >= self.log.checkpoints.events;
+        match self.try_make(is_last || is_full).await {
+            Ok(()) => (self.counted, self.again_at) = (counted, None),
+            Err(error) => {
+                let is_shorter = matches!(error, NotMade::Shrunk(..));
+                if self.again_at.is_none() {
+                    tracing::error!(%error, "no checkpoint of the trail can be made");
+                }
+                self.again_at = Some(Instant::now() + FOLLOW);
+                return !is_shorter;
+            }
+        }
+        true
+    }
+
+    async fn try_make(&mut self, is_asked: bool) -> Result<(), NotMade> {
+        let (at, every) = (self.log.clock.now(), self.log.checkpoints.every);
+        let mut from = String::new();
+        loop {
+            let (log, first) = (self.row.id.clone(), from.clone());
+            let look = move |tx: &mut Upkeep| tx.find_growth(&log, &first, AT_ONCE);
+            let Growth { size, newest, moved } =
+                self.log.store.view_own("look what moved", DEADLINE, look).await?;
+            if size < self.size {
+                // It was put back under this very process: the witnesses are asked again.
+                return Err(NotMade::Shrunk(self.size, size));
+            }
+            self.size = size;
+            let recent = newest.as_ref().map(|of| of.created_at).filter(|made| at < made.after(every));
+            if let Some(made) = recent.filter(|made| from.is_empty() && !is_asked && *made <= at.after(every))
+            {
+                self.tell(newest);
+                self.looked_at = Some(made);
+                return Ok(());
+            }
+            if moved.is_empty() && newest.as_ref().is_some_and(|newest| newest.size == size) {
+                self.tell(newest);
+                break;
+            }
+            let is_whole = i64::try_from(moved.len()).is_ok_and(|number| number < AT_ONCE);
+            from = moved.last().map(|last| last.org().to_owned()).unwrap_or_default();
+            let key = self.key().await?;
+            let (log, origin) = (self.row.id.clone(), self.row.origin.clone());
+            let grown = size + u64::try_from(moved.len()).unwrap_or(0);
+            let grow = move |tx: &mut Upkeep| {
+                let sign = |checkpoint: &crate::audit::Checkpoint| key.sign(checkpoint);
+                let signs: Option<Sign> = if is_whole { Some(&sign) } else { None };
+                tx.grow_log((&log, &origin), size, &moved, (signs, at))
+            };
+            match self.log.store.upkeep_within("append to log", DEADLINE, grow).await? {
+                // Another vault is at it.
+                None => break,
+                Some(Grown { newest }) => {
+                    self.size = grown;
+                    self.tell(newest);
+                }
+            }
+            if is_whole {
+                break;
+            }
+        }
+        self.looked_at = Some(at);
+        Ok(())
+    }
+
+    fn tell(&self, newest: Option<StoredCheckpoint>) {
+        let Some(newest) = newest else { return };
+        metrics::checkpoint(newest.size, newest.created_at);
+        self.newest.send_if_modified(|told| {
+            let is_new = told.as_ref().is_none_or(|told| told.size < newest.size);
+            if is_new {
+                *told = Some(newest);
+            }
+            is_new
+        });
+    }
+
+    /// The log's key. One that is open already stays so.
+    async fn key(&mut self) -> Result<Arc<LogKey>, NotMade> {
+        if let Some(key) = &self.key {
+            return Ok(key.clone());
+        }
+        let held = self.log.ring.held();
+        let mut opened = open_log(&self.row, &held.keyring);
+        if let Err(LogShut::Shut(OpenRefused::UnknownKey, key)) = &opened
+            && held.may_learn(key)
+        {
+            opened = open_log(&self.row, &self.log.ring.seek(key, &held).await.keyring);
+        }
+        let key = Arc::new(opened?);
+        self.key = Some(key.clone());
+        Ok(key)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum NotMade {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Shut(#[from] LogShut),
+    #[error("the log had {0} leaves and has {1} now")]
+    Shrunk(u64, u64),
+}
+
+async fn find_logs(log: &Log) -> Result<Vec<LogRow>, StoreError> {
+    log.store.view_own("find logs", DEADLINE, |tx| tx.find_logs()).await
+}
