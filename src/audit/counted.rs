@@ -10,12 +10,12 @@ use crate::ids::{ClientId, OrgId, UserId};
 /// What was alike. All of it was verified, or is a word of ours.
 #[derive(Clone, Copy)]
 pub struct Counted<'a> {
-    /// What was not done.
+    /// What was asked for.
     pub action: &'static str,
     /// The purpose of a lend.
     pub purpose: Option<&'static str>,
-    /// The stable name of the cause.
-    pub reason: &'static str,
+    /// How it ended.
+    pub outcome: Outcome,
     /// The org that it is about.
     pub org: Option<&'a OrgId>,
     /// The user.
@@ -35,7 +35,7 @@ pub struct Counted<'a> {
 impl AuditEvent {
     /// What was counted, in the chain of `trail`; `None` is the vault's own.
     pub fn counted(trail: Option<&OrgId>, counted: &Counted, now: Moment) -> Result<Self, NoRandomness> {
-        let mut members = Members::new(now, counted.action, Outcome::Refused(counted.reason))?;
+        let mut members = Members::new(now, counted.action, counted.outcome)?;
         let block = counted.block.map(|block| block.to_string());
         let known = [
             ("purpose", counted.purpose),

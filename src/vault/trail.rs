@@ -7,7 +7,7 @@ use crate::audit::{Actor, AuditEvent, Glance};
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::ids::{ClientId, ConnectionId, UserId};
-use crate::store::{OrgProof, Sought, StoredEvent, Tx};
+use crate::store::{OrgProof, Sought, StoreError, StoredEvent, Tx};
 use crate::vault::{DEADLINE, Page, Vault};
 
 /// For so long one page is looked for.
@@ -105,7 +105,7 @@ impl Vault {
         Ok((found.items, found.before))
     }
 
-    /// Durable when this answers.
+    /// Durable when this answers; counted where the org's trail or the disk has no room for what need not be told.
     pub(super) async fn record_reading(
         &self,
         actor: &Actor,
@@ -113,8 +113,18 @@ impl Vault {
         action: &'static str,
         more: &[(&'static str, &str)],
     ) -> Result<(), Error> {
-        let event = AuditEvent::of_reading(actor, action, more, self.clock.now())?;
-        self.store.run("record reading", scope, DEADLINE, move |tx| Ok::<_, Error>(tx.append(&event)?)).await
+        let at = self.clock.now();
+        let event = AuditEvent::of_reading(actor, action, more, at)?;
+        let record = move |tx: &mut Tx| match tx.has_quota(at)? {
+            true => tx.append(&event).map(|()| true),
+            false => Ok::<_, StoreError>(false),
+        };
+        let is_told =
+            !self.is_below_reserve() && self.store.run("record reading", scope, DEADLINE, record).await?;
+        if !is_told {
+            self.untold.count_reading(actor, action);
+        }
+        Ok(())
     }
 
     /// The newest checkpoint of the log over all chains, and its proofs for the caller's org; `None` before the first.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::access::Action;
-use crate::audit::{Actor, Counted, OperatorActor};
+use crate::audit::{Actor, Counted, OperatorActor, Outcome};
 use crate::clock::{Clock, Moment};
 use crate::ids::{ClientId, OrgId, UserId};
 use crate::metrics;
@@ -39,11 +39,12 @@ enum Alike {
         reason: &'static str,
     },
     PastQuota(OrgId),
-    Denied {
+    /// With the cause; `None` is a read of the trail, which was done.
+    Asked {
         user: Option<UserId>,
         client: ClientId,
         act: Act,
-        reason: &'static str,
+        reason: Option<&'static str>,
     },
     /// Whatever is too much to be told apart.
     Others(&'static str),
@@ -88,7 +89,7 @@ impl Counts {
         let (kind, most) = match &alike {
             Alike::Failed { .. } => (FAIL, MOST_OF_VAULT),
             Alike::PastQuota(_) => (QUOTA, MOST_OF_VAULT),
-            Alike::Denied { .. } => (OTHERS, MOST_OF_ORG),
+            Alike::Asked { .. } => (OTHERS, MOST_OF_ORG),
             Alike::Others(_) => return (trail, alike),
         };
         let place = (trail, kind);
@@ -122,15 +123,15 @@ fn counted<'a>(
     alike: &'a Alike,
     Count { count, since, until }: Count,
 ) -> Counted<'a> {
-    let (action, reason) = match alike {
-        Alike::Failed { reason, .. } => (FAIL, *reason),
-        Alike::PastQuota(_) => (QUOTA, "event-quota"),
-        Alike::Denied { act, reason, .. } => (act.0, *reason),
-        Alike::Others(kind) => (*kind, "others"),
+    let (action, outcome) = match alike {
+        Alike::Failed { reason, .. } => (FAIL, Outcome::Refused(reason)),
+        Alike::PastQuota(_) => (QUOTA, Outcome::Refused("event-quota")),
+        Alike::Asked { act, reason, .. } => (act.0, reason.map_or(Outcome::Done, Outcome::Refused)),
+        Alike::Others(kind) => (*kind, Outcome::Refused("others")),
     };
     let mut counted = Counted {
         action,
-        reason,
+        outcome,
         purpose: None,
         org: trail,
         user: None,
@@ -143,7 +144,7 @@ fn counted<'a>(
     match alike {
         Alike::Failed { block, .. } => counted.block = *block,
         Alike::PastQuota(org) => counted.org = Some(org),
-        Alike::Denied { user, client, act, .. } => {
+        Alike::Asked { user, client, act, .. } => {
             (counted.user, counted.client, counted.purpose) = (user.as_ref(), Some(client), act.1);
         }
         Alike::Others(_) => {}
@@ -195,15 +196,23 @@ impl Untold {
     pub(super) fn count_denied(&self, actor: &Actor, action: Action, reason: &'static str) {
         metrics::counted("denial");
         let (user, client) = (Some(actor.caller.user().clone()), actor.caller.client().clone());
-        let act = (action.recorded(), action.purpose());
-        let denied = Alike::Denied { user, client, act, reason };
+        let (act, reason) = ((action.recorded(), action.purpose()), Some(reason));
+        let denied = Alike::Asked { user, client, act, reason };
         self.count((Some(actor.caller.org().clone()), denied));
+    }
+
+    /// The trail was read, and that could not be told by itself.
+    pub(super) fn count_reading(&self, actor: &Actor, action: &'static str) {
+        metrics::counted("reading");
+        let (user, client) = (Some(actor.caller.user().clone()), actor.caller.client().clone());
+        let read = Alike::Asked { user, client, act: (action, None), reason: None };
+        self.count((Some(actor.caller.org().clone()), read));
     }
 
     pub(super) fn count_denied_operator(&self, actor: &OperatorActor, action: &'static str) {
         metrics::counted("denial");
         let (client, act) = (actor.operator.client().clone(), (action, None));
-        self.count((None, Alike::Denied { user: None, client, act, reason: "forbidden" }));
+        self.count((None, Alike::Asked { user: None, client, act, reason: Some("forbidden") }));
     }
 
     /// Whether a denial of the org's (or of an operator) is put on record by itself.
@@ -287,7 +296,10 @@ mod tests {
         let denied = |n: u32| {
             let org = OrgId::parse(&format!("org{}", n % 5000)).unwrap();
             let client = ClientId::parse(&format!("svc{n}")).unwrap();
-            (Some(org), Alike::Denied { user: None, client, act: ("lease.list", None), reason: "forbidden" })
+            (
+                Some(org),
+                Alike::Asked { user: None, client, act: ("lease.list", None), reason: Some("forbidden") },
+            )
         };
         let counts_denied = counts((0..300_000).map(denied));
         assert!(counts_denied.of.len() <= MOST_ORGS * (MOST_OF_ORG + 1) + 1, "{}", counts_denied.of.len());

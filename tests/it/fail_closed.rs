@@ -116,7 +116,7 @@ fn calls(vault: &Vault) -> Calls {
 }
 
 /// Whoever writes holds all of it up, as a disk does that stands still.
-/// Attack on P4 and P10.
+/// Attack on P4.
 #[test]
 fn a_database_that_stands_still_lends_nothing_and_goes_on_afterwards() {
     let vault = Vault::start();
@@ -278,7 +278,7 @@ mod server {
         found.pop().unwrap()
     }
 
-    /// Attack on P4 and P10.
+    /// Attack on P4.
     #[test]
     fn a_server_that_is_read_only_or_stopped_or_killed_lends_nothing_and_is_found_again() {
         let server = Server::start();

@@ -1,17 +1,29 @@
 //! What would fill a trail is counted: tokens that do not verify, denials past the first of a minute, calls past a
 //! day's quota, and, when the disk is nearly full, whatever need not be told.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Home, Vault, call, deposit, raw, until};
+use crate::harness::{Answer, Home, Vault, call, deposit, raw, until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// The counted events of `trail`, by what was not done.
 fn counts<'a>(trail: &'a [Value], action: &str) -> Vec<&'a Value> {
     trail.iter().filter(|event| event["activity_name"] == action && event["count"].is_string()).collect()
+}
+
+/// What is answered in time: on a busy machine a record may be late, which is a 503.
+fn answered(late: &Cell<usize>, call: impl Fn() -> Answer) -> Answer {
+    loop {
+        let answer = call();
+        if answer.status != 503 {
+            return answer;
+        }
+        late.set(late.get() + 1);
+    }
 }
 
 /// The events of an org, without a call that is on record itself.
@@ -30,7 +42,7 @@ fn told(vault: &Vault, org: &str, action: &str) -> Vec<Value> {
     found
 }
 
-/// Attack on P4 and P10.
+/// Attack on P10.
 #[test]
 fn a_bad_token_is_counted_in_the_vaults_own_trail_and_nothing_of_it_is_kept() {
     let vault = Vault::start_with(&[("PAWL_TRUSTED_PROXIES", "127.0.0.1")]);
@@ -69,7 +81,7 @@ fn a_bad_token_is_counted_in_the_vaults_own_trail_and_nothing_of_it_is_kept() {
     assert_eq!(stored(&vault.home, "victim"), before);
 }
 
-/// Attack on P4 and P10.
+/// Attack on P10.
 #[test]
 fn a_bad_assertion_is_counted_by_its_cause() {
     let vault = Vault::start();
@@ -83,7 +95,7 @@ fn a_bad_assertion_is_counted_by_its_cause() {
     assert_eq!((&told[0]["status_detail"], &told[0]["count"]), (&json!("assertion-form"), &json!("3")));
 }
 
-/// Attack on P4 and P10.
+/// Attack on P10.
 #[test]
 fn denials_past_sixty_a_minute_are_counted_and_not_lost() {
     let vault = Vault::start();
@@ -92,19 +104,24 @@ fn denials_past_sixty_a_minute_are_counted_and_not_lost() {
     let other = vault.token("beta", "bea", "worker");
     let unknown = "/v1/connections/conn_01ARZ3NDEKTSV4RRFFQ69G5FAV/leases";
     let body = json!({"purpose": "other"});
-    let denied = |token: &str, n: usize| match n % 2 {
-        0 => vault.call("POST", unknown, token, Some(&body)).status,
-        _ => vault.call("GET", "/v1/audit/events", token, None).status,
+    let late = Cell::new(0);
+    let denied = |token: &str, n: usize| {
+        let call = || match n % 2 {
+            0 => vault.call("POST", unknown, token, Some(&body)),
+            _ => vault.call("GET", "/v1/audit/events", token, None),
+        };
+        answered(&late, call).status
     };
     let before = stored(&vault.home, "acme").len();
     for n in 0..100 {
         assert_eq!(denied(&worker, n), if n % 2 == 0 { 404 } else { 403 });
     }
-    assert_eq!(stored(&vault.home, "acme").len() - before, 60);
+    let recorded = stored(&vault.home, "acme").len() - before;
+    assert!((60..=60 + late.get()).contains(&recorded), "{recorded}, {late:?} of them late");
     // another org has sixty of its own; and what is granted is on record, as ever
     assert_eq!(denied(&other, 0), 404);
     assert_eq!(stored(&vault.home, "beta").last().unwrap()["status_detail"], "not-found");
-    assert_eq!(vault.lend(&id, &body).status, 201);
+    assert_eq!(answered(&late, || vault.lend(&id, &body)).status, 201);
     let granted = stored(&vault.home, "acme").pop().unwrap();
     assert_eq!((&granted["activity_name"], &granted["status"]), (&json!("lease.lend"), &json!("Success")));
     // found in a transaction
@@ -113,6 +130,7 @@ fn denials_past_sixty_a_minute_are_counted_and_not_lost() {
 
     let lends = told(&vault, "acme", "lease.lend");
     let all = stored(&vault.home, "acme");
+    // one transaction for a chain
     let (reads, renewals) = (counts(&all, "audit.read"), counts(&all, "lease.renew"));
     for (event, count, reason) in
         [(&lends[0], "20", "not-found"), (reads[0], "20", "forbidden"), (renewals[0], "1", "not-found")]
@@ -145,7 +163,7 @@ fn a_denied_read_counts_as_a_write_before_it_is_recorded() {
     assert_eq!(read().status, 403);
 }
 
-/// Attack on P4 and P10.
+/// Attack on P10.
 #[test]
 fn an_org_past_its_quota_lends_and_changes_nothing_and_what_protects_goes_on() {
     let vault = Vault::start_with(&[("PAWL_EVENTS_PER_DAY", "12")]);
@@ -155,9 +173,10 @@ fn an_org_past_its_quota_lends_and_changes_nothing_and_what_protects_goes_on() {
         .iter()
         .map(|name| vault.call("POST", "/v1/connections", &backend, Some(&deposit(name, "s"))).text("id"))
         .collect();
+    let late = Cell::new(0);
     let lend = |purpose: &str| {
         let path = format!("/v1/connections/{}/leases", ids[0]);
-        vault.call("POST", &path, &worker, Some(&json!({"purpose": purpose})))
+        answered(&late, || vault.call("POST", &path, &worker, Some(&json!({"purpose": purpose}))))
     };
     let lease = lend("sync").text("id");
     let mut lent = 1;
@@ -172,7 +191,7 @@ fn an_org_past_its_quota_lends_and_changes_nothing_and_what_protects_goes_on() {
     // it is twelve o'clock
     assert_eq!(refused.header("retry-after"), Some("43200"));
     let full = stored(&vault.home, "acme").len();
-    assert_eq!((full, lent), (12, 7));
+    assert!(full == 12 && lent <= 7 && lent + late.get() >= 7, "{full} {lent} {late:?}");
     let path = format!("/v1/connections/{}", ids[0]);
     let (renew, back) = (format!("/v1/leases/{lease}/renew"), format!("/v1/leases/{lease}/return"));
     let credential = format!("{path}/credential");
@@ -199,16 +218,31 @@ fn an_org_past_its_quota_lends_and_changes_nothing_and_what_protects_goes_on() {
     vault.registry().revoke_client(&pawl::ids::ClientId::parse("nobody").unwrap(), None).unwrap();
     assert_eq!(stored(&vault.home, "acme").len(), full + 4);
 
+    // who used it up can still be read, and that it was is counted
+    let auditor = vault.token("acme", "ada", "auditor");
+    let before = stored(&vault.home, "acme").len();
+    assert_eq!(vault.call("GET", "/v1/audit/events", &auditor, None).status, 200);
+    assert_eq!(stored(&vault.home, "acme").len(), before);
+
     let told = told(&vault, "", "event.quota");
     assert_eq!(
         (told.len(), &told[0]["actor.user.org.uid"], &told[0]["count"]),
         (1, &json!("acme"), &json!("5"))
     );
-    assert_eq!(counts(&stored(&vault.home, "acme"), "audit.read")[0]["count"], "1");
+    let mut reads = Vec::new();
+    until("the counts of reads", || {
+        let all = stored(&vault.home, "acme");
+        let counted = counts(&all, "audit.read").into_iter();
+        reads = counted.map(|event| (event["status"].clone(), event["count"].clone())).collect();
+        !reads.is_empty()
+    });
+    reads.sort_by_key(|(status, _)| status.to_string());
+    assert_eq!(reads, [(json!("Failure"), json!("1")), (json!("Success"), json!("1"))]);
 
     vault.clock.advance(Duration::from_secs(12 * 60 * 60));
     let worker = vault.token("acme", "ada", "worker");
-    let again = vault.call("POST", &format!("{path}/leases"), &worker, Some(&json!({"purpose": "other"})));
+    let body = json!({"purpose": "other"});
+    let again = answered(&late, || vault.call("POST", &format!("{path}/leases"), &worker, Some(&body)));
     assert_eq!(again.status, 201, "{}", again.body);
     vault.trail("acme");
 }
@@ -257,7 +291,7 @@ fn below_the_reserve_lends_and_changes_are_recorded_and_denials_counted_until_th
         let minted = home.pawl(&[]).args(asked).output().unwrap();
         String::from_utf8(minted.stdout).unwrap().trim().to_owned()
     };
-    let (backend, worker) = (token("backend"), token("worker"));
+    let (backend, worker, auditor) = (token("backend"), token("worker"), token("auditor"));
     let metric = |wanted: &str| {
         until(wanted, || process.metrics().lines().any(|line| line == wanted));
     };
@@ -268,6 +302,7 @@ fn below_the_reserve_lends_and_changes_are_recorded_and_denials_counted_until_th
     let before = stored(&home, "acme").len();
     let denied = || call(&process.url, "GET", "/v1/audit/events", &worker, None).status;
     assert_eq!((denied(), denied()), (403, 403));
+    assert_eq!(call(&process.url, "GET", "/v1/audit/events", &auditor, None).status, 200);
     let id = call(&process.url, "POST", "/v1/connections", &backend, Some(&deposit("bot", "s"))).text("id");
     let lend = |id: &str| {
         let path = format!("/v1/connections/{id}/leases");
@@ -288,6 +323,9 @@ fn below_the_reserve_lends_and_changes_are_recorded_and_denials_counted_until_th
     process.signal(rustix::process::Signal::TERM);
     process.rest();
     let all = stored(&home, "acme");
-    assert_eq!(counts(&all, "audit.read")[0]["count"], "2");
+    let mut reads: Vec<_> =
+        counts(&all, "audit.read").iter().map(|event| (&event["status"], &event["count"])).collect();
+    reads.sort_by_key(|(status, _)| status.to_string());
+    assert_eq!(reads, [(&json!("Failure"), &json!("2")), (&json!("Success"), &json!("1"))]);
     assert_eq!(counts(&all, "lease.lend")[0]["count"], "1");
 }
