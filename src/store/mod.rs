@@ -32,7 +32,9 @@ mod standing;
 #[cfg(feature = "postgres")]
 mod tables;
 mod transact;
+mod turn;
 mod tx;
+mod unanswered;
 mod upkeep;
 
 pub use clients::{Exchange, NotExchanged};
@@ -52,4 +54,5 @@ pub use reseal_runs::ResealRun;
 pub use sealed::{NewCredential, Proof, SealedCredential};
 pub use standing::StoredStanding;
 pub use tx::{Store, Tx};
+pub use unanswered::Receipt;
 pub use upkeep::Upkeep;

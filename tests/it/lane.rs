@@ -3,13 +3,15 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::borrowers::chain_of;
 use crate::database::{PASSWORD, told};
-use crate::harness::{Answer, Home, Vault, call, deposit};
+use crate::harness::{Answer, Home, Vault, call, deposit, until};
 
 /// Holds an org's chain as another replica would.
 fn hold_chain(vault: &Vault, org: &str) -> crate::database::Sql {
@@ -94,18 +96,27 @@ fn what_the_database_does_not_take_is_its_own_trouble() {
     vault.trail("acme");
 }
 
+type Gate = Arc<(Mutex<bool>, Condvar)>;
+
 /// Between a vault and the server; lets nothing through while it is stopped.
 struct Between {
     port: u16,
-    stopped: Arc<(Mutex<bool>, Condvar)>,
+    stopped: Gate,
+    /// Of what the server answers.
+    silenced: Gate,
+    /// Whether the next commit goes through and its answer does not.
+    is_set: Arc<AtomicBool>,
+    /// Whether what the server answers is lost, with the connection.
+    is_cut: Arc<AtomicBool>,
 }
 
 impl Between {
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let stopped = Arc::new((Mutex::new(false), Condvar::new()));
-        let gate = stopped.clone();
+        let [stopped, silenced] = [(); 2].map(|()| Arc::new((Mutex::new(false), Condvar::new())));
+        let [is_set, is_cut] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+        let (gate, silence, set, cut) = (stopped.clone(), silenced.clone(), is_set.clone(), is_cut.clone());
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 let client = client.unwrap();
@@ -113,11 +124,29 @@ impl Between {
                 // One that comes while it is stopped goes through: the server is there, the old way is not.
                 let gate = (!*gate.0.lock().unwrap()).then(|| gate.clone());
                 let (back, forth) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-                std::thread::spawn(move || pass(client, server, gate.as_ref()));
-                std::thread::spawn(move || pass(back, forth, None));
+                let (hushed, silence, set, cut) =
+                    (silence.clone(), silence.clone(), set.clone(), cut.clone());
+                let forward = move |bytes: &[u8]| {
+                    if bytes.windows(6).any(|part| part == b"COMMIT") && set.swap(false, Ordering::SeqCst) {
+                        *silence.0.lock().unwrap() = true;
+                    }
+                    gate.as_ref().is_none_or(wait_at)
+                };
+                let backward = move |_: &[u8]| wait_at(&hushed) && !cut.load(Ordering::SeqCst);
+                std::thread::spawn(move || pass(client, server, forward));
+                std::thread::spawn(move || pass(back, forth, backward));
             }
         });
-        Self { port, stopped }
+        Self { port, stopped, silenced, is_set, is_cut }
+    }
+
+    /// Lets the next commit through, and no answer from there on.
+    fn silence_after_commit(&self) {
+        self.is_set.store(true, Ordering::SeqCst);
+    }
+
+    fn is_silent(&self) -> bool {
+        *self.silenced.0.lock().unwrap()
     }
 
     fn stop(&self) {
@@ -125,17 +154,25 @@ impl Between {
     }
 
     fn go_on(&self) {
-        *self.stopped.0.lock().unwrap() = false;
-        self.stopped.1.notify_all();
+        for gate in [&self.stopped, &self.silenced] {
+            *gate.0.lock().unwrap() = false;
+            gate.1.notify_all();
+        }
     }
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream, gate: Option<&Arc<(Mutex<bool>, Condvar)>>) {
+/// Then it goes on.
+fn wait_at(gate: &Gate) -> bool {
+    let stopped = gate.0.lock().unwrap();
+    drop(gate.1.wait_while(stopped, |stopped| *stopped).unwrap());
+    true
+}
+
+fn pass(mut from: TcpStream, mut to: TcpStream, is_let_through: impl Fn(&[u8]) -> bool) {
     let mut bytes = [0; 16 * 1024];
     while let Ok(read) = from.read(&mut bytes) {
-        if let Some(gate) = gate {
-            let stopped = gate.0.lock().unwrap();
-            drop(gate.1.wait_while(stopped, |stopped| *stopped).unwrap());
+        if !is_let_through(&bytes[..read]) {
+            break;
         }
         if read == 0 || to.write_all(&bytes[..read]).is_err() {
             break;
@@ -148,7 +185,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, gate: Option<&Arc<(Mutex<bool>, 
 fn behind(between: &Between) -> Vault {
     let home = Home::on_postgres();
     let name = home.database_name();
-    let address = format!("postgres://pawl_app:{PASSWORD}@127.0.0.1:{}/{name}", between.port);
+    let address = format!("postgres://pawl_app:{PASSWORD}@127.0.0.1:{}/{name}?sslmode=disable", between.port);
     Vault::start_in(home, &[("PAWL_DATABASE_URL", &address)])
 }
 
@@ -183,6 +220,69 @@ fn a_change_that_was_given_up_does_not_come_later() {
     let loan = lend(&vault, "acme", "ada", &id);
     assert_eq!(loan.json["credential"]["secret"], "NEW");
     assert_eq!(loan.json["credential"]["revision"], 2);
+}
+
+fn sync(vault: &Vault, worker: &str, id: &str) -> Answer {
+    vault.call("POST", &format!("/v1/connections/{id}/leases"), worker, Some(&json!({"purpose": "sync"})))
+}
+
+/// The lend is committed, and the answer to the commit comes after everybody was told 503.
+/// Attack on P4.
+#[test]
+fn a_commit_that_is_answered_too_late_leaves_no_lease_behind() {
+    let between = Between::start();
+    let vault = behind(&between);
+    let id = vault.deposit("s");
+    let worker = vault.token("acme", "ada", "worker");
+    let other = vault.token_for("acme", "ada", "worker", "other");
+    between.silence_after_commit();
+    let late = sync(&vault, &worker, &id);
+    assert_eq!((late.status, late.problem().as_str()), (503, "unavailable"), "{}", late.body);
+    assert!(between.is_silent());
+    // it was granted all the same
+    let open = "FROM leases WHERE ended_at IS NULL";
+    until("the lease", || vault.home.sql().texts("count(*)", open) == ["1"]);
+    between.go_on();
+    // long before its 300 s: the first lend that the lane answers again
+    let mut next = sync(&vault, &other, &id);
+    while next.status == 503 {
+        next = sync(&vault, &other, &id);
+    }
+    assert_eq!(next.status, 201, "{}", next.body);
+    let outcomes = vault.home.sql().texts("coalesce(outcome, 'open')", "FROM leases ORDER BY fence");
+    assert_eq!(outcomes, ["unanswered", "open"]);
+    let trail = chain_of(&vault.home, "acme");
+    let lends = trail.iter().filter(|event| event["activity_name"].as_str().unwrap().starts_with("lease."));
+    let lends: Vec<_> = lends.map(|event| [&event["activity_name"], &event["actor.app_uid"]]).collect();
+    let expected = [["lease.lend", "svc"], ["lease.unanswered", "svc"], ["lease.lend", "other"]];
+    assert_eq!(json!(lends), json!(expected));
+}
+
+/// The connection dies with the commit: whether the lend came to be nobody can tell, and the lane sees to it.
+/// Attack on P4.
+#[test]
+fn a_commit_that_is_never_answered_leaves_no_lease_behind() {
+    let between = Between::start();
+    let vault = behind(&between);
+    let id = vault.deposit("s");
+    let worker = vault.token("acme", "ada", "worker");
+    let other = vault.token_for("acme", "ada", "worker", "other");
+    between.silence_after_commit();
+    assert_eq!(sync(&vault, &worker, &id).status, 503);
+    let mut sql = vault.home.sql();
+    until("the lease", || sql.texts("count(*)", "FROM leases WHERE ended_at IS NULL") == ["1"]);
+    between.is_cut.store(true, Ordering::SeqCst);
+    between.go_on();
+    until("the end of what is cut off", || sync(&vault, &worker, "conn_0").status != 503);
+    between.is_cut.store(false, Ordering::SeqCst);
+    let mut next = sync(&vault, &other, &id);
+    while next.status == 503 {
+        next = sync(&vault, &other, &id);
+    }
+    assert_eq!(next.status, 201, "{}", next.body);
+    let outcomes = sql.texts("coalesce(outcome, 'open')", "FROM leases ORDER BY fence");
+    assert_eq!(outcomes, ["unanswered", "open"]);
+    chain_of(&vault.home, "acme");
 }
 
 /// Attack on P10.

@@ -5,6 +5,7 @@
 mod access;
 mod api;
 mod backup;
+mod borrowers;
 mod changes;
 mod check;
 mod check_tls;
@@ -36,6 +37,7 @@ mod kills;
 mod kinds;
 #[cfg(feature = "postgres")]
 mod lane;
+mod lane_late;
 mod late;
 mod lease_caps;
 mod lease_kept;
