@@ -105,8 +105,13 @@ pub fn store_of(home: &Home) -> Store {
     let of = |name: &str| home.settings().into_iter().find(|(of, _)| *of == name).map(|(_, value)| value);
     let sqlite = || format!("sqlite:{}", home.data().join("pawl.db").display());
     let address = of("PAWL_DATABASE_URL").unwrap_or_else(sqlite);
+    open(&address)
+}
+
+/// The same by that address.
+pub fn open(address: &str) -> Store {
     let caps = LeaseCaps { of_org: 100_000, of_connection: 100_000 };
-    Store::open(&Database::parse(Secret::new(address)).unwrap(), Tables::Check, caps).unwrap()
+    Store::open(&Database::parse(Secret::new(address.to_owned())).unwrap(), Tables::Check, caps).unwrap()
 }
 
 /// Waits for it, on a runtime of its own.
