@@ -107,34 +107,32 @@ impl Known {
 
     fn turn_of(&mut self, batch: Vec<Waiting>, entered: Instant) -> Left {
         let ended = |outcome: Outcome| metrics::transaction(LEND, outcome.name(), entered.elapsed());
-        let scopes: Scopes = batch.iter().map(|waiting| &waiting.ask.scope).collect();
-        let (mut db, taken) = match begin(&self.opener, self.held.take(), &scopes) {
+        let asks: Vec<&LendAsk> = batch.iter().map(|waiting| &waiting.ask).collect();
+        let held = self.held.take();
+        let begin = |db: &mut Db| Batch::begin(db, &asks, self.caps, &self.counted);
+        let (mut db, (mut lends, taken)) = match begin_on(&self.opener, held, begin) {
             Ok(begun) => begun,
-            Err(error) => {
+            Err((db, error)) => {
                 ended(Outcome::Failed);
-                return tell(batch, &error);
+                return match db {
+                    Some(db) => apart(db, batch, Left::default(), &error),
+                    None => tell(batch, &error),
+                };
             }
         };
         let begun = Instant::now();
         let mut left = Left::default();
-        let is_taken = |waiting: &Waiting| taken.iter().any(|org| org == waiting.ask.scope.org().as_str());
-        let (last, batch): (Vec<_>, Vec<_>) = batch.into_iter().partition(is_taken);
-        left.last = last;
+        let is_taken =
+            |(_, waiting): &(usize, Waiting)| taken.iter().any(|org| org == waiting.ask.scope.org().as_str());
+        let (last, batch): (Vec<_>, Vec<_>) = batch.into_iter().enumerate().partition(is_taken);
+        left.last = last.into_iter().map(|(_, waiting)| waiting).collect();
         if batch.is_empty() {
             let _ = db.rollback();
             self.held = Some(db);
             return left;
         }
-        let asks: Vec<&LendAsk> = batch.iter().map(|waiting| &waiting.ask).collect();
-        let mut lends = match Batch::of(&mut db, &asks, self.caps, &self.counted) {
-            Ok(lends) => lends,
-            Err(error) => {
-                ended(Outcome::RolledBack);
-                return apart(db, batch, left, &error);
-            }
-        };
         let mut answers = Vec::new();
-        let mut asks = batch.into_iter().enumerate();
+        let mut asks = batch.into_iter();
         while let Some((at, waiting)) = asks.next() {
             if begun.elapsed() > BUDGET {
                 left.first.push(waiting);
@@ -155,7 +153,8 @@ impl Known {
         }
         if let Err(error) = lends.write(&mut db) {
             ended(Outcome::RolledBack);
-            return apart(db, answers.into_iter().map(|(waiting, _)| waiting).collect(), left, &error);
+            let batch = answers.into_iter().map(|(waiting, _)| waiting).collect();
+            return apart(db, batch, left, &error);
         }
         let learnt = lends.learnt();
         // Nobody may have been left to answer while the database was waited for.
@@ -227,7 +226,10 @@ impl Known {
 
     /// All of them but those of the orgs that it answers, which somebody else holds.
     fn end_all(&mut self, late: &[Late]) -> Result<Vec<String>, StoreError> {
-        let (mut db, taken) = begin(&self.opener, self.held.take(), &late.iter().collect())?;
+        let scopes: Scopes = late.iter().collect();
+        let begin = |db: &mut Db| Ok(db.begin_where_free(&scopes)?);
+        let begun = begin_on(&self.opener, self.held.take(), begin);
+        let (mut db, taken) = begun.map_err(|(_, error)| error)?;
         for late in late.iter().filter(|late| taken.iter().all(|org| org != late.org())) {
             if let Err(error) = late.end(&mut db) {
                 let _ = db.rollback();
@@ -270,21 +272,27 @@ fn apart(mut db: Db, mut batch: Vec<Waiting>, mut left: Left, error: &StoreError
     Left { first: batch, moved: true, ..left }
 }
 
-/// A transaction on `scopes`, and the orgs whose chains it did not get. A connection that was held may
-/// have been lost since: then a fresh one.
-fn begin(opener: &Opener, held: Option<Db>, scopes: &Scopes) -> Result<(Db, Vec<String>), StoreError> {
+/// A transaction that `begin` began. A connection that was held may have been lost since: then on a fresh one, which
+/// comes with the error if that much could be had.
+fn begin_on<T>(
+    opener: &Opener,
+    held: Option<Db>,
+    begin: impl Fn(&mut Db) -> Result<T, StoreError>,
+) -> Result<(Db, T), (Option<Db>, StoreError)> {
     use diesel::r2d2::{HandleError, ManageConnection};
     if let Some(mut db) = held
-        && let Ok(taken) = db.begin_where_free(scopes)
+        && let Ok(begun) = begin(&mut db)
     {
-        return Ok((db, taken));
+        return Ok((db, begun));
     }
     let mut db = opener.connect().map_err(|error| {
         Complain.handle_error(error);
-        StoreError::Unavailable("no connection")
+        (None, StoreError::Unavailable("no connection"))
     })?;
-    let taken = db.begin_where_free(scopes)?;
-    Ok((db, taken))
+    match begin(&mut db) {
+        Ok(begun) => Ok((db, begun)),
+        Err(error) => Err((Some(db), error)),
+    }
 }
 
 /// The same to all: it is about the database, not about one of them.
