@@ -63,6 +63,8 @@ pub(super) struct Batch<'a> {
     ends: Ends,
     leases: Vec<NewLease>,
     events: Vec<NewEvent>,
+    /// Whether what was to be written was not taken: which ask's fault that is, nobody can tell.
+    is_refused: bool,
 }
 
 impl<'a> Batch<'a> {
@@ -77,7 +79,9 @@ impl<'a> Batch<'a> {
         let (ahead, events) = (None, Vec::new());
         let (open, frozen, fences) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (changed, ends, leases) = (BTreeSet::new(), Ends::default(), Vec::new());
-        let batch = Self { caps, counted, open, frozen, ahead, fences, changed, ends, leases, events };
+        let is_refused = false;
+        let batch =
+            Self { caps, counted, open, frozen, ahead, fences, changed, ends, leases, events, is_refused };
         let scopes: Scopes = asks.iter().map(|ask| &ask.scope).collect();
         match db {
             Db::Sqlite(_) => Ok((batch, db.begin_where_free(&scopes)?)),
@@ -295,20 +299,33 @@ impl<'a> Batch<'a> {
     /// Writes what was not written yet: before it is committed, or looked for in the database.
     pub(super) fn write(&mut self, db: &mut Db) -> Result<(), StoreError> {
         let (leases, events) = (std::mem::take(&mut self.leases), std::mem::take(&mut self.events));
-        match db {
-            Db::Sqlite(db) => {
-                for lease in leases {
-                    diesel::insert_into(leases::table).values(lease).execute(db)?;
-                }
-                for event in events {
-                    diesel::insert_into(audit_events::table).values(event).execute(db)?;
-                }
-            }
+        let written = match db {
+            Db::Sqlite(db) => write_each(db, leases, events),
             #[cfg(feature = "postgres")]
-            Db::Postgres(db) => write_arrays(db, leases, events)?,
-        }
-        Ok(())
+            Db::Postgres(db) => write_arrays(db, leases, events),
+        };
+        self.is_refused |= written.is_err();
+        written
     }
+
+    /// Whether something of these lends was not taken, whichever of them was being answered.
+    pub(super) fn is_refused(&self) -> bool {
+        self.is_refused
+    }
+}
+
+fn write_each(
+    db: &mut diesel::SqliteConnection,
+    leases: Vec<NewLease>,
+    events: Vec<NewEvent>,
+) -> Result<(), StoreError> {
+    for lease in leases {
+        diesel::insert_into(leases::table).values(lease).execute(db)?;
+    }
+    for event in events {
+        diesel::insert_into(audit_events::table).values(event).execute(db)?;
+    }
+    Ok(())
 }
 
 #[cfg(feature = "postgres")]

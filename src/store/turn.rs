@@ -139,6 +139,13 @@ impl Known {
             } else if waiting.is_worth(self.flush) {
                 match waiting.span.in_scope(|| answer(&mut db, &mut lends, at, &waiting.ask)) {
                     Ok(granted) => answers.push((waiting, granted)),
+                    // One of those before it may be to blame, whose lease was written only now.
+                    Err(error) if lends.is_refused() => {
+                        ended(Outcome::RolledBack);
+                        let before = answers.into_iter().map(|(waiting, _)| waiting).chain([waiting]);
+                        let batch = before.chain(asks.map(|(_, waiting)| waiting)).collect();
+                        return apart(db, batch, left, &error);
+                    }
                     // It fails for itself; those before it were not answered yet, and go on with the rest.
                     Err(error) => {
                         let _ = db.rollback();

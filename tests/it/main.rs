@@ -38,6 +38,7 @@ mod kinds;
 #[cfg(feature = "postgres")]
 mod lane;
 mod lane_late;
+mod lane_model;
 mod late;
 mod lease_caps;
 mod lease_kept;
