@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that can't run says why and ends")]
 
 mod cpu;
+mod disk;
 mod fastapi;
 mod lend;
 mod load;
