@@ -24,6 +24,14 @@ impl Disk {
 
     /// `fdatasync` after each block: how many a second, and what the middle one took, in µs.
     pub fn flush(&self) -> [f64; 2] {
+        let begun = Instant::now();
+        let took = self.flushes();
+        let flushes = f64::from(u32::try_from(took.len()).unwrap());
+        [flushes / begun.elapsed().as_secs_f64(), table::median(took)]
+    }
+
+    /// What each took, in µs.
+    pub fn flushes(&self) -> Vec<f64> {
         let (begun, mut took) = (Instant::now(), Vec::new());
         for at in (0..BLOCKS).cycle().take_while(|_| begun.elapsed() < ROUND) {
             let begun = Instant::now();
@@ -31,8 +39,7 @@ impl Disk {
             self.0.sync_data().unwrap();
             took.push(begun.elapsed().as_secs_f64() * 1e6);
         }
-        let flushes = f64::from(u32::try_from(took.len()).unwrap());
-        [flushes / begun.elapsed().as_secs_f64(), table::median(took)]
+        took
     }
 }
 

@@ -1,31 +1,38 @@
-//! How fast secrets are lent: to one caller that waits for each, and to 64 at once, on both databases.
-//! Every lend is a durable audit record before its answer.
+//! How fast secrets are lent: to one caller that waits for each, to 16 and to 64 at once, of one org and of as many
+//! orgs, on both databases. Every lend is a durable audit record before its answer, and the disk's own flush stands
+//! beside it, measured in the same rounds.
 
 use std::time::Duration;
 
+use crate::disk::Disk;
 use crate::load::Target;
 use crate::postgres::Cluster;
 use crate::vault::{Vault, programs};
 use crate::{cpu, table};
 
-const CALLERS: [usize; 2] = [1, 64];
+const CALLERS: [usize; 3] = [1, 16, 64];
+/// Whether the callers are of one org or of one each.
+const SPREADS: [&str; 2] = ["one", "each"];
+const LOADS: usize = CALLERS.len() * SPREADS.len();
 const ROUNDS: usize = 5;
-const ROUND: Duration = Duration::from_secs(4);
+const ROUND: Duration = Duration::from_secs(2);
 
 /// A vault, and what else it makes work.
 struct Side {
     name: String,
     vault: Vault,
-    target: Target,
+    /// Of one org, and of many.
+    targets: [Target; 2],
     server: Option<u32>,
 }
 
 impl Side {
     fn new(database: &str, program: usize, vault: Vault, server: Option<u32>) -> Self {
-        let target = vault.target(CALLERS[1]);
+        let most = CALLERS[CALLERS.len() - 1];
+        let targets = [vault.target(most), vault.target_of_orgs(most)];
         let name =
             if program == 0 { database.to_owned() } else { format!("{database}, vault {}", program + 1) };
-        Self { name, vault, target, server }
+        Self { name, vault, targets, server }
     }
 
     fn cpu(&self) -> [f64; 2] {
@@ -55,14 +62,17 @@ pub fn run() {
             sides.push(Side::new("PostgreSQL", n, vault, Some(cluster.pid())));
         }
     }
-    let mut measured: Vec<Vec<Measured>> = vec![Vec::new(); sides.len() * CALLERS.len()];
+    let mut measured: Vec<Vec<Measured>> = vec![Vec::new(); sides.len() * LOADS];
+    let (disk, mut flushes) = (Disk::new(), Vec::new());
     for round in 0..=ROUNDS {
         for (at, all) in measured.iter_mut().enumerate() {
-            let (side, callers) = (&sides[at / CALLERS.len()], CALLERS[at % CALLERS.len()]);
-            let one = runtime.block_on(load(side, callers));
+            let (side, spread, callers) =
+                (&sides[at / LOADS], at % LOADS / CALLERS.len(), at % CALLERS.len());
+            let one = runtime.block_on(load(side, spread, CALLERS[callers]));
             // the first round warms up
             if round > 0 {
                 all.push(one);
+                flushes.extend(disk.flushes());
             }
         }
         if let (0, Some(cluster)) = (round, &cluster) {
@@ -74,17 +84,24 @@ pub fn run() {
         .enumerate()
         .map(|(at, all)| {
             let median = |column: usize| table::median(all.iter().map(|one| one[column]).collect());
-            let (side, callers) = (&sides[at / CALLERS.len()], CALLERS[at % CALLERS.len()]);
-            let first = table::median(measured[at % CALLERS.len()].iter().map(|one| one[0]).collect());
-            let mut row = vec![side.name.clone(), callers.to_string()];
+            let (side, spread, callers) =
+                (&sides[at / LOADS], at % LOADS / CALLERS.len(), at % CALLERS.len());
+            let first = table::median(measured[at % LOADS].iter().map(|one| one[0]).collect());
+            let mut row = vec![side.name.clone(), SPREADS[spread].to_owned(), CALLERS[callers].to_string()];
             row.extend([0, 1, 2, 3, 4, 5].map(median).map(|it| format!("{it:.0}")));
             row.push(format!("{:.2}", median(0) / first));
             row
         })
         .collect();
+    let per_second = flushes.len() as f64 / (flushes.iter().sum::<f64>() / 1e6);
+    let flush = table::median(flushes);
+    println!(
+        "the disk itself: {per_second:.0} fdatasyncs/s of 4 KiB, one after the other; p50 {flush:.0} µs"
+    );
     println!("medians of {ROUNDS} rounds of {} s; times in µs\n", ROUND.as_secs());
     let head = [
         "database",
+        "orgs",
         "callers",
         "lends/s",
         "p50",
@@ -97,9 +114,9 @@ pub fn run() {
     table::print(&head, &rows);
 }
 
-async fn load(side: &Side, callers: usize) -> Measured {
+async fn load(side: &Side, spread: usize, callers: usize) -> Measured {
     let before = side.cpu();
-    let round = side.target.load(callers, ROUND).await;
+    let round = side.targets[spread].load(callers, ROUND).await;
     let after = side.cpu();
     let (lends, refused) = (round.lends(), f64::from(round.refused));
     let cpu = [0, 1].map(|of| (after[of] - before[of]) / lends);

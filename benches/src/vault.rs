@@ -129,7 +129,11 @@ impl Vault {
     }
 
     pub fn token(&self, role: &str) -> String {
-        let issue = ["token", "issue", "--org", "acme", "--user", "ada", "--role", role];
+        self.token_of("acme", role)
+    }
+
+    fn token_of(&self, org: &str, role: &str) -> String {
+        let issue = ["token", "issue", "--org", org, "--user", "ada", "--role", role];
         said(command(&self.program, self.dir.path(), &self.settings).args(issue))
     }
 
@@ -143,6 +147,18 @@ impl Vault {
         let (backend, worker) = (self.token("backend"), self.token("worker"));
         let lend = |n| {
             let id = self.deposit(&backend, &format!("bot{n}"));
+            request(&format!("/v1/connections/{id}/leases"), &worker, "", &json!({"purpose": "other"}))
+        };
+        let requests = (0..callers).map(lend).collect();
+        Target { address: self.address.clone(), requests, secret: SECRET.to_owned() }
+    }
+
+    /// The same, each of an org of its own.
+    pub fn target_of_orgs(&self, callers: usize) -> Target {
+        let lend = |n: usize| {
+            let org = format!("org{n}");
+            let (backend, worker) = (self.token_of(&org, "backend"), self.token_of(&org, "worker"));
+            let id = self.deposit(&backend, "bot");
             request(&format!("/v1/connections/{id}/leases"), &worker, "", &json!({"purpose": "other"}))
         };
         let requests = (0..callers).map(lend).collect();

@@ -169,6 +169,19 @@ impl AuditEvent {
         Ok(members.render(Some(caller.org().clone())))
     }
 
+    /// The end of a lease that was granted too late for its caller, who was told that there is none.
+    pub fn unanswered(
+        Actor { caller, call }: &Actor,
+        subject: Subject,
+        now: Moment,
+    ) -> Result<Self, NoRandomness> {
+        let mut members = Members::new(now, "lease.unanswered", Outcome::Done)?;
+        members.who(caller.org(), caller.user(), caller.client());
+        members.call(call);
+        members.subject(subject);
+        Ok(members.render(Some(caller.org().clone())))
+    }
+
     /// An event of an operator's doing, in the vault's own chain.
     pub fn of_operator(
         OperatorActor { operator, call }: &OperatorActor,

@@ -91,10 +91,13 @@ shapes! {
     );
     Purpose = one_of(PURPOSES, "`sync` is exclusive, and like `check` for Odoo's kinds alone.");
     Outcome = one_of(OUTCOMES, "How a loan went.");
-    Ending = one_of(&["ok", "failed", "auth_failed", "forgotten", "frozen"], "How a lease was ended.");
+    Ending = one_of(
+        &["ok", "failed", "auth_failed", "forgotten", "frozen", "unanswered"],
+        "How a lease was ended; `unanswered` when it was granted too late for its caller, who was told 503.",
+    );
     LeaseState = one_of(
         &["open", "ended"],
-        "`ended` when it was handed back, its connection forgotten, its org frozen, or its time is over.",
+        "`ended` when it was handed back, its connection forgotten, its org frozen, it was granted too late, or its time is over.",
     );
     OdooMethod = one_of(&Method::ALL.iter().map(|method| method.as_str()).collect::<Vec<_>>(), "A method of Odoo's that reads.");
     Severity = one_of(&["error", "warning"], "Whether a sync would fail.");

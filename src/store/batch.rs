@@ -19,6 +19,7 @@ use crate::store::events::{Ends, NewEvent};
 use crate::store::freeze;
 use crate::store::lend::{LendAsk, OpenLease, SealedRow};
 use crate::store::schema::{audit_events, leases};
+use crate::store::scopes::Scopes;
 use crate::store::sealed::{SealedColumns, find_sealed_columns};
 
 /// What one ask finds.
@@ -62,37 +63,93 @@ pub(super) struct Batch<'a> {
     ends: Ends,
     leases: Vec<NewLease>,
     events: Vec<NewEvent>,
+    /// Whether what was to be written was not taken: which ask's fault that is, nobody can tell.
+    is_refused: bool,
 }
 
 impl<'a> Batch<'a> {
-    /// A batch of `asks`, with what they will want to know where that is cheaper at once.
-    pub(super) fn of(
+    /// Begins to lend to those of `asks` whose orgs nobody else holds, and answers the others' orgs. What they will
+    /// want to know is read ahead where that is cheaper at once.
+    pub(super) fn begin(
         db: &mut Db,
         asks: &[&LendAsk],
         caps: LeaseCaps,
         counted: &'a Counted,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<(Self, Vec<String>), StoreError> {
         let (ahead, events) = (None, Vec::new());
         let (open, frozen, fences) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (changed, ends, leases) = (BTreeSet::new(), Ends::default(), Vec::new());
-        let batch = Self { caps, counted, open, frozen, ahead, fences, changed, ends, leases, events };
+        let is_refused = false;
+        let batch =
+            Self { caps, counted, open, frozen, ahead, fences, changed, ends, leases, events, is_refused };
+        let scopes: Scopes = asks.iter().map(|ask| &ask.scope).collect();
         match db {
-            Db::Sqlite(_) => {
-                let _ = asks;
-                Ok(batch)
-            }
+            Db::Sqlite(_) => Ok((batch, db.begin_where_free(&scopes)?)),
             #[cfg(feature = "postgres")]
-            Db::Postgres(db) => batch.read_ahead(db, asks),
+            Db::Postgres(db) => {
+                super::postgres::begin(db)?;
+                let begun = batch.read_ahead(db, &scopes, asks);
+                if begun.is_err() {
+                    // The first error says more than this one could.
+                    let _ = super::postgres::rollback(db);
+                }
+                begun
+            }
         }
     }
 
     #[cfg(feature = "postgres")]
-    fn read_ahead(mut self, db: &mut diesel::PgConnection, asks: &[&LendAsk]) -> Result<Self, StoreError> {
-        use crate::store::arrays::FindLent;
+    fn read_ahead(
+        mut self,
+        db: &mut diesel::PgConnection,
+        scopes: &Scopes,
+        asks: &[&LendAsk],
+    ) -> Result<(Self, Vec<String>), StoreError> {
+        type OfOrg = (bool, bool, Option<i64>, Option<(i64, Vec<u8>)>, Option<(i64, i64)>);
+        type OfAsk = (i64, SealedColumns, Option<String>, Option<i64>, Option<i64>, Option<OpenLease>);
+        let rows: Vec<(String, Option<OfOrg>, Option<OfAsk>)> = self.wanted(scopes, asks).load(db)?;
+        let (mut ahead, mut taken) = (BTreeMap::new(), Vec::new());
+        for (org, of_org, of_ask) in rows {
+            match of_org {
+                Some((true, ..)) => taken.push(org),
+                Some((false, is_frozen, open, last, day)) => {
+                    self.ends.note(&org, End::of(last, day)?);
+                    self.frozen.insert(org.clone(), is_frozen);
+                    self.note_open(Of::Org(org), open);
+                }
+                None => {}
+            }
+            if let Some((number, sealed, key, fence, open, held)) = of_ask {
+                let at = usize::try_from(number - 1).map_err(|_| StoreError::Damaged("connections"))?;
+                let ask = asks.get(at).ok_or(StoreError::Damaged("connections"))?;
+                self.fences.insert(ask.connection.to_string(), fence.unwrap_or(0));
+                self.note_open(Of::connection(ask), open);
+                ahead.insert(at, Found { sealed: Some((sealed, key)), held: Some(held) });
+            }
+        }
+        self.ahead = Some(ahead);
+        Ok((self, taken))
+    }
 
-        type Row = (i64, SealedColumns, Option<String>, Option<i64>, Option<i64>, Option<OpenLease>);
-        let mut wanted = FindLent::default();
+    #[cfg(feature = "postgres")]
+    fn wanted(&self, scopes: &Scopes, asks: &[&LendAsk]) -> crate::store::arrays::FindLends {
+        let mut wanted = crate::store::arrays::FindLends {
+            scope: scopes.setting(),
+            vault: super::postgres::VAULT,
+            ..Default::default()
+        };
         let many = i64::try_from(asks.len()).unwrap_or(i64::MAX);
+        for (lock, org) in scopes.locks() {
+            let of = Of::Org(org);
+            let cap = of.cap(self.caps);
+            wanted.locks.push(lock);
+            wanted.orgs_enough.push(self.counted.is_enough_until(&of, cap, many));
+            wanted.orgs_most.push(cap);
+            let (Of::Org(org) | Of::Connection(org)) = of;
+            let first = asks.iter().find(|ask| ask.scope.org().as_str() == org);
+            wanted.orgs_at.push(first.map_or(0, |first| first.at.micros()));
+            wanted.orgs.push(org);
+        }
         for ask in asks {
             let cap = self.caps.of_connection;
             wanted.enough.push(self.counted.is_enough_until(&Of::connection(ask), cap, many));
@@ -103,45 +160,7 @@ impl<'a> Batch<'a> {
             wanted.exclusive.push(ask.is_exclusive());
             wanted.at.push(ask.at.micros());
         }
-        let rows: Vec<Row> = wanted.load(db)?;
-        let mut ahead = BTreeMap::new();
-        for (number, sealed, key, fence, open, held) in rows {
-            let at = usize::try_from(number - 1).map_err(|_| StoreError::Damaged("connections"))?;
-            let ask = asks.get(at).ok_or(StoreError::Damaged("connections"))?;
-            self.fences.insert(ask.connection.to_string(), fence.unwrap_or(0));
-            self.note_open(Of::connection(ask), open);
-            ahead.insert(at, Found { sealed: Some((sealed, key)), held: Some(held) });
-        }
-        self.ahead = Some(ahead);
-        self.read_orgs(db, asks, many)?;
-        Ok(self)
-    }
-
-    #[cfg(feature = "postgres")]
-    fn read_orgs(
-        &mut self,
-        db: &mut diesel::PgConnection,
-        asks: &[&LendAsk],
-        many: i64,
-    ) -> Result<(), StoreError> {
-        type Row = (String, bool, Option<i64>, Option<(i64, Vec<u8>)>, Option<(i64, i64)>);
-        let firsts: BTreeMap<&str, &LendAsk> =
-            asks.iter().rev().map(|ask| (ask.scope.org().as_str(), *ask)).collect();
-        let mut wanted = crate::store::arrays::FindOrgs::default();
-        for (org, first) in firsts {
-            let cap = self.caps.of_org;
-            wanted.org.push(org.to_owned());
-            wanted.at.push(first.at.micros());
-            wanted.enough.push(self.counted.is_enough_until(&Of::org(first), cap, many));
-            wanted.most.push(cap);
-        }
-        let rows: Vec<Row> = wanted.load(db)?;
-        for (org, is_frozen, open, last, day) in rows {
-            self.ends.note(&org, End::of(last, day)?);
-            self.frozen.insert(org.clone(), is_frozen);
-            self.note_open(Of::Org(org), open);
-        }
-        Ok(())
+        wanted
     }
 
     /// Those that were counted ahead.
@@ -286,20 +305,33 @@ impl<'a> Batch<'a> {
     /// Writes what was not written yet: before it is committed, or looked for in the database.
     pub(super) fn write(&mut self, db: &mut Db) -> Result<(), StoreError> {
         let (leases, events) = (std::mem::take(&mut self.leases), std::mem::take(&mut self.events));
-        match db {
-            Db::Sqlite(db) => {
-                for lease in leases {
-                    diesel::insert_into(leases::table).values(lease).execute(db)?;
-                }
-                for event in events {
-                    diesel::insert_into(audit_events::table).values(event).execute(db)?;
-                }
-            }
+        let written = match db {
+            Db::Sqlite(db) => write_each(db, leases, events),
             #[cfg(feature = "postgres")]
-            Db::Postgres(db) => write_arrays(db, leases, events)?,
-        }
-        Ok(())
+            Db::Postgres(db) => write_arrays(db, leases, events),
+        };
+        self.is_refused |= written.is_err();
+        written
     }
+
+    /// Whether something of these lends was not taken, whichever of them was being answered.
+    pub(super) fn is_refused(&self) -> bool {
+        self.is_refused
+    }
+}
+
+fn write_each(
+    db: &mut diesel::SqliteConnection,
+    leases: Vec<NewLease>,
+    events: Vec<NewEvent>,
+) -> Result<(), StoreError> {
+    for lease in leases {
+        diesel::insert_into(leases::table).values(lease).execute(db)?;
+    }
+    for event in events {
+        diesel::insert_into(audit_events::table).values(event).execute(db)?;
+    }
+    Ok(())
 }
 
 #[cfg(feature = "postgres")]
@@ -308,9 +340,10 @@ fn write_arrays(
     leases: Vec<NewLease>,
     events: Vec<NewEvent>,
 ) -> Result<(), StoreError> {
-    use crate::store::arrays::{InsertEvents, InsertLeases};
-
-    let (mut rows, many) = (InsertLeases::default(), leases.len());
+    if leases.is_empty() && events.is_empty() {
+        return Ok(());
+    }
+    let mut rows = crate::store::arrays::WriteLends::default();
     for lease in leases {
         rows.id.push(lease.id);
         rows.org.push(lease.org_id);
@@ -324,19 +357,13 @@ fn write_arrays(
         rows.lent_at.push(lease.lent_at);
         rows.expires_at.push(lease.expires_at);
     }
-    if many > 0 {
-        rows.execute(db)?;
-    }
-    let (mut rows, many) = (InsertEvents::default(), events.len());
     for event in events {
-        rows.org.push(event.org_id);
+        rows.chain.push(event.org_id);
         rows.seq.push(event.seq);
         rows.event.push(event.event);
         rows.prev_hash.push(event.prev_hash);
         rows.hash.push(event.hash);
     }
-    if many > 0 {
-        rows.execute(db)?;
-    }
+    rows.execute(db)?;
     Ok(())
 }

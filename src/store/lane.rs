@@ -1,8 +1,9 @@
-//! The lane: one thread with a connection of its own, which turns whatever lends have arrived into one
-//! transaction and answers them when it is durable. While one batch is written, the next gathers. A
-//! batch waits for no org that another holds, and ends before those in it would be told 503.
+//! The lane: threads with a connection of their own, which turn whatever lends have arrived into one
+//! transaction and answer them when it is durable. While one batch is written, the next gathers. Lends of one
+//! org all go to the same thread.
 
 use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,22 +12,17 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::LeaseCaps;
-use crate::metrics;
-use crate::store::batch::Batch;
-use crate::store::caps::Counted;
-use crate::store::db::Db;
 use crate::store::error::StoreError;
-use crate::store::lend::{Granted, LendAsk, answer};
-use crate::store::open::{Complain, Opener};
-use crate::store::scopes::Scopes;
-use crate::store::transact::Outcome;
+use crate::store::lend::{Granted, LendAsk};
+use crate::store::open::Opener;
+use crate::store::turn::{Answer, Known, Left};
 use crate::store::tx::{Store, Writers};
+use crate::store::unanswered::Unanswered;
 
+/// How many threads lend on a server. SQLite has one writer, and one thread for it.
+const THREADS: usize = 1;
 /// How many lends one transaction takes at most.
 const BATCH: usize = 64;
-/// After so long a batch takes no more of them, however many wait: over a slow network each costs
-/// several ways there and back, and those in it have a deadline.
-const BUDGET: Duration = Duration::from_millis(80);
 /// What is left of a lend's deadline for committing and answering it. With less it is not begun.
 const LAST_CALL: Duration = Duration::from_millis(25);
 /// How many may wait. More than that many come in the time of a lend's deadline only when the database
@@ -37,19 +33,21 @@ const AGAIN: Duration = Duration::from_millis(4);
 /// A batch that takes longer hangs on a connection that nobody answers any more.
 const STUCK: Duration = Duration::from_secs(5);
 /// What its transactions are called.
-const LEND: &str = "lend";
+pub(super) const LEND: &str = "lend";
 
-/// The way in, to a thread that is replaced when it hangs.
+/// The ways in, to threads that are replaced when they hang.
 pub(super) struct Lane {
     opener: Opener,
     writers: Writers,
     caps: LeaseCaps,
-    thread: Mutex<Thread>,
+    threads: Vec<Mutex<Thread>>,
+    hashing: RandomState,
 }
 
 struct Thread {
     way_in: mpsc::Sender<Waiting>,
     pulse: Arc<Pulse>,
+    unanswered: Arc<Unanswered>,
 }
 
 /// What a thread of the lane shows of itself.
@@ -58,35 +56,39 @@ struct Pulse {
     /// Milliseconds from `started` to the beginning of the batch at hand; 0 between batches.
     since: AtomicU64,
     ended: AtomicBool,
+    /// What it is committing.
+    committing: Arc<Mutex<Vec<Answer>>>,
 }
 
-struct Waiting {
-    ask: LendAsk,
-    asked: Instant,
-    deadline: Instant,
+/// An ask, and who waits for its answer.
+pub(super) struct Waiting {
+    pub(super) ask: LendAsk,
+    pub(super) asked: Instant,
+    pub(super) deadline: Instant,
     /// The ask's, or the request's where nobody listens to more.
-    span: tracing::Span,
+    pub(super) span: tracing::Span,
     /// Whether it was in a batch that the database did not take: then it is tried by itself.
-    alone: bool,
-    reply: oneshot::Sender<Result<Granted, StoreError>>,
+    pub(super) alone: bool,
+    pub(super) reply: oneshot::Sender<Result<Granted, StoreError>>,
 }
 
 impl Waiting {
-    /// Whether there is somebody to answer, and the time for it.
-    fn is_worth_it(&self) -> bool {
-        !self.reply.is_closed() && Instant::now() + LAST_CALL < self.deadline
+    /// Whether there is somebody to answer, and the time for what takes so long.
+    pub(super) fn is_worth(&self, takes: Duration) -> bool {
+        !self.reply.is_closed() && Instant::now() + takes.max(LAST_CALL) < self.deadline
     }
 }
 
 impl Store {
     /// Grants or refuses the ask. When this answers, the record of the answer is durable; when it fails,
-    /// no secret may be sent, and whether a lease was granted is unknown.
+    /// no secret may be sent, and a lease that was granted all the same is ended by the lane.
     pub async fn lend(&self, ask: LendAsk, deadline: Duration) -> Result<Granted, StoreError> {
         let (reply, answer) = oneshot::channel();
         let span = tracing::debug_span!("store", transaction = LEND, batch = tracing::field::Empty);
         let (asked, span) = (Instant::now(), span.or_current());
+        let way_in = self.lane.way_in(ask.scope.org().as_str())?;
         let waiting = Waiting { ask, asked, deadline: asked + deadline, span, alone: false, reply };
-        self.lane.way_in()?.try_send(waiting).map_err(|refused| match refused {
+        way_in.try_send(waiting).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => StoreError::Unavailable("too many lends wait"),
             mpsc::error::TrySendError::Closed(_) => StoreError::Unavailable("the lane has ended"),
         })?;
@@ -100,24 +102,38 @@ impl Store {
 
 impl Lane {
     pub(super) fn open(opener: Opener, writers: Writers, caps: LeaseCaps) -> Result<Self, StoreError> {
-        let thread = Mutex::new(Thread::start(opener.clone(), writers.clone(), caps)?);
-        Ok(Self { opener, writers, caps, thread })
+        let many = if opener.has_one_writer() { 1 } else { THREADS };
+        let start = || {
+            let thread = Thread::start(opener.clone(), writers.clone(), caps, Arc::default())?;
+            Ok::<_, StoreError>(Mutex::new(thread))
+        };
+        let threads = (0..many).map(|_| start()).collect::<Result<_, _>>()?;
+        Ok(Self { opener, writers, caps, threads, hashing: RandomState::new() })
     }
 
     /// Whether lends are answered.
     pub(super) fn check(&self) -> Result<(), StoreError> {
-        match self.thread.lock().unwrap_or_else(PoisonError::into_inner).pulse.is_well() {
+        let is_well =
+            |thread: &Mutex<Thread>| thread.lock().unwrap_or_else(PoisonError::into_inner).pulse.is_well();
+        match self.threads.iter().all(is_well) {
             true => Ok(()),
             false => Err(StoreError::Unavailable("the lane stands still")),
         }
     }
 
-    /// The way to a thread that moves: one that hangs is left behind, and another takes its place.
-    fn way_in(&self) -> Result<mpsc::Sender<Waiting>, StoreError> {
-        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The way to the org's thread, which moves: one that hangs is left behind, and another takes its place.
+    fn way_in(&self, org: &str) -> Result<mpsc::Sender<Waiting>, StoreError> {
+        let many = u64::try_from(self.threads.len()).unwrap_or(1);
+        let at = usize::try_from(self.hashing.hash_one(org) % many).unwrap_or(0);
+        let thread = self.threads.get(at).ok_or(StoreError::Unavailable("the lane has ended"))?;
+        let mut thread = thread.lock().unwrap_or_else(PoisonError::into_inner);
         if !thread.pulse.is_well() {
             tracing::error!("the lane stood still: another takes its place");
-            *thread = Thread::start(self.opener.clone(), self.writers.clone(), self.caps)?;
+            let (opener, writers) = (self.opener.clone(), self.writers.clone());
+            let next = Thread::start(opener, writers, self.caps, thread.unanswered.clone())?;
+            let hung = std::mem::replace(&mut *thread, next);
+            // Whether what it was committing came to be is unknown: the next ends it, if it did.
+            drop(std::mem::take(&mut *hung.pulse.committing.lock().unwrap_or_else(PoisonError::into_inner)));
         }
         Ok(thread.way_in.clone())
     }
@@ -142,56 +158,62 @@ impl Pulse {
 }
 
 impl Thread {
-    fn start(opener: Opener, writers: Writers, caps: LeaseCaps) -> Result<Self, StoreError> {
+    fn start(
+        opener: Opener,
+        writers: Writers,
+        caps: LeaseCaps,
+        unanswered: Arc<Unanswered>,
+    ) -> Result<Self, StoreError> {
         let failed = |e: std::io::Error| StoreError::NoDatabase(e.to_string());
         let (way_in, arrived) = mpsc::channel(WAITING);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
-        let (since, ended) = (AtomicU64::new(0), AtomicBool::new(false));
-        let pulse = Arc::new(Pulse { started: Instant::now(), since, ended });
-        let shown = pulse.clone();
+        let (since, ended, committing) = (AtomicU64::new(0), AtomicBool::new(false), Arc::default());
+        let pulse = Arc::new(Pulse { started: Instant::now(), since, ended, committing });
+        let (shown, noted) = (pulse.clone(), unanswered.clone());
         // Ends when the last way in is dropped. Nobody waits for it: it could be hanging.
         let run = move || {
-            runtime.block_on(serve(Known::new(opener, caps), writers, arrived, &shown));
+            let known = Known::new(opener, caps, shown.committing.clone(), noted.clone());
+            runtime.block_on(serve(known, writers, arrived, &shown, &noted));
             shown.ended.store(true, Ordering::SeqCst);
         };
         std::thread::Builder::new().name("lane".into()).spawn(run).map_err(failed)?;
-        Ok(Self { way_in, pulse })
+        Ok(Self { way_in, pulse, unanswered })
     }
 }
 
-/// What the thread keeps from one transaction to the next.
-struct Known {
-    opener: Opener,
-    held: Option<Db>,
-    caps: LeaseCaps,
-    counted: Counted,
-}
-
-impl Known {
-    fn new(opener: Opener, caps: LeaseCaps) -> Self {
-        Self { opener, held: None, caps, counted: Counted::default() }
-    }
-}
-
-async fn serve(mut known: Known, writers: Writers, mut arrived: mpsc::Receiver<Waiting>, pulse: &Pulse) {
+async fn serve(
+    mut known: Known,
+    writers: Writers,
+    mut arrived: mpsc::Receiver<Waiting>,
+    pulse: &Pulse,
+    unanswered: &Unanswered,
+) {
     let mut waiting = VecDeque::new();
     let mut patience = Duration::MAX;
     loop {
-        match tokio::time::timeout(patience, arrived.recv()).await {
-            Ok(Some(next)) => waiting.push_back(next),
-            Ok(None) => return,
-            Err(_) => {}
+        tokio::select! {
+            biased;
+            next = arrived.recv() => match next {
+                Some(next) => waiting.push_back(next),
+                None => return,
+            },
+            () = unanswered.noted() => {}
+            () = tokio::time::sleep(patience) => {}
         }
         let _place = writers.place_of_lane().await;
         // What arrived while another wrote goes into the same batch.
         while let Ok(next) = arrived.try_recv() {
             waiting.push_back(next);
         }
-        waiting.retain(Waiting::is_worth_it);
+        waiting.retain(|waiting| waiting.is_worth(known.pace()));
         let batch: Vec<Waiting> = waiting.drain(..batch_size(&waiting)).collect();
         pulse.begin();
-        // A panic is one batch's failure and never everybody's: its callers are told 503.
-        let written = catch_unwind(AssertUnwindSafe(|| write(&mut known, batch)));
+        // A panic is one batch's failure and never everybody's: its callers are told 503. Who asks again for what
+        // nobody heard of comes after its end.
+        let written = catch_unwind(AssertUnwindSafe(|| {
+            known.end_unanswered();
+            known.write(batch)
+        }));
         pulse.end();
         let Left { first, last, moved } = written.unwrap_or_default();
         first.into_iter().rev().for_each(|again| waiting.push_front(again));
@@ -201,6 +223,7 @@ async fn serve(mut known: Known, writers: Writers, mut arrived: mpsc::Receiver<W
             (false, true) => Duration::ZERO,
             (false, false) => AGAIN,
         };
+        patience = patience.min(unanswered.patience());
     }
 }
 
@@ -208,138 +231,4 @@ async fn serve(mut known: Known, writers: Writers, mut arrived: mpsc::Receiver<W
 fn batch_size(waiting: &VecDeque<Waiting>) -> usize {
     let together = waiting.iter().take(BATCH).take_while(|waiting| !waiting.alone).count();
     together.max(waiting.len().min(1))
-}
-
-/// What a batch did not come to.
-#[derive(Default)]
-struct Left {
-    /// To be tried at once, in this order.
-    first: Vec<Waiting>,
-    /// Of orgs that somebody else holds: after everybody else.
-    last: Vec<Waiting>,
-    /// Whether anything was answered.
-    moved: bool,
-}
-
-/// One transaction. What it answers is durable; a connection on which something failed is not used
-/// again.
-fn write(known: &mut Known, batch: Vec<Waiting>) -> Left {
-    let Known { opener, held, caps, counted } = known;
-    if batch.is_empty() {
-        return Left::default();
-    }
-    let entered = Instant::now();
-    let ended = |outcome: Outcome| metrics::transaction(LEND, outcome.name(), entered.elapsed());
-    let scopes: Scopes = batch.iter().map(|waiting| &waiting.ask.scope).collect();
-    let (mut db, taken) = match begin(opener, held.take(), &scopes) {
-        Ok(begun) => begun,
-        Err(error) => {
-            ended(Outcome::Failed);
-            return tell(batch.into_iter().map(|waiting| waiting.reply), &error);
-        }
-    };
-    let begun = Instant::now();
-    let mut left = Left::default();
-    let is_taken = |waiting: &Waiting| taken.iter().any(|org| org == waiting.ask.scope.org().as_str());
-    let (last, batch): (Vec<_>, Vec<_>) = batch.into_iter().partition(is_taken);
-    left.last = last;
-    if batch.is_empty() {
-        let _ = db.rollback();
-        *held = Some(db);
-        return left;
-    }
-    let asks: Vec<&LendAsk> = batch.iter().map(|waiting| &waiting.ask).collect();
-    let mut lends = match Batch::of(&mut db, &asks, *caps, counted) {
-        Ok(lends) => lends,
-        Err(error) => {
-            ended(Outcome::RolledBack);
-            return apart(db, batch, left, &error);
-        }
-    };
-    let mut answers = Vec::new();
-    let mut asks = batch.into_iter().enumerate();
-    while let Some((at, waiting)) = asks.next() {
-        if begun.elapsed() > BUDGET {
-            left.first.push(waiting);
-        } else if waiting.is_worth_it() {
-            match waiting.span.in_scope(|| answer(&mut db, &mut lends, at, &waiting.ask)) {
-                Ok(granted) => answers.push((waiting, granted)),
-                // It fails for itself; those before it were not answered yet, and go on with the rest.
-                Err(error) => {
-                    let _ = db.rollback();
-                    ended(Outcome::RolledBack);
-                    let _ = waiting.reply.send(Err(error));
-                    let before = answers.into_iter().map(|(waiting, _)| waiting);
-                    let first = before.chain(asks.map(|(_, waiting)| waiting)).collect();
-                    return Left { first, moved: true, ..left };
-                }
-            }
-        }
-    }
-    if let Err(error) = lends.write(&mut db) {
-        ended(Outcome::RolledBack);
-        return apart(db, answers.into_iter().map(|(waiting, _)| waiting).collect(), left, &error);
-    }
-    // Nobody may have been left to answer while the database was waited for.
-    if answers.iter().all(|(waiting, _)| waiting.reply.is_closed()) {
-        let _ = db.rollback();
-        ended(Outcome::RolledBack);
-        *held = Some(db);
-        return left;
-    }
-    if let Err(error) = db.commit() {
-        let _ = db.rollback();
-        ended(Outcome::Failed);
-        return tell(answers.into_iter().map(|(waiting, _)| waiting.reply), &error.into());
-    }
-    ended(Outcome::Committed);
-    let learnt = lends.learnt();
-    counted.learn(learnt);
-    let size = answers.len();
-    for (waiting, granted) in answers {
-        metrics::event_durable(waiting.asked.elapsed());
-        waiting.span.record("batch", size);
-        let _ = waiting.reply.send(Ok(granted));
-    }
-    *held = Some(db);
-    Left { moved: true, ..left }
-}
-
-/// The database did not take a batch: whose fault it is shows when each is tried by itself, on a connection
-/// of its own.
-fn apart(mut db: Db, mut batch: Vec<Waiting>, mut left: Left, error: &StoreError) -> Left {
-    let _ = db.rollback();
-    if batch.len() == 1 {
-        tell(batch.into_iter().map(|waiting| waiting.reply), error);
-        return Left { moved: true, ..left };
-    }
-    batch.iter_mut().for_each(|waiting| waiting.alone = true);
-    batch.append(&mut left.first);
-    Left { first: batch, moved: true, ..left }
-}
-
-/// A transaction on `scopes`, and the orgs whose chains it did not get. A connection that was held may
-/// have been lost since: then a fresh one.
-fn begin(opener: &Opener, held: Option<Db>, scopes: &Scopes) -> Result<(Db, Vec<String>), StoreError> {
-    use diesel::r2d2::{HandleError, ManageConnection};
-    if let Some(mut db) = held
-        && let Ok(taken) = db.begin_where_free(scopes)
-    {
-        return Ok((db, taken));
-    }
-    let mut db = opener.connect().map_err(|error| {
-        Complain.handle_error(error);
-        StoreError::Unavailable("no connection")
-    })?;
-    let taken = db.begin_where_free(scopes)?;
-    Ok((db, taken))
-}
-
-/// The same to all: it is about the database, not about one of them.
-fn tell(
-    replies: impl Iterator<Item = oneshot::Sender<Result<Granted, StoreError>>>,
-    error: &StoreError,
-) -> Left {
-    replies.for_each(|reply| drop(reply.send(Err(error.clone()))));
-    Left { moved: true, ..Left::default() }
 }

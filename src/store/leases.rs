@@ -34,7 +34,7 @@ pub struct StoredLease {
     pub expires_at: Moment,
     /// When it was ended before its time.
     pub ended_at: Option<Moment>,
-    /// How it was ended: `ok`, `failed`, `auth_failed` or `forgotten`.
+    /// How it was ended: `ok`, `failed`, `auth_failed`, `forgotten`, `frozen` or `unanswered`.
     pub outcome: Option<String>,
     /// Whether it was out when it was looked at.
     pub is_open: bool,

@@ -16,6 +16,7 @@ use crate::store::leases::is_succeeded;
 use crate::store::repeats::{self, Earlier, First, Kept, Repeat};
 use crate::store::schema::leases;
 use crate::store::sealed::{Proof, SealedCredential, judge};
+use crate::store::unanswered::Receipt;
 
 /// One wish to borrow.
 pub struct LendAsk {
@@ -58,6 +59,8 @@ pub struct SealedRow {
     pub expires_at: Moment,
     /// The sealed credential, and where it may be sent.
     pub credential: SealedCredential,
+    /// Of a new lease: to be signed by whoever passes it on. Unsigned, the lease is ended.
+    pub receipt: Receipt,
 }
 
 /// Somebody else holds it.
@@ -213,8 +216,8 @@ fn grant(db: &mut Db, batch: &mut Batch, at: usize, ask: &LendAsk) -> Result<Gra
     if ask.is_exclusive() && credential.auth_failed {
         return Ok(Err(LendRefused::AuthFailed));
     }
-    let mut granted =
-        SealedRow { lease: ask.lease.clone(), fence: 0, expires_at: ask.at.after(ask.ttl), credential };
+    let (lease, expires_at, receipt) = (ask.lease.clone(), ask.at.after(ask.ttl), Receipt::default());
+    let mut granted = SealedRow { lease, fence: 0, expires_at, credential, receipt };
     if let Some(Earlier::Same(kept)) = earlier {
         batch.write(db)?;
         return again(db, ask, &kept, granted);

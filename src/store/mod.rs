@@ -38,7 +38,9 @@ mod tables;
 mod trail;
 mod transact;
 mod tree;
+mod turn;
 mod tx;
+mod unanswered;
 mod upkeep;
 
 pub use clients::{Exchange, NotExchanged};
@@ -63,4 +65,5 @@ pub use standing::StoredStanding;
 pub use trail::{Boundary, ChainOf, ChainView, Page, RawEvent, Sought, StoredEvent, Stretch};
 pub use tree::{Grown, Growth, Moved, Sign, StoredCheckpoint};
 pub use tx::{Store, Tx};
+pub use unanswered::Receipt;
 pub use upkeep::Upkeep;

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 const ROLES: &str = include_str!("../../policies/postgres/roles.sql");
 const ROW_LEVEL_SECURITY: &str = include_str!("../../policies/postgres/row-level-security.sql");
+const LENDING: &str = include_str!("../../policies/postgres/lending.sql");
 
 /// The tables that Pawl made: those of whoever owns its record of migrations.
 pub(super) const OURS: &str = "
@@ -42,10 +43,11 @@ const IN_FORCE: &str = "
         FROM tables JOIN pg_trigger ON tgrelid = tables.oid AND NOT tgisinternal)
     SELECT encode(sha256(convert_to(string_agg(line, chr(10) ORDER BY line COLLATE \"C\"), 'UTF8')), 'hex') FROM said";
 
-/// Applies both files, and notes that.
+/// Applies the files, and notes that.
 pub(super) fn apply(db: &mut PgConnection) -> QueryResult<()> {
     db.batch_execute(ROLES)?;
     db.batch_execute(ROW_LEVEL_SECURITY)?;
+    db.batch_execute(LENDING)?;
     let note = format!("{} {}", texts(), in_force(db)?);
     db.batch_execute(&format!("COMMENT ON TABLE public.__diesel_schema_migrations IS '{note}'"))
 }
@@ -65,7 +67,8 @@ pub(super) fn wrong(db: &mut PgConnection) -> QueryResult<Option<&'static str>> 
 }
 
 fn texts() -> String {
-    let digest = Sha256::new().chain_update(ROLES).chain_update(ROW_LEVEL_SECURITY).finalize();
+    let digest =
+        Sha256::new().chain_update(ROLES).chain_update(ROW_LEVEL_SECURITY).chain_update(LENDING).finalize();
     let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     format!("policies {hex}")
 }

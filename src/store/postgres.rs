@@ -1,6 +1,6 @@
 //! PostgreSQL: connections with bounds on every wait, and transactions that say whose rows they touch.
 
-use diesel::connection::SimpleConnection;
+use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Text};
@@ -42,7 +42,16 @@ const TELL: &str = "SELECT set_config('pawl.scope', $1, true), set_config('synch
 
 /// Of the whole vault: shared by all who write, and taken alone by a freeze of it. The first 8 bytes of
 /// SHA-256("pawl/v1/vault").
-const VAULT: i64 = 2_878_156_944_878_392_785;
+pub(super) const VAULT: i64 = 2_878_156_944_878_392_785;
+
+/// Begins a transaction that is yet to enter its rows.
+pub(super) fn begin(db: &mut PgConnection) -> QueryResult<()> {
+    AnsiTransactionManager::begin_transaction_sql(db, "BEGIN")
+}
+
+pub(super) fn rollback(db: &mut PgConnection) -> QueryResult<()> {
+    AnsiTransactionManager::rollback_transaction(db)
+}
 
 /// Enters the rows of `scopes`; a writer takes first its share of the vault, then its orgs' chains, one after the
 /// other in the order that all keep.
@@ -77,7 +86,7 @@ struct Shared {
     is_shared: bool,
 }
 
-/// Enters the rows of `scopes` as a writer that waits for nobody, to lend. Answers the orgs whose chains somebody
+/// Enters the rows of `scopes` as a writer that waits for nobody, to end loans. Answers the orgs whose chains somebody
 /// else holds; all of them while the whole vault is being frozen.
 pub(super) fn enter_where_free(db: &mut PgConnection, scopes: &Scopes) -> QueryResult<Vec<String>> {
     let shared = format!(

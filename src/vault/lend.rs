@@ -90,20 +90,22 @@ impl Vault {
             repeat: held.marked(again.as_ref()),
             is_quiet,
         };
+        // What the store has for it is what the request has left.
+        let until = tokio::time::Instant::now() + LEND_DEADLINE;
+        let left = || until.saturating_duration_since(tokio::time::Instant::now());
         let granting = async {
             let passage = self.gates.pass(scope.org(), &id).await;
-            let granted =
-                self.with_ring(async |held| match self.store.lend(ask(&held), LEND_DEADLINE).await? {
-                    Ok(row) => Ok((held.keyring, row)),
-                    Err(LendRefused::UnknownKey(key)) if held.may_learn(&key) => Err(Error::OldRing(key)),
-                    Err(refused) => {
-                        self.note_lend_refused(actor, permit.action(), &refused, is_quiet);
-                        Err(Error::of_lend(refused, at))
-                    }
-                });
+            let granted = self.with_ring(async |held| match self.store.lend(ask(&held), left()).await? {
+                Ok(row) => Ok((held.keyring, row)),
+                Err(LendRefused::UnknownKey(key)) if held.may_learn(&key) => Err(Error::OldRing(key)),
+                Err(refused) => {
+                    self.note_lend_refused(actor, permit.action(), &refused, is_quiet);
+                    Err(Error::of_lend(refused, at))
+                }
+            });
             Ok::<_, Error>((passage, granted.await?))
         };
-        let (passage, (keyring, row)) = tokio::time::timeout(LEND_DEADLINE, granting)
+        let (passage, (keyring, row)) = tokio::time::timeout_at(until, granting)
             .await
             .map_err(|_| Error::Unavailable("deadline".into()))??;
 
@@ -113,6 +115,7 @@ impl Vault {
         let binding = binding(&scope, &id, &credential);
         // The store proved that it opens; if it does not now, nothing is sent all the same.
         let secret = keyring.open(&binding, &credential.sealed).map_err(|_| Error::DoesNotOpen)?;
+        row.receipt.sign();
         Ok(Loan {
             lease: row.lease,
             expires_at: row.expires_at,

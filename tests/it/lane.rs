@@ -3,13 +3,15 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::borrowers::{Borrowers, DEADLINE, Wish, chain_of, open, wait};
 use crate::database::{PASSWORD, told};
-use crate::harness::{Answer, Home, Vault, call, deposit};
+use crate::harness::{Answer, Home, Vault, call, deposit, until};
 
 /// Holds an org's chain as another replica would.
 fn hold_chain(vault: &Vault, org: &str) -> crate::database::Sql {
@@ -94,30 +96,60 @@ fn what_the_database_does_not_take_is_its_own_trouble() {
     vault.trail("acme");
 }
 
+type Gate = Arc<(Mutex<bool>, Condvar)>;
+
 /// Between a vault and the server; lets nothing through while it is stopped.
+#[derive(Clone)]
 struct Between {
     port: u16,
-    stopped: Arc<(Mutex<bool>, Condvar)>,
+    stopped: Gate,
+    /// Whether the next commit goes through and its answer, and all that follows on its connection, does not.
+    is_set: Arc<AtomicBool>,
+    /// Of the connections to which that happened.
+    silenced: Arc<Mutex<Vec<Gate>>>,
+    /// Whether what was held back there is lost, with the connection.
+    is_cut: Arc<AtomicBool>,
 }
 
 impl Between {
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let stopped = Arc::new((Mutex::new(false), Condvar::new()));
-        let gate = stopped.clone();
+        let (stopped, silenced) = (Gate::default(), Arc::default());
+        let [is_set, is_cut] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+        let between = Self { port, stopped, is_set, silenced, is_cut };
+        let own = between.clone();
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 let client = client.unwrap();
                 let server = TcpStream::connect(("127.0.0.1", told("PORT").parse().unwrap())).unwrap();
-                // One that comes while it is stopped goes through: the server is there, the old way is not.
-                let gate = (!*gate.0.lock().unwrap()).then(|| gate.clone());
-                let (back, forth) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-                std::thread::spawn(move || pass(client, server, gate.as_ref()));
-                std::thread::spawn(move || pass(back, forth, None));
+                own.join(client, server);
             }
         });
-        Self { port, stopped }
+        between
+    }
+
+    fn join(&self, client: TcpStream, server: TcpStream) {
+        // One that comes while it is stopped goes through: the server is there, the old way is not.
+        let gate = if *self.stopped.0.lock().unwrap() { Gate::default() } else { self.stopped.clone() };
+        let (own, hushed, is_cut) = (self.clone(), Gate::default(), self.is_cut.clone());
+        let (back, forth, quiet) = (server.try_clone().unwrap(), client.try_clone().unwrap(), hushed.clone());
+        let forward = move |bytes: &[u8]| {
+            let is_commit = bytes.windows(6).any(|part| part == b"COMMIT");
+            if is_commit && own.is_set.swap(false, Ordering::SeqCst) {
+                *quiet.0.lock().unwrap() = true;
+                own.silenced.lock().unwrap().push(quiet.clone());
+            }
+            wait_at(&gate);
+            true
+        };
+        let backward = move |_: &[u8]| wait_at(&hushed) == Waited::No || !is_cut.load(Ordering::SeqCst);
+        std::thread::spawn(move || pass(client, server, forward));
+        std::thread::spawn(move || pass(back, forth, backward));
+    }
+
+    fn silence_after_commit(&self) {
+        self.is_set.store(true, Ordering::SeqCst);
     }
 
     fn stop(&self) {
@@ -125,31 +157,50 @@ impl Between {
     }
 
     fn go_on(&self) {
-        *self.stopped.0.lock().unwrap() = false;
-        self.stopped.1.notify_all();
+        for gate in self.silenced.lock().unwrap().iter().chain([&self.stopped]) {
+            *gate.0.lock().unwrap() = false;
+            gate.1.notify_all();
+        }
     }
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream, gate: Option<&Arc<(Mutex<bool>, Condvar)>>) {
+#[derive(PartialEq)]
+enum Waited {
+    Yes,
+    No,
+}
+
+fn wait_at(gate: &Gate) -> Waited {
+    let mut stopped = gate.0.lock().unwrap();
+    let waited = if *stopped { Waited::Yes } else { Waited::No };
+    while *stopped {
+        stopped = gate.1.wait(stopped).unwrap();
+    }
+    waited
+}
+
+fn pass(mut from: TcpStream, mut to: TcpStream, is_let_through: impl Fn(&[u8]) -> bool) {
     let mut bytes = [0; 16 * 1024];
     while let Ok(read) = from.read(&mut bytes) {
-        if let Some(gate) = gate {
-            let stopped = gate.0.lock().unwrap();
-            drop(gate.1.wait_while(stopped, |stopped| *stopped).unwrap());
-        }
-        if read == 0 || to.write_all(&bytes[..read]).is_err() {
+        if !is_let_through(&bytes[..read]) || read == 0 || to.write_all(&bytes[..read]).is_err() {
             break;
         }
     }
-    let _ = to.shutdown(std::net::Shutdown::Both);
+    for end in [from, to] {
+        let _ = end.shutdown(std::net::Shutdown::Both);
+    }
 }
 
 /// A vault whose way to the server can be stopped.
 fn behind(between: &Between) -> Vault {
     let home = Home::on_postgres();
-    let name = home.database_name();
-    let address = format!("postgres://pawl_app:{PASSWORD}@127.0.0.1:{}/{name}", between.port);
+    let address = address(&home, between);
     Vault::start_in(home, &[("PAWL_DATABASE_URL", &address)])
+}
+
+fn address(home: &Home, between: &Between) -> String {
+    let name = home.database_name();
+    format!("postgres://pawl_app:{PASSWORD}@127.0.0.1:{}/{name}?sslmode=disable", between.port)
 }
 
 fn is_long() -> bool {
@@ -185,6 +236,90 @@ fn a_change_that_was_given_up_does_not_come_later() {
     assert_eq!(loan.json["credential"]["revision"], 2);
 }
 
+fn sync(vault: &Vault, worker: &str, id: &str) -> Answer {
+    vault.call("POST", &format!("/v1/connections/{id}/leases"), worker, Some(&json!({"purpose": "sync"})))
+}
+
+/// The lend is committed, and the answer to the commit comes after everybody was told 503.
+/// Attack on P4.
+#[test]
+fn a_commit_that_is_answered_too_late_leaves_no_lease_behind() {
+    let between = Between::start();
+    let vault = behind(&between);
+    let id = vault.deposit("s");
+    let worker = vault.token("acme", "ada", "worker");
+    let other = vault.token_for("acme", "ada", "worker", "other");
+    between.silence_after_commit();
+    let late = sync(&vault, &worker, &id);
+    assert_eq!((late.status, late.problem().as_str()), (503, "unavailable"), "{}", late.body);
+    // it was granted all the same
+    let open = "FROM leases WHERE ended_at IS NULL";
+    until("the lease", || vault.home.sql().texts("count(*)", open) == ["1"]);
+    between.go_on();
+    // long before its 300 s: the first lend that the lane answers again
+    let mut next = sync(&vault, &other, &id);
+    while next.status == 503 {
+        next = sync(&vault, &other, &id);
+    }
+    assert_eq!(next.status, 201, "{}", next.body);
+    let outcomes = vault.home.sql().texts("coalesce(outcome, 'open')", "FROM leases ORDER BY fence");
+    assert_eq!(outcomes, ["unanswered", "open"]);
+    let trail = chain_of(&vault.home, "acme");
+    let lends = trail.iter().filter(|event| event["activity_name"].as_str().unwrap().starts_with("lease."));
+    let lends: Vec<_> = lends.map(|event| [&event["activity_name"], &event["actor.app_uid"]]).collect();
+    let expected = [["lease.lend", "svc"], ["lease.unanswered", "svc"], ["lease.lend", "other"]];
+    assert_eq!(json!(lends), json!(expected));
+}
+
+/// The connection dies with the commit: whether the lend came to be nobody can tell, and the lane sees to it.
+/// Attack on P4.
+#[test]
+fn a_commit_that_is_never_answered_leaves_no_lease_behind() {
+    let between = Between::start();
+    let vault = behind(&between);
+    let id = vault.deposit("s");
+    let worker = vault.token("acme", "ada", "worker");
+    let other = vault.token_for("acme", "ada", "worker", "other");
+    between.silence_after_commit();
+    assert_eq!(sync(&vault, &worker, &id).status, 503);
+    let mut sql = vault.home.sql();
+    until("the lease", || sql.texts("count(*)", "FROM leases WHERE ended_at IS NULL") == ["1"]);
+    between.is_cut.store(true, Ordering::SeqCst);
+    between.go_on();
+    let mut next = sync(&vault, &other, &id);
+    while next.status == 503 {
+        next = sync(&vault, &other, &id);
+    }
+    assert_eq!(next.status, 201, "{}", next.body);
+    let outcomes = sql.texts("coalesce(outcome, 'open')", "FROM leases ORDER BY fence");
+    assert_eq!(outcomes, ["unanswered", "open"]);
+    chain_of(&vault.home, "acme");
+}
+
+/// The thread that hangs in its commit is left behind: the one in its place ends what it may have granted.
+/// Attack on P4.
+#[test]
+fn a_lane_that_hangs_in_a_commit_leaves_no_lease_behind() {
+    if !is_long() {
+        return;
+    }
+    let between = Between::start();
+    let vault = Vault::start_in(Home::on_postgres(), &[]);
+    let id = vault.deposit("s");
+    let (borrowers, store) = (Borrowers::new(vault.clock.clone()), open(&address(&vault.home, &between)));
+    let lend = |client: &str| {
+        let ask = borrowers.ask(("acme", "ada", client), Wish::of(&id, "sync"));
+        wait(store.lend(ask, DEADLINE)).ok()?.ok().map(|row| row.receipt.sign())
+    };
+    between.silence_after_commit();
+    assert_eq!(lend("one"), None);
+    until("another thread", || lend("two").is_some());
+    let outcomes = vault.home.sql().texts("coalesce(outcome, 'open')", "FROM leases ORDER BY fence");
+    assert_eq!(outcomes, ["unanswered", "open"]);
+    between.go_on();
+    chain_of(&vault.home, "acme");
+}
+
 /// Attack on P10.
 #[test]
 fn a_lane_that_hangs_is_replaced_and_readyz_says_so() {
@@ -200,9 +335,16 @@ fn a_lane_that_hangs_is_replaced_and_readyz_says_so() {
     // nothing more comes through on the connection that is there; a new one would
     let begun = std::time::Instant::now();
     let mut was_unready = false;
-    while lend_with(&vault, &worker, &id).status != 201 {
+    loop {
+        let lent = lend_with(&vault, &worker, &id);
+        if lent.status == 201 {
+            break;
+        }
         was_unready |= call(&vault.url, "GET", "/readyz", "", None).status == 503;
-        assert!(begun.elapsed().as_secs() < 20, "it hangs for good");
+        if begun.elapsed().as_secs() >= 20 {
+            between.go_on();
+        }
+        assert!(begun.elapsed().as_secs() < 20, "it hangs for good: {}", lent.body);
     }
     assert!(was_unready);
     between.go_on();

@@ -5,6 +5,7 @@
 mod access;
 mod api;
 mod backup;
+mod borrowers;
 mod changes;
 mod check;
 mod check_tls;
@@ -39,6 +40,8 @@ mod kills;
 mod kinds;
 #[cfg(feature = "postgres")]
 mod lane;
+mod lane_late;
+mod lane_model;
 mod late;
 mod lease_caps;
 mod lease_kept;
