@@ -44,6 +44,12 @@ impl Moment {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// When the UTC day of this moment is over.
+    pub fn next_midnight(self) -> Self {
+        const DAY: i64 = 24 * 60 * 60 * 1_000_000;
+        Self(self.0.saturating_sub(self.0.rem_euclid(DAY)).saturating_add(DAY))
+    }
+
     /// Reads RFC 3339, for example `2026-11-24T15:00:00Z`; `None` if it is anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let at: jiff::Timestamp = text.parse().ok()?;

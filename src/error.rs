@@ -1,6 +1,6 @@
 //! What can go wrong, in the domain's words. `http/problem.rs` maps each to an answer.
 
-use crate::access::{Action, Unmet};
+use crate::access::{Action, Spent, Unmet};
 use crate::clock::{Moment, NoRandomness};
 use crate::ids::{ConnectionId, IdRefused, KeyId};
 use crate::store::{LendRefused, StoreError};
@@ -98,6 +98,18 @@ pub enum Error {
         /// When that was found.
         now: Moment,
     },
+    /// The org's trail takes no more events of this UTC day.
+    #[error("this org has used up its events of today: nothing is lent or changed until midnight UTC")]
+    EventQuota {
+        /// When that was found.
+        now: Moment,
+    },
+    /// The caller was denied more than they may ask.
+    #[error("this caller is past their limit of {}, which calls that are denied count for", .0.budget.of.as_str())]
+    Spent(Spent),
+    /// As many exports of the org, or of all orgs, are open as may be.
+    #[error("too many exports are open: take one to its end, or hang up")]
+    TooManyExports,
     /// The Idempotency-Key was used for another request.
     #[error("this Idempotency-Key was used for another request: take a new one for each")]
     KeyReused,
@@ -123,6 +135,7 @@ impl From<StoreError> for Error {
         match error {
             StoreError::Damaged(table) => Self::Damaged(table),
             StoreError::KeyMayNotSeal(key) => Self::OldRing(key),
+            StoreError::PastQuota(now) => Self::EventQuota { now },
             error @ (StoreError::NoDatabase(_)
             | StoreError::NotSetUp
             | StoreError::NotSafe(_)
@@ -161,6 +174,7 @@ impl Error {
             LendRefused::CredentialReplaced => Self::CredentialReplaced,
             LendRefused::KeyReused => Self::KeyReused,
             LendRefused::Frozen => Self::Frozen,
+            LendRefused::PastQuota => Self::EventQuota { now },
             LendRefused::TooMany(full) => Self::TooManyLeases { until: full.until, now },
         }
     }

@@ -65,6 +65,11 @@ enum Command {
         #[command(subcommand)]
         command: cli::keys::KeysCommand,
     },
+    /// The trail: verify it, show the newest events, export it
+    Audit {
+        #[command(subcommand)]
+        command: cli::audit::AuditCommand,
+    },
     /// What each role may do
     Policy {
         #[command(subcommand)]
@@ -127,7 +132,15 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     if let Command::Doctor { accept_restore } = command {
         return doctor(locked, accept_restore);
     }
-    let config = Config::load()?;
+    if let Command::Audit { command } = &command
+        && cli::audit::is_offline(command)
+    {
+        return cli::audit::verify_offline(command);
+    }
+    let config = match Config::load() {
+        Err(refused) if matches!(command, Command::Audit { .. }) => return cli::audit::unreadable(&refused),
+        loaded => loaded?,
+    };
     let telemetry = pawl::telemetry::start(&config.log, config.log_format, config.otlp_endpoint.as_ref())?;
     let done = match command {
         Command::Serve => serve(config, locked),
@@ -135,6 +148,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Token { command } => cli::token::run(config, &command),
         Command::Client { command } => cli::client::run(&config, &command),
         Command::Import(arguments) => cli::import::run(config, *arguments),
+        Command::Audit { command } => cli::audit::run(&config, &command),
         Command::Policy { command } => cli::policy::run(&config, &command),
         Command::Keys { command } => cli::keys::run(config, &command),
         Command::Freeze => cli::freeze::run(&config, true),

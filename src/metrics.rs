@@ -22,6 +22,8 @@ struct Metrics {
     pool_wait: HistogramVec,
     transactions: HistogramVec,
     audit_lag: HistogramVec,
+    counted: IntCounterVec,
+    below_reserve: GaugeVec,
     not_opened: IntCounterVec,
     keyring_read: GaugeVec,
     keys_stale: GaugeVec,
@@ -88,6 +90,16 @@ impl Metrics {
             audit_lag: histogram(
                 "pawl_audit_lag_seconds",
                 "From when a change or a lend was handed to the store, with its event, until both were durable.",
+                &[],
+            )?,
+            counted: counter(
+                "pawl_audit_counted_total",
+                "What is counted in the trail by the minute and not put on record one by one: bad tokens and assertions, denials past the first of a minute, calls past an org's quota of events.",
+                &["what"],
+            )?,
+            below_reserve: gauge(
+                "pawl_audit_below_reserve",
+                "1 while less is free for the database than the reserve, and only lends and changes are put on record; else 0. Absent where it can't be seen.",
                 &[],
             )?,
             not_opened: counter(
@@ -204,6 +216,17 @@ pub fn event_durable(after: Duration) {
         lag.observe(after.as_secs_f64());
         Ok(())
     });
+}
+
+/// Something was counted for the trail, and not put on record by itself.
+pub fn counted(what: &'static str) {
+    tell(|metrics| metrics.counted.get_metric_with_label_values(&[what]).map(|counted| counted.inc()));
+}
+
+/// Whether less is free than the reserve.
+pub fn below_reserve(is_below: bool) {
+    let gauge = |metrics: &Metrics| metrics.below_reserve.get_metric_with_label_values::<&str>(&[]);
+    tell(|metrics| gauge(metrics).map(|gauge| gauge.set(if is_below { 1.0 } else { 0.0 })));
 }
 
 /// A sealed value did not open.

@@ -74,7 +74,7 @@ async fn caller(
         stream.write_all(&request).await.unwrap();
         read_answer(&mut stream, &mut answer).await;
         match &answer[..12] {
-            b"HTTP/1.1 201" => took.push(begun.elapsed().as_secs_f64() * 1e6),
+            b"HTTP/1.1 201" | b"HTTP/1.1 200" => took.push(begun.elapsed().as_secs_f64() * 1e6),
             b"HTTP/1.1 503" => {
                 refused += 1;
                 continue;
@@ -102,7 +102,9 @@ async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>) {
         assert_ne!(stream.read_buf(answer).await.unwrap(), 0, "the server hung up");
         let Some(head) = answer.windows(4).position(|end| end == b"\r\n\r\n") else { continue };
         let text = std::str::from_utf8(&answer[..head]).unwrap();
-        let length = text.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        let headers = text.lines().filter_map(|line| line.split_once(": "));
+        let mut lengths = headers.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+        let (_, length) = lengths.next().unwrap();
         if answer.len() == head + 4 + length.parse::<usize>().unwrap() {
             return;
         }

@@ -2,8 +2,13 @@
 //! rounds and the ratios between them. `benches/README.md` says what each part measures.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that can't run says why and ends")]
 
+mod aims;
 mod cpu;
+mod disk;
 mod fastapi;
+mod hello;
+mod install;
+mod kv;
 mod lend;
 mod load;
 mod page;
@@ -13,6 +18,7 @@ mod postgres;
 mod pull;
 mod reseal;
 mod seal;
+mod side;
 mod table;
 mod tokens;
 mod vault;
@@ -23,6 +29,7 @@ fn main() {
         Some("pull") => pull::run(),
         Some("lend") => lend::run(),
         Some("peer") => peer::run(),
+        Some(hello::VERB) => hello::serve(),
         Some("seal") => seal::run(),
         Some("reseal") => reseal::run(),
         Some("tokens") => tokens::run(),

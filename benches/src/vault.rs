@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -13,6 +13,9 @@ use crate::load::Target;
 
 /// The host of every deposit; nothing here ever resolves or calls it.
 const ODOO: &str = "https://acme.odoo.com";
+
+/// How long a peer may take to start.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is deposited, and has to come back.
 pub const SECRET: &str = "bot-password-of-32-characters-00";
@@ -53,9 +56,37 @@ fn without_caps(program: &Path, dir: &Path, settings: &[(String, String)]) -> Ve
 
 /// What a command prints, once it has ended well.
 pub fn said(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    tried(command).unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// The same of one that may fail, with why it did.
+pub fn tried(command: &mut Command) -> Result<String, String> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    Ok(String::from_utf8(output.stdout).unwrap().trim_end().to_owned())
+}
+
+/// One request that says `Connection: close`, and all of its answer.
+pub fn exchange(address: &str, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(request).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+/// Waits for a server that does not say by itself that it is there.
+pub fn until_it_listens(address: &str) -> Result<(), String> {
+    let until = Instant::now() + PATIENCE;
+    while TcpStream::connect(address).is_err() {
+        if Instant::now() > until {
+            return Err(format!("nothing listens at {address} after {} s", PATIENCE.as_secs()));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
 }
 
 pub struct Vault {
@@ -83,10 +114,8 @@ impl Vault {
         self.child.wait().unwrap();
         let begun = Instant::now();
         (self.address, self.child, self._stdout) = serve(&self.program, self.dir.path(), &self.settings);
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: pawl\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
+        let ask = b"GET /readyz HTTP/1.1\r\nHost: pawl\r\nConnection: close\r\n\r\n";
+        let answer = exchange(&self.address, ask);
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         begun.elapsed().as_secs_f64()
     }
@@ -127,11 +156,7 @@ impl Vault {
             "url": url, "database": database, "username": username,
             "credential": {"kind": "password", "secret": secret},
         });
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream.write_all(&post("/v1/connections", token, &body)).unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        let answer = String::from_utf8(answer).unwrap();
+        let answer = exchange(&self.address, &post("/v1/connections", token, &body));
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 201"), "{answer}");
         serde_json::from_str::<Value>(body).unwrap()["id"].as_str().unwrap().to_owned()

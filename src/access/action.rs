@@ -108,6 +108,8 @@ actions! {
     Freeze = "settings.freeze", ToOrg;
     /// Let the org lend again.
     Unfreeze = "settings.unfreeze", ToOrg;
+    /// Say for how long the org's trail is kept.
+    ChangeRetention = "settings.retention", ToOrg;
     /// List the master keys, by name alone.
     ListKeys = "keys.list", ToVault;
     /// Put every sealed value under the key that seals.
@@ -142,6 +144,38 @@ impl Action {
     /// Its name in the trail, where the purpose of a lend is told apart.
     pub fn recorded(self) -> &'static str {
         if self.purpose().is_some() { "lease.lend" } else { self.as_str() }
+    }
+
+    /// Whether it changes nothing.
+    pub fn is_read(self) -> bool {
+        matches!(
+            self,
+            Self::ListConnections
+                | Self::ShowConnection
+                | Self::ListLeases
+                | Self::ShowLease
+                | Self::ReadAudit
+                | Self::ReadSettings
+                | Self::ListKeys
+                | Self::WatchReseal
+        )
+    }
+
+    /// Whether it is refused when the org's trail takes no more of the day: what lends or changes something. What
+    /// protects never is.
+    pub fn is_within_quota(self) -> bool {
+        matches!(
+            self,
+            Self::Deposit
+                | Self::UpdateConnection
+                | Self::ChangeEnvironment
+                | Self::Check
+                | Self::Replace
+                | Self::LendForSync
+                | Self::LendForCheck
+                | Self::LendForOther
+                | Self::RenewLease
+        )
     }
 
     /// The reaches with which it can be granted.

@@ -67,6 +67,22 @@ pub enum AssertionRefused {
     Replayed,
 }
 
+impl AssertionRefused {
+    /// The stable name of the cause, for the trail.
+    pub fn cause(&self) -> &'static str {
+        match self {
+            Self::Form => "assertion-form",
+            Self::UnknownClient => "assertion-unknown-client",
+            Self::Signature => "assertion-signature",
+            Self::Subject => "assertion-subject",
+            Self::Audience => "assertion-audience",
+            Self::Time => "assertion-time",
+            Self::Text => "assertion-text",
+            Self::Replayed => "assertion-replayed",
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Issuer {
     iss: String,

@@ -12,4 +12,9 @@ impl Host {
     pub fn import(org: OrgId) -> Scope {
         Scope::of_org(org)
     }
+
+    /// `pawl audit`: the trail of one org.
+    pub fn audit(org: OrgId) -> Scope {
+        Scope::of_org(org)
+    }
 }

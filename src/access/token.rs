@@ -67,6 +67,18 @@ pub enum TokenRefused {
     Revoked,
 }
 
+impl TokenRefused {
+    /// The stable name of the cause, for the trail.
+    pub fn cause(&self) -> &'static str {
+        match self {
+            Self::Missing => "token-missing",
+            Self::Invalid => "token-invalid",
+            Self::Expired => "token-expired",
+            Self::Revoked => "token-revoked",
+        }
+    }
+}
+
 /// A token that can't be made as asked.
 #[derive(Debug, thiserror::Error)]
 pub enum NotIssued {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tokio::sync::mpsc;
 
-use crate::access::Host;
+use crate::access::{Host, Limits};
 use crate::app::App;
 use crate::credential::CredentialKind;
 use crate::error::Error;
@@ -13,7 +13,7 @@ use crate::import::{Columns, OpenSource, Source, SourceName, SourceRefused, Sour
 use crate::seal::{self, FernetKeys, Fingerprint};
 use crate::store::StoreError;
 use crate::vault::keys::Ring;
-use crate::vault::{BATCH, HostSwitch, Import, Left, Tally, Vault};
+use crate::vault::{BATCH, HostSwitch, Import, Left, Parts, Reserve, Tally, Untold, Vault};
 
 /// What is to be moved in.
 pub struct ImportAsked {
@@ -115,10 +115,16 @@ impl App {
         let source = asked.source.open(asked.table.as_ref(), &asked.columns)?;
         let is_told = asked.name.is_some();
         let name = asked.name.map_or_else(|| source.name(), Ok)?;
-        let switch = HostSwitch::open(&self.config.data_dir)?;
-        let ring = Ring::new(self.keys, self.keyring);
-        let exceptions = self.config.egress_allow;
-        let vault = Vault::new(self.store, ring, exceptions, self.models, self.clock, switch.into());
+        let vault = Vault::new(Parts {
+            switch: HostSwitch::open(&self.config.data_dir)?.into(),
+            limits: Limits::new(self.config.rates, &self.clock).into(),
+            untold: Untold::new(self.clock.clone(), Reserve::of(&self.config)),
+            store: self.store,
+            ring: Ring::new(self.keys, self.keyring),
+            exceptions: self.config.egress_allow,
+            models: self.models,
+            clock: self.clock,
+        });
         let mut import = Import::new(Host::import(asked.org), name, asked.kind, keys, asked.is_dry);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         if !is_told {

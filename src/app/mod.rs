@@ -30,7 +30,9 @@ use crate::seal::Keyring;
 use crate::secret::Secret;
 use crate::store::{Store, StoreError};
 use crate::vault::keys::{Keys, Ring};
-use crate::vault::{Keeper, Log, Registry, Vault, Watch, open_issuer, origin_host};
+use crate::vault::{
+    HostTrail, Keeper, Log, Parts, Registry, Reserve, Untold, Vault, Watch, open_issuer, origin_host,
+};
 
 pub use freeze::{NotSwitched, Switched, look, switch};
 pub use import::{ImportAsked, ImportEnded, ImportFailed, ImportStep};
@@ -40,7 +42,7 @@ pub use setup::{Setup, StartError};
 pub use tls::{Certificate, SOON_DAYS, TlsRefused};
 
 use ops::{Ops, bind};
-use serving::{follow, follow_host, follow_vault, look_again};
+use serving::{follow, follow_host, follow_reserve, follow_retention, follow_vault, look_again, tell_counts};
 use setup::{key_source, make_dir, make_issuer, make_log, open_ring, open_store};
 use tls::Shown;
 
@@ -88,6 +90,12 @@ pub fn policy(config: &Config) -> Result<Policy, StartError> {
 pub fn open_registry(config: &Config, clock: Clock) -> Result<Registry, StartError> {
     let store = open_store(config, Setup::Look)?;
     Ok(Registry::new(store, clock))
+}
+
+/// The trail, to be read and verified on the host. It needs no key.
+pub fn open_trail(config: &Config, clock: Clock) -> Result<HostTrail, StartError> {
+    let store = open_store(config, Setup::Look)?;
+    Ok(HostTrail::new(store, clock))
 }
 
 impl App {
@@ -188,6 +196,8 @@ impl App {
             source,
         })?;
         let switch = Arc::new(switch);
+        let reserve = Reserve::of(&self.config);
+        reserve.look();
         // Before anything is lent, the witnesses have said whether the database is the one that was.
         let keeper = Keeper::start(Log {
             store: self.store.clone(),
@@ -203,14 +213,26 @@ impl App {
             is_https: self.config.tls != Tls::Nobody,
         };
         let (limits, strains) =
-            (Limits::new(self.config.rates, &self.clock), Strains::new(self.clock.clone()));
-        let exceptions = self.config.egress_allow;
-        let vault = Vault::new(self.store, ring, exceptions, self.models, self.clock.clone(), switch);
+            (Arc::new(Limits::new(self.config.rates, &self.clock)), Strains::new(self.clock.clone()));
+        let vault = Vault::new(Parts {
+            store: self.store,
+            ring,
+            exceptions: self.config.egress_allow,
+            models: self.models,
+            clock: self.clock.clone(),
+            switch,
+            limits: limits.clone(),
+            untold: Untold::new(self.clock.clone(), reserve),
+        });
         let (tokens, clock) = (self.tokens, self.clock);
         let state =
             web::Data::new(State { vault, tokens, watch, audiences, limits, strains, surface, clock });
         actix_web::rt::spawn(follow_host(state.clone()));
         actix_web::rt::spawn(follow_vault(state.clone()));
+        actix_web::rt::spawn(follow_retention(state.clone()));
+        actix_web::rt::spawn(follow_reserve(state.clone()));
+        actix_web::rt::spawn(tell_counts(state.clone()));
+        let stopping = state.clone();
         let ops = ops_listener.map(|(listener, address)| Ops::serve(listener, address, state.clone()));
         let ops = ops.transpose()?;
         let server = HttpServer::new(move || {
@@ -242,7 +264,7 @@ impl App {
         if signals == Signals::Heed {
             actix_web::rt::spawn(look_again(shown.clone()));
         }
-        Ok(Serving { address, server, shown, ops, keeper })
+        Ok(Serving { address, server, shown, ops, keeper, state: stopping })
     }
 }
 

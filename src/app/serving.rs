@@ -22,6 +22,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// How often the file that freezes this host is looked for, and how often the database is asked about the vault.
 const LOOK_FOR_FREEZE: Duration = Duration::from_millis(250);
 const FOLLOW_VAULT: Duration = Duration::from_secs(1);
+/// How often the room on the disk is looked at, and whether the minute of what was counted is over.
+const LOOK_AT_RESERVE: Duration = Duration::from_secs(1);
+const LOOK_AT_COUNTS: Duration = Duration::from_millis(250);
 
 /// Whether the server stops on SIGTERM and SIGINT by itself.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,6 +42,7 @@ pub struct Serving {
     pub(super) server: actix_web::dev::Server,
     pub(super) ops: Option<Ops>,
     pub(super) keeper: Keeper,
+    pub(super) state: web::Data<State>,
 }
 
 impl Serving {
@@ -63,6 +67,7 @@ impl Serving {
     pub async fn run(self) -> std::io::Result<()> {
         let ops = self.ops.map(|ops| (ops.server.handle(), actix_web::rt::spawn(ops.server)));
         let ended = self.server.await;
+        self.state.vault.tell_counts(true).await;
         if let Some((handle, _)) = ops {
             handle.stop(false).await;
         }
@@ -151,10 +156,35 @@ pub(super) async fn follow_host(state: web::Data<State>) {
     }
 }
 
+/// Lets go of events that are past their time, again and again, by the vault's clock.
+pub(super) async fn follow_retention(state: web::Data<State>) {
+    let mut looked_at = None;
+    loop {
+        tokio::time::sleep(FOLLOW_VAULT).await;
+        looked_at = state.vault.follow_retention(looked_at).await;
+    }
+}
+
 /// The same for the whole vault, and puts on record what became of the file.
 pub(super) async fn follow_vault(state: web::Data<State>) {
     loop {
         state.vault.follow_vault().await;
         tokio::time::sleep(FOLLOW_VAULT).await;
+    }
+}
+
+/// Looks at the room on the disk, again and again.
+pub(super) async fn follow_reserve(state: web::Data<State>) {
+    loop {
+        tokio::time::sleep(LOOK_AT_RESERVE).await;
+        state.vault.look_at_reserve().await;
+    }
+}
+
+/// Tells what was counted, once its minute is over.
+pub(super) async fn tell_counts(state: web::Data<State>) {
+    loop {
+        tokio::time::sleep(LOOK_AT_COUNTS).await;
+        state.vault.tell_counts(false).await;
     }
 }

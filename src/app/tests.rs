@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::App;
-use crate::access::Principal;
+use crate::access::{Limits, Principal};
 use crate::audit::{Actor, Call};
 use crate::clock::{Clock, Moment};
 use crate::config::Config;
@@ -14,7 +14,7 @@ use crate::ids::{ClientId, ConnectionId, KeyId, OrgId, RequestId, UserId};
 use crate::seal::{Found, KeyFile, KeySource, MasterKey, SourceRefused};
 use crate::secret::Secret;
 use crate::vault::keys::{Keys, Ring};
-use crate::vault::{ChangeSettings, Deposit, HostSwitch, Lend, Replace, Vault};
+use crate::vault::{ChangeSettings, Deposit, HostSwitch, Lend, Parts, Replace, Reserve, Untold, Vault};
 
 struct Opened {
     vault: Arc<Vault>,
@@ -40,15 +40,16 @@ fn open() -> Opened {
         Actor { caller, call }
     };
     let (backend, worker, owner) = (actor("backend"), actor("worker"), actor("owner"));
-    let switch = HostSwitch::open(&app.config.data_dir).unwrap();
-    let vault = Vault::new(
-        app.store,
-        Ring::new(app.keys, app.keyring),
-        app.config.egress_allow,
-        app.models,
-        app.clock,
-        switch.into(),
-    );
+    let vault = Vault::new(Parts {
+        switch: HostSwitch::open(&app.config.data_dir).unwrap().into(),
+        limits: Limits::new(app.config.rates, &app.clock).into(),
+        untold: Untold::new(app.clock.clone(), Reserve::of(&app.config)),
+        store: app.store,
+        ring: Ring::new(app.keys, app.keyring),
+        exceptions: app.config.egress_allow,
+        models: app.models,
+        clock: app.clock,
+    });
     Opened { vault: Arc::new(vault), backend, worker, owner, _dir: dir }
 }
 
@@ -82,7 +83,7 @@ fn a_change_that_takes_a_credential_away_is_answered_after_the_loan_on_its_way()
             let owner = opened.owner.clone();
             let change = tokio::task::spawn_local(async move {
                 let new = Replace { secret: Secret::new("second".into()), expires_at: None };
-                let freeze = ChangeSettings { frozen: Some(true) };
+                let freeze = ChangeSettings { frozen: Some(true), retention_days: None };
                 match how {
                     "forget" => vault.forget(&backend, gone).await,
                     "replace" => vault.replace(&backend, gone, new, None).await.map(drop),

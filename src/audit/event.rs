@@ -127,9 +127,20 @@ pub struct AuditEvent {
 impl AuditEvent {
     /// An event of a caller's doing, in the caller's org.
     pub fn of(
-        Actor { caller, call }: &Actor,
+        actor: &Actor,
         action: Action,
         subject: Subject,
+        outcome: Outcome,
+        now: Moment,
+    ) -> Result<Self, NoRandomness> {
+        Self::of_with(actor, action, (subject, &[]), outcome, now)
+    }
+
+    /// The same with more to tell of it.
+    pub fn of_with(
+        Actor { caller, call }: &Actor,
+        action: Action,
+        (subject, more): (Subject, &[(&'static str, &str)]),
         outcome: Outcome,
         now: Moment,
     ) -> Result<Self, NoRandomness> {
@@ -140,6 +151,21 @@ impl AuditEvent {
         members.who(caller.org(), caller.user(), caller.client());
         members.call(call);
         members.subject(subject);
+        more.iter().for_each(|(name, value)| members.text(name, value));
+        Ok(members.render(Some(caller.org().clone())))
+    }
+
+    /// A look at the org's own trail, and what was looked for.
+    pub fn of_reading(
+        Actor { caller, call }: &Actor,
+        action: &'static str,
+        more: &[(&'static str, &str)],
+        now: Moment,
+    ) -> Result<Self, NoRandomness> {
+        let mut members = Members::new(now, action, Outcome::Done)?;
+        members.who(caller.org(), caller.user(), caller.client());
+        members.call(call);
+        more.iter().for_each(|(name, value)| members.text(name, value));
         Ok(members.render(Some(caller.org().clone())))
     }
 
@@ -183,7 +209,21 @@ impl AuditEvent {
         Ok(members.render(holder.tenant.as_ref().map(|(org, _)| org.clone())))
     }
 
-    /// The same as the vault's own, in the org that it is about.
+    /// Something the vault did for itself in an org.
+    pub fn of_vault_in(
+        org: &OrgId,
+        action: &'static str,
+        subject: &str,
+        now: Moment,
+    ) -> Result<Self, NoRandomness> {
+        let mut members = Members::new(now, action, Outcome::Done)?;
+        members.text(member::ORG, org.as_str());
+        members.text(member::CLIENT, "pawl");
+        members.text("subject", subject);
+        Ok(members.render(Some(org.clone())))
+    }
+
+    /// Something done by a command on the host, in the org that it is about.
     pub fn of_host(
         org: &OrgId,
         action: &'static str,
@@ -268,13 +308,13 @@ impl AuditEvent {
     }
 }
 
-struct Members {
+pub(super) struct Members {
     at: Moment,
     texts: BTreeMap<&'static str, String>,
 }
 
 impl Members {
-    fn new(now: Moment, action: &str, outcome: Outcome) -> Result<Self, NoRandomness> {
+    pub(super) fn new(now: Moment, action: &str, outcome: Outcome) -> Result<Self, NoRandomness> {
         let mut members = Self { at: now, texts: BTreeMap::new() };
         members.text(member::SCHEMA, SCHEMA);
         members.text(member::UID, EventId::new(now)?.as_str());
@@ -320,11 +360,11 @@ impl Members {
         self.text(member::CLIENT, client.as_str());
     }
 
-    fn text(&mut self, name: &'static str, value: &str) {
+    pub(super) fn text(&mut self, name: &'static str, value: &str) {
         self.texts.insert(name, value.to_owned());
     }
 
-    fn render(self, org: Option<OrgId>) -> AuditEvent {
+    pub(super) fn render(self, org: Option<OrgId>) -> AuditEvent {
         // Texts under texts always render.
         let bytes = serde_json::to_string(&self.texts).unwrap_or_default();
         AuditEvent { org, at: self.at, bytes }

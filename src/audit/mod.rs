@@ -1,15 +1,28 @@
 //! What an event is, how events chain, and the log that stands over the chains: types and hashing, no database.
 
 mod chain;
+mod counted;
 mod event;
+mod export;
+mod glance;
 mod log_key;
 mod note;
 mod tree;
+mod verify;
+mod verify_export;
 
 pub use chain::{GENESIS, Hash, leaf, link};
+pub use counted::Counted;
 pub use event::{Actor, AuditEvent, Call, OperatorActor, Outcome, SCHEMA, Subject, Who, member};
+pub use export::{
+    COLUMNS, EXPORT, Head, Last, Leaf, Line, WitnessedNote, bytes_of, csv_head, csv_line, hex_of, line_of,
+    read_line,
+};
+pub use glance::Glance;
 pub use log_key::{LogKey, NotALogKey};
 pub use note::{Checkpoint, MOST_NOTE_BYTES, NoteRefused, VerifierKey, VerifierKeyRefused};
 pub use tree::{
     Frontier, Node, Plan, empty_root, leaf_hash, node_hash, verify_consistency, verify_inclusion,
 };
+pub use verify::{Chain, Inquest, Row, Wrong};
+pub use verify_export::{Report, Unreadable, newest_of, split_notes, verify_export};

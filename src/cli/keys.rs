@@ -49,7 +49,7 @@ pub struct RetireArgs {
     destroyed_elsewhere: bool,
 }
 
-fn parse_date(text: &str) -> Result<Moment, String> {
+pub(super) fn parse_date(text: &str) -> Result<Moment, String> {
     let whole = if text.len() == "2027-01-31".len() { format!("{text}T00:00:00Z") } else { text.into() };
     Moment::parse(&whole).ok_or_else(|| "must be such as 2027-01-31 or 2027-01-31T12:00:00Z".into())
 }

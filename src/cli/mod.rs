@@ -1,5 +1,6 @@
 //! Subcommands that are more than a few lines: each reads its arguments and prints for people.
 
+pub mod audit;
 pub mod client;
 pub mod freeze;
 pub mod import;

@@ -45,6 +45,11 @@ pub const VAULT_SETTINGS: &[(&str, &str)] = &[
     ("egress_allow", "comma-separated [ORG@]host|cidr[:port] that may be private or plain http"),
     ("max_open_leases_per_org", "how many leases of an org may be out at once: 1 to 1000000 (1000)"),
     ("max_open_leases_per_connection", "how many of a connection: 1 to 1000000 (100)"),
+    ("events_per_day", "how many events an org's trail takes in a UTC day: 1 to 1000000000 (1000000)"),
+    (
+        "audit_reserve_mib",
+        "with less free where SQLite's file lies, only lends and changes are recorded: MiB, 0 for never (256)",
+    ),
     ("log", "what to log (warn,pawl=info)"),
     ("log_format", "text (default) or json: an object a line"),
     ("otlp_endpoint", "a collector to send spans to by OTLP over HTTP, https or on loopback (none)"),
@@ -103,13 +108,15 @@ impl fmt::Display for Mode {
     }
 }
 
-/// How many leases may be open at once.
+/// How many leases may be open at once, and how much may be told of an org in a day.
 #[derive(Clone, Copy, Debug)]
 pub struct LeaseCaps {
     /// Of one org.
     pub of_org: i64,
     /// Of one connection.
     pub of_connection: i64,
+    /// Events in an org's trail, of a UTC day.
+    pub events_per_day: i64,
 }
 
 /// When the log over the trail is told of, and to whom.
@@ -150,6 +157,8 @@ pub struct Config {
     pub egress_allow: Exceptions,
     /// How many leases may be out at once.
     pub lease_caps: LeaseCaps,
+    /// With fewer bytes free than that, only lends and changes are put on record; 0 for never.
+    pub audit_reserve: u64,
     /// The log filter.
     pub log: String,
     /// What its lines look like.
@@ -238,7 +247,9 @@ impl Config {
             lease_caps: LeaseCaps {
                 of_org: settings.cap("max_open_leases_per_org").unwrap_or(1000),
                 of_connection: settings.cap("max_open_leases_per_connection").unwrap_or(100),
+                events_per_day: settings.count("events_per_day", 1..=1_000_000_000).unwrap_or(1_000_000),
             },
+            audit_reserve: settings.audit_reserve(),
             log: settings.text("log").unwrap_or_else(|| "warn,pawl=info".into()),
             log_format: settings.choice("log_format", LogFormat::NAMES, LogFormat::Text),
             otlp_endpoint: settings.otlp_endpoint(),

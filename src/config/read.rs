@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -83,12 +84,24 @@ impl Settings {
 
     /// A number of 1 to a million.
     pub(super) fn cap(&mut self, name: &str) -> Option<i64> {
+        self.count(name, 1..=1_000_000)
+    }
+
+    /// A number within `range`.
+    pub(super) fn count(&mut self, name: &str, range: RangeInclusive<i64>) -> Option<i64> {
         let text = self.text(name)?;
-        let cap = text.parse::<i64>().ok().filter(|cap| (1..=1_000_000).contains(cap));
-        if cap.is_none() {
-            self.wrong.push(format!("{} must be a whole number from 1 to 1000000", spoken(name)));
+        let count = text.parse::<i64>().ok().filter(|count| range.contains(count));
+        if count.is_none() {
+            let (least, most) = range.into_inner();
+            self.wrong.push(format!("{} must be a whole number from {least} to {most}", spoken(name)));
         }
-        cap
+        count
+    }
+
+    /// In bytes.
+    pub(super) fn audit_reserve(&mut self) -> u64 {
+        let mib = self.count("audit_reserve_mib", 0..=1_048_576).unwrap_or(256);
+        u64::try_from(mib).unwrap_or(0) * 1024 * 1024
     }
 
     pub(super) fn rates(&mut self) -> Rates {

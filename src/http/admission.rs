@@ -8,7 +8,9 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::{HttpMessage, HttpRequest};
 
 use crate::access::{Budget, Limits, Principal, RetryAfter, Spent, TokenRefused, Use};
+use crate::audit::OperatorActor;
 use crate::config::TrustedProxies;
+use crate::error::Error;
 use crate::http::extract::state;
 use crate::http::problem::Problem;
 use crate::ids::ClientId;
@@ -24,19 +26,21 @@ pub(super) fn judged(
             Ok(principal)
         }
         Err(refused) => {
-            note_failed(request)?;
+            note_failed(request, refused.cause())?;
             Err(refused.into())
         }
     }
 }
 
 /// To be called for whatever was shown and did not verify, before it is refused: too many from one address are told
-/// to wait instead.
-pub(super) fn note_failed(request: &HttpRequest) -> Result<(), Problem> {
+/// to wait instead. `cause` is a name of ours: nothing of what was shown goes into the trail.
+pub(super) fn note_failed(request: &HttpRequest, cause: &'static str) -> Result<(), Problem> {
     let state = state(request)?;
     // Of a client whose assertion turned out to be one of before: what is left is for whom it was given to.
     request.extensions_mut().remove::<Budget>();
-    let Some(address) = client(&state.surface.trusted_proxies, request) else { return Ok(()) };
+    let address = client(&state.surface.trusted_proxies, request);
+    state.vault.untold().count_failed(address, cause);
+    let Some(address) = address else { return Ok(()) };
     let wait = |RetryAfter(wait)| Problem::too_many("too many tokens from this address do not verify", wait);
     state.strains.note_failed(address).map_err(wait)
 }
@@ -47,6 +51,13 @@ fn charge(request: &HttpRequest, caller: &Principal) -> Result<(), Problem> {
         Problem::too_many(format!("this caller is past their limit of {}", of.as_str()), spent.wait)
     };
     note_budget(request, state(request)?.limits.spend(caller, of)).map_err(too_many)
+}
+
+/// A GET of an operator's that is denied goes on record, so it counts as a write too.
+pub(super) fn charge_denied(request: &HttpRequest, actor: &OperatorActor) -> Result<(), Problem> {
+    let operator = Principal::Operator(actor.operator.clone());
+    let spent = state(request)?.limits.spend(&operator, Use::Write);
+    spent.map(drop).map_err(|spent| Error::Spent(spent).into())
 }
 
 /// The same for a client that asks for a token, once it has shown who it is.

@@ -1,14 +1,20 @@
-//! `/v1/audit/events`: the org's trail as it was stored.
+//! `/v1/audit/events` and `/v1/audit/export`: the org's trail as it was stored.
 
+use actix_web::http::header::{CONTENT_DISPOSITION, HeaderName};
+use actix_web::web::Bytes;
 use actix_web::{HttpResponse, web};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::error::Error;
 use crate::http::State;
+use crate::http::audit_query::{ExportParams, Search, Searched, Wanted};
 use crate::http::extract::By;
-use crate::http::parameters::Paged;
 use crate::http::problem::{Kind, Problem};
-use crate::http::shapes::{EventNumber, Hash, PageOf};
+use crate::http::shapes::{EventNumber, Hash};
+use crate::vault::{Export, ExportFormat};
 
 /// One event and its place in the org's chain.
 #[derive(Serialize, ToSchema)]
@@ -28,27 +34,27 @@ pub struct EventView {
     hash: String,
 }
 
-/// One page of the trail, oldest first.
+/// One page of the trail, newest first.
 #[derive(Serialize, ToSchema)]
 pub struct EventList {
     items: Vec<EventView>,
-    /// `cursor` of the next page; null on the last.
+    /// `cursor` of the next page; null on the last. A page of a search may hold fewer events than were asked for, or
+    /// none, and still have a next one: only so many are looked at for each.
     #[schema(value_type = Option<EventNumber>, required = true)]
     next_cursor: Option<String>,
 }
 
-/// Read the org's trail.
+/// Read the org's trail, newest first. That it was read is itself on record, an event for each page.
 #[utoipa::path(get, path = "/v1/audit/events",
     operation_id = "list_audit_events", security(("bearer" = ["audit.read"])),
-    params(PageOf<EventNumber>),
+    params(Search),
     responses((status = 200, body = EventList, description = "A page.")))]
 pub(super) async fn list(
     state: web::Data<State>,
     By(actor): By,
-    Paged(page): Paged<i64>,
+    Searched(filter, page): Searched,
 ) -> Result<HttpResponse, Problem> {
-    let (items, more) = state.vault.read_trail(&actor, page).await?;
-    let next_cursor = if more { items.last().map(|last| last.seq.to_string()) } else { None };
+    let (items, before) = state.vault.read_trail(&actor, filter, page).await?;
     let items: Result<Vec<EventView>, serde_json::Error> = items
         .into_iter()
         .map(|stored| {
@@ -61,5 +67,47 @@ pub(super) async fn list(
         })
         .collect();
     let items = items.map_err(|_| Problem::new(Kind::Damaged, "an event of the trail is damaged"))?;
+    let next_cursor = before.map(|before| before.to_string());
     Ok(HttpResponse::Ok().json(EventList { items, next_cursor }))
+}
+
+/// Export the org's trail, or the stretch of it from `from` to `to` and some minutes around, in which no event is left
+/// out. It is streamed; `docs/audit.md` tells the formats, and how a JSONL export is verified. That it was exported
+/// is itself on record. Two exports of an org at once are enough: more answer 429.
+#[utoipa::path(get, path = "/v1/audit/export",
+    operation_id = "export_audit_events", security(("bearer" = ["audit.read"])),
+    params(ExportParams),
+    responses((status = 200, description = "The stretch, oldest first.",
+        content((String = "application/jsonl"), (String = "text/csv")),
+        headers(
+            ("Content-Disposition" = String, description = "`attachment`, with a name for the file."),
+            ("Audit-Checkpoint" = String, description = "The newest checkpoint, a signed note, in Base64; none before the first.")))))]
+pub(super) async fn export(
+    state: web::Data<State>,
+    By(actor): By,
+    Wanted(ask): Wanted,
+) -> Result<HttpResponse, Problem> {
+    let export = state.vault.export_trail(&actor, ask).await?;
+    let (media, name) = match ask.format {
+        ExportFormat::Csv => ("text/csv; charset=utf-8", "pawl-audit.csv"),
+        ExportFormat::Jsonl => ("application/jsonl", "pawl-audit.jsonl"),
+    };
+    let mut response = HttpResponse::Ok();
+    response.content_type(media);
+    response.insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")));
+    if let Some(checkpoint) = export.checkpoint() {
+        response.insert_header((HeaderName::from_static("audit-checkpoint"), STANDARD.encode(checkpoint)));
+    }
+    Ok(response.streaming(futures_util::stream::try_unfold(export, piece)))
+}
+
+/// After an error nothing follows: whoever reads sees that the stream broke off.
+async fn piece(mut export: Export) -> Result<Option<(Bytes, Export)>, Error> {
+    match export.next().await {
+        Ok(piece) => Ok(piece.map(|piece| (Bytes::from(piece), export))),
+        Err(error) => {
+            tracing::error!(%error, "an export of the trail broke off");
+            Err(error)
+        }
+    }
 }

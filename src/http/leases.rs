@@ -188,7 +188,7 @@ impl From<StoredLease> for LeaseView {
         (status = 409, description = "`lease-held`, `auth-failed`, `lease-ended`, `credential-replaced`, `not-odoo`",
          headers(("Retry-After" = i64, description = "With `lease-held`: seconds until it ends at the latest."))),
         (status = 423, description = "`frozen`"),
-        (status = 429, description = "`too-many-leases`, `too-many-requests`",
+        (status = 429, description = "`too-many-leases`, `too-many-requests`, `event-quota`",
          headers(("Retry-After" = i64, description = "Seconds until the first of them ends, or one more call is taken."))),
         (status = 500, description = "`does-not-open`, `damaged`"),
         (status = 503, description = "`key-not-held`, `unavailable`")))]

@@ -3,6 +3,7 @@
 
 mod admission;
 mod audit;
+mod audit_query;
 mod checkpoint;
 mod checks;
 mod connections;
@@ -51,7 +52,7 @@ pub struct State {
     /// Whom a client's assertion may be for.
     pub audiences: Vec<String>,
     /// How much each of them may ask.
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
     /// From where tokens came that were not good.
     pub strains: Strains,
     /// Who is in front.

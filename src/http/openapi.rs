@@ -43,6 +43,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
         settings::show,
         settings::change,
         audit::list,
+        audit::export,
         checkpoint::show,
         keys::list,
         keys::start_reseal,
@@ -120,7 +121,8 @@ fn add_refusals(operation: &mut Operation, named: bool) {
         refusals.push(&[Kind::Unauthorized]);
         let is_judged = actions(operation).iter().any(|action| action.takes_conditions());
         refusals.push(if is_judged { JUDGED } else { &[Kind::Forbidden] });
-        refusals.push(&[Kind::TooManyRequests]);
+        let is_told = actions(operation).iter().any(|action| action.is_within_quota());
+        refusals.push(if is_told { WITHIN_QUOTA } else { &[Kind::TooManyRequests] });
         refusals.push(&[Kind::Damaged]);
         refusals.push(&[Kind::Unavailable]);
     }
@@ -149,6 +151,9 @@ fn add_refusals(operation: &mut Operation, named: bool) {
         operation.responses.responses.entry(status).or_insert_with(answer);
     }
 }
+
+/// Why a call that an org's trail may have no room for has to wait.
+const WITHIN_QUOTA: &[Kind] = &[Kind::TooManyRequests, Kind::EventQuota];
 
 /// What a caller may be told of a call about one connection.
 const JUDGED: &[Kind] =

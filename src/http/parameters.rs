@@ -56,7 +56,7 @@ impl<T: Named> FromRequest for Id<T> {
     }
 }
 
-const DEFAULT_LIMIT: u16 = 50;
+pub(super) const DEFAULT_LIMIT: u16 = 50;
 const MAX_LIMIT: u16 = 200;
 
 /// `?limit=&cursor=`, and nothing else.
@@ -95,6 +95,13 @@ impl FromRequest for Wanted {
     }
 }
 
+pub(super) fn limit(value: &str) -> Result<u16, FieldError> {
+    match value.parse() {
+        Ok(limit @ 1..=MAX_LIMIT) if is_digits(value) => Ok(limit),
+        _ => Err(FieldError::new("limit", "range", "must be from 1 to 200")),
+    }
+}
+
 fn page<T: Named>(query: &str) -> Result<Page<T>, Problem> {
     let mut page = Page { after: None, limit: DEFAULT_LIMIT };
     let mut wrong = Vec::new();
@@ -105,9 +112,9 @@ fn page<T: Named>(query: &str) -> Result<Page<T>, Problem> {
             continue;
         }
         match &*name {
-            "limit" => match value.parse() {
-                Ok(limit @ 1..=MAX_LIMIT) if is_digits(&value) => page.limit = limit,
-                _ => wrong.push(FieldError::new("limit", "range", "must be from 1 to 200")),
+            "limit" => match limit(&value) {
+                Ok(limit) => page.limit = limit,
+                Err(refused) => wrong.push(refused),
             },
             "cursor" => match T::parse(&value) {
                 Ok(after) => page.after = Some(after),

@@ -93,6 +93,8 @@ kinds! {
     Frozen = "frozen", 423, "This org, or the whole vault, is frozen";
     /// As many leases are out as may be.
     TooManyLeases = "too-many-leases", 429, "Too many leases are out";
+    /// The org's events of the day are used up.
+    EventQuota = "event-quota", 429, "This org has used up its events of today";
     /// Too many refused logins.
     TooManyRefusals = "too-many-refusals", 429, "Odoo refused too many logins that were checked";
     /// Too many calls, or too many bad tokens.
@@ -229,6 +231,9 @@ impl Problem {
     }
 }
 
+/// An export may be at its end by then.
+const EXPORT_AGAIN_IN: Duration = Duration::from_secs(10);
+
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let detail = error.to_string();
@@ -245,10 +250,16 @@ impl From<Error> for Problem {
                 let retry_after = Some(seconds_until(until, now));
                 Self { retry_after, ..Self::new(Kind::TooManyRefusals, detail) }
             }
+            Error::TooManyExports => Self::too_many(detail, EXPORT_AGAIN_IN),
             Error::TooManyLeases { until, now } => {
                 let retry_after = Some(seconds_until(until, now));
                 Self { retry_after, ..Self::new(Kind::TooManyLeases, detail) }
             }
+            Error::EventQuota { now } => {
+                let retry_after = Some(seconds_until(now.next_midnight(), now));
+                Self { retry_after, ..Self::new(Kind::EventQuota, detail) }
+            }
+            Error::Spent(spent) => Self::too_many(detail, spent.wait),
             Error::Frozen => Self::new(Kind::Frozen, detail),
             Error::AuthFailed => Self::new(Kind::AuthFailed, detail),
             Error::CheckRunning => Self::new(Kind::CheckRunning, detail),

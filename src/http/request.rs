@@ -5,15 +5,16 @@ use std::time::Instant;
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::ConnectionType;
 use actix_web::http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use actix_web::http::{ConnectionType, Method};
 use actix_web::middleware::Next;
-use actix_web::{HttpMessage, web};
+use actix_web::{HttpMessage, HttpRequest, web};
 use tracing::Instrument;
 use tracing::field::Empty;
 
+use crate::audit::Who;
 use crate::http::State;
-use crate::http::admission::tell_budget;
+use crate::http::admission::{charge_denied, tell_budget};
 use crate::http::extract::{Parsed, Trespass};
 use crate::http::problem::{Kind, Problem};
 use crate::http::surface::{guard, keep_cors};
@@ -98,6 +99,9 @@ pub async fn identify<B: MessageBody>(
     span.record("status", status);
     if let Some((problem, _)) = &named {
         metrics::refusal(problem);
+        if *problem == Kind::EventQuota.name() {
+            count_past_quota(&of);
+        }
         span.record("problem", problem);
     }
     let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
@@ -116,8 +120,20 @@ async fn record_trespass<B>(response: &ServiceResponse<B>) -> Result<(), Problem
     let trespass = request.extensions_mut().remove::<Trespass>();
     let state = request.app_data::<web::Data<State>>();
     let Some((Trespass(operator), state)) = trespass.zip(state) else { return Ok(()) };
+    if *request.method() == Method::GET {
+        charge_denied(request, &operator)?;
+    }
     let call = format!("{} {}", request.method(), request.match_pattern().unwrap_or_default());
     Ok(state.vault.record_operators_call(&operator, &call).await?)
+}
+
+/// A call that an org's trail has no room for is counted in the vault's own.
+fn count_past_quota(request: &HttpRequest) {
+    let extensions = request.extensions();
+    let state = request.app_data::<web::Data<State>>();
+    if let (Some(state), Some(Who::Caller(actor))) = (state, extensions.get()) {
+        state.vault.untold().count_past_quota(actor.caller.org());
+    }
 }
 
 const TRACEPARENT: &str = "traceparent";

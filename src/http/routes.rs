@@ -67,6 +67,11 @@ pub fn routes(service: &mut ServiceConfig) {
                 .default_service(web::to(|| ops::wrong_method("GET"))),
         )
         .service(
+            resource("/v1/audit/export")
+                .route(get().to(audit::export))
+                .default_service(web::to(|| ops::wrong_method("GET"))),
+        )
+        .service(
             resource("/v1/audit/checkpoint")
                 .route(get().to(checkpoint::show))
                 .default_service(web::to(|| ops::wrong_method("GET"))),

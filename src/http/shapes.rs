@@ -12,7 +12,7 @@ use crate::http::problem::Kind;
 use crate::ids::{ConnectionId, LeaseId, MAX_TEXT_BYTES, ResealId};
 use crate::odoo::{Code, Method};
 use crate::vault::keys::RunState;
-use crate::vault::{MAX_NAME_BYTES, OUTCOMES, PURPOSES};
+use crate::vault::{ExportFormat, MAX_NAME_BYTES, OUTCOMES, PURPOSES};
 
 /// What is judged as 1 to so many bytes without control characters. JSON Schema counts characters, of
 /// which that many bytes are never more.
@@ -57,6 +57,7 @@ words!(Name, Label, TenantName, Environment, ConnectionState, Address, OdooKind,
 words!(Severity, CheckCode);
 words!(GrantType, AssertionType, Jwt, KeyState, ResealState);
 words!(Purpose, Outcome, Ending, LeaseState, OdooMethod, ProblemType, EventNumber, Hash);
+words!(ActionName, AuditOutcome, ExportKind);
 
 shapes! {
     ConnectionId = made_id("conn", "One connection.");
@@ -107,6 +108,9 @@ shapes! {
         "A JWT that the client signed with its Ed25519 key (EdDSA): `iss` and `sub` its name, `aud` the vault's public \
          URL, as it is or with `/v1/token`, `exp` within 60 seconds, a `jti` of its own; `org` and `user` where it may \
          act for several, `roles` to have fewer.");
+    ActionName = text(64, r"^[a-z_.]+$", "The `activity_name` of an event.").examples(["lease.lend"]);
+    AuditOutcome = one_of(&["success", "failure"], "How it ended.");
+    ExportKind = one_of(ExportFormat::NAMES, "For spreadsheets, or to be verified.");
     EventNumber = text(18, "^[0-9]+$", "The number of an event.");
     Hash = text(64, "^[0-9a-f]{64}$", "Hex SHA-256.").min_length(Some(64));
 }
@@ -147,7 +151,12 @@ impl IntoParams for IdempotencyKey {
     }
 }
 
-fn optional(name: &str, place: ParameterIn, what: &str, schema: impl Into<RefOr<Schema>>) -> Parameter {
+pub(super) fn optional(
+    name: &str,
+    place: ParameterIn,
+    what: &str,
+    schema: impl Into<RefOr<Schema>>,
+) -> Parameter {
     ParameterBuilder::new()
         .name(name)
         .parameter_in(place)

@@ -39,6 +39,7 @@ const TAKE_PARAMETERS: &[(Method, &str)] = &[
     (Method::GET, "/v1/connections"),
     (Method::GET, "/v1/leases"),
     (Method::GET, "/v1/audit/events"),
+    (Method::GET, "/v1/audit/export"),
 ];
 
 /// The middleware, within [`crate::http::identify`].

@@ -115,7 +115,7 @@ pub(super) async fn exchange(
     let exchanged = state.vault.exchange(mint, (&assertion, client_id), &call).await;
     if let Err(NotGiven::Client(cause)) = &exchanged {
         // A flood of them is counted, and no flood of lines.
-        note_failed(&http)?;
+        note_failed(&http, cause.cause())?;
         tracing::info!(%cause, "a client's assertion is not taken");
     }
     let token = exchanged?;

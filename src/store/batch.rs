@@ -160,6 +160,12 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// Whether the trail of the ask's org takes no more of the day.
+    pub(super) fn is_past_quota(&mut self, db: &mut Db, ask: &LendAsk) -> Result<bool, StoreError> {
+        let count = self.ends.count_of_day(db, ask.scope.org().as_str(), ask.at)?;
+        Ok(count >= self.caps.events_per_day)
+    }
+
     /// When the first lease ends, if as many of the ask's org or connection are open as may be.
     pub(super) fn is_full(&mut self, db: &mut Db, ask: &LendAsk) -> Result<Option<Moment>, StoreError> {
         for of in [Of::connection(ask), Of::org(ask)] {

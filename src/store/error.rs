@@ -1,5 +1,6 @@
 //! Why the database did not do it, without any row's content.
 
+use crate::clock::Moment;
 use crate::ids::KeyId;
 
 /// The database could not do it. Carries no row's content.
@@ -20,6 +21,9 @@ pub enum StoreError {
     /// There is one like it already.
     #[error("such a row exists")]
     Duplicate,
+    /// The org's trail takes no more of the day of that moment.
+    #[error("the org's trail takes no more events today")]
+    PastQuota(Moment),
     /// A row holds what this vault never writes.
     #[error("a row of {0} is damaged")]
     Damaged(&'static str),

@@ -12,60 +12,53 @@ use crate::store::error::StoreError;
 use crate::store::schema::{audit_chains, audit_events};
 use crate::store::tx::Tx;
 
-/// One event, as it was stored.
-pub struct StoredEvent {
-    /// Its number in the org's chain, from 1.
-    pub seq: i64,
-    /// Its canonical bytes: a JSON object of texts.
-    pub event: String,
-    /// The hash of the one before.
-    pub prev_hash: Hash,
-    /// Its own hash.
-    pub hash: Hash,
-}
-
-type EventColumns = (i64, String, Vec<u8>, Vec<u8>);
-
 impl Tx<'_> {
-    /// Appends `event` to its org's chain, which must be the scope's.
+    /// Appends `event` to its org's chain, which must be the scope's. [`StoreError::PastQuota`] if that takes no more
+    /// of the day.
     pub fn append(&mut self, event: &AuditEvent) -> Result<(), StoreError> {
-        if event.org() != Some(self.scope.org()) {
-            return Err(StoreError::Damaged("audit_events"));
-        }
-        append(self.db, event)?;
-        *self.appended += 1;
-        Ok(())
+        self.append_all(std::slice::from_ref(event))
     }
 
-    /// The same for several, in their order.
+    /// The same for several, in their order: all of them or none.
     pub fn append_all(&mut self, events: &[AuditEvent]) -> Result<(), StoreError> {
+        let mut ends = Ends::default();
+        if let Some(first) = events.first() {
+            let count = ends.count_of_day(self.db, self.scope.org().as_str(), first.at())?;
+            let many = i64::try_from(events.len()).unwrap_or(i64::MAX);
+            if count.saturating_add(many) > self.events_per_day {
+                return Err(StoreError::PastQuota(first.at()));
+            }
+        }
+        self.append_by(ends, events)
+    }
+
+    /// Whether the org's chain takes another event of that day.
+    pub fn has_quota(&mut self, at: Moment) -> Result<bool, StoreError> {
+        let count = Ends::default().count_of_day(self.db, self.scope.org().as_str(), at)?;
+        Ok(count < self.events_per_day)
+    }
+
+    /// Appends what protects, and is never refused for how much was told before.
+    pub fn append_past_quota(&mut self, event: &AuditEvent) -> Result<(), StoreError> {
+        self.append_by(Ends::default(), std::slice::from_ref(event))
+    }
+
+    fn append_by(&mut self, mut ends: Ends, events: &[AuditEvent]) -> Result<(), StoreError> {
         if events.iter().any(|event| event.org() != Some(self.scope.org())) {
             return Err(StoreError::Damaged("audit_events"));
         }
-        let mut ends = Ends::default();
         let new: Vec<NewEvent> =
             events.iter().map(|event| ends.follow(self.db, event)).collect::<Result<_, _>>()?;
         *self.appended = self.appended.saturating_add(u32::try_from(new.len()).unwrap_or(u32::MAX));
         insert_all(self.db, new)
     }
+}
 
-    /// The org's events after number `after`, oldest first, at most `limit`.
-    pub fn find_events(&mut self, after: i64, limit: i64) -> Result<Vec<StoredEvent>, StoreError> {
-        let rows: Vec<EventColumns> = audit_events::table
-            .filter(audit_events::org_id.eq(self.scope.org().as_str()))
-            .filter(audit_events::seq.gt(after))
-            .order(audit_events::seq.asc())
-            .limit(limit)
-            .select((audit_events::seq, audit_events::event, audit_events::prev_hash, audit_events::hash))
-            .load(self.db)?;
-        rows.into_iter()
-            .map(|(seq, event, prev_hash, hash)| {
-                let hash_of =
-                    |bytes: Vec<u8>| Hash::from_bytes(&bytes).ok_or(StoreError::Damaged("audit_events"));
-                Ok(StoredEvent { seq, event, prev_hash: hash_of(prev_hash)?, hash: hash_of(hash)? })
-            })
-            .collect()
-    }
+/// Appends events of one chain, in their order; what a transaction holds, as with [`append`].
+pub(super) fn append_all(db: &mut Db, events: &[AuditEvent]) -> Result<(), StoreError> {
+    let mut ends = Ends::default();
+    let new: Vec<NewEvent> = events.iter().map(|event| ends.follow(db, event)).collect::<Result<_, _>>()?;
+    insert_all(db, new)
 }
 
 /// Appends `event` at the end of its chain. The transaction holds the chain (on SQLite all of them) from
@@ -85,7 +78,10 @@ fn insert_all(db: &mut Db, new: Vec<NewEvent>) -> Result<(), StoreError> {
             }
         }
         #[cfg(feature = "postgres")]
-        Db::Postgres(db) => drop(diesel::insert_into(audit_events::table).values(new).execute(db)?),
+        Db::Postgres(db) => match <[NewEvent; 1]>::try_from(new) {
+            Ok([event]) => drop(diesel::insert_into(audit_events::table).values(event).execute(db)?),
+            Err(new) => drop(diesel::insert_into(audit_events::table).values(new).execute(db)?),
+        },
     }
     Ok(())
 }

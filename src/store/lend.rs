@@ -44,6 +44,8 @@ pub struct LendAsk {
     pub missing: Vec<KeyId>,
     /// Under which name it may come again.
     pub repeat: Option<Repeat>,
+    /// Whether a refusal is answered alone, and counted by whoever asks. What is granted is always on record.
+    pub is_quiet: bool,
 }
 
 /// What was granted.
@@ -65,7 +67,7 @@ pub struct Held {
     pub until: Moment,
 }
 
-/// Why nothing was granted. Each is on record.
+/// Why nothing was granted. Each is on record, but for [`LendAsk::is_quiet`] and what is past the quota.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LendRefused {
     /// The scope has no such connection.
@@ -98,6 +100,8 @@ pub enum LendRefused {
     Frozen,
     /// As many are open as may be, of the org or of the connection.
     TooMany(Held),
+    /// The org's trail takes no more events of the day.
+    PastQuota,
 }
 
 impl LendRefused {
@@ -119,6 +123,7 @@ impl LendRefused {
             Self::KeyReused => "idempotency-key-reused",
             Self::Frozen => "frozen",
             Self::TooMany(_) => "too-many-leases",
+            Self::PastQuota => "event-quota",
         }
     }
 }
@@ -133,10 +138,16 @@ pub(super) fn answer(
     at: usize,
     ask: &LendAsk,
 ) -> Result<Granted, StoreError> {
+    if batch.is_past_quota(db, ask)? {
+        return Ok(Err(LendRefused::PastQuota));
+    }
     let answer = grant(db, batch, at, ask)?;
     if let Err(LendRefused::UnknownKey(key)) = &answer
         && !ask.missing.contains(key)
     {
+        return Ok(answer);
+    }
+    if ask.is_quiet && answer.is_err() {
         return Ok(answer);
     }
     batch.append(db, &ask.record(&answer)?)?;

@@ -55,25 +55,43 @@ pub struct Witnessed {
 impl Tx<'_> {
     /// The newest checkpoint of the log in use, and its proofs for the scope's org; `None` before the first.
     pub fn find_proof(&mut self) -> Result<Option<OrgProof>, StoreError> {
+        self.find_proof_from(None)
+    }
+
+    /// The same by the first leaf of event `seq` or a later one, where there is one.
+    pub(super) fn find_proof_from(&mut self, seq: Option<i64>) -> Result<Option<OrgProof>, StoreError> {
         let Some(log) = find_logs(self.db)?.pop() else { return Ok(None) };
         let Some(newest) = find_newest(self.db, &log.id)? else { return Ok(None) };
-        let leaf = self.find_leaf(&log.id, newest.size)?;
+        let leaf = self.find_leaf(&log.id, newest.size, seq)?;
         let witnessed = self.find_witnessed(&log.id, newest.size)?;
         let (size, note) = (newest.size, newest.note);
         Ok(Some(OrgProof { public_key: log.public_key, size, note, leaf, witnessed }))
     }
 
-    fn find_leaf(&mut self, log: &LogId, size: u64) -> Result<Option<OrgLeaf>, StoreError> {
+    fn find_leaf(
+        &mut self,
+        log: &LogId,
+        size: u64,
+        from: Option<i64>,
+    ) -> Result<Option<OrgLeaf>, StoreError> {
         let org = self.scope.org().as_str();
-        let row: Option<(i64, i64)> = audit_leaves::table
-            .filter(audit_leaves::org_id.eq(org))
-            .filter(audit_leaves::log_id.eq(log.as_str()))
-            // Leaves that no checkpoint stands over yet.
-            .filter(audit_leaves::idx.lt(to_number(size)?))
-            .order(audit_leaves::seq.desc())
-            .select((audit_leaves::idx, audit_leaves::seq))
-            .first(self.db)
-            .optional()?;
+        // Of no leaves that no checkpoint stands over yet.
+        let below = to_number(size)?;
+        let of_org = || {
+            audit_leaves::table
+                .filter(audit_leaves::org_id.eq(org))
+                .filter(audit_leaves::log_id.eq(log.as_str()))
+                .filter(audit_leaves::idx.lt(below))
+                .select((audit_leaves::idx, audit_leaves::seq))
+        };
+        let mut row: Option<(i64, i64)> = None;
+        if let Some(from) = from {
+            let next = of_org().filter(audit_leaves::seq.ge(from)).order(audit_leaves::seq.asc());
+            row = next.first(self.db).optional()?;
+        }
+        if row.is_none() {
+            row = of_org().order(audit_leaves::seq.desc()).first(self.db).optional()?;
+        }
         let Some((index, seq)) = row else { return Ok(None) };
         let index = from_number(index)?;
         let salt: Vec<u8> = audit_chains::table.find(org).select(audit_chains::salt).first(self.db)?;

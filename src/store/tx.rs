@@ -29,6 +29,7 @@ pub struct Store {
     pub(super) lookout: Pool<Opener>,
     writers: Writers,
     pub(super) lane: Arc<Lane>,
+    events_per_day: i64,
 }
 
 /// Places for writers. SQLite has one writer and wakes those who wait for it in no order; here they
@@ -151,6 +152,8 @@ pub struct Tx<'a> {
     pub(super) scope: &'a Scope,
     /// How many events it appended.
     pub(super) appended: &'a mut u32,
+    /// How many the scope's org may have of a day.
+    pub(super) events_per_day: i64,
 }
 
 impl Store {
@@ -175,7 +178,8 @@ impl Store {
                 .map_err(|e| StoreError::NoDatabase(e.to_string()))
         };
         let (many, one) = (pool(if is_server { POSTGRES_POOL } else { SQLITE_POOL })?, pool(1)?);
-        Ok(Self { pool: many, lookout: one, writers, lane: Arc::new(lane) })
+        let events_per_day = caps.events_per_day;
+        Ok(Self { pool: many, lookout: one, writers, lane: Arc::new(lane), events_per_day })
     }
 
     /// Brings the tables of a server up to date, as the role that `owner` names, and lets the role that
@@ -206,9 +210,9 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let scopes = Scopes::from(&scope);
+        let (scopes, events_per_day) = (Scopes::from(&scope), self.events_per_day);
         self.transact(name, Access::Write, scopes, deadline, move |db, appended| {
-            work(&mut Tx { db, scope: &scope, appended })
+            work(&mut Tx { db, scope: &scope, appended, events_per_day })
         })
         .await
     }
@@ -225,9 +229,9 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let scopes = Scopes::from(&scope);
+        let (scopes, events_per_day) = (Scopes::from(&scope), self.events_per_day);
         self.transact(name, Access::Read, scopes, deadline, move |db, appended| {
-            work(&mut Tx { db, scope: &scope, appended })
+            work(&mut Tx { db, scope: &scope, appended, events_per_day })
         })
         .await
     }

@@ -17,7 +17,7 @@ use crate::odoo::{self, Address, Diagnosis, Login};
 use crate::secret::Secret;
 use crate::store::{LendRefused, SealedCredential, Store, StoredConnection, Tx};
 use crate::vault::freeze::frozen_meanwhile;
-use crate::vault::leave::find_permitted;
+use crate::vault::leave::{find_permitted, note_refusal};
 use crate::vault::lend::{binding, proof};
 use crate::vault::refusals::Refusals;
 use crate::vault::{DEADLINE, HostSwitch, Vault};
@@ -108,9 +108,9 @@ impl Vault {
         let at = self.clock.now();
         let begun = self.with_ring(async |held| {
             let (recorded_by, covered, keyring) = (actor.clone(), scope.clone(), held.keyring.clone());
-            let (id, permit) = (id.clone(), permit.clone());
+            let (id, permit, untold) = (id.clone(), permit.clone(), self.untold.clone());
             let begin = move |tx: &mut Tx| {
-                let connection = match find_permitted(tx, &recorded_by, &permit, &id, at)? {
+                let connection = match find_permitted(tx, (&recorded_by, &permit, &untold), &id, at)? {
                     Ok(connection) => connection,
                     Err(unmet) => return Ok(Err(LendRefused::Unmet(unmet))),
                 };
@@ -125,12 +125,18 @@ impl Vault {
                 {
                     return Err(Error::OldRing(key.clone()));
                 }
-                let outcome = match &found {
-                    Ok(credential) if refused.tells(credential) => Outcome::Refused("auth-failed"),
-                    Ok(_) => Outcome::DoneWith("begun"),
-                    Err(refused) => Outcome::Refused(refused.cause()),
+                let cause = match &found {
+                    Ok(credential) if refused.tells(credential) => Some("auth-failed"),
+                    Ok(_) => None,
+                    Err(refused) => Some(refused.cause()),
                 };
-                tx.append(&record(&recorded_by, &id, outcome, at)?)?;
+                match cause {
+                    None => tx.append(&record(&recorded_by, &id, Outcome::DoneWith("begun"), at)?)?,
+                    Some(cause) => {
+                        let subject = Subject { connection: Some(&id), label: None, lease: None };
+                        note_refusal(tx, (&recorded_by, &untold), Action::Check, subject, (cause, at))?;
+                    }
+                }
                 Ok::<_, Error>(found.map(|credential| (keyring, owner, connection, credential)))
             };
             let begun: Result<_, LendRefused> =
@@ -222,7 +228,7 @@ impl Work {
                 Some(Error::Frozen) => Outcome::Refused(LendRefused::Frozen.cause()),
                 Some(_) => Outcome::Refused("credential-replaced"),
             };
-            tx.append(&record(&actor, &checked.id, outcome, at)?)?;
+            tx.append_past_quota(&record(&actor, &checked.id, outcome, at)?)?;
             Ok::<_, Error>(meanwhile)
         };
         match self.store.run("end check", self.scope.clone(), DEADLINE, keep).await? {

@@ -11,6 +11,7 @@ use crate::seal::Binding;
 use crate::secret::Secret;
 use crate::store::{LendRefused, NewConnection, StoredConnection, Tx};
 use crate::vault::freeze::show_frozen;
+use crate::vault::leave::note_refusal;
 use crate::vault::{DEADLINE, KeyedRequest, Vault, repeat};
 
 /// What is deposited, as it was sent.
@@ -73,8 +74,6 @@ impl Vault {
         let binding = Binding::credential(&scope, &id, Revision::FIRST, checked.kind, &destination);
         let subject = Subject { connection: Some(&id), label: deposit.label.as_deref(), lease: None };
         let event = AuditEvent::of(actor, Action::Deposit, subject, Outcome::Done, at)?;
-        let refused = Outcome::Refused(LendRefused::Frozen.cause());
-        let refused = AuditEvent::of(actor, Action::Deposit, Subject::default(), refused, at)?;
         let own = Scope::from(scope.clone());
         let kept = self.with_ring(async |held| {
             let sealed = held.keyring.seal(&binding, &deposit.secret);
@@ -90,7 +89,7 @@ impl Vault {
                 at,
             };
             let (actor, own, again) = (actor.clone(), own.clone(), held.marked(again.as_ref()));
-            let (event, refused) = (event.clone(), refused.clone());
+            let (event, untold) = (event.clone(), self.untold.clone());
             let insert = move |tx: &mut Tx| {
                 if let Some(mut first) = repeat::find_connection(tx, &held, &actor, again.as_ref(), &own, at)?
                 {
@@ -98,8 +97,10 @@ impl Vault {
                     return Ok(Ok(first));
                 }
                 if tx.find_frozen()?.is_frozen() {
-                    tx.append(&refused)?;
-                    return Ok(Err(LendRefused::Frozen));
+                    let refused = LendRefused::Frozen;
+                    let (why, subject) = ((refused.cause(), at), Subject::default());
+                    note_refusal(tx, (&actor, &untold), Action::Deposit, subject, why)?;
+                    return Ok(Err(refused));
                 }
                 lies_ahead("credential.expires_at", new.credential_expires_at, at)?;
                 if new.kind.is_odoo()

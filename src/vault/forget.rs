@@ -15,9 +15,9 @@ impl Vault {
         let permit = self.permit(actor, Action::Forget).await?;
         let scope = permit.scope();
         let at = self.clock.now();
-        let (gone, actor) = (id.clone(), actor.clone());
+        let (gone, actor, untold) = (id.clone(), actor.clone(), self.untold.clone());
         let forget = move |tx: &mut Tx| {
-            let connection = match find_permitted(tx, &actor, &permit, &gone, at)? {
+            let connection = match find_permitted(tx, (&actor, &permit, &untold), &gone, at)? {
                 Ok(connection) => connection,
                 Err(unmet) => return Ok(Err(unmet)),
             };
@@ -27,7 +27,7 @@ impl Vault {
             // The trail keeps what people called it.
             let label = connection.label.as_deref();
             let subject = Subject { connection: Some(&gone), label, lease: None };
-            tx.append(&AuditEvent::of(&actor, Action::Forget, subject, Outcome::Done, at)?)?;
+            tx.append_past_quota(&AuditEvent::of(&actor, Action::Forget, subject, Outcome::Done, at)?)?;
             Ok::<_, Error>(Ok(()))
         };
         self.store.run("forget", scope, DEADLINE, forget).await?.map_err(Error::Unmet)?;

@@ -3,28 +3,12 @@
 
 use std::time::Duration;
 
-use crate::access::Action;
-use crate::audit::{Actor, AuditEvent, Outcome, Subject};
+use crate::audit::AuditEvent;
 use crate::clock::{Clock, Moment};
-use crate::error::{Error, FieldError};
+use crate::error::Error;
 use crate::metrics;
-use crate::store::{Frozen, Store, StoreError, StoredConnection, Tx};
-use crate::vault::{DEADLINE, HostSwitch, KeyedRequest, Vault, repeat};
-
-/// What an org can set, as it is.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// Since when the org is frozen.
-    pub frozen_at: Option<Moment>,
-    /// Whether the whole vault is, or this host.
-    pub is_vault_frozen: bool,
-}
-
-/// What is to change; what is not named stays.
-pub struct ChangeSettings {
-    /// Whether the org is frozen.
-    pub frozen: Option<bool>,
-}
+use crate::store::{Store, StoreError, StoredConnection, Tx};
+use crate::vault::{DEADLINE, HostSwitch, Vault};
 
 /// Why nothing is lent, of whichever org.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,61 +36,6 @@ impl FrozenBy {
 }
 
 impl Vault {
-    /// The caller's org's settings.
-    pub async fn settings(&self, actor: &Actor) -> Result<Settings, Error> {
-        let scope = self.allow(actor, Action::ReadSettings).await?;
-        let found = self.store.view("show settings", scope, DEADLINE, |tx| Ok::<_, Error>(tx.find_frozen()?));
-        Ok(self.as_settings(found.await?))
-    }
-
-    /// Changes them. A freeze ends what is under way of the org before it is answered.
-    pub async fn change_settings(
-        &self,
-        actor: &Actor,
-        change: ChangeSettings,
-        again: Option<KeyedRequest>,
-    ) -> Result<Settings, Error> {
-        let Some(is_frozen) = change.frozen else {
-            return Err(FieldError::new("body", "not_empty", "must name frozen").into());
-        };
-        let action = if is_frozen { Action::Freeze } else { Action::Unfreeze };
-        let scope = self.allow(actor, action).await?;
-        let at = self.clock.now();
-        let found = self.with_ring(async |held| {
-            let (actor, again) = (actor.clone(), held.marked(again.as_ref()));
-            let change = move |tx: &mut Tx| {
-                if let Some(first) = repeat::find(tx, &held, &actor, again.as_ref(), at)? {
-                    let answer = first.answer.ok_or(Error::KeyReused)?;
-                    let org: Option<Moment> =
-                        serde_json::from_str(&answer).map_err(|_| Error::Damaged("idempotency_keys"))?;
-                    return Ok(Frozen { org, ..tx.find_frozen()? });
-                }
-                tx.set_frozen(is_frozen, at)?;
-                tx.append(&AuditEvent::of(&actor, action, Subject::default(), Outcome::Done, at)?)?;
-                let found = tx.find_frozen()?;
-                let answer = serde_json::to_string(&found.org).map_err(|_| Error::Damaged("org_settings"))?;
-                repeat::keep_settings(tx, &actor, again.as_ref(), answer, at)?;
-                Ok::<_, Error>(found)
-            };
-            self.store.run("change settings", scope.clone(), DEADLINE, change).await
-        });
-        let found = found.await?;
-        if is_frozen {
-            let ended = async {
-                self.checks.stop_of(scope.org()).await;
-                self.gates.close_behind_org(scope.org()).await;
-            };
-            let late = |_| Error::Unavailable("it is frozen, but what was under way has not ended".into());
-            tokio::time::timeout(DEADLINE, ended).await.map_err(late)?;
-        }
-        Ok(self.as_settings(found))
-    }
-
-    fn as_settings(&self, found: Frozen) -> Settings {
-        let is_vault_frozen = found.vault.is_some() || self.switch.is_frozen();
-        Settings { frozen_at: found.org, is_vault_frozen }
-    }
-
     /// Why nothing is lent, of whichever org.
     pub async fn frozen_by(&self) -> Result<FrozenBy, Error> {
         if self.switch.is_there() {

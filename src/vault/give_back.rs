@@ -61,7 +61,7 @@ impl Vault {
                         "auth_failed" => Outcome::DoneWith("auth_failed"),
                         _ => Outcome::DoneWith("failed"),
                     };
-                    tx.append(&AuditEvent::of(&actor, Action::ReturnLease, subject, how, at)?)?;
+                    tx.append_past_quota(&AuditEvent::of(&actor, Action::ReturnLease, subject, how, at)?)?;
                     repeat::keep_lease(tx, &actor, again.as_ref(), &lease, at)
                 })
                 .await

@@ -74,6 +74,7 @@ impl Vault {
         self.switch.refuse()?;
         let at = self.clock.now();
         let lease = LeaseId::new(at)?;
+        let is_quiet = !self.untold.may_tell(Some(scope.org()));
         let ask = |held: &Held| LendAsk {
             actor: actor.clone(),
             scope: scope.clone(),
@@ -87,6 +88,7 @@ impl Vault {
             proof: proof(&held.keyring, &scope, &id),
             missing: held.missing(),
             repeat: held.marked(again.as_ref()),
+            is_quiet,
         };
         let granting = async {
             let passage = self.gates.pass(scope.org(), &id).await;
@@ -94,7 +96,10 @@ impl Vault {
                 self.with_ring(async |held| match self.store.lend(ask(&held), LEND_DEADLINE).await? {
                     Ok(row) => Ok((held.keyring, row)),
                     Err(LendRefused::UnknownKey(key)) if held.may_learn(&key) => Err(Error::OldRing(key)),
-                    Err(refused) => Err(Error::of_lend(refused, at)),
+                    Err(refused) => {
+                        self.note_lend_refused(actor, permit.action(), &refused, is_quiet);
+                        Err(Error::of_lend(refused, at))
+                    }
                 });
             Ok::<_, Error>((passage, granted.await?))
         };
@@ -125,6 +130,15 @@ impl Vault {
 }
 
 impl Vault {
+    /// What the lane answered is on record, unless it was told not to put it there.
+    fn note_lend_refused(&self, actor: &Actor, action: Action, refused: &LendRefused, is_quiet: bool) {
+        match (refused, is_quiet) {
+            (LendRefused::PastQuota, _) => {}
+            (_, true) => self.untold.count_denied(actor, action, refused.cause()),
+            (_, false) => self.untold.note_told(Some(actor.caller.org())),
+        }
+    }
+
     /// Leave to borrow for that purpose; for one that there is not, to borrow at all.
     async fn permit_to_lend(&self, actor: &Actor, purpose: &str) -> Result<Permit, Error> {
         if let Some(action) = Action::of_lend(purpose) {

@@ -4,11 +4,13 @@ mod browse;
 mod check;
 mod deposit;
 mod exchange;
+mod export;
 mod forget;
 mod freeze;
 mod gate;
 mod give_back;
 mod host_switch;
+mod host_trail;
 mod import;
 pub mod keys;
 mod leave;
@@ -20,9 +22,15 @@ mod registry;
 mod renew;
 mod repeat;
 mod replace;
+mod reserve;
+mod retention;
+mod settings;
 mod standing;
+mod tell;
 mod trail;
+mod untold;
 mod update;
+mod verify_trail;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,20 +38,25 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use crate::access::Limits;
 use crate::clock::Clock;
 use crate::egress::Exceptions;
 use crate::error::Error;
 use crate::store::Store;
 use crate::vault::keys::{Held, Ring};
 
-pub use crate::store::{OrgProof, ResealRun, SealedUnder, StoredConnection, StoredEvent, StoredLease};
+pub use crate::store::{
+    OrgProof, RawEvent, ResealRun, SealedUnder, StoredConnection, StoredEvent, StoredLease,
+};
 pub use browse::Page;
 pub use deposit::{Deposit, MAX_NAME_BYTES, MAX_OTHER_SECRET_BYTES, MAX_SECRET_BYTES};
 pub use exchange::{Mint, NotGiven};
-pub use freeze::{ChangeSettings, FrozenBy, Settings, switch_vault};
+pub use export::{Export, ExportAsk, ExportFormat};
+pub use freeze::{FrozenBy, switch_vault};
 pub use gate::Passage;
 pub use give_back::{GiveBack, OUTCOMES};
 pub use host_switch::HostSwitch;
+pub use host_trail::{HostTrail, NotRead, Which};
 pub use import::{BATCH, IMPORT_KINDS, Import, Left, Tally, Why};
 pub use lend::{Lend, Loan, PURPOSES};
 pub use log::{
@@ -54,7 +67,11 @@ pub use registry::{NotRegistered, Registry};
 pub use renew::Renew;
 pub use repeat::KeyedRequest;
 pub use replace::Replace;
+pub use reserve::Reserve;
+pub use settings::{ChangeSettings, Settings};
 pub use standing::{IssuerShut, Watch, open_issuer};
+pub use trail::TrailFilter;
+pub use untold::{DENIALS_A_MINUTE, Untold};
 pub use update::Update;
 
 /// Within this a lend is answered, with a secret, a refusal or a 503: of the 250 ms that are promised,
@@ -77,6 +94,9 @@ pub struct Vault {
     checks: check::Checks,
     refusals: Arc<refusals::Refusals>,
     switch: Arc<HostSwitch>,
+    untold: Arc<Untold>,
+    limits: Arc<Limits>,
+    exports: export::Exports,
     /// Looks for a client that an assertion names, at once.
     strangers: Semaphore,
 }
@@ -84,16 +104,30 @@ pub struct Vault {
 /// So many of them: of the connections of an ordinary pool most are left to those who are known.
 const STRANGERS: usize = 2;
 
+/// What a vault is put together from.
+pub struct Parts {
+    /// The database.
+    pub store: Store,
+    /// The keys.
+    pub ring: Arc<Ring>,
+    /// Where a user's URL may lead though it is not public.
+    pub exceptions: Exceptions,
+    /// The models that a borrower may read.
+    pub models: Vec<String>,
+    /// The time.
+    pub clock: Clock,
+    /// What freezes this host.
+    pub switch: Arc<HostSwitch>,
+    /// What a caller may ask.
+    pub limits: Arc<Limits>,
+    /// What is counted instead of told.
+    pub untold: Untold,
+}
+
 impl Vault {
-    /// A vault on `store` that opens with `ring`. `models` are those that a borrower may read.
-    pub fn new(
-        store: Store,
-        ring: Arc<Ring>,
-        exceptions: Exceptions,
-        models: Vec<String>,
-        clock: Clock,
-        switch: Arc<HostSwitch>,
-    ) -> Self {
+    /// A vault of these.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { store, ring, exceptions, models, clock, switch, limits, untold } = parts;
         Self {
             store,
             ring,
@@ -104,6 +138,9 @@ impl Vault {
             checks: check::Checks::new(),
             refusals: Arc::default(),
             switch,
+            untold: Arc::new(untold),
+            limits,
+            exports: export::Exports::new(),
             strangers: Semaphore::new(STRANGERS),
         }
     }
@@ -127,6 +164,11 @@ impl Vault {
     /// Whether the keys could not be read again of late, and the vault goes on with those it has.
     pub fn has_stale_keys(&self) -> bool {
         self.ring.is_stale()
+    }
+
+    /// What is counted, and not put on record one by one.
+    pub fn untold(&self) -> &Untold {
+        &self.untold
     }
 
     /// Whether the database answers.

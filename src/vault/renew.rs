@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::ids::LeaseId;
 use crate::seal::Keyring;
 use crate::store::{LendRefused, StoreError, StoredLease, Tx};
+use crate::vault::leave::note_refusal;
 use crate::vault::lend::{check_ttl, proof};
 use crate::vault::{DEADLINE, KeyedRequest, Vault, repeat};
 
@@ -39,6 +40,7 @@ impl Vault {
         self.with_ring(async |held| {
             let (actor, permit, id, again) =
                 (actor.clone(), permit.clone(), id.clone(), held.marked(again.as_ref()));
+            let untold = self.untold.clone();
             let renew = move |tx: &mut Tx| {
                 let came_before = repeat::find(tx, &held, &actor, again.as_ref(), at)?.is_some();
                 let lease = tx.find_lease(&id, at)?;
@@ -53,13 +55,16 @@ impl Vault {
                 {
                     return Err(Error::OldRing(key.clone()));
                 }
-                let outcome = match &answer {
-                    Ok(_) => Outcome::Done,
-                    Err(refused) => Outcome::Refused(refused.cause()),
-                };
                 let subject = Subject { connection: connection.as_ref(), label: None, lease: Some(&id) };
-                tx.append(&AuditEvent::of(&actor, Action::RenewLease, subject, outcome, at)?)?;
-                let Ok(mut lease) = answer else { return Ok(answer) };
+                let mut lease = match answer {
+                    Ok(lease) => lease,
+                    Err(refused) => {
+                        let why = (refused.cause(), at);
+                        note_refusal(tx, (&actor, &untold), Action::RenewLease, subject, why)?;
+                        return Ok(Err(refused));
+                    }
+                };
+                tx.append(&AuditEvent::of(&actor, Action::RenewLease, subject, Outcome::Done, at)?)?;
                 if !came_before {
                     lease.expires_at = lease.expires_at.max(at.after(ttl));
                     tx.extend_lease(&lease)?;

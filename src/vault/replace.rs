@@ -12,7 +12,7 @@ use crate::secret::Secret;
 use crate::store::{LendRefused, NewCredential, StoredConnection, Tx};
 use crate::vault::deposit::{check_secret, lies_ahead, moment};
 use crate::vault::freeze::show_frozen;
-use crate::vault::leave::find_permitted;
+use crate::vault::leave::{find_permitted, note_refusal};
 use crate::vault::lend::proof;
 use crate::vault::{DEADLINE, KeyedRequest, Vault, repeat};
 
@@ -49,6 +49,7 @@ impl Vault {
         let replaced = self.with_ring(async |held| {
             let (actor, covered, id) = (actor.clone(), scope.clone(), id.clone());
             let (again, secret, permit) = (held.marked(again.as_ref()), secret.clone(), permit.clone());
+            let untold = self.untold.clone();
             let replace = move |tx: &mut Tx| {
                 let first = repeat::find_connection(tx, &held, &actor, again.as_ref(), &covered, at)?;
                 if let Some(mut first) = first {
@@ -56,22 +57,20 @@ impl Vault {
                     return Ok(Ok(first));
                 }
                 lies_ahead("expires_at", expires_at, at)?;
-                let mut connection = match find_permitted(tx, &actor, &permit, &id, at)? {
+                let mut connection = match find_permitted(tx, (&actor, &permit, &untold), &id, at)? {
                     Ok(connection) => connection,
                     Err(unmet) => return Ok(Err(LendRefused::Unmet(unmet))),
                 };
                 let owner = covered.of_user(&connection.user).ok_or(Error::NotFound)?;
-                let record = |outcome| {
-                    let subject = Subject { connection: Some(&id), label: None, lease: None };
-                    AuditEvent::of(&actor, Action::Replace, subject, outcome, at)
-                };
+                let subject = Subject { connection: Some(&id), label: None, lease: None };
                 let old = match tx.find_sealed(&owner, &id, &proof(&held.keyring, &owner, &id))? {
                     Ok(old) => old,
                     Err(LendRefused::UnknownKey(key)) if held.may_learn(&key) => {
                         return Err(Error::OldRing(key));
                     }
                     Err(refused) => {
-                        tx.append(&record(Outcome::Refused(refused.cause()))?)?;
+                        let why = (refused.cause(), at);
+                        note_refusal(tx, (&actor, &untold), Action::Replace, subject, why)?;
                         return Ok(Err(refused));
                     }
                 };
@@ -86,7 +85,7 @@ impl Vault {
                 let sealed = sealed.map_err(|failed| Error::Unavailable(failed.to_string()))?;
                 connection.revision = old.revision;
                 tx.replace_credential(&connection, &NewCredential { sealed, revision, expires_at, at })?;
-                tx.append(&record(Outcome::Done)?)?;
+                tx.append(&AuditEvent::of(&actor, Action::Replace, subject, Outcome::Done, at)?)?;
                 // Judged as it was: the new credential has another state.
                 let mut connection = tx.find_connection(&id)?.ok_or(Error::NotFound)?;
                 repeat::keep_connection(tx, &actor, again.as_ref(), &connection, at)?;

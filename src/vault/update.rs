@@ -11,7 +11,7 @@ use crate::store::{StoredConnection, Tx};
 use crate::vault::deposit::{MAX_LABEL_BYTES, check_text, one_of};
 use crate::vault::freeze::show_frozen;
 use crate::vault::leave::{find_permitted, judge};
-use crate::vault::{DEADLINE, Vault};
+use crate::vault::{DEADLINE, Untold, Vault};
 
 /// What is to change, as it was sent; what is not named stays.
 pub struct Update {
@@ -53,16 +53,17 @@ impl Vault {
             events.push(AuditEvent::of(actor, Action::ChangeEnvironment, subject, outcome, at)?);
         }
         let here = self.switch.is_frozen();
-        let actor = actor.clone();
+        let (actor, untold) = (actor.clone(), self.untold.clone());
         let updated = self
             .store
             .run("update", scope, DEADLINE, move |tx| {
-                let mut connection = match find_permitted(tx, &actor, &permit, &id, at)? {
+                let mut connection = match find_permitted(tx, (&actor, &permit, &untold), &id, at)? {
                     Ok(connection) => connection,
                     Err(unmet) => return Ok(Err(unmet)),
                 };
                 if let (Some(permit), Some(environment)) = (&moving, environment)
-                    && let Err(unmet) = judge_move(tx, (&actor, permit), &connection, environment, at)?
+                    && let Err(unmet) =
+                        judge_move(tx, (&actor, permit, &untold), &connection, environment, at)?
                 {
                     return Ok(Err(unmet));
                 }
@@ -81,9 +82,7 @@ impl Vault {
                 }
                 connection.updated_at = at;
                 tx.update_connection(&connection)?;
-                for event in &events {
-                    tx.append(event)?;
-                }
+                tx.append_all(&events)?;
                 show_frozen(tx, here, std::slice::from_mut(&mut connection))?;
                 Ok::<_, Error>(Ok(connection))
             })
@@ -95,14 +94,14 @@ impl Vault {
 /// From where it is to where it goes: both have to be what the policy allows.
 fn judge_move(
     tx: &mut Tx,
-    (actor, permit): (&Actor, &Permit),
+    by: (&Actor, &Permit, &Untold),
     connection: &StoredConnection,
     environment: &str,
     at: Moment,
 ) -> Result<Result<(), Unmet>, Error> {
     let (here, there) = (connection.about(), About { environment, ..connection.about() });
-    match judge(tx, (actor, permit), connection, here, at)? {
-        Ok(()) => judge(tx, (actor, permit), connection, there, at),
+    match judge(tx, by, connection, here, at)? {
+        Ok(()) => judge(tx, by, connection, there, at),
         refused => Ok(refused),
     }
 }

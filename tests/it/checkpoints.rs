@@ -51,7 +51,7 @@ pub fn verified(answer: &Answer, heads: &[(i64, Hash)]) -> (Checkpoint, i64) {
 
 fn heads(vault: &Vault, org: &str) -> Vec<(i64, Hash)> {
     let head = |event: &Value| (event["seq"].as_i64().unwrap(), hash(&event["hash"]));
-    vault.trail(org).iter().map(head).collect()
+    vault.whole_trail(org).iter().map(head).collect()
 }
 
 /// The newest checkpoint that covers all that `org` has done until now.

@@ -51,10 +51,17 @@ fn nothing_of_a_frozen_org_is_lent_kept_or_checked_until_its_owner_ends_it() {
     let eves_lease = vault.call("POST", &of_other, &eves, Some(&other)).text("id");
 
     let before = vault.call("GET", SETTINGS, &owner, None);
-    assert_eq!(before.json, json!({"frozen": false, "frozen_at": null, "vault_frozen": false}));
+    let kept = |mut settings: Value| {
+        settings["audit_retention_days"] = json!(365);
+        settings["next_audit_retention"] = Value::Null;
+        settings
+    };
+    let lends = kept(json!({"frozen": false, "frozen_at": null, "vault_frozen": false}));
+    assert_eq!(before.json, lends);
     let now = "2026-11-24T12:00:00.000000Z";
     let done = switch(&vault, "acme", "owner", true);
-    assert_eq!(done.json, json!({"frozen": true, "frozen_at": now, "vault_frozen": false}), "{}", done.body);
+    let switched = kept(json!({"frozen": true, "frozen_at": now, "vault_frozen": false}));
+    assert_eq!(done.json, switched, "{}", done.body);
     assert_eq!(vault.call("GET", SETTINGS, &owner, None).json, done.json);
 
     let ended = vault.call("GET", &format!("/v1/leases/{lease}"), &worker, None);

@@ -7,11 +7,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use pawl::access::Policy;
-use pawl::app::{App, Running, Setup, open_registry};
+use pawl::app::{App, Running, Setup, open_registry, open_trail};
 use pawl::clock::{Clock, Moment};
 use pawl::config::Config;
 use pawl::ids::{ClientId, OrgId, UserId};
-use pawl::vault::Registry;
+use pawl::vault::{HostTrail, Registry};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -24,6 +24,9 @@ pub const ACCESS: &str = include_str!("../../policies/access.toml");
 
 /// The hosts that tests may name; nothing is ever resolved.
 pub const ODOO: &str = "https://acme.odoo.com";
+
+/// What reads trails for tests, which leave it out of them.
+const TRAIL_READER: &str = "trail-reader";
 
 /// A folder and a database, and the settings under which a vault keeps its rows there.
 pub struct Home {
@@ -176,6 +179,11 @@ impl Home {
             return database.sql();
         }
         Sql::sqlite(&self.data().join("pawl.db"))
+    }
+
+    /// The trail, as a command on this host opens it.
+    pub fn host_trail(&self, clock: &Clock) -> HostTrail {
+        open_trail(&self.config(&[]), clock.clone()).unwrap_or_else(|e| panic!("{e}"))
     }
 
     /// Everything that is kept, as bytes to be searched: the files, and each row of PostgreSQL's.
@@ -331,18 +339,29 @@ impl Vault {
         events.iter().map(|event| serde_json::from_str(event).unwrap()).collect()
     }
 
-    /// The trail of `org`, oldest first.
+    /// The trail of `org`, oldest first, but for what this itself has left there.
     pub fn trail(&self, org: &str) -> Vec<Value> {
-        let auditor = self.token(org, "auditor", "auditor");
-        let mut events = Vec::new();
-        let mut cursor = "0".to_owned();
+        let is_own = |event: &Value| event["event"]["actor.app_uid"] == TRAIL_READER;
+        self.whole_trail(org).into_iter().filter(|event| !is_own(event)).collect()
+    }
+
+    /// The same without a gap.
+    pub fn whole_trail(&self, org: &str) -> Vec<Value> {
+        let auditor = self.token_for(org, "auditor", "auditor", TRAIL_READER);
+        let mut events = self.searched(&auditor, "limit=200");
+        events.reverse();
+        events
+    }
+
+    /// Every event that a search finds, page by page, newest first.
+    pub fn searched(&self, token: &str, query: &str) -> Vec<Value> {
+        let (mut events, mut cursor) = (Vec::new(), String::new());
         loop {
-            let path = format!("/v1/audit/events?limit=200&cursor={cursor}");
-            let answer = self.call("GET", &path, &auditor, None);
+            let answer = self.call("GET", &format!("/v1/audit/events?{query}{cursor}"), token, None);
             assert_eq!(answer.status, 200, "{}", answer.body);
             events.extend(answer.json["items"].as_array().unwrap().iter().cloned());
             match answer.json["next_cursor"].as_str() {
-                Some(next) => cursor = next.to_owned(),
+                Some(next) => cursor = format!("&cursor={next}"),
                 None => return events,
             }
         }

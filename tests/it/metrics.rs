@@ -131,6 +131,7 @@ fn every_metric_is_explained() {
     let home = Home::new();
     let process = home.serve(&[OPS]);
     exercise(&home, &process);
+    assert_eq!(call(&process.url, "GET", "/v1/connections", "hunter2", None).status, 401);
     let mut served = names(&process.metrics());
     drop(process);
     let dir = tempfile::tempdir().unwrap();

@@ -230,6 +230,43 @@ fn who_freezes_ends_leases_and_sees_whose_of_none() {
     );
 }
 
+/// Attack on P4 and P5.
+#[test]
+fn who_prunes_sees_no_event_and_lets_go_of_none_past_the_boundary() {
+    let vault = filled();
+    let mut role = vault.home.sql_as("pawl_app");
+    role.run("SET ROLE pawl_prune");
+    assert_eq!(role.texts("count(DISTINCT org_id)", "FROM audit_events WHERE seq > 0"), ["3"]);
+    let stay = role.try_run("DELETE FROM audit_events WHERE org_id = 'acme' AND seq = 1").unwrap_err();
+    assert!(stay.to_string().contains("kept until it is pruned"), "{stay}");
+    role.run("UPDATE audit_chains SET pruned_seq = 1 WHERE org_id = 'acme'");
+    role.run("DELETE FROM audit_events WHERE org_id = 'acme' AND seq = 1");
+    assert!(role.try_run("DELETE FROM audit_events WHERE org_id = 'acme'").is_err());
+    assert!(role.try_run("DELETE FROM audit_events WHERE org_id = 'other'").is_err());
+    refuses(
+        &mut role,
+        &[
+            "SELECT event FROM audit_events",
+            "SELECT * FROM audit_events",
+            "UPDATE audit_events SET seq = 0",
+            "INSERT INTO audit_events VALUES ('', 1000, '', '', '')",
+            "TRUNCATE audit_events",
+            "SELECT salt FROM audit_chains",
+            "UPDATE audit_chains SET day_seq = 0",
+            "DELETE FROM audit_chains",
+            "DELETE FROM audit_leaves",
+            "INSERT INTO audit_leaves VALUES ('l', 9, 'acme', 9)",
+            "SELECT frozen_at FROM org_settings",
+            "UPDATE org_settings SET retention_days = 90",
+            "SELECT id FROM connections",
+            "SELECT id FROM leases",
+            "SELECT id FROM keys",
+            "SELECT id FROM issuer_keys",
+            "SELECT id FROM audit_logs",
+        ],
+    );
+}
+
 /// A role that has these rights at all times is no role to keep rows as; and what they may is watched as the rest.
 /// Attack on P3 and P5.
 #[test]

@@ -279,7 +279,7 @@ fn a_token_is_minted_for_four_roles_and_is_on_record() {
     }
     let auditor = issue(&["--user", "u", "--role", "auditor"]).1.trim().to_owned();
     let trail = call(&process.url, "GET", "/v1/audit/events", &auditor, None);
-    let events: Vec<_> = trail.json["items"].as_array().unwrap().iter().map(|e| &e["event"]).collect();
+    let events: Vec<_> = trail.json["items"].as_array().unwrap().iter().rev().map(|e| &e["event"]).collect();
     assert_eq!(events.len(), 5);
     assert!(events.iter().all(|e| e["activity_name"] == "token.issue"));
     assert_eq!(

@@ -1,0 +1,142 @@
+//! The log and whose chains there are, read as they lie there by who verifies them: nothing of it is believed.
+
+use diesel::prelude::*;
+use diesel::sql_types::{Nullable, Text};
+
+use crate::ids::LogId;
+use crate::store::db::{Access, Db, each};
+use crate::store::error::StoreError;
+use crate::store::schema::{audit_checkpoints, audit_leaves, audit_nodes};
+use crate::store::scopes::{NarrowRole, Scopes};
+use crate::store::trail::ChainView;
+use crate::store::tx::Store;
+use crate::store::upkeep::Upkeep;
+
+/// A node of a log.
+pub struct RawNode {
+    /// Its number in its level.
+    pub idx: i64,
+    /// Its hash.
+    pub hash: Vec<u8>,
+}
+
+/// A leaf of an org, and the node that it is.
+pub struct RawLeaf {
+    /// Its number.
+    pub idx: i64,
+    /// The event that it speaks of.
+    pub seq: i64,
+    /// Its hash; none where its node is gone.
+    pub hash: Option<Vec<u8>>,
+}
+
+/// A checkpoint of a log.
+pub struct RawCheckpoint {
+    /// Over so many leaves.
+    pub size: i64,
+    /// The root.
+    pub root: Vec<u8>,
+    /// The signed note.
+    pub note: String,
+}
+
+#[derive(QueryableByName)]
+struct OrgRow {
+    #[diesel(sql_type = Nullable<Text>)]
+    org_id: Option<String>,
+}
+
+impl Store {
+    /// Reads the log and whose chains there are, all as it was at one moment. Blocks.
+    pub fn view_log<T>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce(&mut Upkeep) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.upkeep_of(name, Access::Read, &Scopes::vault(), |tx| {
+            tx.enter(NarrowRole::Log)?;
+            work(tx)
+        })
+    }
+}
+
+impl Upkeep<'_> {
+    /// The next org after `after` of which there is an event, a leaf or a row, in the database's own order.
+    pub fn find_org_after(&mut self, after: &str) -> Result<Option<String>, StoreError> {
+        let [a, b, c] = match self.db {
+            Db::Sqlite(_) => ["?", "?", "?"],
+            #[cfg(feature = "postgres")]
+            Db::Postgres(_) => ["$1", "$2", "$3"],
+        };
+        let text = format!(
+            "SELECT min(org_id) AS org_id FROM (
+                SELECT min(org_id) AS org_id FROM audit_chains WHERE org_id > {a}
+                UNION ALL SELECT min(org_id) FROM audit_events WHERE org_id > {b}
+                UNION ALL SELECT min(org_id) FROM audit_leaves WHERE org_id > {c}) AS first_of_each"
+        );
+        let row: OrgRow = each!(self.db, db => {
+            let asked = diesel::sql_query(text).bind::<Text, _>(after).bind::<Text, _>(after);
+            asked.bind::<Text, _>(after).get_result(db)?
+        });
+        Ok(row.org_id)
+    }
+
+    /// Nodes of a level from number `from` on, at most `limit`.
+    pub fn find_level(
+        &mut self,
+        log: &LogId,
+        level: u32,
+        (from, limit): (i64, i64),
+    ) -> Result<Vec<RawNode>, StoreError> {
+        let rows: Vec<(i64, Vec<u8>)> = audit_nodes::table
+            .filter(audit_nodes::log_id.eq(log.as_str()))
+            .filter(audit_nodes::level.eq(i64::from(level)))
+            .filter(audit_nodes::idx.ge(from))
+            .order(audit_nodes::idx.asc())
+            .limit(limit)
+            .select((audit_nodes::idx, audit_nodes::hash))
+            .load(self.db)?;
+        Ok(rows.into_iter().map(|(idx, hash)| RawNode { idx, hash }).collect())
+    }
+
+    /// Checkpoints over more than `size` leaves, smallest first, at most `limit`.
+    pub fn find_checkpoints(
+        &mut self,
+        log: &LogId,
+        (size, limit): (i64, i64),
+    ) -> Result<Vec<RawCheckpoint>, StoreError> {
+        let rows: Vec<(i64, Vec<u8>, String)> = audit_checkpoints::table
+            .filter(audit_checkpoints::log_id.eq(log.as_str()))
+            .filter(audit_checkpoints::size.gt(size))
+            .order(audit_checkpoints::size.asc())
+            .limit(limit)
+            .select((audit_checkpoints::size, audit_checkpoints::root, audit_checkpoints::note))
+            .load(self.db)?;
+        Ok(rows.into_iter().map(|(size, root, note)| RawCheckpoint { size, root, note }).collect())
+    }
+}
+
+impl ChainView<'_> {
+    /// Leaves of the chain in a log, of events after number `after`, at most `limit`.
+    pub fn find_leaves(
+        &mut self,
+        log: &LogId,
+        (after, limit): (i64, i64),
+    ) -> Result<Vec<RawLeaf>, StoreError> {
+        let rows: Vec<(i64, i64, Option<Vec<u8>>)> = audit_leaves::table
+            .left_join(
+                audit_nodes::table.on(audit_nodes::log_id
+                    .eq(audit_leaves::log_id)
+                    .and(audit_nodes::level.eq(0))
+                    .and(audit_nodes::idx.eq(audit_leaves::idx))),
+            )
+            .filter(audit_leaves::org_id.eq(self.org))
+            .filter(audit_leaves::log_id.eq(log.as_str()))
+            .filter(audit_leaves::seq.gt(after))
+            .order((audit_leaves::seq.asc(), audit_leaves::idx.asc()))
+            .limit(limit)
+            .select((audit_leaves::idx, audit_leaves::seq, audit_nodes::hash.nullable()))
+            .load(self.db)?;
+        Ok(rows.into_iter().map(|(idx, seq, hash)| RawLeaf { idx, seq, hash }).collect())
+    }
+}

@@ -1,0 +1,227 @@
+//! How long an org's events are kept, and letting go of those that are past it: from the beginning of the chain up to
+//! a boundary that the log has a leaf of, so that what is left verifies from there. The newest event always stays.
+
+use std::time::Duration;
+
+use diesel::prelude::*;
+
+use crate::audit::{AuditEvent, Hash};
+use crate::clock::Moment;
+use crate::ids::OrgId;
+use crate::store::db::{Access, Db};
+use crate::store::error::StoreError;
+use crate::store::schema::{audit_chains, audit_checkpoints, audit_events, audit_leaves, org_settings};
+use crate::store::scopes::{NarrowRole, Scopes};
+use crate::store::tx::{Store, Tx};
+
+const DEFAULT_DAYS: i64 = 365;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How many events one transaction lets go of: a lend of the org waits for no more than that.
+const AT_ONCE: i64 = 500;
+
+/// For how many days an org's events are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Now.
+    pub days: i64,
+    /// The shorter time that was asked for, and from when on it counts.
+    pub next: Option<(i64, Moment)>,
+}
+
+impl Retention {
+    fn of(days: Option<i64>, next: Option<(i64, Moment)>, at: Moment) -> Self {
+        match next {
+            Some((days, from)) if from <= at => Self { days, next: None },
+            next => Self { days: days.unwrap_or(DEFAULT_DAYS), next },
+        }
+    }
+
+    /// With `days` asked for at `at`: a shorter time counts only when the one that was promised is over.
+    #[must_use]
+    pub fn asked(self, days: i64, at: Moment) -> Self {
+        match self.next {
+            _ if days >= self.days => Self { days, next: None },
+            Some((next, _)) if next == days => self,
+            _ => Self { next: Some((days, at.after(whole_days(self.days)))), ..self },
+        }
+    }
+
+    /// What was logged before then is past its time.
+    fn cutoff(self, now: Moment) -> Moment {
+        now.before(whole_days(self.days))
+    }
+}
+
+/// A few decades at most.
+fn whole_days(days: i64) -> Duration {
+    DAY * u32::try_from(days).unwrap_or(u32::MAX)
+}
+
+/// A chain's events up to `seq` are past their time.
+#[derive(Clone, Debug)]
+pub struct PastRetention {
+    /// Whose chain; `None`: the vault's own.
+    pub org: Option<OrgId>,
+    /// The last that goes.
+    pub seq: i64,
+    hash: Hash,
+}
+
+type SettingsRow = (Option<i64>, Option<i64>, Option<i64>);
+
+impl Tx<'_> {
+    /// How long the scope's org keeps its events.
+    pub fn find_retention(&mut self, at: Moment) -> Result<Retention, StoreError> {
+        find(self.db, self.scope.org().as_str(), at)
+    }
+
+    /// Keeps them so long from now on.
+    pub fn set_retention(&mut self, retention: Retention, at: Moment) -> Result<(), StoreError> {
+        let org = self.scope.org().as_str();
+        let (next, from) = retention.next.unzip();
+        let row = (
+            org_settings::retention_days.eq(Some(retention.days)),
+            org_settings::next_retention_days.eq(next),
+            org_settings::next_retention_from.eq(from.map(Moment::micros)),
+            org_settings::updated_at.eq(at.micros()),
+        );
+        // Nobody else makes it: the transaction holds the org's chain.
+        if diesel::update(org_settings::table.find(org)).set(row).execute(self.db)? == 0 {
+            diesel::insert_into(org_settings::table)
+                .values((org_settings::org_id.eq(org), row))
+                .execute(self.db)?;
+        }
+        Ok(())
+    }
+}
+
+impl Store {
+    /// The chains that have events past their time, `at` now, in order of their orgs.
+    pub fn find_past_retention(&self, at: Moment) -> Result<Vec<PastRetention>, StoreError> {
+        self.upkeep_of("look for old events", Access::Read, &Scopes::vault(), |tx| {
+            tx.enter(NarrowRole::Prune)?;
+            let chains: Vec<(String, i64)> = audit_chains::table
+                .order(audit_chains::org_id.asc())
+                .select((audit_chains::org_id, audit_chains::pruned_seq))
+                .load(tx.db)?;
+            let mut found = Vec::new();
+            for (org, pruned) in chains {
+                let cutoff = find(tx.db, &org, at)?.cutoff(at);
+                let Some(seq) = find_logged(tx.db, &org, cutoff)? else { continue };
+                let first: Option<i64> = audit_events::table
+                    .filter(audit_events::org_id.eq(&org))
+                    .order(audit_events::seq.asc())
+                    .select(audit_events::seq)
+                    .first(tx.db)
+                    .optional()?;
+                // Also what an earlier pruning was killed over.
+                let seq = seq.max(pruned);
+                if first.is_none_or(|first| first > seq) {
+                    continue;
+                }
+                let damaged = StoreError::Damaged("audit_events");
+                let hash: Vec<u8> =
+                    audit_events::table.find((&org, seq)).select(audit_events::hash).first(tx.db)?;
+                let hash = Hash::from_bytes(&hash).ok_or(damaged.clone())?;
+                let org = (!org.is_empty()).then(|| OrgId::parse(&org)).transpose().map_err(|_| damaged)?;
+                found.push(PastRetention { org, seq, hash });
+            }
+            Ok(found)
+        })
+    }
+
+    /// Moves the chain's boundary, on record as `event`, unless it is there already; and lets go of some of the events
+    /// behind it. Whether there are more.
+    pub fn prune(&self, boundary: &PastRetention, event: &AuditEvent) -> Result<bool, StoreError> {
+        let scopes = match &boundary.org {
+            Some(org) => Scopes::vault().and_org(org),
+            None => Scopes::vault(),
+        };
+        self.upkeep_of("let go of old events", Access::Write, &scopes, |tx| {
+            let org = boundary.org.as_ref().map_or("", OrgId::as_str);
+            tx.enter(NarrowRole::Prune)?;
+            let behind = audit_chains::table.find(org).filter(audit_chains::pruned_seq.lt(boundary.seq));
+            let moved = diesel::update(behind)
+                .set((
+                    audit_chains::pruned_seq.eq(boundary.seq),
+                    audit_chains::pruned_hash.eq(boundary.hash.as_bytes()),
+                ))
+                .execute(tx.db)?;
+            if moved == 1 {
+                tx.append(event)?;
+            }
+            let first: Option<i64> = audit_events::table
+                .filter(audit_events::org_id.eq(org))
+                .order(audit_events::seq.asc())
+                .select(audit_events::seq)
+                .first(tx.db)
+                .optional()?;
+            let Some(first) = first else { return Ok(false) };
+            let last = boundary.seq.min(first.saturating_add(AT_ONCE - 1));
+            let old =
+                audit_events::table.filter(audit_events::org_id.eq(org)).filter(audit_events::seq.le(last));
+            diesel::delete(old).execute(tx.db)?;
+            Ok(last < boundary.seq)
+        })
+    }
+}
+
+fn find(db: &mut Db, org: &str, at: Moment) -> Result<Retention, StoreError> {
+    let row: Option<SettingsRow> = org_settings::table
+        .find(org)
+        .select((
+            org_settings::retention_days,
+            org_settings::next_retention_days,
+            org_settings::next_retention_from,
+        ))
+        .first(db)
+        .optional()?;
+    let (days, next, from) = row.unwrap_or_default();
+    Ok(Retention::of(days, next.zip(from.map(Moment::from_micros)), at))
+}
+
+/// The last event of `org` that a log spoke of before `cutoff`, and that is not its newest.
+fn find_logged(db: &mut Db, org: &str, cutoff: Moment) -> Result<Option<i64>, StoreError> {
+    let newest: Option<i64> = audit_events::table
+        .filter(audit_events::org_id.eq(org))
+        .order(audit_events::seq.desc())
+        .select(audit_events::seq)
+        .first(db)
+        .optional()?;
+    let covers = audit_checkpoints::table
+        .filter(audit_checkpoints::log_id.eq(audit_leaves::log_id))
+        .filter(audit_checkpoints::size.gt(audit_leaves::idx))
+        .filter(audit_checkpoints::created_at.le(cutoff.micros()));
+    Ok(audit_leaves::table
+        .filter(audit_leaves::org_id.eq(org))
+        .filter(audit_leaves::seq.lt(newest.unwrap_or(0)))
+        .filter(diesel::dsl::exists(covers))
+        .order(audit_leaves::seq.desc())
+        .select(audit_leaves::seq)
+        .first(db)
+        .optional()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shorter_time_counts_only_when_the_promised_one_is_over() {
+        let at = Moment::parse("2026-01-01T00:00:00Z").unwrap();
+        let day = |n: u32| at.after(DAY * n);
+        let default = Retention::of(None, None, at);
+        assert_eq!(default, Retention { days: 365, next: None });
+        assert_eq!(default.asked(400, at), Retention { days: 400, next: None });
+        let shorter = default.asked(90, at);
+        assert_eq!(shorter, Retention { days: 365, next: Some((90, day(365))) });
+        // asked again it is no later, and another time begins anew
+        assert_eq!(shorter.asked(90, day(100)), shorter);
+        assert_eq!(shorter.asked(100, day(100)), Retention { days: 365, next: Some((100, day(465))) });
+        // one that is no shorter takes it back
+        assert_eq!(shorter.asked(365, day(100)), Retention { days: 365, next: None });
+        let kept = |at| Retention::of(Some(shorter.days), shorter.next, at);
+        assert_eq!(kept(day(364)).days, 365);
+        assert_eq!(kept(day(365)), Retention { days: 90, next: None });
+    }
+}

@@ -1,0 +1,152 @@
+//! What an owner sets for the whole org: whether anything of it is lent, and how long its trail is kept.
+
+use serde::{Deserialize, Serialize};
+
+use crate::access::{Action, Scope};
+use crate::audit::{Actor, AuditEvent, Outcome, Subject};
+use crate::clock::Moment;
+use crate::error::{Error, FieldError};
+use crate::store::{Retention, Tx};
+use crate::vault::{DEADLINE, KeyedRequest, Vault, repeat};
+
+/// What an org can set, as it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// What is the org's own.
+    pub org: OrgSettings,
+    /// Whether the whole vault is frozen, or this host.
+    pub is_vault_frozen: bool,
+}
+
+/// What an org has set. Kept as the answer to a change that comes again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrgSettings {
+    /// Since when the org is frozen.
+    pub frozen_at: Option<Moment>,
+    /// For how many days its events are kept.
+    pub retention_days: i64,
+    /// For how many, from when on.
+    pub next_retention: Option<(i64, Moment)>,
+}
+
+/// What is to change; what is not named stays.
+pub struct ChangeSettings {
+    /// Whether the org is frozen.
+    pub frozen: Option<bool>,
+    /// For how many days its events are to be kept: 90 to 36,500.
+    pub retention_days: Option<i64>,
+}
+
+const RETENTION_DAYS: std::ops::RangeInclusive<i64> = 90..=36_500;
+
+impl Vault {
+    /// The caller's org's settings.
+    pub async fn settings(&self, actor: &Actor) -> Result<Settings, Error> {
+        let scope = self.allow(actor, Action::ReadSettings).await?;
+        let at = self.clock.now();
+        let found = self.store.view("show settings", scope, DEADLINE, move |tx| find(tx, at)).await?;
+        Ok(self.with_host(found))
+    }
+
+    /// Changes them, all that is named or nothing. A freeze ends what is under way of the org before it is answered.
+    pub async fn change_settings(
+        &self,
+        actor: &Actor,
+        change: ChangeSettings,
+        again: Option<KeyedRequest>,
+    ) -> Result<Settings, Error> {
+        check(&change)?;
+        let (actions, scope) = self.allow_change(actor, &change).await?;
+        let at = self.clock.now();
+        let found = self.with_ring(async |held| {
+            let (actor, actions, again) = (actor.clone(), actions.clone(), held.marked(again.as_ref()));
+            let ChangeSettings { frozen, retention_days } = change;
+            let change = move |tx: &mut Tx| {
+                if let Some(first) = repeat::find(tx, &held, &actor, again.as_ref(), at)? {
+                    let answer = first.answer.ok_or(Error::KeyReused)?;
+                    let org =
+                        serde_json::from_str(&answer).map_err(|_| Error::Damaged("idempotency_keys"))?;
+                    return Ok(Settings { org, ..find(tx, at)? });
+                }
+                if let Some(is_frozen) = frozen {
+                    tx.set_frozen(is_frozen, at)?;
+                }
+                if let Some(days) = retention_days {
+                    let asked = tx.find_retention(at)?.asked(days, at);
+                    tx.set_retention(asked, at)?;
+                }
+                for (action, more) in &actions {
+                    let more = more.as_ref().map(|(name, value)| (*name, value.as_str()));
+                    let event = AuditEvent::of_with(
+                        &actor,
+                        *action,
+                        (Subject::default(), more.as_slice()),
+                        Outcome::Done,
+                        at,
+                    )?;
+                    tx.append_past_quota(&event)?;
+                }
+                let found = find(tx, at)?;
+                let answer = serde_json::to_string(&found.org).map_err(|_| Error::Damaged("org_settings"))?;
+                repeat::keep_settings(tx, &actor, again.as_ref(), answer, at)?;
+                Ok::<_, Error>(found)
+            };
+            self.store.run("change settings", scope.clone(), DEADLINE, change).await
+        });
+        let found = found.await?;
+        if change.frozen == Some(true) {
+            let ended = async {
+                self.checks.stop_of(scope.org()).await;
+                self.gates.close_behind_org(scope.org()).await;
+            };
+            let late = |_| Error::Unavailable("it is frozen, but what was under way has not ended".into());
+            tokio::time::timeout(DEADLINE, ended).await.map_err(late)?;
+        }
+        Ok(self.with_host(found))
+    }
+
+    /// Leave for each part of the change, with what is told of it, and the scope that all of them have.
+    async fn allow_change(
+        &self,
+        actor: &Actor,
+        change: &ChangeSettings,
+    ) -> Result<(Vec<(Action, Option<(&'static str, String)>)>, Scope), Error> {
+        let frozen = change.frozen.map(|is_frozen| {
+            let action = if is_frozen { Action::Freeze } else { Action::Unfreeze };
+            (action, None)
+        });
+        let kept =
+            change.retention_days.map(|days| (Action::ChangeRetention, Some(("days", days.to_string()))));
+        let actions: Vec<_> = frozen.into_iter().chain(kept).collect();
+        let mut scope = None;
+        for (action, _) in &actions {
+            scope = Some(self.allow(actor, *action).await?);
+        }
+        Ok((actions, scope.ok_or_else(nothing_named)?))
+    }
+
+    fn with_host(&self, found: Settings) -> Settings {
+        Settings { is_vault_frozen: found.is_vault_frozen || self.switch.is_frozen(), ..found }
+    }
+}
+
+fn find(tx: &mut Tx, at: Moment) -> Result<Settings, Error> {
+    let frozen = tx.find_frozen()?;
+    let Retention { days, next } = tx.find_retention(at)?;
+    let org = OrgSettings { frozen_at: frozen.org, retention_days: days, next_retention: next };
+    Ok(Settings { org, is_vault_frozen: frozen.vault.is_some() })
+}
+
+fn check(change: &ChangeSettings) -> Result<(), Error> {
+    match change {
+        ChangeSettings { frozen: None, retention_days: None } => Err(nothing_named()),
+        ChangeSettings { retention_days: Some(days), .. } if !RETENTION_DAYS.contains(days) => {
+            Err(FieldError::new("audit_retention_days", "range", "must be from 90 to 36500").into())
+        }
+        ChangeSettings { .. } => Ok(()),
+    }
+}
+
+fn nothing_named() -> Error {
+    FieldError::new("body", "not_empty", "must name frozen or audit_retention_days").into()
+}
