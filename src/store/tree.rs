@@ -13,6 +13,7 @@ use crate::store::db::{Db, each};
 use crate::store::error::StoreError;
 use crate::store::schema::{audit_checkpoints, audit_leaves, audit_nodes};
 use crate::store::scopes::NarrowRole;
+use crate::store::tx::Store;
 use crate::store::upkeep::Upkeep;
 
 /// A checkpoint, as it was signed.
@@ -86,6 +87,14 @@ const MOVED_ON_POSTGRES: &str = "
     WHERE c.org_id >= $1
         AND e.seq > coalesce((SELECT max(seq) FROM audit_leaves WHERE org_id = c.org_id AND log_id = $2), 0)
     ORDER BY c.org_id LIMIT $3";
+
+impl Store {
+    /// How many chains one transaction takes into a log: on SQLite nobody else writes meanwhile, so that it has to be
+    /// short enough for a lend to wait for it.
+    pub fn leaves_at_once(&self) -> i64 {
+        if self.has_one_writer() { 100 } else { 1000 }
+    }
+}
 
 impl Upkeep<'_> {
     /// How far the log has come, and at most `limit` chains from `from` on in order of their orgs that are past it.

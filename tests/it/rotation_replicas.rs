@@ -52,7 +52,7 @@ fn what_was_sealed_under_a_key_that_went_meanwhile_is_sealed_again() {
         holder.run(&format!("SELECT pg_advisory_unlock({lock})"));
         (moved, waiting.join().unwrap())
     });
-    assert_eq!(keys, 2, "the credential and the issuer's key");
+    assert_eq!(keys, 3, "the credential, the issuer's key and the log's");
     assert_eq!(said.status, 201, "{}", said.body);
     assert_eq!(said.json["credential"]["key_id"], "k2");
 
@@ -160,7 +160,7 @@ fn a_rotation_waits_for_who_seals_under_the_key_that_is_left() {
         rotation.join().unwrap().unwrap();
     });
     let counted = keys_done(&vault.home, &["list"]);
-    assert!(counted.lines().any(|line| line.starts_with("k1 ") && line.contains(" 3 ")), "{counted}");
+    assert!(counted.lines().any(|line| line.starts_with("k1 ") && line.contains(" 4 ")), "{counted}");
 }
 
 /// Not this very look.

@@ -27,8 +27,6 @@ const TICK: Duration = Duration::from_millis(250);
 const FOLLOW: Duration = Duration::from_secs(1);
 /// A start waits for so long until the witnesses have said what they have.
 const BEGIN_WITHIN: Duration = Duration::from_secs(5);
-/// How many chains one transaction takes into the log: on SQLite nobody else writes meanwhile.
-const AT_ONCE: i64 = 500;
 
 /// A log that is kept, until this is dropped: then what moved since is signed and told, once.
 pub struct Keeper {
@@ -223,7 +221,8 @@ impl Session {
         let mut from = String::new();
         loop {
             let (log, first) = (self.row.id.clone(), from.clone());
-            let look = move |tx: &mut Upkeep| tx.find_growth(&log, &first, AT_ONCE);
+            let at_once = self.log.store.leaves_at_once();
+            let look = move |tx: &mut Upkeep| tx.find_growth(&log, &first, at_once);
             let Growth { size, newest, moved } =
                 self.log.store.view_own("look what moved", DEADLINE, look).await?;
             if size < self.size {
@@ -242,7 +241,7 @@ impl Session {
                 self.tell(newest);
                 break;
             }
-            let is_whole = i64::try_from(moved.len()).is_ok_and(|number| number < AT_ONCE);
+            let is_whole = i64::try_from(moved.len()).is_ok_and(|number| number < at_once);
             from = moved.last().map(|last| last.org().to_owned()).unwrap_or_default();
             let key = self.key().await?;
             let (log, origin) = (self.row.id.clone(), self.row.origin.clone());
