@@ -117,7 +117,7 @@ fn a_search_finds_all_that_it_asks_for_and_nothing_else() {
         ("cursor=x", "cursor cursor"),
         ("from=yesterday", "from rfc3339"),
         ("to=1", "to rfc3339"),
-        ("connection_id=conn_1", "connection_id malformed"),
+        ("connection_id=conn_1", "connection_id id_format"),
         ("user=", "user empty"),
         ("client_id=", "client_id empty"),
         ("action=Lend", "action action"),
