@@ -22,6 +22,7 @@ mod side;
 mod table;
 mod tokens;
 mod vault;
+mod verify;
 
 fn main() {
     match std::env::args().nth(1).as_deref() {
@@ -33,8 +34,9 @@ fn main() {
         Some("seal") => seal::run(),
         Some("reseal") => reseal::run(),
         Some("tokens") => tokens::run(),
+        Some("trail") => verify::run(),
         _ => eprintln!(
-            "usage: cargo run --release -p pawl-bench -- parse | pull | lend | peer | seal | reseal | tokens"
+            "usage: cargo run --release -p pawl-bench -- parse | pull | lend | peer | seal | reseal | tokens | trail"
         ),
     }
 }

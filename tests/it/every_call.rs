@@ -59,6 +59,11 @@ pub fn example(call: &Call) -> Option<Value> {
     Some(body)
 }
 
+/// What a call can't do without in its query.
+fn query(call: &Call) -> &'static str {
+    if call.operation == "export_audit_events" { "?format=jsonl" } else { "" }
+}
+
 const ROLES: [&str; 4] = ["backend", "worker", "owner", "auditor"];
 
 /// Without what differs from one answer to the next.
@@ -134,7 +139,8 @@ fn no_list_shows_what_is_somebody_elses() {
     let victims = [victim(&vault, "victim", "eve"), victim(&vault, "acme", "bob")];
     for call in calls().into_iter().filter(|call| call.method == "GET" && !call.path.contains("{id}")) {
         for role in ROLES {
-            let answer = vault.call("GET", &call.path, &vault.token("acme", "ada", role), None);
+            let path = format!("{}{}", call.path, query(&call));
+            let answer = vault.call("GET", &path, &vault.token("acme", "ada", role), None);
             assert!([200, 403].contains(&answer.status), "{} {role}: {}", call.path, answer.body);
             assert!(!answer.body.contains("victim"), "{}", answer.body);
             // Bob is of the owner's and the auditor's own org.
@@ -163,6 +169,11 @@ fn whose_it_is_is_said_by_the_token_alone() {
             for (name, value) in claims {
                 let query = format!("{path}?{name}={value}");
                 let answer = vault.call(&call.method, &query, &token, example(&call).as_ref());
+                // Looks for a user's events, within the org that the token names.
+                if call.operation == "list_audit_events" && name == "user" && answer.status == 200 {
+                    assert_eq!(answer.json["items"], json!([]), "{}", answer.body);
+                    continue;
+                }
                 assert!(
                     [403, 422].contains(&answer.status),
                     "{} {query} {role}: {}",

@@ -84,10 +84,10 @@ fn a_parameter_that_a_call_does_not_take_is_refused_by_name() {
         for method in item.as_object().unwrap().keys().filter(|_| path.starts_with("/v1/")) {
             let method = method.to_uppercase();
             let body = (method != "GET").then(|| deposit("bot", "s"));
-            let path = format!("{}?org=other&user=eve", path.replace("{id}", "x"));
+            let path = format!("{}?org=other&tenant=eve", path.replace("{id}", "x"));
             let answer = vault.call(&method, &path, &token, body.as_ref());
             assert_eq!((answer.status, answer.problem().as_str()), (422, "invalid"), "{method} {path}");
-            assert_eq!(answer.errors(), ["org unknown_field", "user unknown_field"], "{method} {path}");
+            assert_eq!(answer.errors(), ["org unknown_field", "tenant unknown_field"], "{method} {path}");
             seen += 1;
         }
     }
