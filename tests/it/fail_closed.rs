@@ -93,11 +93,13 @@ pub fn assert_whole(sql: &mut Sql) {
         let columns = ["seq", "event", &prev, &hash].map(|column| sql.texts(column, &of));
         let known = OrgId::parse(&org).ok();
         let mut previous = GENESIS;
-        for n in 0..columns[0].len() {
-            assert_eq!(columns[0][n], (n + 1).to_string(), "a gap in {org:?}");
-            assert_eq!(columns[2][n], previous.to_string(), "{org:?} {}", n + 1);
-            previous = link(known.as_ref(), n as i64 + 1, &previous, columns[1][n].as_bytes());
-            assert_eq!(columns[3][n], previous.to_string(), "{org:?} {}", n + 1);
+        let [numbers, events, prevs, hashes] = columns;
+        let rows = numbers.iter().zip(events).zip(prevs.iter().zip(hashes));
+        for (seq, ((number, event), (prev, hash))) in (1..).zip(rows) {
+            assert_eq!(*number, seq.to_string(), "a gap in {org:?}");
+            assert_eq!(*prev, previous.to_string(), "{org:?} {seq}");
+            previous = link(known.as_ref(), seq, &previous, event.as_bytes());
+            assert_eq!(hash, previous.to_string(), "{org:?} {seq}");
         }
     }
 }
@@ -238,7 +240,9 @@ mod server {
 
         fn signal(pids: &[Pid], signal: Signal) {
             // One that ended meanwhile is no trouble.
-            pids.iter().for_each(|pid| drop(kill_process(*pid, signal)));
+            for pid in pids {
+                let _ = kill_process(*pid, signal);
+            }
         }
 
         /// As after a power cut.
