@@ -23,7 +23,7 @@ use crate::store::unanswered::{Late, Receipt, Unanswered};
 /// several ways there and back, and those in it have a deadline.
 const BUDGET: Duration = Duration::from_millis(80);
 /// How long a turn is taken to last at most: an ask that has more time left is always begun.
-const PACE: Duration = Duration::from_millis(120);
+const PACE: Duration = Duration::from_millis(100);
 /// How soon a lease that nobody heard of is tried again: one of an org that is held, and one that failed.
 const AGAIN: Duration = Duration::from_millis(4);
 const LATER: Duration = Duration::from_millis(250);
@@ -252,9 +252,9 @@ impl Known {
     }
 }
 
-/// What took so long of late: soon more than before, slowly less.
+/// What takes so long on average, of late.
 fn recent(before: Duration, took: Duration) -> Duration {
-    took.max(before * 7 / 8).min(PACE)
+    (before * 7 + took.min(PACE)) / 8
 }
 
 /// The time of some is over: they are told, and the others are tried again at once.
