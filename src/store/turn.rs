@@ -115,7 +115,7 @@ impl Known {
             Err((db, error)) => {
                 ended(Outcome::Failed);
                 return match db {
-                    Some(db) => apart(db, batch, Left::default(), &error),
+                    Some(db) => apart(*db, batch, Left::default(), &error),
                     None => tell(batch, &error),
                 };
             }
@@ -285,7 +285,7 @@ fn begin_on<T>(
     opener: &Opener,
     held: Option<Db>,
     begin: impl Fn(&mut Db) -> Result<T, StoreError>,
-) -> Result<(Db, T), (Option<Db>, StoreError)> {
+) -> Result<(Db, T), (Option<Box<Db>>, StoreError)> {
     use diesel::r2d2::{HandleError, ManageConnection};
     if let Some(mut db) = held
         && let Ok(begun) = begin(&mut db)
@@ -298,7 +298,7 @@ fn begin_on<T>(
     })?;
     match begin(&mut db) {
         Ok(begun) => Ok((db, begun)),
-        Err(error) => Err((Some(db), error)),
+        Err(error) => Err((Some(Box::new(db)), error)),
     }
 }
 
