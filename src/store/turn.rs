@@ -23,7 +23,7 @@ use crate::store::unanswered::{Late, Receipt, Unanswered};
 /// several ways there and back, and those in it have a deadline.
 const BUDGET: Duration = Duration::from_millis(80);
 /// How long a turn is taken to last at most: an ask that has more time left is always begun.
-const PACE: Duration = Duration::from_millis(120);
+const PACE: Duration = Duration::from_millis(100);
 /// How soon a lease that nobody heard of is tried again: one of an org that is held, and one that failed.
 const AGAIN: Duration = Duration::from_millis(4);
 const LATER: Duration = Duration::from_millis(250);
@@ -115,7 +115,7 @@ impl Known {
             Err((db, error)) => {
                 ended(Outcome::Failed);
                 return match db {
-                    Some(db) => apart(db, batch, Left::default(), &error),
+                    Some(db) => apart(*db, batch, Left::default(), &error),
                     None => tell(batch, &error),
                 };
             }
@@ -252,9 +252,9 @@ impl Known {
     }
 }
 
-/// What took so long of late: soon more than before, slowly less.
+/// What takes so long on average, of late.
 fn recent(before: Duration, took: Duration) -> Duration {
-    took.max(before * 7 / 8).min(PACE)
+    (before * 7 + took.min(PACE)) / 8
 }
 
 /// The time of some is over: they are told, and the others are tried again at once.
@@ -285,7 +285,7 @@ fn begin_on<T>(
     opener: &Opener,
     held: Option<Db>,
     begin: impl Fn(&mut Db) -> Result<T, StoreError>,
-) -> Result<(Db, T), (Option<Db>, StoreError)> {
+) -> Result<(Db, T), (Option<Box<Db>>, StoreError)> {
     use diesel::r2d2::{HandleError, ManageConnection};
     if let Some(mut db) = held
         && let Ok(begun) = begin(&mut db)
@@ -298,7 +298,7 @@ fn begin_on<T>(
     })?;
     match begin(&mut db) {
         Ok(begun) => Ok((db, begun)),
-        Err(error) => Err((Some(db), error)),
+        Err(error) => Err((Some(Box::new(db)), error)),
     }
 }
 
