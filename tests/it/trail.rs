@@ -123,7 +123,7 @@ fn a_search_finds_all_that_it_asks_for_and_nothing_else() {
         ("action=Lend", "action action"),
         ("outcome=done", "outcome one_of"),
         ("outcome=success&outcome=success", "outcome once"),
-        ("org=other", "org unknown"),
+        ("org=other", "org unknown_field"),
     ] {
         let refused = vault.call("GET", &format!("/v1/audit/events?{query}"), &owner, None);
         assert_eq!((refused.status, refused.errors()), (422, vec![wrong.to_owned()]), "{query}");
