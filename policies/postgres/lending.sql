@@ -1,6 +1,7 @@
 -- How the lane lends, in two ways there and back: what it decides on is found once the orgs' locks are held, and what
 -- it decided is written. Each runs with its caller's rights, so row-level security holds as for any statement. Their
--- statements are planned once a connection. Applied by `pawl init` after row-level-security.sql.
+-- statements are planned once a connection, whatever the lengths of the arrays: left to itself PostgreSQL plans anew at
+-- each call, for half of what a lone lend costs it. Applied by `pawl init` after row-level-security.sql.
 
 -- Enters the rows of `scope` as a writer that waits for nobody, and finds what a batch of lends asks for: of each org
 -- whether somebody else holds it, then of those that are free what stands; and each ask, by its number from 1.
@@ -19,7 +20,7 @@ CREATE OR REPLACE FUNCTION pawl_find_lends(
     number bigint, kind text, environment text, url text, database text, username text, sealed text, key_id text,
     revision bigint, credential_expires_at bigint, state text, key_state text, fence bigint, open bigint,
     held_id text, held_client text, held_run text, held_revision bigint, held_fence bigint, held_until bigint
-) LANGUAGE plpgsql VOLATILE AS $$
+) LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
     taken text[];
@@ -86,7 +87,7 @@ CREATE OR REPLACE FUNCTION pawl_write_lends(
     ids text[], lease_orgs text[], owners text[], connections text[], clients text[], purposes text[], runs text[],
     revisions bigint[], fences bigint[], lent bigint[], expire bigint[],
     orgs text[], seqs bigint[], events text[], prev_hashes bytea[], hashes bytea[]
-) RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+) RETURNS void LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
     INSERT INTO public.leases (id, org_id, user_id, connection_id, client_id, purpose, run_id, revision, fence, lent_at,
                                expires_at)
