@@ -139,7 +139,7 @@ fn what_would_be_committed_too_late_is_not_and_leaves_nothing() {
     vault.sql(match on_postgres() {
         false => {
             "CREATE TRIGGER slow AFTER INSERT ON leases BEGIN SELECT count(*) FROM \
-             (WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000000) \
+             (WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000000) \
               SELECT i FROM n); END"
         }
         true => {
