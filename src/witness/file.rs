@@ -41,8 +41,10 @@ impl File {
         let (mut last, mut text, mut block) = (BTreeMap::new(), String::new(), String::new());
         loop {
             let line = next_line(&mut reader)?;
-            if line.as_deref().is_some_and(|line| line != "\n") {
-                block.push_str(line.as_deref().unwrap_or_default());
+            // Behind signatures whatever is none begins something else, an empty line between them or not.
+            let goes_on = |line: &str| line != "\n" && (line.starts_with("— ") || !block.starts_with("— "));
+            if let Some(line) = line.as_deref().filter(|line| goes_on(line)) {
+                block.push_str(line);
                 if block.len() > MOST_NOTE_BYTES {
                     block.clear();
                 }
@@ -61,8 +63,10 @@ impl File {
                 text.clone_from(&block);
             }
             block.clear();
-            if line.is_none() {
-                return Ok(last.into_values().collect());
+            match line {
+                None => return Ok(last.into_values().collect()),
+                Some(line) if line != "\n" => block = line,
+                Some(_) => {}
             }
         }
     }
