@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use crate::audit::event::Members;
+use crate::audit::members::Members;
 use crate::audit::{AuditEvent, Outcome, member};
 use crate::clock::{Moment, NoRandomness};
 use crate::ids::{ClientId, OrgId, UserId};

@@ -1,50 +1,13 @@
 //! One record of the trail: who did what to what, from where, how it ended, and nothing secret. `docs/audit.md` says
 //! what each member holds; where OCSF has a name for it, it has that one.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::access::{Action, Caller, Holder, Issued, Operator, Principal, Role, UserScope};
+use crate::audit::members::{Members, member};
 use crate::clock::{Moment, NoRandomness};
-use crate::ids::{ClientId, ConnectionId, EventId, LeaseId, OrgId, RequestId, SourceId, UserId};
+use crate::ids::{ConnectionId, LeaseId, OrgId, RequestId, SourceId};
 use crate::telemetry::TraceId;
-
-/// The version of what events hold: raised when a member changes its meaning or goes.
-pub const SCHEMA: &str = "1";
-
-/// The members, by their names in an event. The rest are named where they are told.
-pub mod member {
-    /// [`super::SCHEMA`].
-    pub const SCHEMA: &str = "schema";
-    /// The event's id.
-    pub const UID: &str = "metadata.uid";
-    /// When.
-    pub const TIME: &str = "time_dt";
-    /// What was done.
-    pub const ACTION: &str = "activity_name";
-    /// `Success` or `Failure`.
-    pub const STATUS: &str = "status";
-    /// Why, or what came of it.
-    pub const DETAIL: &str = "status_detail";
-    /// The org.
-    pub const ORG: &str = "actor.user.org.uid";
-    /// The user that was acted for.
-    pub const USER: &str = "actor.user.uid";
-    /// The service that acted.
-    pub const CLIENT: &str = "actor.app_uid";
-    /// The address it came from.
-    pub const ADDRESS: &str = "src_endpoint.ip";
-    /// The request.
-    pub const REQUEST: &str = "api.request.uid";
-    /// The trace that the request is of.
-    pub const TRACE: &str = "trace.uid";
-    /// The connection.
-    pub const CONNECTION: &str = "connection.uid";
-    /// What people called the connection then.
-    pub const LABEL: &str = "connection.label";
-    /// The lease.
-    pub const LEASE: &str = "lease.uid";
-}
 
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -305,6 +268,11 @@ impl AuditEvent {
         Ok(members.render(None))
     }
 
+    /// What was rendered.
+    pub(super) fn rendered(org: Option<OrgId>, at: Moment, bytes: String) -> Self {
+        Self { org, at, bytes }
+    }
+
     /// Whose trail it belongs to; `None` for the vault's own.
     pub fn org(&self) -> Option<&OrgId> {
         self.org.as_ref()
@@ -321,71 +289,10 @@ impl AuditEvent {
     }
 }
 
-pub(super) struct Members {
-    at: Moment,
-    texts: BTreeMap<&'static str, String>,
-}
-
-impl Members {
-    pub(super) fn new(now: Moment, action: &str, outcome: Outcome) -> Result<Self, NoRandomness> {
-        let mut members = Self { at: now, texts: BTreeMap::new() };
-        members.text(member::SCHEMA, SCHEMA);
-        members.text(member::UID, EventId::new(now)?.as_str());
-        members.text(member::TIME, &now.to_string());
-        members.text(member::ACTION, action);
-        let (status, detail) = match outcome {
-            Outcome::Done => ("Success", None),
-            Outcome::DoneWith(result) => ("Success", Some(result)),
-            Outcome::Refused(cause) => ("Failure", Some(cause)),
-        };
-        members.text(member::STATUS, status);
-        if let Some(detail) = detail {
-            members.text(member::DETAIL, detail);
-        }
-        Ok(members)
-    }
-
-    fn call(&mut self, Call { request, address, trace }: &Call) {
-        self.text(member::REQUEST, request.as_str());
-        if let Some(address) = address {
-            self.text(member::ADDRESS, &address.to_string());
-        }
-        if let Some(trace) = trace {
-            self.text(member::TRACE, &trace.to_string());
-        }
-    }
-
-    fn subject(&mut self, Subject { connection, label, lease }: Subject) {
-        if let Some(connection) = connection {
-            self.text(member::CONNECTION, connection.as_str());
-        }
-        if let Some(label) = label {
-            self.text(member::LABEL, label);
-        }
-        if let Some(lease) = lease {
-            self.text(member::LEASE, lease.as_str());
-        }
-    }
-
-    fn who(&mut self, org: &OrgId, user: &UserId, client: &ClientId) {
-        self.text(member::ORG, org.as_str());
-        self.text(member::USER, user.as_str());
-        self.text(member::CLIENT, client.as_str());
-    }
-
-    pub(super) fn text(&mut self, name: &'static str, value: &str) {
-        self.texts.insert(name, value.to_owned());
-    }
-
-    pub(super) fn render(self, org: Option<OrgId>) -> AuditEvent {
-        // Texts under texts always render.
-        let bytes = serde_json::to_string(&self.texts).unwrap_or_default();
-        AuditEvent { org, at: self.at, bytes }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::audit::{GENESIS, link};
 

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::audit::chain::Hash;
-use crate::audit::event::member;
+use crate::audit::members::member;
 
 /// The version of an export's lines.
 pub const EXPORT: &str = "1";

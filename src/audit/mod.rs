@@ -6,6 +6,7 @@ mod event;
 mod export;
 mod glance;
 mod log_key;
+mod members;
 mod note;
 mod tree;
 mod verify;
@@ -13,13 +14,14 @@ mod verify_export;
 
 pub use chain::{GENESIS, Hash, leaf, link};
 pub use counted::Counted;
-pub use event::{Actor, AuditEvent, Call, OperatorActor, Outcome, SCHEMA, Subject, Who, member};
+pub use event::{Actor, AuditEvent, Call, OperatorActor, Outcome, Subject, Who};
 pub use export::{
     COLUMNS, EXPORT, Head, Last, Leaf, Line, WitnessedNote, bytes_of, csv_head, csv_line, hex_of, line_of,
     read_line,
 };
 pub use glance::Glance;
 pub use log_key::{LogKey, NotALogKey};
+pub use members::{SCHEMA, member};
 pub use note::{Checkpoint, MOST_NOTE_BYTES, NoteRefused, VerifierKey, VerifierKeyRefused};
 pub use tree::{
     Frontier, Node, Plan, empty_root, leaf_hash, node_hash, verify_consistency, verify_inclusion,
