@@ -10,6 +10,7 @@ use crate::http::connections::named;
 use crate::http::extract::{By, Once};
 use crate::http::problem::Problem;
 use crate::http::shapes::IdempotencyKey;
+use crate::http::whole::Whole;
 use crate::vault::{ChangeSettings, Settings};
 
 /// What is to change of the org's settings; what is not named stays.
@@ -25,7 +26,7 @@ pub struct ChangeSettingsBody {
     /// time that is promised now is over.
     #[serde(default, deserialize_with = "named")]
     #[schema(value_type = i64, required = false, minimum = 90, maximum = 36500)]
-    audit_retention_days: Option<i64>,
+    audit_retention_days: Option<Whole<i64>>,
 }
 
 /// The org's settings.
@@ -91,7 +92,8 @@ pub(super) async fn change(
     By(actor): By,
     Once(body, repeat): Once<ChangeSettingsBody>,
 ) -> Result<HttpResponse, Problem> {
-    let change = ChangeSettings { frozen: body.frozen, retention_days: body.audit_retention_days };
+    let change =
+        ChangeSettings { frozen: body.frozen, retention_days: body.audit_retention_days.map(|days| days.0) };
     let settings = state.vault.change_settings(&actor, change, repeat).await?;
     Ok(HttpResponse::Ok().json(SettingsView::from(settings)))
 }
