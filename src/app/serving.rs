@@ -22,6 +22,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// How often the file that freezes this host is looked for, and how often the database is asked about the vault.
 const LOOK_FOR_FREEZE: Duration = Duration::from_millis(250);
 const FOLLOW_VAULT: Duration = Duration::from_secs(1);
+/// A vault that stops takes no longer to tell what it counted: what was not told by then is lost.
+const TELL_WITHIN: Duration = Duration::from_secs(5);
 /// How often the room on the disk is looked at, and whether the minute of what was counted is over.
 const LOOK_AT_RESERVE: Duration = Duration::from_secs(1);
 const LOOK_AT_COUNTS: Duration = Duration::from_millis(250);
@@ -67,7 +69,7 @@ impl Serving {
     pub async fn run(self) -> std::io::Result<()> {
         let ops = self.ops.map(|ops| (ops.server.handle(), actix_web::rt::spawn(ops.server)));
         let ended = self.server.await;
-        self.state.vault.tell_counts(true).await;
+        let _ = tokio::time::timeout(TELL_WITHIN, self.state.vault.tell_counts(true)).await;
         if let Some((handle, _)) = ops {
             handle.stop(false).await;
         }

@@ -125,7 +125,7 @@ impl End {
     /// How many events the chain has of the day of `at`.
     fn count_of_day(&self, at: Moment) -> i64 {
         match self.day {
-            Some((day, before)) if day >= day_of(at) => self.seq - before,
+            Some((day, before)) if is_counted(day, day_of(at)) => self.seq - before,
             _ => 0,
         }
     }
@@ -186,8 +186,13 @@ fn day_of(at: Moment) -> i64 {
     at.seconds().div_euclid(24 * 60 * 60)
 }
 
-/// The day that the chain counts now, and the last event before it. Of two clocks the one that is ahead says when a
-/// day begins.
+/// Whether a chain that counts `day` does not begin another `today`: of two clocks the one that is ahead says when a
+/// day begins, but none by more than a day, or one that once was years ahead would have begun the last there is.
+fn is_counted(day: i64, today: i64) -> bool {
+    (today..=today.saturating_add(1)).contains(&day)
+}
+
+/// The day that the chain counts now, and the last event before it.
 fn begin_day(
     db: &mut Db,
     org: &str,
@@ -195,7 +200,7 @@ fn begin_day(
     today: i64,
 ) -> Result<(i64, i64), StoreError> {
     match known {
-        Some((day, before)) if day >= today => return Ok((day, before)),
+        Some((day, before)) if is_counted(day, today) => return Ok((day, before)),
         Some(_) => {
             diesel::update(audit_chains::table.find(org))
                 .set((audit_chains::day.eq(today), audit_chains::day_seq.eq(last)))

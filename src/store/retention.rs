@@ -10,6 +10,7 @@ use crate::clock::Moment;
 use crate::ids::OrgId;
 use crate::store::db::{Access, Db};
 use crate::store::error::StoreError;
+use crate::store::events::append;
 use crate::store::schema::{audit_chains, audit_checkpoints, audit_events, audit_leaves, org_settings};
 use crate::store::scopes::{NarrowRole, Scopes};
 use crate::store::tx::{Store, Tx};
@@ -18,6 +19,8 @@ const DEFAULT_DAYS: i64 = 365;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many events one transaction lets go of: a lend of the org waits for no more than that.
 const AT_ONCE: i64 = 500;
+/// How many chains one look takes: a look holds SQLite's log back.
+const CHAINS: i64 = 200;
 
 /// For how many days an org's events are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,74 +99,108 @@ impl Tx<'_> {
 }
 
 impl Store {
-    /// The chains that have events past their time, `at` now, in order of their orgs.
-    pub fn find_past_retention(&self, at: Moment) -> Result<Vec<PastRetention>, StoreError> {
-        self.upkeep_of("look for old events", Access::Read, &Scopes::vault(), |tx| {
-            tx.enter(NarrowRole::Prune)?;
-            let chains: Vec<(String, i64)> = audit_chains::table
+    /// Of the chains after that of `after`, in order of their orgs: those that have events past their time, and the
+    /// last that was looked at; `None` when there are no more. A chain that can't be read is stepped over.
+    pub async fn find_past_retention(
+        &self,
+        after: Option<String>,
+        at: Moment,
+        deadline: Duration,
+    ) -> Result<(Vec<PastRetention>, Option<String>), StoreError> {
+        self.transact("look for old events", Access::Read, Scopes::vault(), deadline, move |db, _| {
+            db.become_role(NarrowRole::Prune)?;
+            let mut chains = audit_chains::table.into_boxed();
+            if let Some(after) = after {
+                chains = chains.filter(audit_chains::org_id.gt(after));
+            }
+            let chains: Vec<(String, i64)> = chains
                 .order(audit_chains::org_id.asc())
+                .limit(CHAINS)
                 .select((audit_chains::org_id, audit_chains::pruned_seq))
-                .load(tx.db)?;
+                .load(db)?;
+            let is_last = i64::try_from(chains.len()).unwrap_or(CHAINS) < CHAINS;
+            let last = chains.last().map(|(org, _)| org.clone()).filter(|_| !is_last);
             let mut found = Vec::new();
             for (org, pruned) in chains {
-                let cutoff = find(tx.db, &org, at)?.cutoff(at);
-                let Some(seq) = find_logged(tx.db, &org, cutoff)? else { continue };
-                let first: Option<i64> = audit_events::table
-                    .filter(audit_events::org_id.eq(&org))
-                    .order(audit_events::seq.asc())
-                    .select(audit_events::seq)
-                    .first(tx.db)
-                    .optional()?;
-                // Also what an earlier pruning was killed over.
-                let seq = seq.max(pruned);
-                if first.is_none_or(|first| first > seq) {
-                    continue;
+                match find_past(db, &org, pruned, at) {
+                    Ok(past) => found.extend(past),
+                    Err(StoreError::Damaged(table)) => {
+                        tracing::error!(table, "a chain is damaged, and kept: pawl audit verify says which");
+                    }
+                    Err(error) => return Err(error),
                 }
-                let damaged = StoreError::Damaged("audit_events");
-                let hash: Vec<u8> =
-                    audit_events::table.find((&org, seq)).select(audit_events::hash).first(tx.db)?;
-                let hash = Hash::from_bytes(&hash).ok_or(damaged.clone())?;
-                let org = (!org.is_empty()).then(|| OrgId::parse(&org)).transpose().map_err(|_| damaged)?;
-                found.push(PastRetention { org, seq, hash });
             }
-            Ok(found)
+            Ok((found, last))
         })
+        .await
     }
 
-    /// Moves the chain's boundary, on record as `event`, unless it is there already; and lets go of some of the events
-    /// behind it. Whether there are more.
-    pub fn prune(&self, boundary: &PastRetention, event: &AuditEvent) -> Result<bool, StoreError> {
-        let scopes = match &boundary.org {
-            Some(org) => Scopes::vault().and_org(org),
-            None => Scopes::vault(),
-        };
-        self.upkeep_of("let go of old events", Access::Write, &scopes, |tx| {
-            let org = boundary.org.as_ref().map_or("", OrgId::as_str);
-            tx.enter(NarrowRole::Prune)?;
-            let behind = audit_chains::table.find(org).filter(audit_chains::pruned_seq.lt(boundary.seq));
-            let moved = diesel::update(behind)
-                .set((
-                    audit_chains::pruned_seq.eq(boundary.seq),
-                    audit_chains::pruned_hash.eq(boundary.hash.as_bytes()),
-                ))
-                .execute(tx.db)?;
-            if moved == 1 {
-                tx.append(event)?;
+    /// Moves the chain's boundary, on record as `event`, if it is still past its time and not there already; and lets
+    /// go of some of the events behind it. Whether there are more.
+    pub async fn prune(
+        &self,
+        past: PastRetention,
+        event: AuditEvent,
+        deadline: Duration,
+    ) -> Result<bool, StoreError> {
+        let scopes = past.org.as_ref().map_or_else(Scopes::vault, Scopes::of_org);
+        self.transact("let go of old events", Access::Write, scopes, deadline, move |db, appended| {
+            let org = past.org.as_ref().map_or("", OrgId::as_str);
+            db.become_role(NarrowRole::Prune)?;
+            let pruned: i64 = audit_chains::table.find(org).select(audit_chains::pruned_seq).first(db)?;
+            let moves = pruned < past.seq;
+            if moves {
+                // Its owner may have said meanwhile that it is kept for longer.
+                let cutoff = find(db, org, event.at())?.cutoff(event.at());
+                if find_logged(db, org, cutoff)?.is_none_or(|last| last < past.seq) {
+                    return Ok(false);
+                }
+                diesel::update(audit_chains::table.find(org))
+                    .set((
+                        audit_chains::pruned_seq.eq(past.seq),
+                        audit_chains::pruned_hash.eq(past.hash.as_bytes()),
+                    ))
+                    .execute(db)?;
             }
-            let first: Option<i64> = audit_events::table
-                .filter(audit_events::org_id.eq(org))
-                .order(audit_events::seq.asc())
-                .select(audit_events::seq)
-                .first(tx.db)
-                .optional()?;
-            let Some(first) = first else { return Ok(false) };
-            let last = boundary.seq.min(first.saturating_add(AT_ONCE - 1));
+            let first = find_first(db, org)?.unwrap_or(past.seq);
+            let last = past.seq.min(first.saturating_add(AT_ONCE - 1));
             let old =
                 audit_events::table.filter(audit_events::org_id.eq(org)).filter(audit_events::seq.le(last));
-            diesel::delete(old).execute(tx.db)?;
-            Ok(last < boundary.seq)
+            diesel::delete(old).execute(db)?;
+            db.leave_role()?;
+            if moves {
+                append(db, &event)?;
+                *appended += 1;
+            }
+            Ok(last < past.seq)
         })
+        .await
     }
+}
+
+/// What of `org`'s is past its time, also what an earlier pruning was killed over.
+fn find_past(db: &mut Db, org: &str, pruned: i64, at: Moment) -> Result<Option<PastRetention>, StoreError> {
+    let cutoff = find(db, org, at)?.cutoff(at);
+    let Some(seq) = find_logged(db, org, cutoff)?.max(Some(pruned).filter(|pruned| *pruned > 0)) else {
+        return Ok(None);
+    };
+    if find_first(db, org)?.is_none_or(|first| first > seq) {
+        return Ok(None);
+    }
+    let hash: Option<Vec<u8>> =
+        audit_events::table.find((org, seq)).select(audit_events::hash).first(db).optional()?;
+    let hash = hash.and_then(|hash| Hash::from_bytes(&hash)).ok_or(StoreError::Damaged("audit_events"))?;
+    let org = (!org.is_empty()).then(|| OrgId::parse(org)).transpose();
+    Ok(Some(PastRetention { org: org.map_err(|_| StoreError::Damaged("audit_chains"))?, seq, hash }))
+}
+
+fn find_first(db: &mut Db, org: &str) -> Result<Option<i64>, StoreError> {
+    Ok(audit_events::table
+        .filter(audit_events::org_id.eq(org))
+        .order(audit_events::seq.asc())
+        .select(audit_events::seq)
+        .first(db)
+        .optional()?)
 }
 
 fn find(db: &mut Db, org: &str, at: Moment) -> Result<Retention, StoreError> {

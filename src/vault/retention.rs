@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::audit::AuditEvent;
 use crate::clock::Moment;
 use crate::error::Error;
-use crate::store::{PastRetention, Store};
-use crate::vault::Vault;
+use crate::store::PastRetention;
+use crate::vault::{DEADLINE, Vault};
 
 /// How often it is looked for them.
 const EVERY: Duration = Duration::from_secs(60 * 60);
@@ -18,25 +18,39 @@ impl Vault {
         if looked_at.is_some_and(|at| now < at.after(EVERY)) {
             return looked_at;
         }
-        let store = self.store.clone();
-        let pruned = tokio::task::spawn_blocking(move || prune(&store, now)).await;
-        match pruned.unwrap_or_else(|_| Err(Error::Unavailable("the work broke off".into()))) {
-            Ok(0) => {}
-            Ok(chains) => tracing::info!(chains, "events past their time were let go of"),
-            // They are kept for longer, no worse: in an hour it is tried again.
-            Err(error) => tracing::warn!(%error, "events past their time are still there"),
+        let mut after = None;
+        loop {
+            match self.store.find_past_retention(after, now, DEADLINE).await {
+                Ok((found, last)) => {
+                    for past in found {
+                        self.prune(past, now).await;
+                    }
+                    after = last;
+                }
+                // What is old is kept for longer, no worse: in an hour it is tried again.
+                Err(error) => {
+                    tracing::warn!(%error, "it could not be looked for events past their time");
+                    break;
+                }
+            }
+            if after.is_none() {
+                break;
+            }
         }
         Some(now)
     }
-}
 
-fn prune(store: &Store, now: Moment) -> Result<usize, Error> {
-    let found = store.find_past_retention(now)?;
-    for boundary in &found {
-        let event = pruned(boundary, now)?;
-        while store.prune(boundary, &event)? {}
+    /// Chain by chain: one that can't be pruned keeps no other.
+    async fn prune(&self, past: PastRetention, now: Moment) {
+        let pruned = async {
+            let event = pruned(&past, now)?;
+            while self.store.prune(past.clone(), event.clone(), DEADLINE).await? {}
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = pruned.await {
+            tracing::warn!(%error, "events past their time are still there");
+        }
     }
-    Ok(found.len())
 }
 
 fn pruned(boundary: &PastRetention, now: Moment) -> Result<AuditEvent, Error> {

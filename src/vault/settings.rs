@@ -84,7 +84,10 @@ impl Vault {
                         Outcome::Done,
                         at,
                     )?;
-                    tx.append_past_quota(&event)?;
+                    match action {
+                        Action::ChangeRetention => tx.append(&event)?,
+                        _ => tx.append_past_quota(&event)?,
+                    }
                 }
                 let found = find(tx, at)?;
                 let answer = serde_json::to_string(&found.org).map_err(|_| Error::Damaged("org_settings"))?;

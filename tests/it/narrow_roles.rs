@@ -234,15 +234,27 @@ fn who_freezes_ends_leases_and_sees_whose_of_none() {
 #[test]
 fn who_prunes_sees_no_event_and_lets_go_of_none_past_the_boundary() {
     let vault = filled();
+    let of_log = "FROM audit_leaves WHERE org_id = 'acme'";
+    let logged: i64 = vault.home.sql().texts("max(seq)", of_log)[0].parse().unwrap();
+    let (owner, again) = (vault.token("acme", "ada", "owner"), json!({"frozen": false}));
+    assert_eq!(vault.call("PUT", "/v1/org/settings", &owner, Some(&again)).status, 200, "something younger");
     let mut role = vault.home.sql_as("pawl_app");
     role.run("SET ROLE pawl_prune");
     assert_eq!(role.texts("count(DISTINCT org_id)", "FROM audit_events WHERE seq > 0"), ["3"]);
-    let stay = role.try_run("DELETE FROM audit_events WHERE org_id = 'acme' AND seq = 1").unwrap_err();
-    assert!(stay.to_string().contains("kept until it is pruned"), "{stay}");
-    role.run("UPDATE audit_chains SET pruned_seq = 1 WHERE org_id = 'acme'");
+    let refused = |role: &mut Sql, statement: &str| role.try_run(statement).unwrap_err().to_string();
+    let stay = refused(&mut role, "DELETE FROM audit_events WHERE org_id = 'acme' AND seq = 1");
+    assert!(stay.contains("kept until it is pruned"), "{stay}");
+    // Where the log says nothing, at the end, and back.
+    for to in [logged + 1, logged - 1, logged + 1000] {
+        let cut = format!("UPDATE audit_chains SET pruned_seq = {to} WHERE org_id = 'acme'");
+        let stay = refused(&mut role, &cut);
+        assert!(stay.contains("up to an event of the log"), "{to}: {stay}");
+    }
+    role.run(&format!("UPDATE audit_chains SET pruned_seq = {logged} WHERE org_id = 'acme'"));
+    refused(&mut role, "UPDATE audit_chains SET pruned_seq = 0 WHERE org_id = 'acme'");
     role.run("DELETE FROM audit_events WHERE org_id = 'acme' AND seq = 1");
-    assert!(role.try_run("DELETE FROM audit_events WHERE org_id = 'acme'").is_err());
-    assert!(role.try_run("DELETE FROM audit_events WHERE org_id = 'other'").is_err());
+    refused(&mut role, "DELETE FROM audit_events WHERE org_id = 'acme'");
+    refused(&mut role, "DELETE FROM audit_events WHERE org_id = 'other'");
     refuses(
         &mut role,
         &[

@@ -10,6 +10,7 @@ DROP TRIGGER audit_events_whole ON audit_events;
 DROP FUNCTION pawl_trail_stays;
 DROP FUNCTION pawl_log_grows;
 DROP TABLE audit_chains;
+DROP FUNCTION pawl_boundary_moves_on;
 ALTER TABLE org_settings
     DROP COLUMN next_retention_from,
     DROP COLUMN next_retention_days,

@@ -36,6 +36,21 @@ $$;
 CREATE TRIGGER audit_events_whole BEFORE TRUNCATE ON audit_events
     FOR EACH STATEMENT EXECUTE FUNCTION pawl_log_grows();
 
+-- The boundary only moves on, to an event that the log speaks of, and never to the newest.
+CREATE OR REPLACE FUNCTION pawl_boundary_moves_on() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF new.pruned_seq < old.pruned_seq
+        OR new.pruned_seq >= (SELECT seq FROM public.audit_events WHERE org_id = old.org_id ORDER BY seq DESC LIMIT 1)
+        OR NOT EXISTS (SELECT FROM public.audit_leaves WHERE org_id = old.org_id AND seq = new.pruned_seq)
+    THEN
+        RAISE EXCEPTION 'a trail is pruned up to an event of the log, and not to its end';
+    END IF;
+    RETURN new;
+END
+$$;
+CREATE TRIGGER audit_chains_are_cut_where_the_log_knows BEFORE UPDATE OF pruned_seq ON audit_chains
+    FOR EACH ROW EXECUTE FUNCTION pawl_boundary_moves_on();
+
 -- The logs (RFC 6962) that stand over all chains, each with the key that signs its checkpoints, sealed like every
 -- secret. The newest is the one in use; another begins when an old database was put back and that was accepted.
 CREATE TABLE audit_logs (

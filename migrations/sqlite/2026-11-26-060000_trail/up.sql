@@ -20,6 +20,13 @@ CREATE TRIGGER audit_events_are_kept BEFORE DELETE ON audit_events
 WHEN old.seq > coalesce((SELECT pruned_seq FROM audit_chains WHERE org_id = old.org_id), 0)
 BEGIN SELECT RAISE(ABORT, 'an event of the trail is kept until it is pruned'); END;
 
+-- The boundary only moves on, to an event that the log speaks of, and never to the newest.
+CREATE TRIGGER audit_chains_are_cut_where_the_log_knows BEFORE UPDATE OF pruned_seq ON audit_chains
+WHEN new.pruned_seq < old.pruned_seq
+    OR new.pruned_seq >= coalesce((SELECT max(seq) FROM audit_events WHERE org_id = old.org_id), 0)
+    OR NOT EXISTS (SELECT 1 FROM audit_leaves WHERE org_id = old.org_id AND seq = new.pruned_seq)
+BEGIN SELECT RAISE(ABORT, 'a trail is pruned up to an event of the log, and not to its end'); END;
+
 -- The logs (RFC 6962) that stand over all chains, each with the key that signs its checkpoints, sealed like every
 -- secret. The newest is the one in use; another begins when an old database was put back and that was accepted.
 CREATE TABLE audit_logs (
