@@ -10,7 +10,7 @@ use crate::seal::Keyring;
 use crate::store::{LendRefused, StoreError, StoredLease, Tx};
 use crate::vault::leave::note_refusal;
 use crate::vault::lend::{check_ttl, proof};
-use crate::vault::{DEADLINE, KeyedRequest, Vault, repeat};
+use crate::vault::{KeyedRequest, LEND_DEADLINE, Vault, repeat};
 
 /// For how long from now, as it was sent.
 pub struct Renew {
@@ -72,7 +72,7 @@ impl Vault {
                 }
                 Ok::<_, Error>(Ok(lease))
             };
-            let renewed = self.store.run("renew", scope.clone().into(), DEADLINE, renew).await?;
+            let renewed = self.store.run("renew", scope.clone().into(), LEND_DEADLINE, renew).await?;
             renewed.map_err(|refused| Error::of_lend(refused, at))
         })
         .await
