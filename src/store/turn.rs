@@ -52,15 +52,12 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// From here on a new lease that does not reach who asked for it is ended.
+    /// From here on a lease that does not reach who asked for it is ended, unless somebody has it already.
     fn of((waiting, granted): (Waiting, Granted), unanswered: &Arc<Unanswered>) -> Self {
         let Waiting { ask, asked, span, reply, .. } = waiting;
-        let granted = granted.map(|row| match row.lease == ask.lease {
-            true => {
-                let receipt = Receipt::of(ask, asked, row.expires_at, unanswered);
-                SealedRow { receipt, ..row }
-            }
-            false => row,
+        let granted = granted.map(|row| {
+            let receipt = Receipt::of(ask, asked, &row, unanswered);
+            SealedRow { receipt, ..row }
         });
         Self { asked, span, reply, granted }
     }
