@@ -200,6 +200,8 @@ async fn serve(
             () = unanswered.noted() => {}
             () = tokio::time::sleep(patience) => {}
         }
+        // One that waits for its place without end stands still too.
+        pulse.begin();
         let _place = writers.place_of_lane().await;
         // What arrived while another wrote goes into the same batch.
         while let Ok(next) = arrived.try_recv() {
@@ -207,7 +209,6 @@ async fn serve(
         }
         waiting.retain(|waiting| waiting.is_worth(known.pace()));
         let batch: Vec<Waiting> = waiting.drain(..batch_size(&waiting)).collect();
-        pulse.begin();
         // A panic is one batch's failure and never everybody's: its callers are told 503. Who asks again for what
         // nobody heard of comes after its end.
         let written = catch_unwind(AssertUnwindSafe(|| {
