@@ -113,7 +113,10 @@ impl<'a> Batch<'a> {
             match of_org {
                 Some((true, ..)) => taken.push(org),
                 Some((false, is_frozen, open, last, day)) => {
-                    self.ends.note(&org, End::of(last, day)?);
+                    // One that is damaged is looked at again by each ask of its org, and is their trouble alone.
+                    if let Ok(end) = End::of(last, day) {
+                        self.ends.note(&org, end);
+                    }
                     self.frozen.insert(org.clone(), is_frozen);
                     self.note_open(Of::Org(org), open);
                 }

@@ -284,10 +284,12 @@ fn begin_on<T>(
     begin: impl Fn(&mut Db) -> Result<T, StoreError>,
 ) -> Result<(Db, T), (Option<Box<Db>>, StoreError)> {
     use diesel::r2d2::{HandleError, ManageConnection};
-    if let Some(mut db) = held
-        && let Ok(begun) = begin(&mut db)
-    {
-        return Ok((db, begun));
+    if let Some(mut db) = held {
+        match begin(&mut db) {
+            Ok(begun) => return Ok((db, begun)),
+            Err(error @ StoreError::Damaged(_)) => return Err((Some(Box::new(db)), error)),
+            Err(_) => {}
+        }
     }
     let mut db = opener.connect().map_err(|error| {
         Complain.handle_error(error);
