@@ -22,7 +22,7 @@ use crate::store::unanswered::Unanswered;
 /// How many threads lend on a server. SQLite has one writer, and one thread for it.
 const THREADS: usize = 1;
 /// How many lends one transaction takes at most.
-const BATCH: usize = 64;
+pub(super) const BATCH: usize = 64;
 /// What is left of a lend's deadline for committing and answering it. With less it is not begun.
 const LAST_CALL: Duration = Duration::from_millis(25);
 /// How many may wait. More than that many come in the time of a lend's deadline only when the database
@@ -211,10 +211,7 @@ async fn serve(
         let batch: Vec<Waiting> = waiting.drain(..batch_size(&waiting)).collect();
         // A panic is one batch's failure and never everybody's: its callers are told 503. Who asks again for what
         // nobody heard of comes after its end.
-        let written = catch_unwind(AssertUnwindSafe(|| {
-            known.end_unanswered();
-            known.write(batch)
-        }));
+        let written = catch_unwind(AssertUnwindSafe(|| known.write(batch)));
         pulse.end();
         let Left { first, last, moved } = written.unwrap_or_default();
         first.into_iter().rev().for_each(|again| waiting.push_front(again));

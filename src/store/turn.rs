@@ -90,14 +90,15 @@ impl Known {
         self.turn
     }
 
-    /// One transaction. What it answers is durable; a connection on which something failed is not used
-    /// again.
+    /// Ends what nobody heard of, and then one transaction. What it answers is durable; a connection on which something
+    /// failed is not used again.
     pub(super) fn write(&mut self, batch: Vec<Waiting>) -> Left {
+        let entered = Instant::now();
+        self.end_unanswered();
         if batch.is_empty() {
             return Left::default();
         }
-        let entered = Instant::now();
-        let left = self.turn_of(batch, entered);
+        let left = self.turn_of(batch, Instant::now());
         self.turn = recent(self.turn, entered.elapsed());
         left
     }
@@ -208,7 +209,7 @@ impl Known {
     }
 
     /// Ends leases that nobody heard of, in a transaction of their own.
-    pub(super) fn end_unanswered(&mut self) {
+    fn end_unanswered(&mut self) {
         let late = self.unanswered.due();
         if late.is_empty() {
             return;

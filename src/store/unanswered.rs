@@ -15,6 +15,7 @@ use crate::ids::{ConnectionId, IdempotencyKey, LeaseId};
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::events::append;
+use crate::store::lane::BATCH;
 use crate::store::lend::{LendAsk, SealedRow};
 use crate::store::schema::{idempotency_keys, leases};
 use crate::store::scopes::Scopes;
@@ -115,7 +116,7 @@ impl Unanswered {
         self.noted.notify_one();
     }
 
-    /// Those to be tried together now.
+    /// Those to be tried together now: no more than a batch.
     pub(super) fn due(&self) -> Vec<Late> {
         let (mut all, now) = (self.all(), Instant::now());
         all.retain(|late| now < late.until);
@@ -124,7 +125,7 @@ impl Unanswered {
         if let Some(at) = all.iter().position(|late| late.alone && is_due(late)) {
             return vec![all.remove(at)];
         }
-        all.extract_if(.., |late| is_due(late)).collect()
+        all.extract_if(.., |late| is_due(late)).take(BATCH).collect()
     }
 
     /// Takes back what could not be ended, for so long.
