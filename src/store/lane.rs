@@ -132,8 +132,7 @@ impl Lane {
             let (opener, writers) = (self.opener.clone(), self.writers.clone());
             let next = Thread::start(opener, writers, self.caps, thread.unanswered.clone())?;
             let hung = std::mem::replace(&mut *thread, next);
-            // Whether what it was committing came to be is unknown: the next ends it, if it did.
-            drop(std::mem::take(&mut *hung.pulse.committing.lock().unwrap_or_else(PoisonError::into_inner)));
+            hung.pulse.give_up();
         }
         Ok(thread.way_in.clone())
     }
@@ -150,6 +149,12 @@ impl Pulse {
     fn begin(&self) {
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.since.store(now.max(1), Ordering::SeqCst);
+    }
+
+    /// Whether what it was committing came to be is unknown: the next turn ends it, if it did.
+    fn give_up(&self) {
+        let committing = std::mem::take(&mut *self.committing.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(committing);
     }
 
     fn end(&self) {
@@ -212,6 +217,9 @@ async fn serve(
         // A panic is one batch's failure and never everybody's: its callers are told 503. Who asks again for what
         // nobody heard of comes after its end.
         let written = catch_unwind(AssertUnwindSafe(|| known.write(batch)));
+        if written.is_err() {
+            pulse.give_up();
+        }
         pulse.end();
         let Left { first, last, moved } = written.unwrap_or_default();
         first.into_iter().rev().for_each(|again| waiting.push_front(again));
