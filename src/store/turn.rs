@@ -45,7 +45,6 @@ pub(super) struct Known {
 
 /// What is sent once it is durable.
 pub(super) struct Answer {
-    asked: Instant,
     span: tracing::Span,
     reply: oneshot::Sender<Result<Granted, StoreError>>,
     granted: Granted,
@@ -59,7 +58,7 @@ impl Answer {
             let receipt = Receipt::of(ask, asked, &row, unanswered);
             SealedRow { receipt, ..row }
         });
-        Self { asked, span, reply, granted }
+        Self { span, reply, granted }
     }
 }
 
@@ -129,14 +128,18 @@ impl Known {
             self.held = Some(db);
             return left;
         }
-        let mut answers = Vec::new();
+        let (mut answers, mut recorded) = (Vec::new(), Vec::new());
         let mut asks = batch.into_iter();
         while let Some((at, waiting)) = asks.next() {
             if begun.elapsed() > BUDGET {
                 left.first.push(waiting);
             } else if waiting.is_worth(self.flush) {
+                let before = lends.appended();
                 match waiting.span.in_scope(|| answer(&mut db, &mut lends, at, &waiting.ask)) {
-                    Ok(granted) => answers.push((waiting, granted)),
+                    Ok(granted) => {
+                        recorded.extend((lends.appended() > before).then_some(waiting.asked));
+                        answers.push((waiting, granted));
+                    }
                     // One of those before it may be to blame, whose lease was written only now.
                     Err(error) if lends.is_refused() => {
                         ended(Outcome::RolledBack);
@@ -188,8 +191,8 @@ impl Known {
         }
         ended(Outcome::Committed);
         self.counted.learn(learnt);
-        for Answer { asked, span, reply, granted } in answers {
-            metrics::event_durable(asked.elapsed());
+        recorded.into_iter().for_each(|asked| metrics::event_durable(asked.elapsed()));
+        for Answer { span, reply, granted } in answers {
             span.record("batch", size);
             let _ = reply.send(Ok(granted));
         }
@@ -216,7 +219,8 @@ impl Known {
         }
         let entered = Instant::now();
         match self.end_all(&late) {
-            Ok(taken) => {
+            Ok((taken, ended)) => {
+                (0..ended).for_each(|_| metrics::event_durable(entered.elapsed()));
                 metrics::transaction(UNANSWERED, Outcome::Committed.name(), entered.elapsed());
                 let held = late.into_iter().filter(|late| taken.iter().any(|org| org == late.org()));
                 self.unanswered.put_back(held.collect(), AGAIN, false);
@@ -229,16 +233,20 @@ impl Known {
         }
     }
 
-    /// All of them but those of the orgs that it answers, which somebody else holds.
-    fn end_all(&mut self, late: &[Late]) -> Result<Vec<String>, StoreError> {
+    /// All of them but those of the orgs that it answers, which somebody else holds. And how many had to be.
+    fn end_all(&mut self, late: &[Late]) -> Result<(Vec<String>, usize), StoreError> {
         let scopes: Scopes = late.iter().collect();
         let begin = |db: &mut Db| Ok(db.begin_where_free(&scopes)?);
         let begun = begin_on(&self.opener, self.held.take(), begin);
         let (mut db, taken) = begun.map_err(|(_, error)| error)?;
+        let mut ended = 0;
         for late in late.iter().filter(|late| taken.iter().all(|org| org != late.org())) {
-            if let Err(error) = late.end(&mut db) {
-                let _ = db.rollback();
-                return Err(error);
+            match late.end(&mut db) {
+                Ok(is_ended) => ended += usize::from(is_ended),
+                Err(error) => {
+                    let _ = db.rollback();
+                    return Err(error);
+                }
             }
         }
         if let Err(error) = db.commit() {
@@ -246,7 +254,7 @@ impl Known {
             return Err(error.into());
         }
         self.held = Some(db);
-        Ok(taken)
+        Ok((taken, ended))
     }
 }
 

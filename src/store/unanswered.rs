@@ -154,8 +154,8 @@ impl Late {
         self.scope.org().as_str()
     }
 
-    /// Ends it, if it came to be, is open, and was given to nobody since.
-    pub(super) fn end(&self, db: &mut Db) -> Result<(), StoreError> {
+    /// Ends it, if it came to be, is open, and was given to nobody since. Whether it was.
+    pub(super) fn end(&self, db: &mut Db) -> Result<bool, StoreError> {
         let (asked, since) = self.asked;
         let now = asked.after(since.elapsed());
         let kept = |key: &str| {
@@ -171,7 +171,7 @@ impl Late {
                 kept(key.as_str()).select(idempotency_keys::answer).first(db).optional()?;
             let given = (*repeats > 0).then(|| repeats.to_string());
             if since.is_some_and(|since| since != given) {
-                return Ok(());
+                return Ok(false);
             }
         }
         let open = leases::table
@@ -183,14 +183,15 @@ impl Late {
             .set((leases::ended_at.eq(Some(now.micros())), leases::outcome.eq(Some("unanswered"))))
             .execute(db)?;
         if ended == 0 {
-            return Ok(());
+            return Ok(false);
         }
         if let Some((key, _)) = &self.key {
             diesel::delete(kept(key.as_str())).execute(db)?;
         }
         let subject = Subject { connection: Some(&self.connection), label: None, lease: Some(&self.lease) };
         let event = AuditEvent::unanswered(&self.actor, subject, now);
-        append(db, &event.map_err(|_| StoreError::Unavailable("no randomness"))?)
+        append(db, &event.map_err(|_| StoreError::Unavailable("no randomness"))?)?;
+        Ok(true)
     }
 }
 
