@@ -32,6 +32,8 @@ const WAITING: usize = 1024;
 const AGAIN: Duration = Duration::from_millis(4);
 /// A batch that takes longer hangs on a connection that nobody answers any more.
 const STUCK: Duration = Duration::from_secs(5);
+/// So many that hang are left behind; while they all do, nothing is lent.
+const LEFT_BEHIND: usize = 4;
 /// What its transactions are called.
 pub(super) const LEND: &str = "lend";
 
@@ -42,6 +44,8 @@ pub(super) struct Lane {
     caps: LeaseCaps,
     threads: Vec<Mutex<Thread>>,
     hashing: RandomState,
+    /// Held by every thread that lives.
+    living: Arc<()>,
 }
 
 struct Thread {
@@ -103,12 +107,14 @@ impl Store {
 impl Lane {
     pub(super) fn open(opener: Opener, writers: Writers, caps: LeaseCaps) -> Result<Self, StoreError> {
         let many = if opener.has_one_writer() { 1 } else { THREADS };
+        let living = Arc::new(());
         let start = || {
-            let thread = Thread::start(opener.clone(), writers.clone(), caps, Arc::default())?;
+            let (opener, writers) = (opener.clone(), writers.clone());
+            let thread = Thread::start(opener, writers, caps, Arc::default(), living.clone())?;
             Ok::<_, StoreError>(Mutex::new(thread))
         };
         let threads = (0..many).map(|_| start()).collect::<Result<_, _>>()?;
-        Ok(Self { opener, writers, caps, threads, hashing: RandomState::new() })
+        Ok(Self { opener, writers, caps, threads, hashing: RandomState::new(), living })
     }
 
     /// Whether lends are answered.
@@ -128,9 +134,15 @@ impl Lane {
         let thread = self.threads.get(at).ok_or(StoreError::Unavailable("the lane has ended"))?;
         let mut thread = thread.lock().unwrap_or_else(PoisonError::into_inner);
         if !thread.pulse.is_well() {
+            // Besides this lane's own.
+            let living = Arc::strong_count(&self.living).saturating_sub(1);
+            if living >= self.threads.len() + LEFT_BEHIND {
+                return Err(StoreError::Unavailable("the lane stands still"));
+            }
             tracing::error!("the lane stood still: another takes its place");
             let (opener, writers) = (self.opener.clone(), self.writers.clone());
-            let next = Thread::start(opener, writers, self.caps, thread.unanswered.clone())?;
+            let next =
+                Thread::start(opener, writers, self.caps, thread.unanswered.clone(), self.living.clone())?;
             let hung = std::mem::replace(&mut *thread, next);
             hung.pulse.give_up();
         }
@@ -168,6 +180,7 @@ impl Thread {
         writers: Writers,
         caps: LeaseCaps,
         unanswered: Arc<Unanswered>,
+        living: Arc<()>,
     ) -> Result<Self, StoreError> {
         let failed = |e: std::io::Error| StoreError::NoDatabase(e.to_string());
         let (way_in, arrived) = mpsc::channel(WAITING);
@@ -180,6 +193,7 @@ impl Thread {
             let known = Known::new(opener, caps, shown.committing.clone(), noted.clone());
             runtime.block_on(serve(known, writers, arrived, &shown, &noted));
             shown.ended.store(true, Ordering::SeqCst);
+            drop(living);
         };
         std::thread::Builder::new().name("lane".into()).spawn(run).map_err(failed)?;
         Ok(Self { way_in, pulse, unanswered })
