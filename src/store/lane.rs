@@ -29,7 +29,7 @@ const LAST_CALL: Duration = Duration::from_millis(25);
 /// stands still.
 const WAITING: usize = 1024;
 /// How soon the lends of an org that somebody else holds are tried again.
-const AGAIN: Duration = Duration::from_millis(4);
+pub(super) const AGAIN: Duration = Duration::from_millis(2);
 /// A batch that takes longer hangs on a connection that nobody answers any more.
 const STUCK: Duration = Duration::from_secs(5);
 /// So many that hang are left behind; while they all do, nothing is lent.

@@ -12,7 +12,7 @@ use crate::store::batch::Batch;
 use crate::store::caps::Counted;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
-use crate::store::lane::{LEND, Waiting};
+use crate::store::lane::{AGAIN, LEND, Waiting};
 use crate::store::lend::{Granted, LendAsk, SealedRow, answer};
 use crate::store::open::{Complain, Opener};
 use crate::store::scopes::Scopes;
@@ -24,8 +24,7 @@ use crate::store::unanswered::{Late, Receipt, Unanswered};
 const BUDGET: Duration = Duration::from_millis(80);
 /// How long a turn is taken to last at most: an ask that has more time left is always begun.
 const PACE: Duration = Duration::from_millis(100);
-/// How soon a lease that nobody heard of is tried again: one of an org that is held, and one that failed.
-const AGAIN: Duration = Duration::from_millis(4);
+/// How soon a lease that could not be ended is tried again.
 const LATER: Duration = Duration::from_millis(250);
 /// What the transaction that ends such leases is called.
 const UNANSWERED: &str = "end unanswered";
