@@ -63,6 +63,8 @@ pub(super) struct Batch<'a> {
     ends: Ends,
     leases: Vec<NewLease>,
     events: Vec<NewEvent>,
+    /// How many events there were.
+    appended: usize,
     /// Whether what was to be written was not taken: which ask's fault that is, nobody can tell.
     is_refused: bool,
 }
@@ -79,9 +81,21 @@ impl<'a> Batch<'a> {
         let (ahead, events) = (None, Vec::new());
         let (open, frozen, fences) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (changed, ends, leases) = (BTreeSet::new(), Ends::default(), Vec::new());
-        let is_refused = false;
-        let batch =
-            Self { caps, counted, open, frozen, ahead, fences, changed, ends, leases, events, is_refused };
+        let (appended, is_refused) = (0, false);
+        let batch = Self {
+            caps,
+            counted,
+            open,
+            frozen,
+            ahead,
+            fences,
+            changed,
+            ends,
+            leases,
+            events,
+            appended,
+            is_refused,
+        };
         let scopes: Scopes = asks.iter().map(|ask| &ask.scope).collect();
         match db {
             Db::Sqlite(_) => Ok((batch, db.begin_where_free(&scopes)?)),
@@ -113,7 +127,10 @@ impl<'a> Batch<'a> {
             match of_org {
                 Some((true, ..)) => taken.push(org),
                 Some((false, is_frozen, open, last, day)) => {
-                    self.ends.note(&org, End::of(last, day)?);
+                    // One that is damaged is looked at again by each ask of its org, and is their trouble alone.
+                    if let Ok(end) = End::of(last, day) {
+                        self.ends.note(&org, end);
+                    }
                     self.frozen.insert(org.clone(), is_frozen);
                     self.note_open(Of::Org(org), open);
                 }
@@ -299,6 +316,7 @@ impl<'a> Batch<'a> {
     /// An event at the end of its chain, to be written with the others.
     pub(super) fn append(&mut self, db: &mut Db, event: &AuditEvent) -> Result<(), StoreError> {
         self.events.push(self.ends.follow(db, event)?);
+        self.appended += 1;
         Ok(())
     }
 
@@ -312,6 +330,11 @@ impl<'a> Batch<'a> {
         };
         self.is_refused |= written.is_err();
         written
+    }
+
+    /// How many events there were so far.
+    pub(super) fn appended(&self) -> usize {
+        self.appended
     }
 
     /// Whether something of these lends was not taken, whichever of them was being answered.

@@ -49,7 +49,7 @@ impl Db {
             #[cfg(feature = "postgres")]
             Self::Postgres(db) => {
                 let sql = match access {
-                    Access::Write | Access::Alone => "BEGIN",
+                    Access::Write | Access::Alone => super::postgres::WRITE,
                     Access::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
                 };
                 AnsiTransactionManager::begin_transaction_sql(db, sql)?;
@@ -70,7 +70,7 @@ impl Db {
             Self::Sqlite(_) => self.begin(Access::Write, scopes).map(|()| Vec::new()),
             #[cfg(feature = "postgres")]
             Self::Postgres(db) => {
-                AnsiTransactionManager::begin_transaction_sql(db, "BEGIN")?;
+                super::postgres::begin(db)?;
                 let taken = super::postgres::enter_where_free(db, scopes);
                 if taken.is_err() {
                     let _ = AnsiTransactionManager::rollback_transaction(db);

@@ -22,16 +22,18 @@ use crate::store::unanswered::Unanswered;
 /// How many threads lend on a server. SQLite has one writer, and one thread for it.
 const THREADS: usize = 1;
 /// How many lends one transaction takes at most.
-const BATCH: usize = 64;
+pub(super) const BATCH: usize = 64;
 /// What is left of a lend's deadline for committing and answering it. With less it is not begun.
 const LAST_CALL: Duration = Duration::from_millis(25);
 /// How many may wait. More than that many come in the time of a lend's deadline only when the database
 /// stands still.
 const WAITING: usize = 1024;
 /// How soon the lends of an org that somebody else holds are tried again.
-const AGAIN: Duration = Duration::from_millis(4);
+pub(super) const AGAIN: Duration = Duration::from_millis(2);
 /// A batch that takes longer hangs on a connection that nobody answers any more.
 const STUCK: Duration = Duration::from_secs(5);
+/// So many that hang are left behind; while they all do, nothing is lent.
+const LEFT_BEHIND: usize = 4;
 /// What its transactions are called.
 pub(super) const LEND: &str = "lend";
 
@@ -42,6 +44,8 @@ pub(super) struct Lane {
     caps: LeaseCaps,
     threads: Vec<Mutex<Thread>>,
     hashing: RandomState,
+    /// Held by every thread that lives.
+    living: Arc<()>,
 }
 
 struct Thread {
@@ -103,12 +107,14 @@ impl Store {
 impl Lane {
     pub(super) fn open(opener: Opener, writers: Writers, caps: LeaseCaps) -> Result<Self, StoreError> {
         let many = if opener.has_one_writer() { 1 } else { THREADS };
+        let living = Arc::new(());
         let start = || {
-            let thread = Thread::start(opener.clone(), writers.clone(), caps, Arc::default())?;
+            let (opener, writers) = (opener.clone(), writers.clone());
+            let thread = Thread::start(opener, writers, caps, Arc::default(), living.clone())?;
             Ok::<_, StoreError>(Mutex::new(thread))
         };
         let threads = (0..many).map(|_| start()).collect::<Result<_, _>>()?;
-        Ok(Self { opener, writers, caps, threads, hashing: RandomState::new() })
+        Ok(Self { opener, writers, caps, threads, hashing: RandomState::new(), living })
     }
 
     /// Whether lends are answered.
@@ -128,12 +134,17 @@ impl Lane {
         let thread = self.threads.get(at).ok_or(StoreError::Unavailable("the lane has ended"))?;
         let mut thread = thread.lock().unwrap_or_else(PoisonError::into_inner);
         if !thread.pulse.is_well() {
+            // Besides this lane's own.
+            let living = Arc::strong_count(&self.living).saturating_sub(1);
+            if living >= self.threads.len() + LEFT_BEHIND {
+                return Err(StoreError::Unavailable("the lane stands still"));
+            }
             tracing::error!("the lane stood still: another takes its place");
             let (opener, writers) = (self.opener.clone(), self.writers.clone());
-            let next = Thread::start(opener, writers, self.caps, thread.unanswered.clone())?;
+            let next =
+                Thread::start(opener, writers, self.caps, thread.unanswered.clone(), self.living.clone())?;
             let hung = std::mem::replace(&mut *thread, next);
-            // Whether what it was committing came to be is unknown: the next ends it, if it did.
-            drop(std::mem::take(&mut *hung.pulse.committing.lock().unwrap_or_else(PoisonError::into_inner)));
+            hung.pulse.give_up();
         }
         Ok(thread.way_in.clone())
     }
@@ -152,6 +163,12 @@ impl Pulse {
         self.since.store(now.max(1), Ordering::SeqCst);
     }
 
+    /// Whether what it was committing came to be is unknown: the next turn ends it, if it did.
+    fn give_up(&self) {
+        let committing = std::mem::take(&mut *self.committing.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(committing);
+    }
+
     fn end(&self) {
         self.since.store(0, Ordering::SeqCst);
     }
@@ -163,6 +180,7 @@ impl Thread {
         writers: Writers,
         caps: LeaseCaps,
         unanswered: Arc<Unanswered>,
+        living: Arc<()>,
     ) -> Result<Self, StoreError> {
         let failed = |e: std::io::Error| StoreError::NoDatabase(e.to_string());
         let (way_in, arrived) = mpsc::channel(WAITING);
@@ -175,6 +193,7 @@ impl Thread {
             let known = Known::new(opener, caps, shown.committing.clone(), noted.clone());
             runtime.block_on(serve(known, writers, arrived, &shown, &noted));
             shown.ended.store(true, Ordering::SeqCst);
+            drop(living);
         };
         std::thread::Builder::new().name("lane".into()).spawn(run).map_err(failed)?;
         Ok(Self { way_in, pulse, unanswered })
@@ -200,6 +219,8 @@ async fn serve(
             () = unanswered.noted() => {}
             () = tokio::time::sleep(patience) => {}
         }
+        // One that waits for its place without end stands still too.
+        pulse.begin();
         let _place = writers.place_of_lane().await;
         // What arrived while another wrote goes into the same batch.
         while let Ok(next) = arrived.try_recv() {
@@ -207,13 +228,12 @@ async fn serve(
         }
         waiting.retain(|waiting| waiting.is_worth(known.pace()));
         let batch: Vec<Waiting> = waiting.drain(..batch_size(&waiting)).collect();
-        pulse.begin();
         // A panic is one batch's failure and never everybody's: its callers are told 503. Who asks again for what
         // nobody heard of comes after its end.
-        let written = catch_unwind(AssertUnwindSafe(|| {
-            known.end_unanswered();
-            known.write(batch)
-        }));
+        let written = catch_unwind(AssertUnwindSafe(|| known.write(batch)));
+        if written.is_err() {
+            pulse.give_up();
+        }
         pulse.end();
         let Left { first, last, moved } = written.unwrap_or_default();
         first.into_iter().rev().for_each(|again| waiting.push_front(again));

@@ -57,9 +57,11 @@ pub struct SealedRow {
     pub fence: i64,
     /// When it ends.
     pub expires_at: Moment,
+    /// How often it was asked for again by its Idempotency-Key.
+    pub repeats: u64,
     /// The sealed credential, and where it may be sent.
     pub credential: SealedCredential,
-    /// Of a new lease: to be signed by whoever passes it on. Unsigned, the lease is ended.
+    /// To be signed by whoever passes the lease on. One that nobody ever signed for is ended.
     pub receipt: Receipt,
 }
 
@@ -217,10 +219,10 @@ fn grant(db: &mut Db, batch: &mut Batch, at: usize, ask: &LendAsk) -> Result<Gra
         return Ok(Err(LendRefused::AuthFailed));
     }
     let (lease, expires_at, receipt) = (ask.lease.clone(), ask.at.after(ask.ttl), Receipt::default());
-    let mut granted = SealedRow { lease, fence: 0, expires_at, credential, receipt };
-    if let Some(Earlier::Same(kept)) = earlier {
+    let mut granted = SealedRow { lease, fence: 0, expires_at, repeats: 0, credential, receipt };
+    if let (Some(repeat), Some(Earlier::Same(kept))) = (&ask.repeat, &earlier) {
         batch.write(db)?;
-        return again(db, ask, &kept, granted);
+        return again(db, ask, (repeat, kept), granted);
     }
     let held = match held {
         Some(held) => held,
@@ -260,7 +262,7 @@ fn grant(db: &mut Db, batch: &mut Batch, at: usize, ask: &LendAsk) -> Result<Gra
 fn again(
     db: &mut Db,
     ask: &LendAsk,
-    kept: &Kept,
+    (repeat, kept): (&Repeat, &Kept),
     mut granted: SealedRow,
 ) -> Result<Result<SealedRow, LendRefused>, StoreError> {
     let lease = kept.lease.clone().ok_or(StoreError::Damaged("idempotency_keys"))?;
@@ -283,6 +285,7 @@ fn again(
     granted.lease = lease;
     granted.fence = open.fence;
     granted.expires_at = Moment::from_micros(open.expires_at);
+    granted.repeats = repeats::count(db, &ask.actor.caller, repeat, kept)?;
     Ok(Ok(granted))
 }
 
@@ -306,11 +309,12 @@ fn is_own(open: &OpenLease, client: &ClientId, run: Option<&RunId>) -> bool {
     open.client_id == client.as_str() && run.is_some() && open.run_id.as_deref() == run.map(RunId::as_str)
 }
 
-/// A run that comes back gets its own lease again, with at least the time it asks for.
+/// A run that comes back gets its own lease again, with at least the time it asks for. It always ends later than
+/// before: by that is known that it was given to somebody since.
 fn extend(db: &mut Db, ask: &LendAsk, open: &OpenLease, granted: &mut SealedRow) -> Result<(), StoreError> {
     granted.lease = LeaseId::parse(&open.id).map_err(|_| StoreError::Damaged("leases"))?;
     granted.fence = open.fence;
-    granted.expires_at = granted.expires_at.max(Moment::from_micros(open.expires_at));
+    granted.expires_at = granted.expires_at.max(Moment::from_micros(open.expires_at.saturating_add(1)));
     diesel::update(
         leases::table
             .filter(leases::org_id.eq(ask.scope.org().as_str()))

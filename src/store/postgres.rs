@@ -44,9 +44,12 @@ const TELL: &str = "SELECT set_config('pawl.scope', $1, true), set_config('synch
 /// SHA-256("pawl/v1/vault").
 pub(super) const VAULT: i64 = 2_878_156_944_878_392_785;
 
+/// Begins to write, whatever the server's default: what is looked at after a lock is as it is under the lock.
+pub(super) const WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
 /// Begins a transaction that is yet to enter its rows.
 pub(super) fn begin(db: &mut PgConnection) -> QueryResult<()> {
-    AnsiTransactionManager::begin_transaction_sql(db, "BEGIN")
+    AnsiTransactionManager::begin_transaction_sql(db, WRITE)
 }
 
 pub(super) fn rollback(db: &mut PgConnection) -> QueryResult<()> {

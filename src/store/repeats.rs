@@ -139,6 +139,20 @@ pub(super) fn keep(db: &mut Db, caller: &Caller, repeat: &Repeat, first: &First)
     Ok(())
 }
 
+/// Counts that the lend that was kept came again, in the place of an answer, which no lend keeps. Answers how often.
+pub(super) fn count(db: &mut Db, caller: &Caller, repeat: &Repeat, kept: &Kept) -> Result<u64, StoreError> {
+    let before = kept.answer.as_deref().map_or(Ok(0), str::parse::<u64>);
+    let before = before.map_err(|_| StoreError::Damaged("idempotency_keys"))?;
+    let repeats = before.saturating_add(1);
+    let own = idempotency_keys::table
+        .filter(idempotency_keys::org_id.eq(caller.org().as_str()))
+        .filter(idempotency_keys::caller_id.eq(caller.user().as_str()))
+        .filter(idempotency_keys::client_id.eq(caller.client().as_str()))
+        .filter(idempotency_keys::idempotency_key.eq(repeat.key.as_str()));
+    diesel::update(own).set(idempotency_keys::answer.eq(Some(repeats.to_string()))).execute(db)?;
+    Ok(repeats)
+}
+
 /// Drops the oldest of what `caller` has no right to any more, and `key` if it is among that.
 fn drop_own(db: &mut Db, caller: &Caller, key: &IdempotencyKey, at: Moment) -> Result<(), StoreError> {
     let own = idempotency_keys::table

@@ -12,7 +12,7 @@ use crate::store::batch::Batch;
 use crate::store::caps::Counted;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
-use crate::store::lane::{LEND, Waiting};
+use crate::store::lane::{AGAIN, LEND, Waiting};
 use crate::store::lend::{Granted, LendAsk, SealedRow, answer};
 use crate::store::open::{Complain, Opener};
 use crate::store::scopes::Scopes;
@@ -24,8 +24,7 @@ use crate::store::unanswered::{Late, Receipt, Unanswered};
 const BUDGET: Duration = Duration::from_millis(80);
 /// How long a turn is taken to last at most: an ask that has more time left is always begun.
 const PACE: Duration = Duration::from_millis(100);
-/// How soon a lease that nobody heard of is tried again: one of an org that is held, and one that failed.
-const AGAIN: Duration = Duration::from_millis(4);
+/// How soon a lease that could not be ended is tried again.
 const LATER: Duration = Duration::from_millis(250);
 /// What the transaction that ends such leases is called.
 const UNANSWERED: &str = "end unanswered";
@@ -45,24 +44,20 @@ pub(super) struct Known {
 
 /// What is sent once it is durable.
 pub(super) struct Answer {
-    asked: Instant,
     span: tracing::Span,
     reply: oneshot::Sender<Result<Granted, StoreError>>,
     granted: Granted,
 }
 
 impl Answer {
-    /// From here on a new lease that does not reach who asked for it is ended.
+    /// From here on a lease that does not reach who asked for it is ended, unless somebody has it already.
     fn of((waiting, granted): (Waiting, Granted), unanswered: &Arc<Unanswered>) -> Self {
         let Waiting { ask, asked, span, reply, .. } = waiting;
-        let granted = granted.map(|row| match row.lease == ask.lease {
-            true => {
-                let receipt = Receipt::of(ask, asked, row.expires_at, unanswered);
-                SealedRow { receipt, ..row }
-            }
-            false => row,
+        let granted = granted.map(|row| {
+            let receipt = Receipt::of(ask, asked, &row, unanswered);
+            SealedRow { receipt, ..row }
         });
-        Self { asked, span, reply, granted }
+        Self { span, reply, granted }
     }
 }
 
@@ -93,14 +88,15 @@ impl Known {
         self.turn
     }
 
-    /// One transaction. What it answers is durable; a connection on which something failed is not used
-    /// again.
+    /// Ends what nobody heard of, and then one transaction. What it answers is durable; a connection on which something
+    /// failed is not used again.
     pub(super) fn write(&mut self, batch: Vec<Waiting>) -> Left {
+        let entered = Instant::now();
+        self.end_unanswered();
         if batch.is_empty() {
             return Left::default();
         }
-        let entered = Instant::now();
-        let left = self.turn_of(batch, entered);
+        let left = self.turn_of(batch, Instant::now());
         self.turn = recent(self.turn, entered.elapsed());
         left
     }
@@ -131,14 +127,18 @@ impl Known {
             self.held = Some(db);
             return left;
         }
-        let mut answers = Vec::new();
+        let (mut answers, mut recorded) = (Vec::new(), Vec::new());
         let mut asks = batch.into_iter();
         while let Some((at, waiting)) = asks.next() {
             if begun.elapsed() > BUDGET {
                 left.first.push(waiting);
             } else if waiting.is_worth(self.flush) {
+                let before = lends.appended();
                 match waiting.span.in_scope(|| answer(&mut db, &mut lends, at, &waiting.ask)) {
-                    Ok(granted) => answers.push((waiting, granted)),
+                    Ok(granted) => {
+                        recorded.extend((lends.appended() > before).then_some(waiting.asked));
+                        answers.push((waiting, granted));
+                    }
                     // One of those before it may be to blame, whose lease was written only now.
                     Err(error) if lends.is_refused() => {
                         ended(Outcome::RolledBack);
@@ -190,8 +190,8 @@ impl Known {
         }
         ended(Outcome::Committed);
         self.counted.learn(learnt);
-        for Answer { asked, span, reply, granted } in answers {
-            metrics::event_durable(asked.elapsed());
+        recorded.into_iter().for_each(|asked| metrics::event_durable(asked.elapsed()));
+        for Answer { span, reply, granted } in answers {
             span.record("batch", size);
             let _ = reply.send(Ok(granted));
         }
@@ -211,14 +211,15 @@ impl Known {
     }
 
     /// Ends leases that nobody heard of, in a transaction of their own.
-    pub(super) fn end_unanswered(&mut self) {
+    fn end_unanswered(&mut self) {
         let late = self.unanswered.due();
         if late.is_empty() {
             return;
         }
         let entered = Instant::now();
         match self.end_all(&late) {
-            Ok(taken) => {
+            Ok((taken, ended)) => {
+                (0..ended).for_each(|_| metrics::event_durable(entered.elapsed()));
                 metrics::transaction(UNANSWERED, Outcome::Committed.name(), entered.elapsed());
                 let held = late.into_iter().filter(|late| taken.iter().any(|org| org == late.org()));
                 self.unanswered.put_back(held.collect(), AGAIN, false);
@@ -231,16 +232,20 @@ impl Known {
         }
     }
 
-    /// All of them but those of the orgs that it answers, which somebody else holds.
-    fn end_all(&mut self, late: &[Late]) -> Result<Vec<String>, StoreError> {
+    /// All of them but those of the orgs that it answers, which somebody else holds. And how many had to be.
+    fn end_all(&mut self, late: &[Late]) -> Result<(Vec<String>, usize), StoreError> {
         let scopes: Scopes = late.iter().collect();
         let begin = |db: &mut Db| Ok(db.begin_where_free(&scopes)?);
         let begun = begin_on(&self.opener, self.held.take(), begin);
         let (mut db, taken) = begun.map_err(|(_, error)| error)?;
+        let mut ended = 0;
         for late in late.iter().filter(|late| taken.iter().all(|org| org != late.org())) {
-            if let Err(error) = late.end(&mut db) {
-                let _ = db.rollback();
-                return Err(error);
+            match late.end(&mut db) {
+                Ok(is_ended) => ended += usize::from(is_ended),
+                Err(error) => {
+                    let _ = db.rollback();
+                    return Err(error);
+                }
             }
         }
         if let Err(error) = db.commit() {
@@ -248,7 +253,7 @@ impl Known {
             return Err(error.into());
         }
         self.held = Some(db);
-        Ok(taken)
+        Ok((taken, ended))
     }
 }
 
@@ -287,10 +292,12 @@ fn begin_on<T>(
     begin: impl Fn(&mut Db) -> Result<T, StoreError>,
 ) -> Result<(Db, T), (Option<Box<Db>>, StoreError)> {
     use diesel::r2d2::{HandleError, ManageConnection};
-    if let Some(mut db) = held
-        && let Ok(begun) = begin(&mut db)
-    {
-        return Ok((db, begun));
+    if let Some(mut db) = held {
+        match begin(&mut db) {
+            Ok(begun) => return Ok((db, begun)),
+            Err(error @ StoreError::Damaged(_)) => return Err((Some(Box::new(db)), error)),
+            Err(_) => {}
+        }
     }
     let mut db = opener.connect().map_err(|error| {
         Complain.handle_error(error);

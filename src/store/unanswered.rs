@@ -1,6 +1,7 @@
 //! Leases that were granted to somebody who never heard of it: told 503 meanwhile, or gone. Each is noted the moment
 //! that is known, and the lane ends it, on record; if this process dies first, it runs out by itself.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,8 @@ use crate::ids::{ConnectionId, IdempotencyKey, LeaseId};
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::events::append;
-use crate::store::lend::LendAsk;
+use crate::store::lane::BATCH;
+use crate::store::lend::{LendAsk, SealedRow};
 use crate::store::schema::{idempotency_keys, leases};
 use crate::store::scopes::Scopes;
 
@@ -27,8 +29,8 @@ pub(super) struct Late {
     scope: UserScope,
     connection: ConnectionId,
     lease: LeaseId,
-    /// Under which name it may be asked for again: a 503 is not kept.
-    key: Option<IdempotencyKey>,
+    /// Under which name it may be asked for again, and how often it was: a 503 is not kept.
+    key: Option<(IdempotencyKey, u64)>,
     asked: (Moment, Instant),
     expires_at: Moment,
     /// When its time is over anyway.
@@ -39,29 +41,40 @@ pub(super) struct Late {
     alone: bool,
 }
 
-/// A new lease, until whoever asked for it has it: dropped before that, it is ended.
+/// A lease, until whoever asked for it has it: dropped before that, and before anybody signed another receipt of it,
+/// it is ended.
 #[derive(Default)]
 pub struct Receipt(Option<(Late, Arc<Unanswered>)>);
 
 impl Receipt {
-    /// Of the lease that `ask` is about to be granted until `expires_at`.
-    pub(super) fn of(ask: LendAsk, asked: Instant, expires_at: Moment, noted: &Arc<Unanswered>) -> Self {
-        let LendAsk { actor, scope, connection, lease, repeat, at, ttl, .. } = ask;
-        let (key, asked) = (repeat.map(|repeat| repeat.key), (at, asked));
-        let (until, next, alone) = (asked.1 + ttl, asked.1, false);
+    /// Of what `ask` is about to be granted. Of one that is given again nothing is to be
+    /// signed, once somebody has it.
+    pub(super) fn of(ask: LendAsk, asked: Instant, row: &SealedRow, noted: &Arc<Unanswered>) -> Self {
+        let (lease, expires_at) = (row.lease.clone(), row.expires_at);
+        let until = asked + expires_at.since(ask.at);
+        if !noted.expect(&lease, lease == ask.lease, until) {
+            return Self::default();
+        }
+        let LendAsk { actor, scope, connection, repeat, at, .. } = ask;
+        let (key, asked) = (repeat.map(|repeat| (repeat.key, row.repeats)), (at, asked));
+        let (next, alone) = (asked.1, false);
         let late = Late { actor, scope, connection, lease, key, asked, expires_at, until, next, alone };
         Self(Some((late, noted.clone())))
     }
 
     /// The loan is with whoever asked for it.
     pub fn sign(mut self) {
-        self.0 = None;
+        if let Some((late, noted)) = self.0.take() {
+            noted.awaited().remove(&late.lease);
+        }
     }
 }
 
 impl Drop for Receipt {
     fn drop(&mut self) {
-        if let Some((late, noted)) = self.0.take() {
+        if let Some((late, noted)) = self.0.take()
+            && noted.awaited().contains_key(&late.lease)
+        {
             noted.note(late);
         }
     }
@@ -71,6 +84,8 @@ impl Drop for Receipt {
 #[derive(Default)]
 pub(super) struct Unanswered {
     late: Mutex<Vec<Late>>,
+    /// The leases that nobody has yet, and when their time is over anyway.
+    awaited: Mutex<HashMap<LeaseId, Instant>>,
     noted: Notify,
 }
 
@@ -78,6 +93,16 @@ impl Unanswered {
     /// Comes back when one was noted.
     pub(super) async fn noted(&self) {
         self.noted.notified().await;
+    }
+
+    /// Whether nobody has the lease yet, which is about to be granted until then.
+    fn expect(&self, lease: &LeaseId, is_new: bool, until: Instant) -> bool {
+        let mut awaited = self.awaited();
+        let is_awaited = is_new || awaited.contains_key(lease);
+        if is_awaited {
+            awaited.insert(lease.clone(), until);
+        }
+        is_awaited
     }
 
     fn note(&self, late: Late) {
@@ -91,15 +116,16 @@ impl Unanswered {
         self.noted.notify_one();
     }
 
-    /// Those to be tried together now.
+    /// Those to be tried together now: no more than a batch.
     pub(super) fn due(&self) -> Vec<Late> {
         let (mut all, now) = (self.all(), Instant::now());
         all.retain(|late| now < late.until);
+        self.awaited().retain(|_, until| now < *until);
         let is_due = |late: &Late| late.next <= now;
         if let Some(at) = all.iter().position(|late| late.alone && is_due(late)) {
             return vec![all.remove(at)];
         }
-        all.extract_if(.., |late| is_due(late)).collect()
+        all.extract_if(.., |late| is_due(late)).take(BATCH).collect()
     }
 
     /// Takes back what could not be ended, for so long.
@@ -114,6 +140,10 @@ impl Unanswered {
         next.map_or(Duration::MAX, |next| next.saturating_duration_since(Instant::now()))
     }
 
+    fn awaited(&self) -> MutexGuard<'_, HashMap<LeaseId, Instant>> {
+        self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn all(&self) -> MutexGuard<'_, Vec<Late>> {
         self.late.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -124,10 +154,26 @@ impl Late {
         self.scope.org().as_str()
     }
 
-    /// Ends it, if it came to be, is open, and was given to nobody since.
-    pub(super) fn end(&self, db: &mut Db) -> Result<(), StoreError> {
+    /// Ends it, if it came to be, is open, and was given to nobody since. Whether it was.
+    pub(super) fn end(&self, db: &mut Db) -> Result<bool, StoreError> {
         let (asked, since) = self.asked;
         let now = asked.after(since.elapsed());
+        let kept = |key: &str| {
+            idempotency_keys::table
+                .filter(idempotency_keys::org_id.eq(self.org().to_owned()))
+                .filter(idempotency_keys::caller_id.eq(self.actor.caller.user().to_string()))
+                .filter(idempotency_keys::client_id.eq(self.actor.caller.client().to_string()))
+                .filter(idempotency_keys::idempotency_key.eq(key.to_owned()))
+                .filter(idempotency_keys::lease_id.eq(self.lease.to_string()))
+        };
+        if let Some((key, repeats)) = &self.key {
+            let since: Option<Option<String>> =
+                kept(key.as_str()).select(idempotency_keys::answer).first(db).optional()?;
+            let given = (*repeats > 0).then(|| repeats.to_string());
+            if since.is_some_and(|since| since != given) {
+                return Ok(false);
+            }
+        }
         let open = leases::table
             .filter(leases::org_id.eq(self.org()))
             .filter(leases::id.eq(self.lease.as_str()))
@@ -137,20 +183,15 @@ impl Late {
             .set((leases::ended_at.eq(Some(now.micros())), leases::outcome.eq(Some("unanswered"))))
             .execute(db)?;
         if ended == 0 {
-            return Ok(());
+            return Ok(false);
         }
-        if let Some(key) = &self.key {
-            let kept = idempotency_keys::table
-                .filter(idempotency_keys::org_id.eq(self.org()))
-                .filter(idempotency_keys::caller_id.eq(self.actor.caller.user().as_str()))
-                .filter(idempotency_keys::client_id.eq(self.actor.caller.client().as_str()))
-                .filter(idempotency_keys::idempotency_key.eq(key.as_str()))
-                .filter(idempotency_keys::lease_id.eq(self.lease.as_str()));
-            diesel::delete(kept).execute(db)?;
+        if let Some((key, _)) = &self.key {
+            diesel::delete(kept(key.as_str())).execute(db)?;
         }
         let subject = Subject { connection: Some(&self.connection), label: None, lease: Some(&self.lease) };
         let event = AuditEvent::unanswered(&self.actor, subject, now);
-        append(db, &event.map_err(|_| StoreError::Unavailable("no randomness"))?)
+        append(db, &event.map_err(|_| StoreError::Unavailable("no randomness"))?)?;
+        Ok(true)
     }
 }
 

@@ -5,13 +5,21 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
+use pawl::store::StoreError;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::borrowers::{Borrowers, DEADLINE, Wish, chain_of, open, wait};
+use crate::borrowers::{Borrowers, DEADLINE, Wish, chain_of, open, store_of, wait};
 use crate::database::{PASSWORD, told};
 use crate::harness::{Answer, Home, Vault, call, deposit, until};
+
+/// Here nobody is in a hurry, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const DAMAGE: &str = "ALTER TABLE audit_events DISABLE TRIGGER USER; UPDATE audit_events SET hash = '\\x00' \
+                      WHERE org_id = 'acme'; ALTER TABLE audit_events ENABLE TRIGGER USER";
 
 /// Holds an org's chain as another replica would.
 fn hold_chain(vault: &Vault, org: &str) -> crate::database::Sql {
@@ -64,6 +72,35 @@ fn a_row_that_can_not_be_is_its_own_trouble() {
         assert_eq!(lend(&vault, "acme", "ada", &ours).problem(), "damaged");
         assert_eq!(lend(&vault, "beta", "bea", &theirs).status, 201);
     }
+}
+
+/// Attack on P4.
+#[test]
+fn a_chain_whose_end_is_damaged_is_its_own_trouble() {
+    let vault = Vault::start_in(Home::on_postgres(), &[]);
+    let ours = vault.deposit_as("acme", "ada", &deposit("a", "s"));
+    let theirs = vault.deposit_as("beta", "bea", &deposit("b", "s"));
+    let (borrowers, store) = (Borrowers::new(vault.clock.clone()), store_of(&vault.home));
+    for sql in ["ALTER TABLE audit_events DROP CONSTRAINT IF EXISTS audit_events_hash_check", DAMAGE] {
+        vault.sql(sql);
+    }
+    wait(async {
+        for _ in 0..5 {
+            // all of them come to the lane before it turns to any
+            let ask = |org, user, id| {
+                store.lend(borrowers.ask((org, user, "svc"), Wish::of(id, "other")), PATIENCE)
+            };
+            let (damaged, whole, other) = tokio::join!(
+                ask("acme", "ada", &ours),
+                ask("beta", "bea", &theirs),
+                ask("beta", "bea", &theirs)
+            );
+            assert!(matches!(damaged, Err(StoreError::Damaged(_))));
+            for lent in [whole, other] {
+                lent.unwrap().ok().unwrap().receipt.sign();
+            }
+        }
+    });
 }
 
 /// Attack on P4.

@@ -96,6 +96,54 @@ fn a_loan_that_nobody_took_can_be_asked_for_again_by_its_name() {
     assert_eq!(outcomes(&vault, &id), ["unanswered", "open"]);
 }
 
+/// Two ask by the same name, and only the second hears of it: the loan is theirs.
+/// Attack on P4.
+#[test]
+fn a_loan_that_was_given_again_is_not_ended_for_the_first_answer() {
+    let vault = Vault::start();
+    let id = vault.deposit("s");
+    let (borrowers, store) = (Borrowers::new(vault.clock.clone()), store_of(&vault.home));
+    let key = vault.home.sql().texts("id", "FROM keys").remove(0);
+    let keys = BTreeMap::from([(key.clone(), MasterKey::generate().unwrap())]);
+    let keyring = Keyring::new(KeyId::parse(&key).unwrap(), keys).unwrap();
+    let ask = |repeat: Option<&str>, ttl: u64| {
+        let mut ask = borrowers.ask(("acme", "ada", "one"), Wish { run: Some("r"), ..Wish::of(&id, "sync") });
+        ask.repeat = repeat.map(|name| named(name, &keyring));
+        ask.ttl = Duration::from_secs(ttl);
+        ask
+    };
+    // by its name, and as the same run with less time
+    for (name, [first, second]) in [(Some("again"), [300, 300]), (None, [300, 60])] {
+        wait(async {
+            let both = [first, second].map(|ttl| store.lend(ask(name, ttl), PATIENCE));
+            let [first, second] = both;
+            let (first, second) = tokio::join!(first, second);
+            let [first, second] = [first, second].map(|lent| lent.unwrap().ok().unwrap());
+            assert_eq!(first.lease, second.lease);
+            drop(first);
+            second.receipt.sign();
+            // whatever is to be ended is ended before this
+            let held = store.lend(borrowers.ask(("acme", "ada", "two"), Wish::of(&id, "sync")), PATIENCE);
+            assert_eq!(held.await.unwrap().err().unwrap().cause(), "lease-held");
+            let third = store.lend(ask(name, 60), PATIENCE).await.unwrap().ok().unwrap();
+            assert_eq!(third.lease, second.lease);
+        });
+        assert_eq!(outcomes(&vault, &id), ["open"]);
+        vault.sql("DELETE FROM leases");
+    }
+    // nobody hears of either
+    wait(async {
+        let (first, second) = tokio::join!(
+            store.lend(ask(Some("lost"), 300), PATIENCE),
+            store.lend(ask(Some("lost"), 300), PATIENCE)
+        );
+        drop((first.unwrap(), second.unwrap()));
+        let next = store.lend(borrowers.ask(("acme", "ada", "two"), Wish::of(&id, "sync")), PATIENCE);
+        next.await.unwrap().ok().unwrap().receipt.sign();
+    });
+    assert_eq!(outcomes(&vault, &id), ["unanswered", "open"]);
+}
+
 /// While it can't be ended it is tried again, and others' lends go on.
 /// Attack on P4.
 #[test]
