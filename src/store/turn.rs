@@ -108,7 +108,7 @@ impl Known {
         let begin = |db: &mut Db| Batch::begin(db, &asks, self.caps, &self.counted);
         let (mut db, (mut lends, taken)) = match begin_on(&self.opener, held, begin) {
             Ok(begun) => begun,
-            Err((db, error)) => {
+            Err(NotBegun { db, error }) => {
                 ended(Outcome::Failed);
                 return match db {
                     Some(db) => apart(*db, batch, Left::default(), &error),
@@ -237,7 +237,7 @@ impl Known {
         let scopes: Scopes = late.iter().collect();
         let begin = |db: &mut Db| Ok(db.begin_where_free(&scopes)?);
         let begun = begin_on(&self.opener, self.held.take(), begin);
-        let (mut db, taken) = begun.map_err(|(_, error)| error)?;
+        let (mut db, taken) = begun.map_err(|NotBegun { error, .. }| error)?;
         let mut ended = 0;
         for late in late.iter().filter(|late| taken.iter().all(|org| org != late.org())) {
             match late.end(&mut db) {
@@ -284,28 +284,33 @@ fn apart(mut db: Db, mut batch: Vec<Waiting>, mut left: Left, error: &StoreError
     Left { first: batch, moved: true, ..left }
 }
 
-/// A transaction that `begin` began. A connection that was held may have been lost since: then on a fresh one, which
-/// comes with the error if that much could be had.
+/// A transaction that did not begin, and the connection on which it did not, if one could be had.
+struct NotBegun {
+    db: Option<Box<Db>>,
+    error: StoreError,
+}
+
+/// A transaction that `begin` began. A connection that was held may have been lost since: then on a fresh one.
 fn begin_on<T>(
     opener: &Opener,
     held: Option<Db>,
     begin: impl Fn(&mut Db) -> Result<T, StoreError>,
-) -> Result<(Db, T), (Option<Box<Db>>, StoreError)> {
+) -> Result<(Db, T), NotBegun> {
     use diesel::r2d2::{HandleError, ManageConnection};
     if let Some(mut db) = held {
         match begin(&mut db) {
             Ok(begun) => return Ok((db, begun)),
-            Err(error @ StoreError::Damaged(_)) => return Err((Some(Box::new(db)), error)),
+            Err(error @ StoreError::Damaged(_)) => return Err(NotBegun { db: Some(Box::new(db)), error }),
             Err(_) => {}
         }
     }
     let mut db = opener.connect().map_err(|error| {
         Complain.handle_error(error);
-        (None, StoreError::Unavailable("no connection"))
+        NotBegun { db: None, error: StoreError::Unavailable("no connection") }
     })?;
     match begin(&mut db) {
         Ok(begun) => Ok((db, begun)),
-        Err(error) => Err((Some(Box::new(db)), error)),
+        Err(error) => Err(NotBegun { db: Some(Box::new(db)), error }),
     }
 }
 
