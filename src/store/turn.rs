@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::config::LeaseCaps;
+use crate::ids::LeaseId;
 use crate::metrics;
 use crate::store::batch::Batch;
 use crate::store::caps::Counted;
@@ -219,7 +220,8 @@ impl Known {
         let entered = Instant::now();
         match self.end_all(&late) {
             Ok((taken, ended)) => {
-                (0..ended).for_each(|_| metrics::event_durable(entered.elapsed()));
+                ended.iter().for_each(|_| metrics::event_durable(entered.elapsed()));
+                self.unanswered.forget(&ended);
                 metrics::transaction(UNANSWERED, Outcome::Committed.name(), entered.elapsed());
                 let held = late.into_iter().filter(|late| taken.iter().any(|org| org == late.org()));
                 self.unanswered.put_back(held.collect(), AGAIN, false);
@@ -232,16 +234,16 @@ impl Known {
         }
     }
 
-    /// All of them but those of the orgs that it answers, which somebody else holds. And how many had to be.
-    fn end_all(&mut self, late: &[Late]) -> Result<(Vec<String>, usize), StoreError> {
+    /// All of them but those of the orgs that it answers, which somebody else holds. And which had to be.
+    fn end_all(&mut self, late: &[Late]) -> Result<(Vec<String>, Vec<LeaseId>), StoreError> {
         let scopes: Scopes = late.iter().collect();
         let begin = |db: &mut Db| Ok(db.begin_where_free(&scopes)?);
         let begun = begin_on(&self.opener, self.held.take(), begin);
         let (mut db, taken) = begun.map_err(|NotBegun { error, .. }| error)?;
-        let mut ended = 0;
+        let mut ended = Vec::new();
         for late in late.iter().filter(|late| taken.iter().all(|org| org != late.org())) {
             match late.end(&mut db) {
-                Ok(is_ended) => ended += usize::from(is_ended),
+                Ok(is_ended) => ended.extend(is_ended.then(|| late.lease().clone())),
                 Err(error) => {
                     let _ = db.rollback();
                     return Err(error);

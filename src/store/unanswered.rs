@@ -128,6 +128,14 @@ impl Unanswered {
         all.extract_if(.., |late| is_due(late)).take(BATCH).collect()
     }
 
+    /// These were ended: nobody will have them.
+    pub(super) fn forget(&self, ended: &[LeaseId]) {
+        let mut awaited = self.awaited();
+        for lease in ended {
+            awaited.remove(lease);
+        }
+    }
+
     /// Takes back what could not be ended, for so long.
     pub(super) fn put_back(&self, late: Vec<Late>, pause: Duration, alone: bool) {
         let next = Instant::now() + pause;
@@ -152,6 +160,10 @@ impl Unanswered {
 impl Late {
     pub(super) fn org(&self) -> &str {
         self.scope.org().as_str()
+    }
+
+    pub(super) fn lease(&self) -> &LeaseId {
+        &self.lease
     }
 
     /// Ends it, if it came to be, is open, and was given to nobody since. Whether it was.
