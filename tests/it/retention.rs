@@ -8,6 +8,7 @@ use crate::checkpoints::covered;
 use crate::database::on_postgres;
 use crate::frozen::SETTINGS;
 use crate::harness::{Answer, Vault, deposit, until};
+use crate::trail::dechunked;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -101,6 +102,20 @@ fn what_is_past_its_time_goes_and_what_is_left_follows_from_what_the_log_has() {
     vault.deposit_as("idle", "eve", &deposit("again", "s"));
     let trail = vault.trail("idle");
     assert!(trail.windows(2).all(|two| two[0]["hash"] == two[1]["prev_hash"]));
+    // and so it is said on the host, and by who has an export of it
+    let said = |command: &mut std::process::Command| {
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{said} {}", String::from_utf8_lossy(&output.stderr));
+        said
+    };
+    said(vault.home.pawl(&[]).args(["audit", "verify"]));
+    covered(&vault, "acme");
+    let auditor = vault.token("acme", "auditor", "auditor");
+    let export = dechunked(&vault.call("GET", "/v1/audit/export?format=jsonl", &auditor, None));
+    let file = vault.home.path().join("acme.jsonl");
+    std::fs::write(&file, export).unwrap();
+    said(vault.home.pawl(&[]).args(["audit", "verify", "--export", file.to_str().unwrap()]));
 
     // nobody who can only say SQL to the database lets go of more, or changes one
     let refused = |statement: &str| {
