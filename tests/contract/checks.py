@@ -22,6 +22,13 @@ def refused_only_beyond_its_schema(ctx, response, case):
     assert rules and rules <= beyond, f"a valid request was refused for {sorted(rules)}"
 
 
+@schemathesis.check
+def nothing_is_answered_without_a_token(ctx, response, case):
+    needs_token = any(case.operation.definition.raw.get("security", []))
+    has_token = any(name.lower() == "authorization" for name in response.request.headers)
+    assert has_token or not needs_token or 400 <= response.status_code < 500, "answered without a token"
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
     """A deposit with a check calls the address it is given: no test leaves loopback."""
