@@ -118,7 +118,7 @@ fn walk<R: BufRead>(
         let is_last = text.is_some_and(|line| read_line::<Last>(line).is_some());
         if chain.last() >= until {
             let more = lines.next()?.is_some();
-            return Ok((is_last && more).then(|| Wrong::Other("inserted: a line after the last one".into())));
+            return Ok(more.then(|| Wrong::Other("inserted: a line after the last event's".into())));
         }
         if is_last {
             return Ok(Some(cut));
@@ -172,6 +172,9 @@ impl Proof<'_> {
     ) -> Result<(), Wrong> {
         let other = |what: String| Wrong::Other(what);
         let Some(note) = &last.checkpoint else {
+            if key.is_some() || !notes.is_empty() {
+                return Err(other("not proven: its last line has no checkpoint".into()));
+            }
             report.warnings.push("no checkpoint was made yet: the chain is held against itself alone".into());
             return Ok(());
         };
@@ -181,6 +184,10 @@ impl Proof<'_> {
             Some(Err(_)) => return Err(other("altered: the first line's public key".into())),
             None => None,
         };
+        let is_proof_asked = key.is_some() || !notes.is_empty();
+        if is_proof_asked && last.leaf.is_none() {
+            return Err(other("not proven: its last line has no leaf of this org".into()));
+        }
         let key = match (key, &own) {
             (Some(key), own) if own.as_ref() != Some(key) => {
                 return Err(other("the public key of the first line is not the one that was given".into()));

@@ -85,7 +85,7 @@ impl Vault {
                         at,
                     )?;
                     match action {
-                        Action::ChangeRetention => tx.append(&event)?,
+                        Action::ChangeRetention if frozen != Some(true) => tx.append(&event)?,
                         _ => tx.append_past_quota(&event)?,
                     }
                 }

@@ -25,6 +25,10 @@ pub(super) fn verify_stored(
             report.wrong.push(wrong.tell(""));
         }
     }
+    for key in keys.iter().filter(|key| logs.iter().all(|log| log.origin != key.origin())) {
+        let what = "a public key that was given is of a log that is not here";
+        report.wrong.push(format!("another log: {what}: {}", key.origin()));
+    }
     for note in notes {
         let origin = Checkpoint::claimed(note).map(|claimed| claimed.origin).unwrap_or_default();
         if !logs.iter().any(|log| log.origin == origin) {
