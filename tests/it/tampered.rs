@@ -319,6 +319,19 @@ fn every_edit_of_an_export_is_found_and_located() {
     let lines: Vec<&[u8]> = body.as_bytes().split_inclusive(|byte| *byte == b'\n').collect();
     let count = lines.len() - 2;
     assert!(count > 60, "{count}");
+    // A line that is no event's, before the last; and an end that proves nothing.
+    let whole: Vec<Vec<u8>> = lines.iter().map(|line| line.to_vec()).collect();
+    let mut added = whole.clone();
+    added.insert(count + 1, br#"{"seq": 9999,"event":"{}"}"#.iter().chain(b"\n").copied().collect());
+    assert!(judge(&added.concat())[0].contains("inserted"), "{:?}", judge(&added.concat()));
+    for end in [
+        r#"{"checkpoint":null,"leaf":null,"inclusion":[],"witnessed":null}"#.to_owned(),
+        String::from_utf8(whole[count + 1].clone()).unwrap().replace("\"leaf\":{", "\"leaf\":null,\"was\":{"),
+    ] {
+        let mut unproven = whole.clone();
+        unproven[count + 1] = format!("{}\n", end.trim_end()).into_bytes();
+        assert_ne!(judge(&unproven.concat()), [""; 0], "{end}");
+    }
     let cut = |last: i64, known: i64| Wrong::CutOff { last, known, by: "its first line".into() };
     let stranger = |seq: i64| {
         let hash = hex(link(OrgId::parse("acme").ok().as_ref(), seq, &GENESIS, b"{}").as_bytes());
