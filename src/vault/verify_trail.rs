@@ -106,6 +106,11 @@ fn verify_log(
             given.size
         ));
     }
+    // Of one that nobody is named for, no chain would be held against it.
+    let known = store.count_leaves(&log.id)?;
+    if known < size {
+        return wrong(format!("dropped: of {size} leaves {known} say whose they are"));
+    }
     report.sizes.push(size);
     Ok(None)
 }

@@ -275,6 +275,12 @@ fn a_log_that_is_altered_is_told_and_an_old_one_by_a_checkpoint_that_was_kept() 
     let zero = blob(&[0; 32]);
     for (edit, what) in [
         (
+            "DELETE FROM audit_events WHERE org_id = 'acme' AND seq > 1; \
+             DELETE FROM audit_leaves WHERE org_id = 'acme'"
+                .to_owned(),
+            "say whose they are",
+        ),
+        (
             format!("UPDATE audit_nodes SET hash = {zero} WHERE level = 0 AND idx = 1"),
             "altered or dropped: the hash of node 0 of level 1",
         ),
