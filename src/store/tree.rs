@@ -94,9 +94,7 @@ impl Store {
     pub fn leaves_at_once(&self) -> i64 {
         if self.has_one_writer() { 100 } else { 1000 }
     }
-}
 
-impl Store {
     /// Of how many leaves it is known whose they are.
     pub fn count_leaves(&self, log: &LogId) -> Result<u64, StoreError> {
         self.upkeep_of("count leaves", Access::Read, &Scopes::vault(), |tx| {
@@ -133,15 +131,21 @@ impl Upkeep<'_> {
 
     /// Appends a leaf for each of `moved` to a log that has `size` of them, and where it is told who signs a
     /// checkpoint, if the last one is not of this size already. `None`: another vault was faster, and nothing
-    /// was done.
+    /// was done. Nothing is signed over a tree that does not go on from `told`, the last checkpoint that was known.
     pub fn grow_log(
         &mut self,
         (log, origin): (&LogId, &str),
         size: u64,
         moved: &[Moved],
+        told: Option<&Checkpoint>,
         (sign, at): (Option<Sign>, Moment),
     ) -> Result<Option<Grown>, StoreError> {
         self.enter(NarrowRole::Log)?;
+        if let Some(told) = told
+            && self.find_root(log, told.size)? != Some(told.root)
+        {
+            return Err(StoreError::Damaged("audit_nodes"));
+        }
         if find_size(self.db, log)? != size {
             return Ok(None);
         }

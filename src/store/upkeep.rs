@@ -38,10 +38,7 @@ impl Store {
         event: AuditEvent,
         deadline: Duration,
     ) -> Result<(), StoreError> {
-        self.transact(name, Access::Write, Scopes::vault(), deadline, move |db, appended| {
-            Upkeep { db, appended, role: None }.append(&event)
-        })
-        .await
+        self.upkeep_within(name, deadline, move |tx| tx.append(&event)).await
     }
 
     /// The same as [`Store::upkeep`] off the async threads, as a writer among others.
@@ -55,10 +52,7 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.transact(name, Access::Write, Scopes::vault(), deadline, move |db, appended| {
-            work(&mut Upkeep { db, appended, role: None })
-        })
-        .await
+        self.upkeep_by(name, Access::Write, deadline, work).await
     }
 
     /// The same, for who only looks.
@@ -72,7 +66,21 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.transact(name, Access::Read, Scopes::vault(), deadline, move |db, appended| {
+        self.upkeep_by(name, Access::Read, deadline, work).await
+    }
+
+    async fn upkeep_by<T, E>(
+        &self,
+        name: &'static str,
+        access: Access,
+        deadline: Duration,
+        work: impl FnOnce(&mut Upkeep) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.transact(name, access, Scopes::vault(), deadline, move |db, appended| {
             work(&mut Upkeep { db, appended, role: None })
         })
         .await

@@ -11,7 +11,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::audit::LogKey;
+use crate::audit::{Checkpoint, LogKey};
 use crate::clock::Moment;
 use crate::metrics;
 use crate::seal::OpenRefused;
@@ -198,19 +198,19 @@ impl Session {
     }
 
     /// Makes a checkpoint, if any chain moved; unless another vault made one just now and it is not the last.
-    /// `false`: the log is shorter than it was.
+    /// `false`: the log is not the one that it was.
     async fn make(&mut self, is_last: bool) -> bool {
         let counted = metrics::events_durable();
         let is_full = counted.saturating_sub(self.counted) >= self.log.checkpoints.events;
         match self.try_make(is_last || is_full).await {
             Ok(()) => (self.counted, self.again_at) = (counted, None),
             Err(error) => {
-                let is_shorter = matches!(error, NotMade::Shrunk(..));
+                let is_other = matches!(error, NotMade::Shrunk(..) | NotMade::Store(StoreError::Damaged(_)));
                 if self.again_at.is_none() {
                     tracing::error!(%error, "no checkpoint of the trail can be made");
                 }
                 self.again_at = Some(Instant::now() + FOLLOW);
-                return !is_shorter;
+                return !is_other;
             }
         }
         true
@@ -246,10 +246,12 @@ impl Session {
             let key = self.key().await?;
             let (log, origin) = (self.row.id.clone(), self.row.origin.clone());
             let grown = size + u64::try_from(moved.len()).unwrap_or(0);
+            // It was written by this log's key, or found in the database when this process began.
+            let told = self.newest.borrow().as_ref().and_then(|told| Checkpoint::claimed(&told.note).ok());
             let grow = move |tx: &mut Upkeep| {
-                let sign = |checkpoint: &crate::audit::Checkpoint| key.sign(checkpoint);
+                let sign = |checkpoint: &Checkpoint| key.sign(checkpoint);
                 let signs: Option<Sign> = if is_whole { Some(&sign) } else { None };
-                tx.grow_log((&log, &origin), size, &moved, (signs, at))
+                tx.grow_log((&log, &origin), size, &moved, told.as_ref(), (signs, at))
             };
             match self.log.store.upkeep_within("append to log", DEADLINE, grow).await? {
                 // Another vault is at it.
