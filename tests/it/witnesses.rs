@@ -202,6 +202,24 @@ fn a_log_that_is_cut_under_a_running_vault_freezes_it() {
 
 /// Attack on P4.
 #[test]
+fn a_log_that_is_rewritten_under_a_running_vault_is_not_signed_and_freezes_it() {
+    let home = Home::new();
+    let witnesses = format!("file:{}", home.path().join("witness").display());
+    let served = serve(&home, &witnesses);
+    let id = goes_on(&home, &served, "one");
+    goes_on(&home, &served, "two");
+    // Zeros for every hash, as whoever works them out anew would have others, and no word of what was signed.
+    let forged = "UPDATE audit_nodes SET hash = (SELECT pruned_hash FROM audit_chains WHERE org_id = '')";
+    unguarded(&home).run(&format!("{forged}; DELETE FROM audit_checkpoints"));
+    served.deposit("three");
+    let ready = || call(&served.process.url, "GET", "/readyz", "", None);
+    until("the freeze", || ready().json["frozen"] == "witness");
+    assert_eq!(home.sql().count("audit_checkpoints"), 0, "nothing was signed over it");
+    is_frozen(&home, &served, &id);
+}
+
+/// Attack on P4.
+#[test]
 fn a_forged_checkpoint_freezes_nobody_and_is_not_written_over() {
     let home = Home::new();
     let witness = Witness::new(Manner::Keeps);
