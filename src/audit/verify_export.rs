@@ -266,7 +266,7 @@ impl Proof<'_> {
             }
             match self.heads.get(&known.seq) {
                 Some(head) if known.is_of(self.org, head) => {}
-                Some(_) => return Err(Wrong::Rewritten(self.head.first_seq, known.seq)),
+                Some(_) => return Err(Wrong::Rewritten(self.head.first_seq.min(known.seq), known.seq)),
                 None => report.warnings.push(format!(
                     "an answer that was kept speaks of event {}, which comes before this export",
                     known.seq
@@ -307,7 +307,7 @@ impl Proof<'_> {
         };
         let Some(salt) = &self.head.salt else { return other("altered: the first line has no salt") };
         if leaf(&salt.0, self.org, of_org.seq, head) != of_org.hash {
-            return Err(Wrong::Rewritten(self.head.first_seq, of_org.seq));
+            return Err(Wrong::Rewritten(self.head.first_seq.min(of_org.seq), of_org.seq));
         }
         report.uncovered = self.last_seq - of_org.seq;
         Ok(())

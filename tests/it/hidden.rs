@@ -331,6 +331,7 @@ fn an_export_ends_no_earlier_than_the_chain_was_known_to() {
     vault.clock.advance(std::time::Duration::from_secs(3600));
     deposits(&vault, &["two", "three"]);
     let known = covered(&vault, "acme");
+    deposits(&vault, &["four", "five"]);
     let auditor = vault.token("acme", "auditor", "auditor");
     let export = |query: &str| {
         let path = format!("/v1/audit/export?format=jsonl{query}");
@@ -349,7 +350,7 @@ fn an_export_ends_no_earlier_than_the_chain_was_known_to() {
     let lines: Vec<&str> = whole.split_inclusive('\n').collect();
     let (mut head, seq) =
         (serde_json::from_str::<Value>(lines[0]).unwrap(), known.json["leaf"]["seq"].as_u64().unwrap());
-    let late: Vec<&str> = lines[1 + usize::try_from(seq).unwrap()..].to_vec();
+    let late: Vec<&str> = lines[2 + usize::try_from(seq).unwrap()..].to_vec();
     assert!(late.len() > 1, "{whole}");
     let first: Value = serde_json::from_str(late[0]).unwrap();
     head["first_seq"] = first["seq"].clone();
