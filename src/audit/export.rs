@@ -191,7 +191,7 @@ pub fn csv_line(seq: i64, event: &str, hash: &str) -> String {
 /// What a spreadsheet would take for a formula has an apostrophe before it: at the beginning of a cell, and behind
 /// whatever it may take for the end of one, as some take a semicolon or a tab.
 fn add_cell(line: &mut String, text: &str) {
-    let is_quoted = text.contains([',', ';', '"', '\'', '\t', '\r', '\n']);
+    let is_quoted = text.contains([',', ';', '"', '\t', '\r', '\n']);
     if is_quoted {
         line.push('"');
     }
