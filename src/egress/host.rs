@@ -49,7 +49,7 @@ pub(super) fn judge(host: &Host<String>) -> Result<(), UrlRefused> {
         Host::Ipv6(ip) => is_public(IpAddr::V6(*ip)),
         Host::Domain(name) => {
             let inner = INNER_SUFFIXES.iter().any(|suffix| is_under(name, suffix));
-            if !inner && !name.contains('.') {
+            if !name.contains('.') && name != "localhost" {
                 return Err(UrlRefused::SingleLabel);
             }
             !inner

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pawl::egress::{Ask, Egress, EgressError, Guard, Limits, OdooUrl, Own, Ports, Redirect, Resolve};
+use url::Url;
 use zeroize::Zeroizing;
 
 fn none() -> Guard {
@@ -176,7 +177,9 @@ fn post(egress: &Egress) -> Result<String, EgressError> {
 }
 
 fn egress(url: &str, exceptions: &str, limits: Limits, resolve: Resolve) -> Egress {
-    let guard = Guard::new(exceptions.parse().unwrap()).resolving(resolve);
+    let port = Url::parse(url).unwrap().port().unwrap_or(443);
+    let guard = Guard::new(exceptions.parse().unwrap()).with_ports(port.to_string().parse().unwrap());
+    let guard = guard.resolving(resolve);
     let url = OdooUrl::parse(url, &guard, None).unwrap();
     Egress::new(&guard, url, None, limits).unwrap()
 }

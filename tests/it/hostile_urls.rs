@@ -44,7 +44,8 @@ fn no_hostile_address_is_deposited() {
             wrong.push(format!("{url:?} is not {rule}: {} {told:?}", answer.status));
         }
         // A problem quotes no address: who is shown it may be another than who typed it.
-        let quotes = url.len() > 12 && answer.body.contains(url.as_str());
+        let is_ours = url.len() < 12 || "such as https://acme.odoo.com".contains(url.as_str());
+        let quotes = !is_ours && answer.body.contains(url.as_str());
         assert!(!quotes, "{url:?}: {}", answer.body);
     }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), corpus.len(), wrong.join("\n"));
@@ -149,10 +150,8 @@ fn what_is_taken_of_any_text_is_a_public_origin_in_its_normal_form() {
             (Err(_), Host::Domain(name)) => {
                 let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b);
                 assert!(name == host && host.bytes().all(plain) && host.contains('.'), "{text:?}: {host}");
-                assert!(
-                    !host.ends_with(|last: char| last.is_ascii_digit() || last == '.'),
-                    "{text:?}: {host}"
-                );
+                let last = host.rsplit('.').next().unwrap();
+                assert!(last.bytes().any(|b| b.is_ascii_alphabetic()), "{text:?}: {host}");
                 assert!(host != "localhost" && !host.ends_with(".internal"), "{text:?}");
             }
             read => panic!("{text:?} became {normal}, which is read as {read:?}"),
