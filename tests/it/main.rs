@@ -4,6 +4,7 @@
 
 mod access;
 mod api;
+mod asked_paths;
 mod backup;
 mod borrowers;
 mod changes;
