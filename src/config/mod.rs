@@ -307,6 +307,15 @@ impl Config {
                     .into(),
             );
         }
+        let listeners = [Some(self.listen), self.ops_listen].into_iter().flatten();
+        let listeners = listeners.map(|at| (at.ip().to_string(), at.port()));
+        let databases = [Some(&self.database), self.migrate_database.as_ref()].into_iter().flatten();
+        for (host, port) in listeners.chain(databases.flat_map(Database::servers)) {
+            // Without the port it may be meant for another program there; ours is not reached either way.
+            if self.egress_allow.names_door(&host, port) {
+                wrong.push(format!("PAWL_EGRESS_ALLOW names {host}:{port}, a door of the vault's own"));
+            }
+        }
         if let Some(ops) = self.ops_listen.filter(|ops| !ops.ip().is_loopback()) {
             wrong.push(format!(
                 "PAWL_OPS_LISTEN is {ops}: it asks nobody who they are, so it must be loopback"

@@ -74,6 +74,16 @@ impl Exceptions {
         })
     }
 
+    /// Whether an entry names that very host, or its address, and that very port.
+    pub fn names_door(&self, host: &str, port: u16) -> bool {
+        let ip = host.parse::<IpAddr>().ok();
+        let is_named = |what: &What| match what {
+            What::Host(name) => name.eq_ignore_ascii_case(host),
+            What::Net(net) => ip.is_some_and(|ip| *net == IpNet::from(ip)),
+        };
+        self.0.iter().any(|e| e.port == Some(port) && is_named(&e.what))
+    }
+
     /// Whether an entry is for every org.
     pub fn any_without_org(&self) -> bool {
         self.0.iter().any(|e| e.org.is_none())
@@ -233,7 +243,6 @@ mod tests {
         }
     }
 
-    /// Attack on P7.
     #[test]
     fn what_nobody_may_be_let_to_can_not_be_named() {
         for never in [

@@ -123,6 +123,31 @@ const PIECES: &[&str] = &[
     "z",
 ];
 
+fn piece(seed: &mut u64) -> &'static str {
+    PIECES[random(seed, PIECES.len() as u64) as usize]
+}
+
+fn put_together(seed: &mut u64) -> String {
+    let scheme = if random(seed, 4) > 0 { "https://" } else { "" };
+    scheme.to_owned() + &(0..=random(seed, 7)).map(|_| piece(seed)).collect::<String>()
+}
+
+/// A good address with a piece too many, or a letter too few, here and there.
+fn bent(seed: &mut u64) -> String {
+    let good =
+        ["https://acme.odoo.com", "https://żółw.example", "https://8.8.8.8", "https://[2606:4700::1111]"];
+    let mut text: Vec<char> = good[random(seed, 4) as usize].chars().collect();
+    for _ in 0..=random(seed, 2) {
+        let at = random(seed, text.len() as u64) as usize;
+        match random(seed, 3) {
+            0 => drop(text.remove(at)),
+            1 => drop(text.splice(at..at, piece(seed).chars())),
+            _ => drop(text.splice(at..=at, piece(seed).chars())),
+        }
+    }
+    text.into_iter().collect()
+}
+
 /// Whatever the text: what is taken is https to a public host by a name or address that a second reader of the
 /// normal form reads alike, and is its own normal form.
 /// Attack on P7.
@@ -131,13 +156,7 @@ fn what_is_taken_of_any_text_is_a_public_origin_in_its_normal_form() {
     let rounds = if std::env::var_os("TEST_LONG").is_some() { 5_000_000 } else { 100_000 };
     let (guard, mut seed, mut taken) = (guard(), 0x9a21_u64, 0);
     for _ in 0..rounds {
-        let mut text = String::new();
-        if random(&mut seed, 4) > 0 {
-            text.push_str("https://");
-        }
-        for _ in 0..=random(&mut seed, 7) {
-            text.push_str(PIECES[random(&mut seed, PIECES.len() as u64) as usize]);
-        }
+        let text = if random(&mut seed, 2) == 0 { put_together(&mut seed) } else { bent(&mut seed) };
         let Ok(url) = OdooUrl::parse(&text, &guard, None) else { continue };
         taken += 1;
         let normal = url.as_str();
