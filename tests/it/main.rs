@@ -31,6 +31,7 @@ mod frozen_vault;
 mod harness;
 mod hidden;
 mod hostile_calls;
+mod hostile_urls;
 mod import;
 mod import_names;
 mod import_refusals;
