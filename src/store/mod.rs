@@ -33,6 +33,7 @@ mod schema;
 mod scopes;
 mod sealed;
 mod standing;
+mod still;
 #[cfg(feature = "postgres")]
 mod tables;
 mod trail;
