@@ -1,0 +1,58 @@
+//! Who takes an export without taking it: their place is another's in a minute, and what they were promised breaks off.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use crate::harness::{Vault, call, deposit, until};
+use crate::trail::crowd;
+
+const PATH: &str = "/v1/audit/export?format=jsonl";
+
+/// Begins to read an export, and takes what comes by itself.
+fn begun(vault: &Vault, org: &str) -> TcpStream {
+    let auditor = vault.token(org, "auditor", "auditor");
+    let mut stream = TcpStream::connect(vault.url.strip_prefix("http://").unwrap()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let head = format!("GET {PATH} HTTP/1.1\r\nHost: pawl\r\nAuthorization: Bearer {auditor}\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    stream
+}
+
+/// Whether it came to its end.
+fn is_whole(mut stream: TcpStream) -> bool {
+    let mut rest = Vec::new();
+    let mut piece = vec![0; 64 * 1024];
+    // It stays open after a whole answer.
+    while !rest.ends_with(b"\r\n0\r\n\r\n") {
+        match stream.read(&mut piece) {
+            Ok(0) | Err(_) => return false,
+            Ok(read) => rest.extend_from_slice(&piece[..read]),
+        }
+    }
+    true
+}
+
+/// Attack on P10.
+#[test]
+fn whoever_takes_nothing_leaves_their_place_to_others_in_a_minute() {
+    let vault = Vault::start();
+    vault.deposit_as("acme", "ada", &deposit("bot", "s"));
+    // 34 MB: several times what is under way between two sockets.
+    crowd(&vault, "acme", 120_000);
+    let slow = [begun(&vault, "acme"), begun(&vault, "acme")];
+    let third = || call(&vault.url, "GET", PATH, &vault.token("acme", "auditor", "auditor"), None);
+    assert_eq!(third().status, 429);
+    vault.clock.advance(Duration::from_secs(59));
+    assert_eq!(third().status, 429);
+    // Who goes on keeps their place.
+    let [mut one, two] = slow;
+    one.read_exact(&mut vec![0; 14 << 20]).unwrap();
+    vault.clock.advance(Duration::from_secs(10));
+    until("a place", || third().status == 200);
+    assert!(!is_whole(two));
+    assert!(is_whole(one));
+}
