@@ -15,6 +15,7 @@ use crate::store::error::StoreError;
 use crate::store::lane::Lane;
 use crate::store::open::{BUSY, Complain, Opener, Tables};
 use crate::store::scopes::Scopes;
+use crate::store::standing::LOOKS;
 use crate::store::transact::{Terms, transact};
 
 /// Connections that the pool keeps: SQLite has one writer, the rest are readers.
@@ -177,9 +178,10 @@ impl Store {
                 .build(opener.clone())
                 .map_err(|e| StoreError::NoDatabase(e.to_string()))
         };
-        let (many, one) = (pool(if is_server { POSTGRES_POOL } else { SQLITE_POOL })?, pool(1)?);
+        let many = pool(if is_server { POSTGRES_POOL } else { SQLITE_POOL })?;
+        let lookout = pool(u32::try_from(LOOKS).unwrap_or(1))?;
         let events_per_day = caps.events_per_day;
-        Ok(Self { pool: many, lookout: one, writers, lane: Arc::new(lane), events_per_day })
+        Ok(Self { pool: many, lookout, writers, lane: Arc::new(lane), events_per_day })
     }
 
     /// Brings the tables of a server up to date, as the role that `owner` names, and lets the role that
