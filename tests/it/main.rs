@@ -17,6 +17,7 @@ mod database;
 mod demo;
 mod deploy;
 mod docs_page;
+mod doubted;
 mod durability;
 mod egress;
 mod every_call;
@@ -83,6 +84,7 @@ mod secrets;
 #[cfg(feature = "aws")]
 mod secrets_manager;
 mod served;
+mod slow_readers;
 #[path = "../../src/bin/pawl-demo/standin.rs"]
 mod standin;
 mod standin_faults;

@@ -8,9 +8,10 @@ use crate::ids::LogId;
 use crate::seal::Keyring;
 use crate::store::{LogRow, Store, StoreError};
 use crate::vault::DEADLINE;
+use crate::vault::log::LogRefused;
 use crate::vault::log::begin::begin_log;
-use crate::vault::log::doubt::{ACCEPTED, Doubted, judge, told_of};
-use crate::vault::log::{LogRefused, numbered};
+use crate::vault::log::doubt::{ACCEPTED, Doubted, NotJudged, is_settled, judge, sought, told_of};
+use crate::vault::log::doubting::Doubting;
 use crate::witness::Reach;
 
 /// What the database and its witnesses say of the log in use.
@@ -33,22 +34,34 @@ pub struct Accepted {
     pub doubted: Vec<Doubted>,
 }
 
-/// Asks every witness, and holds what they have against the database.
-pub async fn look_at_log(store: &Store, checkpoints: &Checkpoints) -> Result<Looked, StoreError> {
+/// Asks every witness, and holds what they have against the database; and what this host's vault was told before.
+pub async fn look_at_log(
+    store: &Store,
+    checkpoints: &Checkpoints,
+    doubting: &Doubting,
+) -> Result<Looked, StoreError> {
     let logs = store.view_own("find logs", DEADLINE, |tx| tx.find_logs()).await?;
     let mut looked = Looked { log: logs.last().cloned(), size: 0, doubted: Vec::new(), silent: Vec::new() };
     if let Some(LogRow { id, .. }) = looked.log.clone() {
         looked.size = store.view_own("find log's size", DEADLINE, move |tx| tx.find_log_size(&id)).await?;
     }
-    for (_, witness) in numbered(checkpoints) {
+    let sought = sought(&logs)?;
+    for witness in checkpoints.witnesses.iter() {
         let name = witness.to_string();
         let asked = async {
-            let notes = Reach::new(witness)?.ask().await?;
-            judge(store, &logs, &name, &notes).await
+            let gathered = Reach::new(witness)?.ask(&sought).await?;
+            Ok::<_, NotJudged>(judge(store, &logs, &name, &gathered).await?)
         };
         match asked.await {
             Ok(judged) => looked.doubted.extend(judged.doubted),
             Err(error) => looked.silent.push((name, error.to_string())),
+        }
+    }
+    // What was seen before, whoever does not say it any more.
+    for before in doubting.read() {
+        let is_said = |of: &Doubted| (&of.witness, &of.checkpoint) == (&before.witness, &before.checkpoint);
+        if !looked.doubted.iter().any(is_said) && !is_settled(store, &logs, &before).await? {
+            looked.doubted.push(before);
         }
     }
     Ok(looked)
@@ -59,8 +72,9 @@ pub async fn accept(
     store: &Store,
     ring: &Keyring,
     (checkpoints, host, clock): (&Checkpoints, &str, &Clock),
+    doubting: &Doubting,
 ) -> Result<Accepted, LogRefused> {
-    let Looked { log: in_use, size, doubted, .. } = look_at_log(store, checkpoints).await?;
+    let Looked { log: in_use, size, doubted, .. } = look_at_log(store, checkpoints, doubting).await?;
     if doubted.is_empty() {
         return Err(LogRefused::NothingToAccept);
     }
@@ -80,5 +94,6 @@ pub async fn accept(
         }
         Ok(log)
     })?;
+    doubting.end().map_err(LogRefused::StillMarked)?;
     Ok(Accepted { log, doubted })
 }

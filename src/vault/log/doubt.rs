@@ -3,11 +3,11 @@
 
 use std::fmt;
 
-use crate::audit::{Checkpoint, NoteRefused, VerifierKey, member};
+use crate::audit::{Checkpoint, VerifierKey, member};
 use crate::ids::LogId;
 use crate::store::{LogRow, Store, StoreError, Upkeep};
 use crate::vault::DEADLINE;
-use crate::witness::WitnessFailed;
+use crate::witness::{Gathered, Sought, WitnessFailed};
 
 /// On record for each checkpoint that a restore was accepted against.
 pub(super) const ACCEPTED: &str = "audit.accept_restore";
@@ -32,6 +32,13 @@ pub enum Doubt {
         /// Its origin.
         origin: String,
     },
+    /// It was doubted, and what is left of that can't be read.
+    Unreadable {
+        /// Where that is kept.
+        file: String,
+        /// The system's word.
+        why: String,
+    },
 }
 
 impl fmt::Display for Doubt {
@@ -47,6 +54,9 @@ impl fmt::Display for Doubt {
             }
             Self::UnknownLog { origin } => {
                 write!(f, "a witness has checkpoints of a log that the database does not know: {origin}")
+            }
+            Self::Unreadable { file, why } => {
+                write!(f, "the database was doubted before, and {file} can't be read: {why}")
             }
         }
     }
@@ -68,8 +78,6 @@ pub struct Doubted {
 pub(super) enum NotJudged {
     #[error(transparent)]
     Witness(#[from] WitnessFailed),
-    #[error("what it has is not believed: {0}")]
-    Note(#[from] NoteRefused),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -82,38 +90,51 @@ pub(super) struct Judged {
     pub(super) doubted: Vec<Doubted>,
 }
 
-/// Holds `notes`, which `witness` has, against the database, which has `logs`, the last in use.
+/// What a witness is asked for, where the database has `logs`, the last in use.
+pub(super) fn sought(logs: &[LogRow]) -> Result<Sought, StoreError> {
+    let Some((in_use, followed)) = logs.split_last() else { return Ok(Sought::default()) };
+    let key = VerifierKey::parse(&in_use.public_key).map_err(|_| StoreError::Damaged("audit_logs"))?;
+    // A row that says another name than its key is judged by its name: what the witness has is of a log not known.
+    let key = (key.origin() == in_use.origin).then_some(key);
+    Ok(Sought { key, followed: followed.iter().map(|log| log.origin.clone()).collect() })
+}
+
+/// Holds what `witness` has against the database, which has `logs`, the last in use.
 pub(super) async fn judge(
     store: &Store,
     logs: &[LogRow],
     witness: &str,
-    notes: &[String],
-) -> Result<Judged, NotJudged> {
+    gathered: &Gathered,
+) -> Result<Judged, StoreError> {
     let mut judged = Judged { size: 0, doubted: Vec::new() };
-    for note in notes {
-        let claimed = Checkpoint::claimed(note)?;
-        let (checkpoint, doubt) = match logs.iter().position(|log| log.origin == claimed.origin) {
-            // Of logs that others followed nothing is asked any more.
-            Some(at) if at + 1 < logs.len() => continue,
-            Some(at) => {
-                let log = &logs[at];
-                let damaged = |_| StoreError::Damaged("audit_logs");
-                let checkpoint = VerifierKey::parse(&log.public_key).map_err(damaged)?.verify(note)?;
-                judged.size = checkpoint.size;
-                let doubt = doubt_of(store, &log.id, &checkpoint).await?;
-                (checkpoint, doubt)
-            }
-            None => {
-                let is_accepted = is_accepted(store, &claimed).await?;
-                let origin = claimed.origin.clone();
-                (claimed, (!is_accepted).then_some(Doubt::UnknownLog { origin }))
-            }
-        };
-        if let Some(doubt) = doubt {
-            judged.doubted.push(Doubted { doubt, witness: witness.to_owned(), checkpoint });
-        }
+    let mut doubt_it = |doubt: Option<Doubt>, checkpoint: &Checkpoint| {
+        let (witness, checkpoint) = (witness.to_owned(), checkpoint.clone());
+        judged.doubted.extend(doubt.map(|doubt| Doubted { doubt, witness, checkpoint }));
+    };
+    for checkpoint in &gathered.newest {
+        let Some(log) = logs.last() else { continue };
+        judged.size = checkpoint.size;
+        doubt_it(doubt_of(store, &log.id, checkpoint).await?, checkpoint);
+    }
+    for checkpoint in &gathered.unknown {
+        let (is_accepted, origin) = (is_accepted(store, checkpoint).await?, checkpoint.origin.clone());
+        doubt_it((!is_accepted).then_some(Doubt::UnknownLog { origin }), checkpoint);
     }
     Ok(judged)
+}
+
+/// Whether what was doubted was accepted: another log goes on from the one that it was about, or it is on record.
+pub(super) async fn is_settled(
+    store: &Store,
+    logs: &[LogRow],
+    Doubted { doubt, checkpoint, .. }: &Doubted,
+) -> Result<bool, StoreError> {
+    if matches!(doubt, Doubt::Unreadable { .. }) {
+        return Ok(false);
+    }
+    let followed = logs.split_last().map(|(_, followed)| followed).unwrap_or_default();
+    let is_followed = followed.iter().any(|log| log.origin == checkpoint.origin);
+    Ok(is_followed || is_accepted(store, checkpoint).await?)
 }
 
 /// Whether the log is no longer, or no other, than the checkpoint says.

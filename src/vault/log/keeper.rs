@@ -11,15 +11,17 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::audit::{Checkpoint, LogKey};
+use crate::audit::{Checkpoint, LogKey, empty_root};
 use crate::clock::Moment;
 use crate::metrics;
 use crate::seal::OpenRefused;
 use crate::store::{Grown, Growth, LogRow, Sign, StoreError, StoredCheckpoint, Upkeep};
 use crate::vault::DEADLINE;
+use crate::vault::log::Log;
 use crate::vault::log::begin::{LogShut, open_log};
 use crate::vault::log::courier::Courier;
-use crate::vault::log::{Log, numbered};
+use crate::vault::log::doubt::{Doubt, Doubted, is_settled};
+use crate::vault::log::witnesses::Known;
 
 /// How often the clock is looked at.
 const TICK: Duration = Duration::from_millis(250);
@@ -42,7 +44,7 @@ impl Keeper {
         let (begun, has_begun) = sync_channel(1);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         // Whatever keeps the database or the log from being read: nothing is lent before witnesses were asked.
-        log.switch.set_behind(!log.checkpoints.witnesses.is_empty());
+        log.switch.set_behind(!log.witnesses.is_empty() || !log.doubting.read().is_empty());
         let keep = move || {
             runtime.block_on(keep(Arc::new(log), begun, stopped));
             // Not for a disk that never answers.
@@ -121,10 +123,15 @@ impl Session {
     async fn begin(log: Arc<Log>, is_first: bool) -> Result<Self, StoreError> {
         let logs = Arc::new(find_logs(&log).await?);
         let row = logs.last().cloned().ok_or(StoreError::NotSetUp)?;
-        let courier = |of| Arc::new(Courier::new(log.clone(), logs.clone(), of));
-        let couriers: Vec<_> = numbered(&log.checkpoints).map(courier).collect();
+        let remembered = remembered(&log, &logs).await?;
+        let courier = |of: &Arc<Known>| Arc::new(Courier::new(log.clone(), logs.clone(), of.clone()));
+        let couriers: Vec<_> = log.witnesses.iter().map(courier).collect();
         let doubted = join_all(couriers.iter().map(|courier| courier.ask())).await;
-        log.set_doubted(&doubted.into_iter().flatten().collect::<Vec<_>>());
+        let doubted: Vec<Doubted> = doubted.into_iter().flatten().chain(remembered).collect();
+        match doubted.is_empty() {
+            true => log.trust(),
+            false => log.doubt(&doubted),
+        }
         if !is_first && !log.switch.is_behind() {
             tracing::warn!("not frozen: the database is not behind its witnesses");
         }
@@ -205,15 +212,31 @@ impl Session {
         match self.try_make(is_last || is_full).await {
             Ok(()) => (self.counted, self.again_at) = (counted, None),
             Err(error) => {
-                let is_other = matches!(error, NotMade::Shrunk(..) | NotMade::Store(StoreError::Damaged(_)));
                 if self.again_at.is_none() {
                     tracing::error!(%error, "no checkpoint of the trail can be made");
                 }
                 self.again_at = Some(Instant::now() + FOLLOW);
-                return !is_other;
+                let doubted = self.seen_otherwise(&error);
+                self.log.doubt(&doubted);
+                return doubted.is_empty();
             }
         }
         true
+    }
+
+    /// What this process saw of the log itself, where it is not so any more: whatever becomes of the witnesses.
+    fn seen_otherwise(&self, error: &NotMade) -> Vec<Doubted> {
+        let told = self.newest.borrow().as_ref().and_then(|told| Checkpoint::claimed(&told.note).ok());
+        let (doubt, size) = match (error, &told) {
+            (NotMade::Shrunk(before, now), _) => (Doubt::Older { size: *now, witnessed: *before }, *before),
+            (NotMade::Store(StoreError::Damaged(_)), Some(told)) => {
+                (Doubt::Rewritten { size: told.size }, told.size)
+            }
+            _ => return Vec::new(),
+        };
+        let unsigned = || Checkpoint { origin: self.row.origin.clone(), size, root: empty_root() };
+        let checkpoint = told.filter(|told| told.size == size).unwrap_or_else(unsigned);
+        vec![Doubted { doubt, witness: "this vault".into(), checkpoint }]
     }
 
     async fn try_make(&mut self, is_asked: bool) -> Result<(), NotMade> {
@@ -307,6 +330,24 @@ enum NotMade {
     Shut(#[from] LogShut),
     #[error("the log had {0} leaves and has {1} now")]
     Shrunk(u64, u64),
+}
+
+/// What was doubted before and is not accepted yet.
+async fn remembered(log: &Log, logs: &[LogRow]) -> Result<Vec<Doubted>, StoreError> {
+    let (all, mut left) = (log.doubting.read(), Vec::new());
+    let were_any = !all.is_empty();
+    for doubted in all {
+        if !is_settled(&log.store, logs, &doubted).await? {
+            left.push(doubted);
+        }
+    }
+    if were_any
+        && left.is_empty()
+        && let Err(error) = log.doubting.end()
+    {
+        tracing::error!(%error, "what was doubted is accepted, and the file that says so can't be removed");
+    }
+    Ok(left)
 }
 
 async fn find_logs(log: &Log) -> Result<Vec<LogRow>, StoreError> {

@@ -5,12 +5,14 @@ mod accept;
 mod begin;
 mod courier;
 mod doubt;
+mod doubting;
 mod keeper;
+mod witnesses;
 
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::config::{Checkpoints, Witness};
+use crate::config::Checkpoints;
 use crate::metrics;
 use crate::seal::{OpenRefused, SealFailed};
 use crate::store::{Store, StoreError};
@@ -20,7 +22,9 @@ use crate::vault::keys::Ring;
 pub use accept::{Accepted, Looked, accept, look_at_log};
 pub use begin::{LogShut, begin_log, origin_host};
 pub use doubt::{Doubt, Doubted};
+pub use doubting::Doubting;
 pub use keeper::Keeper;
+pub use witnesses::{Telling, Witnesses};
 
 /// What the log is kept with.
 pub struct Log {
@@ -32,18 +36,34 @@ pub struct Log {
     pub clock: Clock,
     /// What is thrown while a witness knows more than the database.
     pub switch: Arc<HostSwitch>,
-    /// When it is signed, and who is told.
+    /// When it is signed.
     pub checkpoints: Checkpoints,
+    /// Who is told.
+    pub witnesses: Witnesses,
+    /// Where it is kept that the database was doubted.
+    pub doubting: Doubting,
 }
 
 impl Log {
-    /// Nothing is lent while `doubted` says that a witness knows more.
-    fn set_doubted(&self, doubted: &[Doubted]) {
+    /// Nothing is lent from here on: `doubted` says that a witness knows more, or this process itself.
+    fn doubt(&self, doubted: &[Doubted]) {
+        if doubted.is_empty() {
+            return;
+        }
+        self.switch.set_behind(true);
+        metrics::frozen("witness", true);
         for Doubted { doubt, witness, .. } in doubted {
             tracing::error!(%witness, "frozen: {doubt}; `pawl doctor --accept-restore` if that is as it should be");
         }
-        self.switch.set_behind(!doubted.is_empty());
-        metrics::frozen("witness", !doubted.is_empty());
+        if let Err(error) = self.doubting.keep(doubted) {
+            tracing::error!(%error, "that this host is frozen could not be kept: its next start asks the witnesses anew");
+        }
+    }
+
+    /// Nobody doubts the database any more.
+    fn trust(&self) {
+        self.switch.set_behind(false);
+        metrics::frozen("witness", false);
     }
 }
 
@@ -62,15 +82,13 @@ pub enum LogRefused {
     /// No witness knows more than the database.
     #[error("nothing to accept: no witness that answers knows more than the database")]
     NothingToAccept,
+    /// It was accepted, and the file says otherwise.
+    #[error("accepted, on record; but the file `doubted` in the data directory can't be removed: {0}")]
+    StillMarked(std::io::Error),
     /// Another log was begun meanwhile.
     #[error("another log was begun meanwhile: look again")]
     Meanwhile,
     /// The key that it is sealed under is not held, or it does not open.
     #[error("the key of the trail's log does not open: {0}")]
     Shut(OpenRefused),
-}
-
-/// How a witness is told from others in the metrics: by its place in the settings.
-fn numbered(checkpoints: &Checkpoints) -> impl Iterator<Item = (usize, &Witness)> {
-    checkpoints.witnesses.iter().enumerate().map(|(at, witness)| (at + 1, witness))
 }
