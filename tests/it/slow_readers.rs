@@ -14,6 +14,8 @@ fn begun(vault: &Vault, org: &str) -> TcpStream {
     let auditor = vault.token(org, "auditor", "auditor");
     let mut stream = TcpStream::connect(vault.url.strip_prefix("http://").unwrap()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    // Or all of it fits in.
+    rustix::net::sockopt::set_socket_recv_buffer_size(&stream, 64 * 1024).unwrap();
     let head = format!("GET {PATH} HTTP/1.1\r\nHost: pawl\r\nAuthorization: Bearer {auditor}\r\n\r\n");
     stream.write_all(head.as_bytes()).unwrap();
     let mut first = [0; 12];
