@@ -158,13 +158,19 @@ pub struct Tx<'a> {
 }
 
 impl Store {
-    /// Opens the database, and makes its tables or only holds them against what this version expects.
-    pub fn open(database: &Database, tables: Tables, caps: LeaseCaps) -> Result<Self, StoreError> {
+    /// Opens the database, and makes its tables or only holds them against what this version expects. `lanes` threads
+    /// lend on a server, one on SQLite.
+    pub fn open(
+        database: &Database,
+        tables: Tables,
+        caps: LeaseCaps,
+        lanes: usize,
+    ) -> Result<Self, StoreError> {
         let opener = Opener::new(database);
         opener.prepare(tables)?;
         let is_server = !opener.has_one_writer();
         let writers = Writers::of(&opener);
-        let lane = Lane::open(opener.clone(), writers.clone(), caps)?;
+        let lane = Lane::open(opener.clone(), writers.clone(), caps, lanes)?;
         let pool = |size| {
             Pool::builder()
                 .max_size(size)
