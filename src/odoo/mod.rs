@@ -17,6 +17,10 @@ pub use diagnose::{CHECK_WITHIN, Diagnosis, Login, Subject, diagnose};
 pub use fault::OdooError;
 pub use finding::{Code, Finding, Severity};
 pub use method::Method;
-pub use query::{Condition, Domain, Operand, Operator, Order, ReadQuery};
-pub use readable::{Field, Fields, Kind, Model, NotReadable, Readable, ReadableRefused};
+pub use query::{
+    Ask, AskRefused, Condition, Direction, Domain, Operand, Operator, Order, ReadQuery, Sorting,
+};
+pub use readable::{
+    Field, Fields, Kind, Model, Narrowed, NotNarrower, NotReadable, Readable, ReadableRefused,
+};
 pub use record::{Cell, Record};

@@ -1,10 +1,15 @@
 //! `policies/odoo-readable.toml`: the models and fields that may be read, and the only source of
 //! their names.
 
+mod file;
+mod narrow;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
+
+pub use narrow::{Narrowed, NotNarrower};
 
 /// What type Odoo gives a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -63,11 +68,16 @@ pub(in crate::odoo) struct CheckOnly(Vec<Model>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Model(Arc<ModelInside>);
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct ModelInside {
     name: String,
+    /// Every sync pulls it, and a check looks for it.
+    is_pulled: bool,
     fields: Vec<Field>,
-    paths: Vec<String>,
+    /// The readable model that a reference leads to.
+    references: BTreeMap<String, String>,
+    /// A reference, a dot and a field of the model that it leads to, with that field's type.
+    paths: BTreeMap<String, Kind>,
 }
 
 /// Fields of one model, named for one call. Never empty.
@@ -97,7 +107,10 @@ pub enum ReadableRefused {
     /// A name that could be more than a name.
     #[error("policies/odoo-readable.toml: {0} is no name of a model or field")]
     NotAName(String),
-    /// A path that is not a reference of its model, a dot, and a readable field.
+    /// A reference that is no field that refers to others, or leads to no model of the file.
+    #[error("policies/odoo-readable.toml: {1} of {0} does not refer to a readable model")]
+    NotAReference(String, String),
+    /// A path that is not a reference of its model, a dot, and a readable field of what it refers to.
     #[error("policies/odoo-readable.toml: {1} of {0} is no reference, dot and readable field")]
     NotAPath(String, String),
 }
@@ -105,31 +118,16 @@ pub enum ReadableRefused {
 /// Fields whose read commits a write, each seen on a running server.
 const READ_WRITES: &[(&str, &str)] = &[("account.move.line", "parent_id")];
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    model: Vec<ModelInFile>,
-    #[serde(default)]
-    check: Vec<ModelInFile>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ModelInFile {
-    name: String,
-    fields: BTreeMap<String, Kind>,
-    #[serde(default)]
-    paths: Vec<String>,
-}
+const TEXT: &str = include_str!("../../policies/odoo-readable.toml");
 
 impl Readable {
     /// The policy compiled into this binary.
     pub fn embedded() -> Result<Self, ReadableRefused> {
-        Self::parse(include_str!("../../policies/odoo-readable.toml"))
+        Self::parse(TEXT)
     }
 
     fn parse(text: &str) -> Result<Self, ReadableRefused> {
-        Ok(Self(models(file(text)?.model)?))
+        Ok(Self(file::models(file::read(text)?.model)?))
     }
 
     /// The model of that name.
@@ -138,8 +136,13 @@ impl Readable {
         found.ok_or_else(|| NotReadable(name.to_owned()))
     }
 
-    /// The names of all models, in the file's order.
+    /// The names of the models that every sync pulls and a check looks for, in the file's order.
     pub fn model_names(&self) -> Vec<String> {
+        self.0.iter().filter(|model| model.0.is_pulled).map(|model| model.name().to_owned()).collect()
+    }
+
+    /// The names of all models that may be read, in the file's order.
+    pub fn all_names(&self) -> Vec<String> {
         self.0.iter().map(|model| model.name().to_owned()).collect()
     }
 }
@@ -147,7 +150,7 @@ impl Readable {
 impl CheckOnly {
     /// The policy compiled into this binary.
     pub(in crate::odoo) fn embedded() -> Result<Self, ReadableRefused> {
-        Ok(Self(models(file(include_str!("../../policies/odoo-readable.toml"))?.check)?))
+        Ok(Self(file::models(file::read(TEXT)?.check)?))
     }
 
     /// The model of that name.
@@ -155,54 +158,6 @@ impl CheckOnly {
         let found = self.0.iter().find(|model| model.name() == name).cloned();
         found.ok_or_else(|| NotReadable(name.to_owned()))
     }
-}
-
-fn file(text: &str) -> Result<File, ReadableRefused> {
-    toml::from_str(text).map_err(|e| ReadableRefused::Form(e.message().to_owned()))
-}
-
-fn models(named: Vec<ModelInFile>) -> Result<Vec<Model>, ReadableRefused> {
-    let mut models = Vec::new();
-    for model in named {
-        if !is_name(&model.name, b'.') {
-            return Err(ReadableRefused::NotAName(model.name));
-        }
-        if model.fields.is_empty() {
-            return Err(ReadableRefused::NoFields(model.name));
-        }
-        let mut fields = Vec::new();
-        for (name, kind) in model.fields {
-            if !is_name(&name, b'_') {
-                return Err(ReadableRefused::NotAName(name));
-            }
-            if READ_WRITES.contains(&(model.name.as_str(), name.as_str())) {
-                return Err(ReadableRefused::ReadWrites(model.name, name));
-            }
-            fields.push(Field { name, kind });
-        }
-        models.push(ModelInside { name: model.name, fields, paths: model.paths });
-    }
-    for model in &models {
-        if let Some(path) = model.paths.iter().find(|path| !is_path(path, model, &models)) {
-            return Err(ReadableRefused::NotAPath(model.name.clone(), path.clone()));
-        }
-    }
-    Ok(models.into_iter().map(|model| Model(Arc::new(model))).collect())
-}
-
-fn is_name(text: &str, joint: u8) -> bool {
-    text.starts_with(|c: char| c.is_ascii_lowercase())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == joint || b == b'_')
-}
-
-/// One step, from a reference that may be read to a field that some model lets be read, and to none
-/// that has the name of one whose read writes.
-fn is_path(path: &str, model: &ModelInside, all: &[ModelInside]) -> bool {
-    let Some((reference, field)) = path.split_once('.') else { return false };
-    let refers = |f: &Field| f.name == reference && f.kind == Kind::Many2one;
-    let is_readable = all.iter().flat_map(|m| &m.fields).any(|f| f.name == field);
-    let writes = READ_WRITES.iter().any(|(_, name)| *name == field);
-    model.fields.iter().any(refers) && is_readable && !writes
 }
 
 impl Model {
@@ -225,15 +180,23 @@ impl Model {
         Ok(Fields { model: self.clone(), fields })
     }
 
-    /// Whether a condition may name it: `id`, a readable field or one of the model's paths.
-    pub(super) fn condition_on(&self, name: &str) -> Result<(), NotReadable> {
-        if name == "id" || self.0.paths.iter().any(|path| path == name) {
-            return Ok(());
+    /// The type of what a condition may name: `id`, a readable field or one of the model's paths.
+    pub(super) fn condition_on(&self, name: &str) -> Result<Kind, NotReadable> {
+        if name == "id" {
+            return Ok(Kind::Integer);
         }
-        self.field(name).map(drop)
+        match self.0.paths.get(name) {
+            Some(kind) => Ok(*kind),
+            None => self.field(name).map(|field| field.kind),
+        }
     }
 
-    fn field(&self, name: &str) -> Result<Field, NotReadable> {
+    /// The name of the readable model that its reference `name` leads to.
+    pub(super) fn refers_to(&self, name: &str) -> Option<&str> {
+        self.0.references.get(name).map(String::as_str)
+    }
+
+    pub(super) fn field(&self, name: &str) -> Result<Field, NotReadable> {
         let found = self.0.fields.iter().find(|field| field.name == name).cloned();
         found.ok_or_else(|| NotReadable(format!("{}.{name}", self.name())))
     }
@@ -252,69 +215,4 @@ impl Fields {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Attack on P6.
-    #[test]
-    fn nothing_is_readable_but_what_the_file_names() {
-        let readable = Readable::embedded().unwrap();
-        assert_eq!(
-            readable.model_names(),
-            [
-                "account.move",
-                "account.move.line",
-                "res.partner",
-                "product.product",
-                "res.currency",
-                "account.tax"
-            ]
-        );
-        for check_alone in ["res.users", "res.groups", "ir.model.access"] {
-            assert!(readable.model(check_alone).is_err());
-            assert!(CheckOnly::embedded().unwrap().model(check_alone).is_ok());
-        }
-        let lines = readable.model("account.move.line").unwrap();
-        assert!(lines.fields(&["parent_id"]).is_err());
-        assert!(lines.fields(&["move_id.move_type"]).is_err(), "a path is for conditions alone");
-        assert!(lines.condition_on("move_id.move_type").is_ok());
-        for path in ["move_id.state", "move_id", "id", "move_id.move_type.x", "parent_id", "parent_id.id"] {
-            assert_eq!(lines.condition_on(path).is_ok(), matches!(path, "move_id" | "id"), "{path}");
-        }
-        let moves = readable.model("account.move").unwrap();
-        assert!(moves.fields(&["name", "write_date"]).is_ok());
-        assert!(moves.fields(&["name", "access_token"]).is_err());
-        assert!(moves.fields(&[]).is_err());
-    }
-
-    /// Attack on P6.
-    #[test]
-    fn a_policy_that_would_write_or_name_nothing_is_refused() {
-        let line = |field: &str| {
-            format!("[[model]]\nname = \"account.move.line\"\n[model.fields]\n{field} = \"many2one\"")
-        };
-        assert!(Readable::parse(&line("move_id")).is_ok());
-        assert!(matches!(Readable::parse(&line("parent_id")), Err(ReadableRefused::ReadWrites(..))));
-        let path = |path: &str| {
-            format!(
-                "[[model]]\nname = \"a\"\npaths = [\"{path}\"]\n[model.fields]\nr = \"many2one\"\nt = \"text\""
-            )
-        };
-        assert!(Readable::parse(&path("r.t")).is_ok());
-        let of_partner = path("r.parent_id").replace("t = \"text\"", "parent_id = \"many2one\"");
-        assert!(matches!(Readable::parse(&of_partner), Err(ReadableRefused::NotAPath(..))));
-        for wrong in ["r", "r.", ".t", "r.x", "t.r", "x.t", "r.r.t", "r.parent_id", "r.t,x", "r. t", ""] {
-            assert!(matches!(Readable::parse(&path(wrong)), Err(ReadableRefused::NotAPath(..))), "{wrong}");
-        }
-        for wrong in [
-            "[[model]]\nname = \"a\"\n[model.fields]",
-            "[[model]]\nname = \"a'); write(\"\n[model.fields]\nx = \"text\"",
-            "[[model]]\nname = \"a\"\n[model.fields]\n\"x,y\" = \"text\"",
-            "[[model]]\nname = \"a\"\n[model.fields]\nx = \"binary\"",
-            "[[model]]\nname = \"a\"\nmethods = [\"write\"]\n[model.fields]\nx = \"text\"",
-            "nothing",
-        ] {
-            assert!(Readable::parse(wrong).is_err(), "{wrong}");
-        }
-    }
-}
+mod tests;

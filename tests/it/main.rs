@@ -4,6 +4,7 @@
 
 mod access;
 mod api;
+mod asked_paths;
 mod backup;
 mod borrowers;
 mod changes;
@@ -88,6 +89,7 @@ mod slow_readers;
 #[path = "../../src/bin/pawl-demo/standin.rs"]
 mod standin;
 mod standin_faults;
+mod standin_settings;
 mod standin_time;
 mod standin_wire;
 #[cfg(feature = "postgres")]

@@ -4,7 +4,7 @@
 use zeroize::Zeroizing;
 
 use crate::odoo::method::Method;
-use crate::odoo::query::{Operand, ReadQuery};
+use crate::odoo::query::{Domain, Operand, Part, ReadQuery};
 use crate::odoo::xmlrpc::{XmlError, is_xml_char};
 use crate::secret::Secret;
 
@@ -37,9 +37,7 @@ pub fn authenticate(login: &Login, username: &str) -> Result<Zeroizing<Vec<u8>>,
 /// `object.execute_kw(database, uid, secret, model, method, args, kwargs)`, where method, model,
 /// fields and domain are the query's.
 pub fn execute(login: &Login, uid: i64, query: &ReadQuery) -> Result<Zeroizing<Vec<u8>>, XmlError> {
-    if let ReadQuery::SearchRead { domain, fields, .. } = query
-        && domain.model() != fields.model()
-    {
+    if !query.is_of_one_model() {
         return Err(XmlError::OtherModel);
     }
     let method: Method = query.method();
@@ -51,15 +49,7 @@ pub fn execute(login: &Login, uid: i64, query: &ReadQuery) -> Result<Zeroizing<V
     call.param(|call| call.text(method.as_str()))?;
     call.param(|call| {
         call.array(|call| match query {
-            ReadQuery::SearchRead { domain, .. } => call.array(|call| {
-                domain.conditions().iter().try_for_each(|condition| {
-                    call.array(|call| {
-                        call.text(&condition.field)?;
-                        call.text(condition.operator.as_str())?;
-                        call.operand(&condition.operand)
-                    })
-                })
-            }),
+            ReadQuery::SearchRead { domain, .. } => call.domain(domain),
             ReadQuery::Read { ids, .. } => call.array(|call| ids.iter().try_for_each(|id| call.int(*id))),
         })
     })?;
@@ -195,12 +185,31 @@ impl Call {
         Ok(())
     }
 
+    fn domain(&mut self, domain: &Domain) -> Result<(), XmlError> {
+        self.array(|call| {
+            domain.parts().into_iter().try_for_each(|part| match part {
+                Part::Joint(joint) => call.text(joint),
+                Part::Is(condition) => call.array(|call| {
+                    call.text(&condition.field)?;
+                    call.text(condition.operator.as_str())?;
+                    call.operand(&condition.operand)
+                }),
+            })
+        })
+    }
+
     fn operand(&mut self, operand: &Operand) -> Result<(), XmlError> {
         match operand {
             Operand::Empty => self.bool(false),
             Operand::Bool(it) => self.bool(*it),
             Operand::Int(it) => self.int(*it),
+            Operand::Float(it) => {
+                self.put(&format!("<value><double>{it}</double></value>\n"));
+                Ok(())
+            }
             Operand::Text(it) => self.text(it),
+            Operand::Bools(all) => self.array(|call| all.iter().try_for_each(|it| call.bool(*it))),
+            Operand::Domain(domain) => self.domain(domain),
             Operand::Ints(all) => self.array(|call| all.iter().try_for_each(|it| call.int(*it))),
             Operand::Texts(all) => self.array(|call| all.iter().try_for_each(|it| call.text(it))),
         }
