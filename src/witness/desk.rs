@@ -64,17 +64,18 @@ mod tests {
     use super::*;
 
     /// Attack on P10.
-    #[tokio::test]
-    async fn one_that_hangs_gathers_no_threads() {
+    #[test]
+    fn one_that_hangs_gathers_no_threads() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let (desk, soon) = (Desk::open().unwrap(), Duration::from_millis(1));
         let (go_on, hangs) = std::sync::mpsc::channel::<()>();
-        let first = desk.ask_within(soon, move || Ok(hangs.recv().is_ok())).await;
+        let first = runtime.block_on(desk.ask_within(soon, move || Ok(hangs.recv().is_ok())));
         assert_eq!(first, Err(WitnessFailed::Late));
         for _ in 0..20 {
-            assert_eq!(desk.ask_within(soon, || Ok(())).await, Err(WitnessFailed::Late));
+            assert_eq!(runtime.block_on(desk.ask_within(soon, || Ok(()))), Err(WitnessFailed::Late));
         }
         go_on.send(()).unwrap();
         let name = || Ok(std::thread::current().name().map(str::to_owned));
-        assert_eq!(desk.ask(name).await, Ok(Some("witness".into())));
+        assert_eq!(runtime.block_on(desk.ask(name)), Ok(Some("witness".into())));
     }
 }

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use crate::harness::{Vault, call, deposit, until};
+use crate::harness::{Vault, call, deposit};
 use crate::trail::crowd;
 
 const PATH: &str = "/v1/audit/export?format=jsonl";
@@ -43,18 +43,14 @@ fn is_whole(mut stream: TcpStream) -> bool {
 fn whoever_takes_nothing_leaves_their_place_to_others_in_a_minute() {
     let vault = Vault::start();
     vault.deposit_as("acme", "ada", &deposit("bot", "s"));
-    // 34 MB: several times what is under way between two sockets.
-    crowd(&vault, "acme", 120_000);
+    // 11 MB: more than is under way between two sockets.
+    crowd(&vault, "acme", 40_000);
     let slow = [begun(&vault, "acme"), begun(&vault, "acme")];
     let third = || call(&vault.url, "GET", PATH, &vault.token("acme", "auditor", "auditor"), None);
     assert_eq!(third().status, 429);
-    vault.clock.advance(Duration::from_secs(59));
+    vault.clock.advance(Duration::from_secs(60));
     assert_eq!(third().status, 429);
-    // Who goes on keeps their place.
-    let [mut one, two] = slow;
-    one.read_exact(&mut vec![0; 14 << 20]).unwrap();
-    vault.clock.advance(Duration::from_secs(10));
-    until("a place", || third().status == 200);
-    assert!(!is_whole(two));
-    assert!(is_whole(one));
+    vault.clock.advance(Duration::from_secs(1));
+    assert!(is_whole(begun(&vault, "acme")));
+    assert!(slow.into_iter().all(|slow| !is_whole(slow)));
 }
