@@ -128,6 +128,11 @@ impl<'a> Signature<'a> {
     }
 }
 
+/// Whether `line`, without its end, is a signature as a note ends with.
+pub fn is_signature(line: &str) -> bool {
+    Signature::parse(line).is_some()
+}
+
 /// A key's name: not empty, without Unicode spaces and `+`.
 pub(super) fn is_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+')

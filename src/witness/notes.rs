@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, Read};
 
-use crate::audit::{Checkpoint, MOST_NOTE_BYTES, VerifierKey};
+use crate::audit::{Checkpoint, MOST_NOTE_BYTES, VerifierKey, is_signature};
 use crate::ids::LogId;
 
 /// So many notes of the log in use are held until they are verified, the largest of all.
@@ -103,7 +103,8 @@ fn read(mut text: impl BufRead, mut take: impl FnMut(String)) -> io::Result<()> 
     loop {
         let line = next_line(&mut text)?;
         // Behind signatures whatever is none begins something else, an empty line between them or not.
-        let goes_on = |line: &str| line != "\n" && (line.starts_with("— ") || !block.starts_with("— "));
+        let is_signed = block.starts_with("— ");
+        let goes_on = |line: &str| line != "\n" && (!is_signed || is_signature(line.trim_end_matches('\n')));
         if let Some(line) = line.as_deref().filter(|line| goes_on(line)) {
             block.push_str(line);
             if block.len() > MOST_NOTE_BYTES {
