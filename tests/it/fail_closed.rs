@@ -197,7 +197,7 @@ fn a_full_disk_lends_nothing_and_a_change_is_done_once_by_its_repeat() {
 const PLAIN: &[&str] = &["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--inh-caps", "-all"];
 
 /// The file may not be written any more, nor its directory, and connections that were opened before are gone.
-/// Attack on P4 and P10.
+/// Attack on P4.
 #[test]
 fn a_file_that_is_read_only_lends_nothing_and_is_written_again_afterwards() {
     let home = Home::on_sqlite();
