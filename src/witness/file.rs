@@ -57,7 +57,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = File(dir.path().join("witness"));
         let key = LogKey::generate("pawl/audit/log_01ARZ3NDEKTSV4RRFFQ69G5FAV").unwrap();
-        let sought = Sought { key: Some(key.verifier().clone()), ..Sought::default() };
+        let sought = Sought { keys: vec![key.verifier().clone()] };
         assert_eq!(file.ask(&sought).unwrap(), Gathered::default());
         let origin = key.verifier().origin();
         for (size, between) in [(1, ""), (2, "a/1\n9"), (3, "x"), (4, "\n\n"), (5, "— a/1 ")] {
@@ -66,7 +66,7 @@ mod tests {
             file.give(&key.sign(&checkpoint)).unwrap();
             let mut spoilt = OpenOptions::new().append(true).open(&file.0).unwrap();
             spoilt.write_all(between.as_bytes()).unwrap();
-            assert_eq!(file.ask(&sought).unwrap().newest, [checkpoint], "{between}");
+            assert_eq!(file.ask(&sought).unwrap().verified, [checkpoint], "{between}");
         }
         let mode =
             std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file.0).unwrap().permissions());

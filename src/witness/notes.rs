@@ -1,6 +1,5 @@
-//! What of a witness's words is believed: of the log in use the largest checkpoint that its key signed, wherever it
-//! stands; of a log that is not known here, only what is signed in its own name. Everything else is noise, however
-//! much of it there is.
+//! What of a witness's words is believed: of a log that is known the largest checkpoint that its key signed, wherever it
+//! stands; of one that is not, only what is signed in its own name. Everything else is noise, however much there is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, Read};
@@ -8,7 +7,7 @@ use std::io::{self, BufRead, Read};
 use crate::audit::{Checkpoint, MOST_NOTE_BYTES, VerifierKey, is_signature};
 use crate::ids::LogId;
 
-/// So many notes of the log in use are held until they are verified, the largest of all.
+/// So many notes of a log are held until they are verified, the largest of all.
 const MOST_CLAIMS: usize = 64;
 /// So many logs that are not known may be told of: more are not ours.
 const MOST_LOGS: usize = 1000;
@@ -16,80 +15,78 @@ const MOST_LOGS: usize = 1000;
 /// What a witness is asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Sought {
-    /// What verifies checkpoints of the log in use.
-    pub key: Option<VerifierKey>,
-    /// Origins of logs that others followed: of those nothing is asked any more.
-    pub followed: BTreeSet<String>,
+    /// What verifies checkpoints of the logs that are known.
+    pub keys: Vec<VerifierKey>,
 }
 
 /// What a witness has of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gathered {
-    /// Of the log in use the largest checkpoint that was verified; more than one only where two of that size differ.
-    pub newest: Vec<Checkpoint>,
+    /// Of each log that is known the largest checkpoint that was verified; more than one only where two of that size
+    /// differ.
+    pub verified: Vec<Checkpoint>,
     /// Of each log that is not known here the largest, which nobody here can verify.
     pub unknown: Vec<Checkpoint>,
-    /// Of logs that others followed there was something.
-    pub has_followed: bool,
-    /// Notes that say to be of the log in use, none of which its key signed.
+    /// There were notes that say to be of logs that are known, and none was verified.
     pub is_forged: bool,
 }
 
 impl Gathered {
     /// Whether nothing was there that is believed.
     pub fn is_nothing(&self) -> bool {
-        self.newest.is_empty() && self.unknown.is_empty() && !self.has_followed
+        self.verified.is_empty() && self.unknown.is_empty()
     }
 }
 
 /// Reads `text` note by note, however long it has become. What is no note is stepped over.
 pub(super) fn gather(text: impl BufRead, sought: &Sought) -> io::Result<Gathered> {
-    let mut gathering =
-        Gathering { sought, claims: BTreeSet::new(), unknown: BTreeMap::new(), has_followed: false };
+    let mut gathering = Gathering { sought, claims: BTreeMap::new(), unknown: BTreeMap::new() };
     read(text, |note| gathering.add(note))?;
     Ok(gathering.end())
 }
 
 struct Gathering<'a> {
     sought: &'a Sought,
-    claims: BTreeSet<(u64, String)>,
+    /// By origin.
+    claims: BTreeMap<String, BTreeSet<(u64, String)>>,
     unknown: BTreeMap<String, Checkpoint>,
-    has_followed: bool,
 }
 
 impl Gathering<'_> {
     fn add(&mut self, note: String) {
         let Ok(claimed) = Checkpoint::claimed(&note) else { return };
-        if self.sought.key.as_ref().is_some_and(|key| key.origin() == claimed.origin) {
-            self.claims.insert((claimed.size, note));
-            if self.claims.len() > MOST_CLAIMS {
-                self.claims.pop_first();
+        if self.sought.keys.iter().any(|key| key.origin() == claimed.origin) {
+            let claims = self.claims.entry(claimed.origin).or_default();
+            claims.insert((claimed.size, note));
+            if claims.len() > MOST_CLAIMS {
+                claims.pop_first();
             }
-        } else if self.sought.followed.contains(&claimed.origin) {
-            self.has_followed = true;
         } else if is_ours(&claimed.origin) && Checkpoint::is_signed_by_its_own(&note) {
-            let is_known = self.unknown.get(&claimed.origin);
-            let is_larger = is_known.is_some_and(|known| known.size < claimed.size);
-            if is_larger || (is_known.is_none() && self.unknown.len() < MOST_LOGS) {
+            let known = self.unknown.get(&claimed.origin);
+            let is_larger = known.is_some_and(|known| known.size < claimed.size);
+            if is_larger || (known.is_none() && self.unknown.len() < MOST_LOGS) {
                 self.unknown.insert(claimed.origin.clone(), claimed);
             }
         }
     }
 
     fn end(self) -> Gathered {
-        let Self { sought, claims, unknown, has_followed } = self;
-        let has_claims = !claims.is_empty();
-        let verified = claims.iter().rev().filter_map(|(_, note)| sought.key.as_ref()?.verify(note).ok());
-        let mut newest: Vec<Checkpoint> = Vec::new();
-        for checkpoint in verified {
-            match newest.first() {
-                Some(largest) if largest.size > checkpoint.size => break,
-                _ if newest.contains(&checkpoint) => {}
-                _ => newest.push(checkpoint),
+        let Self { sought, claims, unknown } = self;
+        let mut verified = Vec::new();
+        for key in &sought.keys {
+            let claims = claims.get(key.origin()).into_iter().flatten().rev();
+            let mut largest: Vec<Checkpoint> = Vec::new();
+            for checkpoint in claims.filter_map(|(_, note)| key.verify(note).ok()) {
+                match largest.first() {
+                    Some(first) if first.size > checkpoint.size => break,
+                    _ if largest.contains(&checkpoint) => {}
+                    _ => largest.push(checkpoint),
+                }
             }
+            verified.extend(largest);
         }
-        let is_forged = has_claims && newest.is_empty();
-        Gathered { newest, unknown: unknown.into_values().collect(), has_followed, is_forged }
+        let is_forged = !claims.is_empty() && verified.is_empty();
+        Gathered { verified, unknown: unknown.into_values().collect(), is_forged }
     }
 }
 
@@ -151,7 +148,7 @@ mod tests {
     }
 
     fn heard(key: &LogKey, text: &str) -> Gathered {
-        let sought = Sought { key: Some(key.verifier().clone()), followed: ["a/old".to_owned()].into() };
+        let sought = Sought { keys: vec![key.verifier().clone()] };
         gather(text.as_bytes(), &sought).unwrap()
     }
 
@@ -166,19 +163,19 @@ mod tests {
             let text = format!("{}\n{word}\n\n{}\n{word}\n{}\n{word}", good(2), good(7), good(3));
             let told = heard(&key, &text);
             assert_eq!(
-                (told.newest.as_slice(), told.is_forged),
+                (told.verified.as_slice(), told.is_forged),
                 ([checkpoint(OURS, 7)].as_slice(), false),
                 "{word}"
             );
         }
         let told = heard(&key, &format!("{}\n{}\n{}", bad(9), good(4), bad(8)));
-        assert_eq!((told.newest, told.is_forged), (vec![checkpoint(OURS, 4)], false));
+        assert_eq!((told.verified, told.is_forged), (vec![checkpoint(OURS, 4)], false));
         let told = heard(&key, &bad(9));
         assert!(told.is_forged && told.is_nothing());
         // Two roots over as many leaves, both signed: each is held against the database.
         let fork = Checkpoint { root: leaf_hash(b"fork"), ..checkpoint(OURS, 7) };
         let told = heard(&key, &format!("{}\n{}", good(7), key.sign(&fork)));
-        assert_eq!(told.newest.len(), 2);
+        assert_eq!(told.verified.len(), 2);
     }
 
     /// Attack on P4.
@@ -199,8 +196,6 @@ mod tests {
         ] {
             assert_eq!(heard(&key, &note), Gathered::default(), "{note}");
         }
-        let old = LogKey::generate("a/old").unwrap().sign(&checkpoint("a/old", 3));
-        assert!(heard(&key, &old).has_followed);
     }
 
     #[test]
@@ -209,6 +204,6 @@ mod tests {
         let text: String = (0..200).map(|size| format!("{}\n", key.sign(&checkpoint(OURS, size)))).collect();
         let long = "x".repeat(3 * MOST_NOTE_BYTES);
         let told = heard(&key, &format!("{text}{long}\n\n{}", key.sign(&checkpoint(OURS, 200))));
-        assert_eq!(told.newest, [checkpoint(OURS, 200)]);
+        assert_eq!(told.verified, [checkpoint(OURS, 200)]);
     }
 }

@@ -8,11 +8,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::metrics;
-use crate::store::{LogRow, StoreError, StoredCheckpoint};
+use crate::store::{StoreError, StoredCheckpoint};
 use crate::vault::DEADLINE;
 use crate::vault::log::Log;
 use crate::vault::log::doubt::{Doubted, Judged, NotJudged, judge, sought};
-use crate::vault::log::witnesses::{Known, Telling};
+use crate::vault::log::follows::Known;
+use crate::vault::log::witnesses::{Contact, Telling};
 
 /// One that failed is tried again after this, then after twice as long, up to the last.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -21,9 +22,9 @@ const LAST_PAUSE: Duration = Duration::from_secs(60);
 /// Who brings them to one witness.
 pub(super) struct Courier {
     log: Arc<Log>,
-    /// Every log, the last in use.
-    logs: Arc<Vec<LogRow>>,
-    of: Arc<Known>,
+    /// The log that is believed.
+    known: Option<Arc<Known>>,
+    of: Arc<Contact>,
     /// It has said what it has.
     is_asked: AtomicBool,
     /// How many leaves the newest that it has stands over.
@@ -33,10 +34,10 @@ pub(super) struct Courier {
 }
 
 impl Courier {
-    pub(super) fn new(log: Arc<Log>, logs: Arc<Vec<LogRow>>, of: Arc<Known>) -> Self {
+    pub(super) fn new(log: Arc<Log>, known: Option<Arc<Known>>, of: Arc<Contact>) -> Self {
         Self {
             log,
-            logs,
+            known,
             of,
             is_asked: AtomicBool::new(false),
             taken: AtomicU64::new(0),
@@ -61,8 +62,9 @@ impl Courier {
     }
 
     async fn try_ask(&self) -> Result<(Judged, Telling), NotJudged> {
-        let gathered = self.of.reach()?.ask(&sought(&self.logs)?).await?;
-        let mut judged = judge(&self.log.store, &self.logs, &self.of.name, &gathered).await?;
+        let known = self.known.as_deref();
+        let gathered = self.of.reach()?.ask(&sought(known)).await?;
+        let mut judged = judge(&self.log.store, known, &self.of.name, &gathered).await?;
         let noted = self.noted().await?;
         if self.of.is_stdout {
             judged.size = noted;
@@ -102,7 +104,7 @@ impl Courier {
 
     /// Brings `checkpoint`, unless the witness has it: whether it has it now.
     pub(super) async fn bring(&self, checkpoint: &StoredCheckpoint) -> bool {
-        if !self.is_asked.load(Ordering::SeqCst) || self.log.switch.is_behind() {
+        if !self.is_asked.load(Ordering::SeqCst) || self.log.switch.is_doubted() {
             return false;
         }
         let lacks = checkpoint.size.saturating_sub(self.taken.load(Ordering::SeqCst));
@@ -127,7 +129,7 @@ impl Courier {
     async fn try_bring(&self, checkpoint: &StoredCheckpoint) -> Result<(), NotJudged> {
         // Another vault may have brought it: that is the witness's to know, and not the database's.
         self.of.reach()?.give(&checkpoint.note).await?;
-        let Some(log) = self.logs.last().map(|log| log.id.clone()) else { return Ok(()) };
+        let Some(log) = self.known.as_ref().map(|known| known.row.id.clone()) else { return Ok(()) };
         let (name, size, at) = (self.of.name.clone(), checkpoint.size, self.log.clock.now());
         let note = move |tx: &mut crate::store::Upkeep| tx.note_taken(&log, &name, size, at);
         Ok(self.log.store.upkeep_within("note witness", DEADLINE, note).await?)
@@ -135,7 +137,7 @@ impl Courier {
 
     /// How far the database knows the witness to be.
     async fn noted(&self) -> Result<u64, StoreError> {
-        let Some(log) = self.logs.last().map(|log| log.id.clone()) else { return Ok(0) };
+        let Some(log) = self.known.as_ref().map(|known| known.row.id.clone()) else { return Ok(0) };
         let taken =
             self.log.store.view_own("find witnesses", DEADLINE, move |tx| tx.find_taken(&log)).await?;
         Ok(taken.into_iter().find(|(name, _)| *name == self.of.name).map_or(0, |(_, size)| size))

@@ -3,14 +3,18 @@
 
 use std::fmt;
 
-use crate::audit::{Checkpoint, VerifierKey, member};
+use crate::audit::Checkpoint;
 use crate::ids::LogId;
-use crate::store::{LogRow, Store, StoreError, Upkeep};
+use crate::store::{Store, StoreError, Upkeep};
 use crate::vault::DEADLINE;
+use crate::vault::log::follows::{Known, find};
 use crate::witness::{Gathered, Sought, WitnessFailed};
 
 /// On record for each checkpoint that a restore was accepted against.
 pub(super) const ACCEPTED: &str = "audit.accept_restore";
+
+/// Who doubts what it saw itself.
+pub(super) const THIS_VAULT: &str = "this vault";
 
 /// Why the database is not taken for the one that was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +77,21 @@ pub struct Doubted {
     pub checkpoint: Checkpoint,
 }
 
+impl Doubted {
+    /// The checkpoint, where it is known.
+    pub(super) fn seen(&self) -> Option<&Checkpoint> {
+        (!matches!(self.doubt, Doubt::Unreadable { .. })).then_some(&self.checkpoint)
+    }
+
+    /// Whether it was accepted, where the log `known` is believed, with those before it. What a vault saw itself is, where
+    /// another log was begun in the place of that one.
+    pub(super) fn is_settled(&self, known: Option<&Known>) -> bool {
+        let Some(Known { follows, .. }) = known else { return false };
+        let is_own = self.witness == THIS_VAULT && follows.key_of(&self.checkpoint.origin).is_some();
+        !matches!(self.doubt, Doubt::Unreadable { .. }) && (is_own || follows.is_accepted(&self.checkpoint))
+    }
+}
+
 /// A witness whose word could not be held against anything.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NotJudged {
@@ -90,51 +109,36 @@ pub(super) struct Judged {
     pub(super) doubted: Vec<Doubted>,
 }
 
-/// What a witness is asked for, where the database has `logs`, the last in use.
-pub(super) fn sought(logs: &[LogRow]) -> Result<Sought, StoreError> {
-    let Some((in_use, followed)) = logs.split_last() else { return Ok(Sought::default()) };
-    let key = VerifierKey::parse(&in_use.public_key).map_err(|_| StoreError::Damaged("audit_logs"))?;
-    // A row that says another name than its key is judged by its name: what the witness has is of a log not known.
-    let key = (key.origin() == in_use.origin).then_some(key);
-    Ok(Sought { key, followed: followed.iter().map(|log| log.origin.clone()).collect() })
+/// What a witness is asked for, where the log `known` is believed, with those before it.
+pub(super) fn sought(known: Option<&Known>) -> Sought {
+    Sought { keys: known.map(|known| known.keys().collect()).unwrap_or_default() }
 }
 
-/// Holds what `witness` has against the database, which has `logs`, the last in use.
+/// Holds what `witness` has against the database, of which the log `known` is believed, with those before it.
 pub(super) async fn judge(
     store: &Store,
-    logs: &[LogRow],
+    known: Option<&Known>,
     witness: &str,
     gathered: &Gathered,
 ) -> Result<Judged, StoreError> {
     let mut judged = Judged { size: 0, doubted: Vec::new() };
-    let mut doubt_it = |doubt: Option<Doubt>, checkpoint: &Checkpoint| {
+    for checkpoint in gathered.verified.iter().chain(&gathered.unknown) {
+        if known.is_some_and(|known| known.follows.is_accepted(checkpoint)) {
+            continue;
+        }
+        let doubt = match find(known, &checkpoint.origin)? {
+            Some(log) => {
+                if known.is_some_and(|known| known.row.id == log.id) {
+                    judged.size = checkpoint.size;
+                }
+                doubt_of(store, &log.id, checkpoint).await?
+            }
+            None => Some(Doubt::UnknownLog { origin: checkpoint.origin.clone() }),
+        };
         let (witness, checkpoint) = (witness.to_owned(), checkpoint.clone());
         judged.doubted.extend(doubt.map(|doubt| Doubted { doubt, witness, checkpoint }));
-    };
-    for checkpoint in &gathered.newest {
-        let Some(log) = logs.last() else { continue };
-        judged.size = checkpoint.size;
-        doubt_it(doubt_of(store, &log.id, checkpoint).await?, checkpoint);
-    }
-    for checkpoint in &gathered.unknown {
-        let (is_accepted, origin) = (is_accepted(store, checkpoint).await?, checkpoint.origin.clone());
-        doubt_it((!is_accepted).then_some(Doubt::UnknownLog { origin }), checkpoint);
     }
     Ok(judged)
-}
-
-/// Whether what was doubted was accepted: another log goes on from the one that it was about, or it is on record.
-pub(super) async fn is_settled(
-    store: &Store,
-    logs: &[LogRow],
-    Doubted { doubt, checkpoint, .. }: &Doubted,
-) -> Result<bool, StoreError> {
-    if matches!(doubt, Doubt::Unreadable { .. }) {
-        return Ok(false);
-    }
-    let followed = logs.split_last().map(|(_, followed)| followed).unwrap_or_default();
-    let is_followed = followed.iter().any(|log| log.origin == checkpoint.origin);
-    Ok(is_followed || is_accepted(store, checkpoint).await?)
 }
 
 /// Whether the log is no longer, or no other, than the checkpoint says.
@@ -150,17 +154,6 @@ async fn doubt_of(store: &Store, log: &LogId, checkpoint: &Checkpoint) -> Result
         Ok((!same).then_some(Doubt::Rewritten { size: witnessed }))
     };
     store.view_own("hold log against witness", DEADLINE, look).await
-}
-
-/// Whether a restore was accepted, on record, against just that checkpoint of a log that is not here.
-async fn is_accepted(store: &Store, claimed: &Checkpoint) -> Result<bool, StoreError> {
-    let events = store.view_own("find accepted restores", DEADLINE, |tx| tx.find_own_events(ACCEPTED));
-    let told = told_of(claimed);
-    let names = |event: &String| {
-        let event: serde_json::Value = serde_json::from_str(event).unwrap_or_default();
-        event[member::ACTION] == ACCEPTED && told.iter().all(|(name, value)| event[*name] == value.as_str())
-    };
-    Ok(events.await?.iter().any(names))
 }
 
 /// A checkpoint as the record of an accepted restore has it.

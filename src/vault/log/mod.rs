@@ -6,6 +6,7 @@ mod begin;
 mod courier;
 mod doubt;
 mod doubting;
+mod follows;
 mod keeper;
 mod witnesses;
 
@@ -65,6 +66,36 @@ impl Log {
         self.switch.set_behind(false);
         metrics::frozen("witness", false);
     }
+
+    /// What was doubted before and is not accepted yet, where the log `known` is believed.
+    fn remembered(&self, known: Option<&follows::Known>) -> Vec<Doubted> {
+        let (settled, left): (Vec<_>, Vec<_>) =
+            self.doubting.read().into_iter().partition(|doubted| doubted.is_settled(known));
+        if left.is_empty()
+            && !settled.is_empty()
+            && let Err(error) = self.doubting.end()
+        {
+            tracing::error!(%error, "what was doubted is accepted, and the file that says so can't be removed");
+        }
+        left
+    }
+
+    /// Nothing is lent while the log in the database is not one that this vault's keys made. One whose key can't be
+    /// had says nothing, where nobody would be asked of it.
+    fn set_shut(&self, shut: Option<&LogShut>) {
+        let is_missing = matches!(shut, Some(LogShut::Shut(OpenRefused::UnknownKey, _)));
+        let shut = shut.filter(|_| !is_missing || !self.witnesses.is_empty());
+        if let (Some(shut), false) = (shut, self.switch.is_other_log()) {
+            tracing::error!(
+                "frozen: {shut}; `pawl doctor --accept-restore` if the database is as it should be"
+            );
+        }
+        if shut.is_none() && self.switch.is_other_log() {
+            tracing::warn!("no longer frozen: the log in the database is this vault's");
+        }
+        self.switch.set_other_log(shut.is_some());
+        metrics::frozen("log", shut.is_some());
+    }
 }
 
 /// Why a log is not begun or not accepted.
@@ -80,7 +111,9 @@ pub enum LogRefused {
     #[error(transparent)]
     NoRandomness(#[from] crate::clock::NoRandomness),
     /// No witness knows more than the database.
-    #[error("nothing to accept: no witness that answers knows more than the database")]
+    #[error(
+        "nothing to accept: the log is this vault's, and no witness that answers knows more than the database"
+    )]
     NothingToAccept,
     /// It was accepted, and the file says otherwise.
     #[error("accepted, on record; but the file `doubted` in the data directory can't be removed: {0}")]

@@ -41,21 +41,21 @@ impl Telling {
 
 /// All of them, in the order of the settings.
 #[derive(Clone, Default)]
-pub struct Witnesses(Arc<Vec<Arc<Known>>>);
+pub struct Witnesses(Arc<Vec<Arc<Contact>>>);
 
 impl Witnesses {
     /// Those of the settings.
     pub fn new(checkpoints: &Checkpoints) -> Self {
-        let known = |(at, witness): (usize, &config::Witness)| Arc::new(Known::new(at + 1, witness));
-        Self(Arc::new(checkpoints.witnesses.iter().enumerate().map(known).collect()))
+        let contact = |(at, witness): (usize, &config::Witness)| Arc::new(Contact::new(at + 1, witness));
+        Self(Arc::new(checkpoints.witnesses.iter().enumerate().map(contact).collect()))
     }
 
     /// How it stands with the worst of them.
     pub fn telling(&self) -> Telling {
-        self.iter().map(|known| known.telling()).max().unwrap_or(Telling::None)
+        self.iter().map(|contact| contact.telling()).max().unwrap_or(Telling::None)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Known>> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Contact>> {
         self.0.iter()
     }
 
@@ -65,7 +65,7 @@ impl Witnesses {
 }
 
 /// One of them.
-pub(super) struct Known {
+pub(super) struct Contact {
     /// Its place in the settings, by which the metrics tell it from others.
     pub(super) number: usize,
     pub(super) name: String,
@@ -74,7 +74,7 @@ pub(super) struct Known {
     telling: AtomicU8,
 }
 
-impl Known {
+impl Contact {
     fn new(number: usize, witness: &config::Witness) -> Self {
         let (name, is_stdout) = (witness.to_string(), *witness == config::Witness::Stdout);
         let telling = AtomicU8::new(Telling::Silent.number());
