@@ -56,6 +56,10 @@ impl Log {
         for Doubted { doubt, witness, .. } in doubted {
             tracing::error!(%witness, "frozen: {doubt}; `pawl doctor --accept-restore` if that is as it should be");
         }
+        // Of a log that is not believed everything is strange; when it is again, the witnesses are asked anew.
+        if self.switch.is_other_log() {
+            return;
+        }
         if let Err(error) = self.doubting.keep(doubted) {
             tracing::error!(%error, "that this host is frozen could not be kept: its next start asks the witnesses anew");
         }
