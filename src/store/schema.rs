@@ -175,6 +175,7 @@ diesel::table! {
         sealed -> Text,
         key_id -> Text,
         created_at -> BigInt,
+        follows -> Text,
     }
 }
 
@@ -184,6 +185,7 @@ diesel::table! {
         idx -> BigInt,
         org_id -> Text,
         seq -> BigInt,
+        head -> Binary,
     }
 }
 

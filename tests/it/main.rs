@@ -30,6 +30,7 @@ mod forger;
 mod frozen;
 mod frozen_vault;
 mod harness;
+mod hidden;
 mod hostile_calls;
 mod import;
 mod import_names;
