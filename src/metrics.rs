@@ -295,6 +295,10 @@ fn count(gauge: &GaugeVec, labels: &[&str], number: u64) -> Result<()> {
 /// The vault begins to serve.
 pub fn started(at: Moment) {
     tell(|metrics| set(&metrics.started, &[], at));
+    // None so far is known, and is 0.
+    for days in ["14", "7", "1"] {
+        tell(|metrics| metrics.expiring.get_metric_with_label_values(&[days]).map(drop));
+    }
     let version = env!("CARGO_PKG_VERSION");
     tell(|metrics| metrics.build.get_metric_with_label_values(&[version]).map(|build| build.set(1.0)));
 }
