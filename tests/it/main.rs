@@ -32,6 +32,7 @@ mod frozen_vault;
 mod harness;
 mod hidden;
 mod hostile_calls;
+mod hostile_urls;
 mod import;
 mod import_names;
 mod import_refusals;
