@@ -4,6 +4,7 @@ mod browse;
 mod check;
 mod deposit;
 mod exchange;
+mod expiry;
 mod export;
 mod forget;
 mod freeze;
@@ -16,8 +17,8 @@ pub mod keys;
 mod leave;
 mod lend;
 mod log;
+mod logins;
 mod operate;
-mod refusals;
 mod registry;
 mod renew;
 mod repeat;
@@ -91,7 +92,7 @@ pub struct Vault {
     clock: Clock,
     gates: gate::Gates,
     checks: check::Checks,
-    refusals: Arc<refusals::Refusals>,
+    logins: logins::Logins,
     switch: Arc<HostSwitch>,
     untold: Arc<Untold>,
     limits: Arc<Limits>,
@@ -131,6 +132,7 @@ impl Vault {
     pub fn new(parts: Parts) -> Self {
         let Parts { store, ring, guard, models, clock, switch, limits, untold, witnesses } = parts;
         let exports = export::Exports::new(clock.clone());
+        let logins = logins::Logins::new(store.clone(), clock.clone());
         Self {
             store,
             ring,
@@ -139,7 +141,7 @@ impl Vault {
             clock,
             gates: gate::Gates::new(),
             checks: check::Checks::new(),
-            refusals: Arc::default(),
+            logins,
             switch,
             untold: Arc::new(untold),
             limits,
