@@ -122,7 +122,7 @@ impl App {
             store: self.store,
             ring: Ring::new(self.keys, self.keyring),
             exceptions: self.config.egress_allow,
-            models: self.models,
+            readable: self.readable,
             clock: self.clock,
         });
         let mut import = Import::new(Host::import(asked.org), name, asked.kind, keys, asked.is_dry);

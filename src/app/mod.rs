@@ -66,7 +66,7 @@ pub struct App {
     standing: (Standing, Instant),
     policy: Arc<Policy>,
     clock: Clock,
-    models: Vec<String>,
+    readable: Arc<Readable>,
 }
 
 /// The master keys alone, for their own commands: they are there for when nothing else opens.
@@ -124,7 +124,7 @@ impl App {
             make_dir(&config.data_dir)?;
         }
         let policy = Arc::new(policy);
-        let models = Readable::embedded().map_err(|e| StartError::Policy(e.to_string()))?.model_names();
+        let readable = Arc::new(Readable::embedded().map_err(|e| StartError::Policy(e.to_string()))?);
         let store = open_store(&config, setup)?;
         let keys = Keys::new(store.clone(), key_source(&config)?, clock.clone());
         let keyring = open_ring(&keys, &store.find_keys()?, setup)?;
@@ -139,7 +139,7 @@ impl App {
             while store.upkeep("drop old keys", |tx| tx.drop_old_keys(clock.now()))? {}
         }
         let tokens = Tokens::new(config.issuer.clone(), policy.clone(), clock.clone());
-        Ok(Self { config, store, keys, keyring, tokens, standing, policy, clock, models })
+        Ok(Self { config, store, keys, keyring, tokens, standing, policy, clock, readable })
     }
 
     /// Mints a token on the host. The record of it is durable before the token is handed out.
@@ -218,7 +218,7 @@ impl App {
             store: self.store,
             ring,
             exceptions: self.config.egress_allow,
-            models: self.models,
+            readable: self.readable,
             clock: self.clock.clone(),
             switch,
             limits: limits.clone(),

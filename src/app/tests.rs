@@ -47,7 +47,7 @@ fn open() -> Opened {
         store: app.store,
         ring: Ring::new(app.keys, app.keyring),
         exceptions: app.config.egress_allow,
-        models: app.models,
+        readable: app.readable,
         clock: app.clock,
     });
     Opened { vault: Arc::new(vault), backend, worker, owner, _dir: dir }

@@ -71,6 +71,7 @@ diesel::table! {
         created_at -> BigInt,
         updated_at -> BigInt,
         sync_interval_seconds -> Nullable<BigInt>,
+        may_write -> BigInt,
     }
 }
 
@@ -152,6 +153,9 @@ diesel::table! {
         retention_days -> Nullable<BigInt>,
         next_retention_days -> Nullable<BigInt>,
         next_retention_from -> Nullable<BigInt>,
+        injection_only -> BigInt,
+        lend_to_writers -> BigInt,
+        readable -> Nullable<Text>,
     }
 }
 

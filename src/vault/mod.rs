@@ -12,6 +12,7 @@ mod give_back;
 mod host_switch;
 mod host_trail;
 mod import;
+mod inject;
 pub mod keys;
 mod leave;
 mod lend;
@@ -42,6 +43,7 @@ use crate::access::Limits;
 use crate::clock::Clock;
 use crate::egress::Exceptions;
 use crate::error::Error;
+use crate::odoo::Readable;
 use crate::store::Store;
 use crate::vault::keys::{Held, Ring};
 
@@ -58,6 +60,7 @@ pub use give_back::{GiveBack, OUTCOMES};
 pub use host_switch::HostSwitch;
 pub use host_trail::{HostTrail, NotRead, Which};
 pub use import::{BATCH, IMPORT_KINDS, Import, Left, Tally, Why};
+pub use inject::{Answer, Injected};
 pub use lend::{Lend, Loan, PURPOSES};
 pub use log::{
     Accepted, Doubt, Doubted, Keeper, Log, LogRefused, LogShut, Looked, accept, begin_log, look_at_log,
@@ -89,9 +92,12 @@ pub struct Vault {
     ring: Arc<Ring>,
     exceptions: Exceptions,
     models: Vec<String>,
+    readable: Arc<Readable>,
     clock: Clock,
     gates: gate::Gates,
     checks: check::Checks,
+    injections: inject::Injections,
+    circuits: inject::Circuits,
     refusals: Arc<refusals::Refusals>,
     switch: Arc<HostSwitch>,
     untold: Arc<Untold>,
@@ -112,8 +118,8 @@ pub struct Parts {
     pub ring: Arc<Ring>,
     /// Where a user's URL may lead though it is not public.
     pub exceptions: Exceptions,
-    /// The models that a borrower may read.
-    pub models: Vec<String>,
+    /// What may be asked of an Odoo.
+    pub readable: Arc<Readable>,
     /// The time.
     pub clock: Clock,
     /// What freezes this host.
@@ -127,15 +133,18 @@ pub struct Parts {
 impl Vault {
     /// A vault of these.
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, ring, exceptions, models, clock, switch, limits, untold } = parts;
+        let Parts { store, ring, exceptions, readable, clock, switch, limits, untold } = parts;
         Self {
             store,
             ring,
             exceptions,
-            models,
+            models: readable.model_names(),
+            readable,
             clock,
             gates: gate::Gates::new(),
             checks: check::Checks::new(),
+            injections: inject::Injections::default(),
+            circuits: inject::Circuits::default(),
             refusals: Arc::default(),
             switch,
             untold: Arc::new(untold),

@@ -1,0 +1,81 @@
+//! The call itself: through the guard, by the read-only client; and nothing of the answer leaves before it was looked
+//! through for the secret.
+
+use std::time::Duration;
+
+use crate::egress::{Egress, EgressError, Limits, OdooUrl, Resolve};
+use crate::odoo::{Address, Cell, Odoo, OdooError, ReadQuery, Record};
+use crate::secret::Secret;
+use crate::store::StoredConnection;
+use crate::vault::Vault;
+use crate::vault::inject::scan::Scan;
+use crate::vault::inject::{Ended, Injected, WITHIN};
+
+/// An answer is held whole until it was looked through.
+const LIMITS: Limits = Limits { connect: Duration::from_secs(5), total: WITHIN, max_bytes: 8 * 1024 * 1024 };
+
+/// Whether nobody is there.
+pub(super) fn is_dead(cause: OdooError) -> bool {
+    matches!(
+        cause,
+        OdooError::Egress(
+            EgressError::Connect | EgressError::Timeout | EgressError::Broken | EgressError::HostNotPublic
+        )
+    )
+}
+
+impl Vault {
+    pub(super) async fn call(&self, at: &StoredConnection, secret: Secret, query: &ReadQuery) -> Ended {
+        let scan = Scan::of(&secret);
+        let asked = tokio::time::timeout(WITHIN, self.ask(at, secret, query)).await;
+        let records = match asked.unwrap_or(Err(OdooError::Egress(EgressError::Timeout))) {
+            Ok(records) => records,
+            Err(cause) => return Ended::Failed(cause),
+        };
+        let body = render(query, &records);
+        if scan.finds(&body) {
+            return Ended::Leaked;
+        }
+        Ended::Answered(Injected { body, records: u64::try_from(records.len()).unwrap_or(u64::MAX) })
+    }
+
+    async fn ask(
+        &self,
+        at: &StoredConnection,
+        secret: Secret,
+        query: &ReadQuery,
+    ) -> Result<Vec<Record>, OdooError> {
+        let (url, database, username) = at.destination.parts();
+        let org = Some(at.org.as_str());
+        // What the guard would not take today is no other cause than what does not resolve.
+        let url = OdooUrl::parse(url, &self.exceptions, org).map_err(|_| EgressError::HostNotPublic)?;
+        let egress = Egress::new(url, self.exceptions.clone(), org, LIMITS, Resolve::system())?;
+        let address = Address { database: database.to_owned(), username: username.to_owned() };
+        let odoo = Odoo::login(egress, address, secret).await.map_err(|no| no.cause)?;
+        odoo.fetch(query).await
+    }
+}
+
+/// `null` for nothing, `[id, "name"]` for a reference, `[id, …]` for several.
+fn render(query: &ReadQuery, records: &[Record]) -> Vec<u8> {
+    use serde_json::{Map, Value, json};
+    let cell = |cell: &Cell| match cell {
+        Cell::Empty => Value::Null,
+        Cell::Bool(it) => json!(it),
+        Cell::Int(it) => json!(it),
+        Cell::Float(it) => json!(it),
+        Cell::Text(it) => json!(it),
+        Cell::Ref { id, name } => json!([id, name]),
+        Cell::Ids(ids) => json!(ids),
+    };
+    let record = |record: &Record| {
+        let mut members = Map::new();
+        members.insert("id".to_owned(), json!(record.id));
+        for (field, value) in query.fields().iter().zip(&record.cells) {
+            members.insert(field.name().to_owned(), cell(value));
+        }
+        Value::Object(members)
+    };
+    let records: Vec<Value> = records.iter().map(record).collect();
+    json!({ "records": records }).to_string().into_bytes()
+}
