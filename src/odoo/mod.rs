@@ -2,17 +2,22 @@
 //! fields come from `policies/odoo-readable.toml`, and the function that writes a call takes nothing
 //! else. The login record that Odoo itself makes is the one exception, once a run.
 
+mod caps;
 mod client;
+mod decimal;
 mod diagnose;
 mod fault;
 mod finding;
+pub mod json;
 mod method;
 mod query;
 mod readable;
 mod record;
 pub mod xmlrpc;
 
+pub use caps::Caps;
 pub use client::{Address, NotLoggedIn, Odoo};
+pub use decimal::Decimal;
 pub use diagnose::{CHECK_WITHIN, Diagnosis, Login, Subject, diagnose};
 pub use fault::OdooError;
 pub use finding::{Code, Finding, Severity};

@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 
+use serde::ser::{Serialize, Serializer};
+
+use crate::odoo::decimal::Decimal;
 use crate::odoo::fault::OdooError;
 use crate::odoo::readable::{Fields, Kind};
 use crate::odoo::xmlrpc::{Value, XmlError};
@@ -15,8 +18,8 @@ pub enum Cell {
     Bool(bool),
     /// A whole number.
     Int(i64),
-    /// A number or an amount.
-    Float(f64),
+    /// A number or an amount, to its last digit.
+    Number(Decimal),
     /// A text, selection, date or datetime.
     Text(String),
     /// Another record.
@@ -28,6 +31,21 @@ pub enum Cell {
     },
     /// Other records.
     Ids(Vec<i64>),
+}
+
+/// `null` for nothing, a number of its exact text, `[id, "name"]` for a reference, `[id, …]` for several.
+impl Serialize for Cell {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Empty => serializer.serialize_unit(),
+            Self::Bool(it) => it.serialize(serializer),
+            Self::Int(it) => it.serialize(serializer),
+            Self::Number(it) => it.serialize(serializer),
+            Self::Text(it) => it.serialize(serializer),
+            Self::Ref { id, name } => (id, name).serialize(serializer),
+            Self::Ids(ids) => ids.serialize(serializer),
+        }
+    }
 }
 
 /// One record.
@@ -78,10 +96,8 @@ fn cell(kind: Kind, value: Value) -> Result<Cell, OdooError> {
             Value::Text(it) | Value::DateTime(it),
         ) => Ok(Cell::Text(it)),
         (Kind::Integer, Value::Int(it)) => Ok(Cell::Int(it)),
-        (Kind::Float | Kind::Monetary, Value::Double(it)) => Ok(Cell::Float(it)),
-        (Kind::Float | Kind::Monetary, Value::Int(it)) => {
-            i32::try_from(it).map(|it| Cell::Float(it.into())).map_err(|_| OdooError::Malformed)
-        }
+        (Kind::Float | Kind::Monetary, Value::Double(it)) => Ok(Cell::Number(it)),
+        (Kind::Float | Kind::Monetary, Value::Int(it)) => Ok(Cell::Number(it.into())),
         (Kind::Many2one, Value::Array(pair)) => match <[Value; 2]>::try_from(pair) {
             Ok([Value::Int(id), Value::Text(name)]) => Ok(Cell::Ref { id, name }),
             // a record without a name
@@ -94,5 +110,20 @@ fn cell(kind: Kind, value: Value) -> Result<Cell, OdooError> {
             .collect::<Result<_, _>>()
             .map(Cell::Ids),
         _ => Err(OdooError::Malformed),
+    }
+}
+
+/// A text as XML could carry it, so that a record is the same whichever way it came: without the control
+/// characters that Odoo's XML-RPC leaves out, and with `\n` for each line end, as XML readers have it.
+pub(super) fn as_xml_carries(text: Cow<'_, str>) -> String {
+    let is_control = |c: char| c < ' ';
+    match text {
+        // In JSON those are escaped or not there.
+        Cow::Borrowed(text) => text.to_owned(),
+        Cow::Owned(text) if !text.contains(is_control) => text,
+        Cow::Owned(text) => {
+            let text = text.replace("\r\n", "\n").replace('\r', "\n");
+            text.replace(|c| is_control(c) && c != '\n' && c != '\t', "")
+        }
     }
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 
 use serde::Serialize;
-use serde_json::{Map, Value as Json, json};
 
 use crate::clock::{Moment, new_id};
 use crate::ids::RunId;
@@ -54,7 +53,7 @@ impl<W: Write + Send> Sink for JsonLines<W> {
         for record in page.records {
             sweep.count.read += 1;
             sweep.count.changed += 1;
-            serde_json::to_writer(&mut lines, &line(&sweep.model, names, record))
+            serde_json::to_writer(&mut lines, &line(&sweep.model, names, &record))
                 .map_err(|e| SinkError::Output(e.into()))?;
             lines.push(b'\n');
         }
@@ -91,19 +90,10 @@ impl<W: Write + Send> Sink for JsonLines<W> {
 struct Line<'a> {
     model: &'a str,
     id: i64,
-    fields: Map<String, Json>,
+    fields: BTreeMap<&'a str, &'a Cell>,
 }
 
-/// `null` for nothing, `[id, "name"]` for a reference, `[id, …]` for several.
-fn line<'a>(model: &'a str, names: &[String], record: Record) -> Line<'a> {
-    let cells = record.cells.into_iter().map(|cell| match cell {
-        Cell::Empty => Json::Null,
-        Cell::Bool(it) => json!(it),
-        Cell::Int(it) => json!(it),
-        Cell::Float(it) => json!(it),
-        Cell::Text(it) => json!(it),
-        Cell::Ref { id, name } => json!([id, name]),
-        Cell::Ids(ids) => json!(ids),
-    });
-    Line { model, id: record.id, fields: names.iter().cloned().zip(cells).collect() }
+fn line<'a>(model: &'a str, names: &'a [String], record: &'a Record) -> Line<'a> {
+    let fields = names.iter().map(String::as_str).zip(&record.cells).collect();
+    Line { model, id: record.id, fields }
 }

@@ -87,6 +87,7 @@ mod served;
 #[path = "../../src/bin/pawl-demo/standin.rs"]
 mod standin;
 mod standin_faults;
+mod standin_settings;
 mod standin_time;
 mod standin_wire;
 #[cfg(feature = "postgres")]

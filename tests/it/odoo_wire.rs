@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use pawl::egress::{Egress, EgressError, Limits, OdooUrl, Resolve};
 use pawl::odoo::xmlrpc::{Caps, Fault, Login, Reply, Value, XmlError, execute, read_records, read_value};
 use pawl::odoo::{
-    Address, Cell, Domain, Odoo, OdooError, Operand, Operator, Order, ReadQuery, Readable, Record,
+    Address, Cell, Decimal, Domain, Odoo, OdooError, Operand, Operator, Order, ReadQuery, Readable, Record,
 };
 use pawl::secret::Secret;
 use serde_json::{Value as Json, json};
@@ -299,7 +299,7 @@ fn untyped(cell: &Cell) -> Json {
         Cell::Empty => json!(["bool", false]),
         Cell::Bool(it) => json!(["bool", it]),
         Cell::Int(it) => json!(["int", it.to_string()]),
-        Cell::Float(it) => json!(["double", it.to_bits().to_string()]),
+        Cell::Number(it) => json!(["double", it.as_f64().to_bits().to_string()]),
         Cell::Text(it) => json!(["text", it]),
         Cell::Ref { id, name } => json!(["array", [["int", id.to_string()], ["text", name]]]),
         Cell::Ids(all) => {
@@ -338,7 +338,7 @@ fn a_page_comes_through_socket_client_and_reader() {
     let first = &records[0].cells;
     assert_eq!(first[0], Cell::Text("INV/2025/00004".into()));
     assert_eq!(first[3], Cell::Ref { id: 16, name: "Dana Ada Trading 000 Ltd".into() });
-    assert_eq!(first[8], Cell::Float(3846.0));
+    assert_eq!(first[8], Cell::Number(Decimal::parse("3846.0").unwrap()));
     assert_eq!(first[13], Cell::Ids(vec![1, 2, 3, 4, 5, 6]));
     assert_eq!(first[14], Cell::Text("<p>Thank you &amp; <b>regards</b> é 🧾</p>".into()));
     assert_eq!(first[18], Cell::Empty);
@@ -369,7 +369,7 @@ fn a_record_that_is_not_what_was_asked_for_is_refused() {
         vec![
             ("id", Value::Int(1)),
             ("name", Value::Text("x".into())),
-            ("amount_total", Value::Double(1.5)),
+            ("amount_total", Value::Double(Decimal::parse("1.5").unwrap())),
             ("partner_id", Value::Array(vec![Value::Int(2), Value::Text("y".into())])),
         ]
     };

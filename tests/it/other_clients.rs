@@ -6,8 +6,9 @@ use std::process::Command;
 use serde_json::{Value as Json, json};
 
 use crate::standin::company::Company;
+use crate::standin::seen::Dialect;
 use crate::standin::wire::Value;
-use crate::standin::{DATABASE, LOGIN, PASSWORD, StandIn};
+use crate::standin::{API_KEY, DATABASE, LOGIN, PASSWORD, StandIn};
 
 /// What a script of `tests/clients` printed.
 fn said_by(script: &str, arguments: &[&str]) -> Json {
@@ -15,7 +16,7 @@ fn said_by(script: &str, arguments: &[&str]) -> Json {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script);
     let output = Command::new(python).arg("-B").arg(path).args(arguments).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(!errors.contains("No module named 'odoorpc'"), "run ./test, which installs odoorpc for Python");
+    assert!(!errors.contains("No module named"), "run ./test, which installs such clients: {errors}");
     assert!(output.status.success(), "{errors}");
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -125,4 +126,86 @@ fn what_odoorpc_reads_is_what_is_there() {
     assert!(said["write"].as_str().unwrap().starts_with("You are not allowed to modify 'Journal Entry'"));
     assert_eq!(said["unknown model"], json!("Object no.such.model doesn't exist"));
     assert_eq!((&said["logged out"], odoo.logins()), (&json!(true), 2));
+}
+
+#[test]
+fn what_odoo_json2_reads_is_what_is_there() {
+    let odoo = StandIn::start(Company::small(7295)).unwrap();
+    let said = said_by("by_json2.py", &[&odoo.url(), DATABASE, API_KEY]);
+
+    let company = odoo.company();
+    let field = |model: &str, id: i64, field: &str| as_json(&company.record(model, id).unwrap()[field]);
+    let of = |id: i64, fields: &[&str]| {
+        let mut record = serde_json::Map::from_iter([("id".to_owned(), json!(id))]);
+        record.extend(fields.iter().map(|name| ((*name).to_owned(), field("account.move", id, name))));
+        Json::Object(record)
+    };
+    assert_eq!(said["version"], json!({"version": "19.0", "version_info": [19, 0, 0, "final", 0, ""]}));
+    let fields = ["name", "partner_id", "amount_total", "write_date", "invoice_line_ids"];
+    assert_eq!(said["first"], json!([of(1, &fields)]));
+    let bills = company.records("account.move").into_iter().rev();
+    let bills = bills.filter(|(_, record)| record["move_type"] == Value::text("in_invoice"));
+    let bills: Vec<i64> = bills.map(|(id, _)| id).collect();
+    assert_eq!((&said["search"], &said["count"]), (&json!(bills[..3]), &json!(bills.len())));
+    assert_eq!(said["read"], json!([of(2, &["name", "partner_id"]), of(1, &["name", "partner_id"])]));
+    let partner: Vec<&str> = company.record("res.partner", 16).unwrap().into_keys().collect();
+    assert_eq!(said["fields"], json!(partner));
+    assert_eq!(said["archived"], json!([56, 60]));
+    assert_eq!(said["user"], json!({"lang": "en_US", "tz": "UTC", "uid": 10}));
+    for (what, error, status, message) in [
+        ("wrong key", "OdooAuthError", 401, "Invalid apikey"),
+        ("write", "OdooServerException", 403, "You are not allowed to modify 'Journal Entry'"),
+        ("unknown model", "OdooNotFoundError", 404, "the model 'no.such.model' does not exist"),
+        ("unknown field", "OdooServerException", 500, "Invalid field 'no_such_field' on 'account.move'"),
+        ("bad order", "OdooValidationError", 422, "Invalid \"order\" specified (id; drop)."),
+    ] {
+        assert_eq!((&said[what][0], &said[what][1]), (&json!(error), &json!(status)), "{what}");
+        assert!(said[what][2].as_str().unwrap().starts_with(message), "{what}: {}", said[what]);
+    }
+    // That is a page, of which it makes no message.
+    assert_eq!(said["wrong database"], json!(["OdooNotFoundError", 404, null]));
+    assert!(odoo.seen().iter().all(|seen| seen.dialect == Dialect::Json2));
+}
+
+/// The maker's own client: the same records over all three dialects.
+#[test]
+fn what_odoo_client_lib_reads_is_the_same_in_each_dialect() {
+    let odoo = StandIn::start(Company::small(7295)).unwrap();
+    // JSON-2 has it in a header, where its client takes ASCII alone.
+    odoo.set_password("plain password");
+    let url = odoo.url();
+    let (host, port) = url.strip_prefix("http://").unwrap().split_once(':').unwrap();
+    let said = said_by("by_odoolib.py", &[host, port, DATABASE, LOGIN, "plain password", API_KEY]);
+
+    let company = odoo.company();
+    let of = |id: i64, fields: &[&str]| {
+        let record = company.record("account.move", id).unwrap();
+        let mut read = serde_json::Map::from_iter([("id".to_owned(), json!(id))]);
+        read.extend(fields.iter().map(|name| ((*name).to_owned(), as_json(&record[name]))));
+        Json::Object(read)
+    };
+    let second = of(2, &["name", "partner_id", "amount_total", "invoice_line_ids"]);
+    let bills = company.records("account.move").into_iter().rev();
+    let bills = bills.filter(|(_, record)| record["move_type"] == Value::text("in_invoice"));
+    let bills: Vec<i64> = bills.map(|(id, _)| id).take(3).collect();
+    let is_company = |record: &&std::collections::BTreeMap<&str, Value>| {
+        record["is_company"] == Value::Bool(true) && record["active"] == Value::Bool(true)
+    };
+    let found = [3, 2, 1].map(|id| of(id, &["name", "date"]));
+    let expected = |read: Json| {
+        json!({"context": {"lang": "en_US", "tz": "UTC", "uid": 10}, "search": bills, "read": read,
+               "search_read": found,
+               "count": company.records("res.partner").values().filter(is_company).count()})
+    };
+    for (dialect, read) in
+        [("xmlrpc", json!([second])), ("jsonrpc", json!([second])), ("json2", second.clone())]
+    {
+        assert_eq!(said["by key"][dialect], expected(read.clone()), "{dialect}");
+        let by_password = if dialect == "json2" { json!("AuthenticationError") } else { expected(read) };
+        assert_eq!(said["by password"][dialect], by_password, "{dialect}");
+        assert_eq!(said["by neither"][dialect], json!("AuthenticationError"), "{dialect}");
+    }
+    let spoken =
+        |dialect| odoo.seen().iter().any(|seen| seen.dialect == dialect && seen.model == "account.move");
+    assert!(spoken(Dialect::Xml) && spoken(Dialect::Json) && spoken(Dialect::Json2));
 }

@@ -8,7 +8,8 @@ use pawl::odoo::OdooError;
 use pawl::odoo::xmlrpc::{Caps, Reply, read_value};
 
 use crate::standin::company::Company;
-use crate::standin::{API_KEY, DATABASE, LOGIN, PASSWORD, StandIn};
+use crate::standin::settings::Settings;
+use crate::standin::{API_KEY, DATABASE, LOGIN, PASSWORD, StandIn, UNINITIALISED};
 
 fn recorded(name: &str, end: &str) -> String {
     let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/odoo-wire");
@@ -19,6 +20,10 @@ fn recorded(name: &str, end: &str) -> String {
 fn asked(odoo: &StandIn, name: &str) -> String {
     let whole = recorded(name, "request");
     let (head, body) = whole.split_once("\r\n\r\n").unwrap();
+    let head = head
+        .replace("X-Odoo-Database: lab2", &format!("X-Odoo-Database: {UNINITIALISED}"))
+        .replace("X-Odoo-Database: lab\r", &format!("X-Odoo-Database: {DATABASE}\r"))
+        .replace(&format!("earer {THEIR_KEY}"), &format!("earer {API_KEY}"));
     let escaped = PASSWORD.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let body = [("lab", DATABASE), ("bot", LOGIN), ("bot-password-1", PASSWORD), (THEIR_KEY, API_KEY)]
         .iter()
@@ -59,6 +64,16 @@ fn undated(answer: &str) -> String {
 fn it_answers_in_the_very_bytes_of_a_real_one() {
     let odoo = StandIn::start(Company::small(1)).unwrap();
     for name in [
+        "json2/check_access_rights",
+        "json2/context_get",
+        "json2/err-missing-record",
+        "json2/fields_get",
+        "json2/has_access",
+        "json2/no-content-type",
+        "json2/own-user",
+        "json2/own-user-search",
+        "json2/search_read-offset-past-end",
+        "json2/wrong-content-type",
         "jsonrpc/apikey-as-password",
         "jsonrpc/apikey-expired",
         "jsonrpc/apikey-other-user",
@@ -153,6 +168,82 @@ fn what_fails_there_fails_here_with_the_same_cause() {
     }
 }
 
+/// Where there are two databases, one of them without Odoo's tables.
+#[test]
+fn it_wants_a_database_named_in_the_very_bytes_of_a_real_one() {
+    let others = Settings { others: vec![UNINITIALISED], ..Settings::default() };
+    let odoo = StandIn::start_as(Company::small(1), others).unwrap();
+    for name in [
+        "json2/db-header-missing-two-dbs",
+        "json2/db-header-uninitialised",
+        "json2/db-header-wrong",
+        "xml-two-dbs",
+    ] {
+        let (ours, theirs) = (undated(&asked(&odoo, name)), undated(&answered(name)));
+        if name == "xml-two-dbs" {
+            assert_eq!(layout(&ours), layout(&theirs), "{name}");
+        } else {
+            assert_eq!(ours, theirs, "{name}");
+        }
+    }
+    let listed = asked(&odoo, "xml-db-list-two-dbs");
+    let theirs = answered("xml-db-list-two-dbs").replace(">lab<", ">acme<").replace(">lab2<", ">empty<");
+    let body = |answer: &str| answer.split_once("\r\n\r\n").unwrap().1.to_owned();
+    assert_eq!(body(&listed), body(&theirs));
+    // With one, nobody asks.
+    let odoo = StandIn::start(Company::small(1)).unwrap();
+    let answer = asked(&odoo, "json2/db-header-missing-monodb");
+    assert!(answer.starts_with("HTTP/1.0 200 OK\r\n"), "{answer}");
+}
+
+/// Over JSON-2: the status, the headers and every member are the same but `debug`, and of that the last line.
+#[test]
+fn what_json2_refuses_there_it_refuses_here_with_the_same_status() {
+    let odoo = StandIn::start(Company::small(1)).unwrap();
+    for name in [
+        "auth-bad-key",
+        "auth-basic",
+        "auth-empty-bearer",
+        "auth-expired-key",
+        "auth-garbage-key",
+        "auth-missing",
+        "auth-password-as-bearer",
+        "auth-scoped-key",
+        "bad-context-type",
+        "bad-json",
+        "context-bad-lang",
+        "domain-date-iso-t",
+        "err-access-model",
+        "err-bad-domain",
+        "err-bad-order",
+        "err-create-forbidden",
+        "err-ids-on-api-model",
+        "err-ids-strings",
+        "err-private-method",
+        "err-unknown-argument-read",
+        "err-unknown-argument-search_read",
+        "err-unknown-field",
+        "err-unknown-field-domain",
+        "err-unknown-field-search_read",
+        "err-unknown-method",
+        "err-unknown-model",
+        "err-write-forbidden",
+        "get-method",
+        "limit-negative",
+        "read-all-fields-move",
+        "wrong-path",
+    ] {
+        let name = format!("json2/{name}");
+        let parts = |answer: &str| {
+            let (before, debug) = answer.rsplit_once(", \"debug\": ").unwrap();
+            let kept = before.split_inclusive("\r\n").filter(|line| !line.starts_with("Content-Length: "));
+            let last = debug.trim_end_matches("\\n\"}").rsplit_once("\\n").unwrap().1.to_owned();
+            (undated(&kept.collect::<String>()), last)
+        };
+        assert_eq!(parts(&asked(&odoo, &name)), parts(&recorded(&name, "response")), "{name}");
+    }
+}
+
 /// Over JSON-RPC too: every member is the same but `debug`, and of that the last line.
 #[test]
 fn what_fails_there_fails_here_in_the_same_words() {
@@ -188,8 +279,24 @@ fn what_fails_there_fails_here_in_the_same_words() {
 #[test]
 fn a_page_has_its_members_in_the_same_order() {
     let odoo = StandIn::start(Company::small(1)).unwrap();
-    for name in ["err-missing-some", "page-80", "read-invoices", "search_read-invoices"] {
-        let name = format!("jsonrpc/{name}");
+    let json_rpc = ["err-missing-some", "page-80", "read-invoices", "search_read-invoices"];
+    let json2 = [
+        "auth-uppercase-scheme",
+        "charset-content-type",
+        "err-ids-not-list",
+        "err-missing-some",
+        "groups",
+        "http11-keepalive",
+        "own-apikeys",
+        "page-80",
+        "read-duplicate-ids",
+        "read-invoices",
+        "read-load-false",
+        "search_read-invoices",
+        "with-session-cookie",
+    ];
+    let names = json_rpc.map(|name| format!("jsonrpc/{name}")).into_iter();
+    for name in names.chain(json2.map(|name| format!("json2/{name}"))) {
         let members = |answer: &str| -> Vec<String> {
             let (head, body) = answer.split_once("\r\n\r\n").unwrap();
             let lines =

@@ -43,7 +43,7 @@ pub fn tagged(value: &Value) -> Json {
         Value::Nil => json!(["nil"]),
         Value::Bool(it) => json!(["bool", it]),
         Value::Int(it) => json!(["int", it.to_string()]),
-        Value::Double(it) => json!(["double", it.to_bits().to_string()]),
+        Value::Double(it) => json!(["double", it.as_f64().to_bits().to_string()]),
         Value::Text(it) => json!(["text", it]),
         Value::DateTime(it) => json!(["datetime", it]),
         Value::Base64(it) => json!(["base64", STANDARD.encode(it)]),

@@ -1,5 +1,6 @@
-//! A stand-in for Odoo 19 on loopback, shaped by recordings of a real one: HTTP/1.0, one answer a
-//! connection, XML-RPC with the same members on the same lines. It holds a made-up company.
+//! A stand-in for Odoo on loopback, shaped by recordings of a real one: HTTP/1.0, one answer a connection,
+//! XML-RPC, JSON-RPC and JSON-2 with the same members in the same order. It holds a made-up company. What it
+//! is taken for and what stands before it is in its [`Settings`].
 #![allow(dead_code, reason = "the demo and the tests each use a part")]
 
 #[path = "standin/books.rs"]
@@ -14,16 +15,24 @@ pub mod company;
 mod dice;
 #[path = "standin/domain.rs"]
 mod domain;
+#[path = "standin/echo.rs"]
+mod echo;
 #[path = "standin/entry.rs"]
 mod entry;
 #[path = "standin/fault.rs"]
 mod fault;
 #[path = "standin/fields.rs"]
 mod fields;
+#[path = "standin/front.rs"]
+mod front;
+#[path = "standin/gzip.rs"]
+mod gzip;
 #[path = "standin/http.rs"]
 mod http;
 #[path = "standin/json.rs"]
 mod json;
+#[path = "standin/json2.rs"]
+mod json2;
 #[path = "standin/line.rs"]
 mod line;
 #[path = "standin/models.rs"]
@@ -39,9 +48,11 @@ mod rpc;
 #[path = "standin/search.rs"]
 mod search;
 #[path = "standin/seen.rs"]
-mod seen;
+pub mod seen;
 #[path = "standin/server.rs"]
 mod server;
+#[path = "standin/settings.rs"]
+pub mod settings;
 #[path = "standin/time.rs"]
 pub mod time;
 #[path = "standin/user.rs"]
@@ -59,9 +70,12 @@ use company::Company;
 use fault::Fault;
 pub use seen::Seen;
 use server::{PATIENCE, Shared, State};
+use settings::Settings;
 
-/// The one database.
+/// The database that the bot is of.
 pub const DATABASE: &str = "acme";
+/// Among the others, one without Odoo's tables.
+pub const UNINITIALISED: &str = "empty";
 /// The bot's login, its password and its API key.
 pub const LOGIN: &str = "bot@acme.example";
 /// See [`LOGIN`].
@@ -79,12 +93,19 @@ pub struct StandIn {
 impl StandIn {
     /// Serves `company` on a free port of 127.0.0.1.
     pub fn start(company: Company) -> io::Result<Self> {
+        Self::start_as(company, Settings::default())
+    }
+
+    /// The same, as another server than the one that was recorded.
+    pub fn start_as(company: Company, settings: Settings) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let address = listener.local_addr()?;
         let shared = Shared::new(State {
             company: Arc::new(company),
             clock: time::START,
             password: PASSWORD.into(),
+            settings,
+            paths: Vec::new(),
             seen: Vec::new(),
             asked: 0,
             faults: BTreeMap::new(),
@@ -111,9 +132,19 @@ impl StandIn {
         self.shared.lock().seen.clone()
     }
 
-    /// How often anyone tried to log in.
+    /// The path of each request so far, in order.
+    pub fn paths(&self) -> Vec<String> {
+        self.shared.lock().paths.clone()
+    }
+
+    /// How often anyone tried to log in. JSON-2 has no login.
     pub fn logins(&self) -> usize {
         self.shared.lock().seen.iter().filter(|seen| seen.is_login()).count()
+    }
+
+    /// Makes another server of it, from the next request on.
+    pub fn set(&self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.shared.lock().settings);
     }
 
     /// The bot's password from now on.

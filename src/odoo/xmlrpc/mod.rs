@@ -8,7 +8,9 @@ mod stream;
 mod tag;
 mod write;
 
-pub use read::{Caps, Members, Reply, read_records, read_value};
+pub use crate::odoo::caps::Caps;
+use crate::odoo::decimal::Decimal;
+pub use read::{Members, Reply, read_records, read_value};
 pub use write::{Login, authenticate, execute, version};
 
 /// A value as it came.
@@ -21,7 +23,7 @@ pub enum Value {
     /// `<int>`, `<i4>`, `<i8>`
     Int(i64),
     /// `<double>`, finite
-    Double(f64),
+    Double(Decimal),
     /// `<string>`, or no type at all
     Text(String),
     /// `<dateTime.iso8601>`, as written

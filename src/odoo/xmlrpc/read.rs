@@ -4,29 +4,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use crate::odoo::xmlrpc::scalar::{base64, boolean, finite, is_xml_space, number};
+use crate::odoo::caps::Caps;
+use crate::odoo::xmlrpc::scalar::{base64, boolean, decimal, is_xml_space, number};
 use crate::odoo::xmlrpc::stream::{NOT_XML, Stream, Token, WRONG_TAG};
 use crate::odoo::xmlrpc::tag::Tag;
 use crate::odoo::xmlrpc::{Fault, Value, XmlError};
-
-/// How much is taken.
-#[derive(Clone, Copy, Debug)]
-pub struct Caps {
-    /// Values within values.
-    pub depth: usize,
-    /// Bytes of one text.
-    pub text: usize,
-    /// Members of one struct.
-    pub members: usize,
-    /// Values of one answer: a small one takes eight bytes on the wire and many times that here.
-    pub values: usize,
-}
-
-impl Default for Caps {
-    fn default() -> Self {
-        Self { depth: 32, text: 16 * 1024 * 1024, members: 1024, values: 2_000_000 }
-    }
-}
 
 /// What a call was answered with.
 pub enum Reply<T> {
@@ -219,7 +201,7 @@ impl<'a> Answer<'a> {
             Tag::String => Value::Text(self.text(tag)?.into_owned()),
             Tag::Int | Tag::I4 | Tag::I8 | Tag::ExI8 => Value::Int(number(&self.text(tag)?)?),
             Tag::Boolean => Value::Bool(boolean(&self.text(tag)?)?),
-            Tag::Double => Value::Double(finite(&self.text(tag)?)?),
+            Tag::Double => Value::Double(decimal(&self.text(tag)?, self.caps.number)?),
             Tag::DateTime => Value::DateTime(self.text(tag)?.into_owned()),
             Tag::Base64 => Value::Base64(base64(&self.text(tag)?)?),
             Tag::Nil | Tag::ExNil if self.text(tag)?.is_empty() => Value::Nil,

@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::odoo::decimal::Decimal;
 use crate::odoo::xmlrpc::XmlError;
 
 /// `xmlns:ex` declares the extension types of some servers.
@@ -31,9 +32,12 @@ pub(super) fn boolean(text: &str) -> Result<bool, XmlError> {
     }
 }
 
-pub(super) fn finite(text: &str) -> Result<f64, XmlError> {
-    let number: Option<f64> = trimmed(text).parse().ok();
-    number.filter(|n| n.is_finite()).ok_or(XmlError::Malformed("a double that is none"))
+pub(super) fn decimal(text: &str, longest: usize) -> Result<Decimal, XmlError> {
+    let text = trimmed(text);
+    if text.len() > longest {
+        return Err(XmlError::Limit("number"));
+    }
+    Decimal::parse(text).ok_or(XmlError::Malformed("a double that is none"))
 }
 
 pub(super) fn base64(text: &str) -> Result<Vec<u8>, XmlError> {

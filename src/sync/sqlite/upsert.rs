@@ -50,7 +50,7 @@ impl Statement {
                 Cell::Empty => values.extend(nothing(*kind)),
                 Cell::Bool(yes) => values.push(Bound::Int(Some(yes.into()))),
                 Cell::Int(int) => values.push(Bound::Int(Some(int))),
-                Cell::Float(float) => values.push(Bound::Float(Some(float))),
+                Cell::Number(number) => values.push(Bound::Float(Some(number.as_f64()))),
                 Cell::Text(text) => values.push(Bound::Text(Some(text))),
                 Cell::Ref { id, name } => values.extend([Bound::Int(Some(id)), Bound::Text(Some(name))]),
                 Cell::Ids(ids) => {

@@ -7,7 +7,7 @@ use super::catalog::{CURRENCIES, Currency, FIRST_PARTNER, FOUNDED, PRODUCTS, Par
 use super::entry::Entry;
 use super::line::{LINE_IDS, Line};
 use super::models::Model;
-use super::user::{self, GROUPS, Group, UID};
+use super::user::{self, API_KEYS, ApiKey, GROUPS, Group, UID};
 use super::wire::{EMPTY, Value};
 
 /// How much there is, and out of which seed.
@@ -29,6 +29,7 @@ pub enum Made {
     User,
     Group(&'static Group),
     Access,
+    ApiKey(&'static ApiKey),
 }
 
 impl Books {
@@ -44,6 +45,7 @@ impl Books {
             Model::User => UID..=UID,
             Model::Group => 1..=GROUPS.last().map_or(0, |last| last.0),
             Model::Access => 1..=1,
+            Model::ApiKey => 1..=API_KEYS.last().map_or(0, |last| last.0),
         }
     }
 
@@ -61,6 +63,7 @@ impl Books {
             Model::User => Some(Made::User),
             Model::Group => GROUPS.iter().find(|group| group.0 == id).map(Made::Group),
             Model::Access => Some(Made::Access),
+            Model::ApiKey => API_KEYS.iter().find(|key| key.0 == id).map(Made::ApiKey),
         }
     }
 }
@@ -77,6 +80,7 @@ impl Made {
             Self::User => user::field(name),
             Self::Group(group) => user::group_field(group, name),
             Self::Access => Value::text("access_account_move"),
+            Self::ApiKey(key) => user::api_key_field(key, name),
         }
     }
 
@@ -87,13 +91,15 @@ impl Made {
             Self::Line(line) => line.written(),
             Self::Partner(partner) => partner.written,
             Self::Product(product) => product.written,
-            Self::Currency(_) | Self::Tax(_) | Self::User | Self::Group(_) | Self::Access => FOUNDED,
+            Self::Currency(_) | Self::Tax(_) | Self::User => FOUNDED,
+            Self::Group(_) | Self::Access | Self::ApiKey(_) => FOUNDED,
         }
     }
 
     /// Whether it is put away.
     pub fn is_archived(&self) -> bool {
-        !matches!(self, Self::Move(_) | Self::Line(_) | Self::Group(_) | Self::Access)
-            && self.field("active") == EMPTY
+        let has_no_such_field =
+            matches!(self, Self::Move(_) | Self::Line(_) | Self::Group(_) | Self::Access | Self::ApiKey(_));
+        !has_no_such_field && self.field("active") == EMPTY
     }
 }

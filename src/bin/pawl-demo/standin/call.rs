@@ -1,10 +1,11 @@
 //! The calls that read: their arguments by place or by name, and what they find.
 
-use super::company::Company;
 use super::domain::Term;
+use super::fields;
 use super::models::Model;
 use super::outcome::{Outcome, Records};
 use super::refusal::Refusal;
+use super::routes::Server;
 use super::search::{Order, search};
 use super::wire::{EMPTY, Value};
 
@@ -17,7 +18,7 @@ struct Places {
 
 /// A call of a method, with its arguments.
 pub struct Call<'c, 'a> {
-    pub company: &'c Company,
+    pub server: Server<'c>,
     pub model: Model,
     pub args: &'a [Value],
     pub named: Option<&'a Value>,
@@ -27,6 +28,11 @@ impl<'c> Call<'c, '_> {
     /// An argument by its place or its name.
     fn argument(&self, place: usize, name: &str) -> Option<&Value> {
         self.args.get(place).or_else(|| self.by_name(name))
+    }
+
+    /// The same, if it is a text.
+    pub fn text(&self, place: usize, name: &str) -> Option<&str> {
+        self.argument(place, name).and_then(Value::as_text)
     }
 
     /// The same, if it is a list.
@@ -58,6 +64,17 @@ impl<'c> Call<'c, '_> {
         Ok(Value::Int(i64::try_from(found.len()).unwrap_or(i64::MAX)))
     }
 
+    /// What `fields_get` tells.
+    pub fn describe(&self) -> Value {
+        let is_there = |field: &str| self.has(field);
+        fields::describe(self.model, is_there, self.list(0, "allfields"), self.list(1, "attributes"))
+    }
+
+    /// Whether this version's model has the field.
+    fn has(&self, field: &str) -> bool {
+        self.server.settings.version.has_field(self.model.name(), field)
+    }
+
     fn only(&self, function: &str, names: &[&str]) -> Result<(), Refusal> {
         match self.named.into_iter().flat_map(Value::names).find(|name| !names.contains(name)) {
             Some(name) => Err(Refusal::unforeseen(
@@ -71,15 +88,17 @@ impl<'c> Call<'c, '_> {
     /// The ids that the domain finds.
     fn found(&self, places: Places) -> Result<Vec<i64>, Refusal> {
         let terms = self.terms()?;
-        let count = |place, name| {
-            let number = self.argument(place, name).and_then(Value::as_int).unwrap_or(0);
-            usize::try_from(number).unwrap_or(usize::MAX)
-        };
+        let number = |place, name| self.argument(place, name).and_then(Value::as_number).unwrap_or(0);
+        if number(places.limit, "limit") < 0 {
+            let message = "LIMIT must not be negative\n";
+            return Err(Refusal::unforeseen("psycopg2.errors.InvalidRowCountInLimitClause", message));
+        }
+        let count = |place, name| usize::try_from(number(place, name)).unwrap_or(usize::MAX);
         let limit = Some(count(places.limit, "limit")).filter(|limit| *limit > 0).unwrap_or(usize::MAX);
         let order = self.argument(places.order, "order").and_then(Value::as_text).unwrap_or("id");
         let order = Order::parse(order, self.model)?;
         let page = (count(places.offset, "offset"), limit);
-        Ok(search(self.company, self.model, &terms, self.archived_too(&terms), order, page))
+        Ok(search(self.server.company, self.model, &terms, self.archived_too(&terms), order, page))
     }
 
     fn terms(&self) -> Result<Vec<Term>, Refusal> {
@@ -93,12 +112,13 @@ impl<'c> Call<'c, '_> {
 
     pub fn read(&self) -> Result<Outcome<'c>, Refusal> {
         let fields = self.fields()?;
-        let ids = self.list(0, "ids").unwrap_or_default();
+        let ids =
+            self.argument(0, "ids").map_or(&[][..], |ids| ids.as_list().unwrap_or(std::slice::from_ref(ids)));
         let is_wrong = |id: &&Value| id.as_text().is_some_and(|id| id.parse::<i64>().is_err());
         if let Some(wrong) = ids.iter().find(is_wrong).and_then(Value::as_text) {
             return Err(Refusal::unforeseen(
                 "psycopg2.errors.InvalidTextRepresentation",
-                format!("invalid input syntax for type integer: \"{wrong}\"\n"),
+                not_a_number(self.model, wrong),
             ));
         }
         Ok(self.records(ids.iter().filter_map(Value::as_int).collect(), fields))
@@ -107,7 +127,14 @@ impl<'c> Call<'c, '_> {
     fn records(&self, ids: Vec<i64>, fields: Vec<&'static str>) -> Outcome<'c> {
         // Any other `load` than the default leaves the names of references out.
         let bare = self.by_name("load").is_some_and(|load| load.as_text() != Some("_classic_read"));
-        Outcome::Records(Records { company: self.company, model: self.model, ids, fields, bare })
+        Outcome::Records(Records {
+            company: self.server.company,
+            model: self.model,
+            ids,
+            fields,
+            bare,
+            echo: None,
+        })
     }
 
     /// The fields that it names. One that names none wants them all, and of an entry that is refused:
@@ -118,17 +145,26 @@ impl<'c> Call<'c, '_> {
             return Err(Refusal::access(UNREADABLE));
         }
         if named.is_empty() {
-            return Ok(self.model.fields().iter().map(|(name, _)| *name).collect());
+            let all = self.model.fields().iter().map(|(name, _)| *name);
+            return Ok(all.filter(|name| self.has(name)).collect());
         }
         let asked = named.iter().filter_map(Value::as_text).filter(|field| *field != "id");
         let own = asked.map(|field| {
-            self.model.field(field).ok_or_else(|| {
+            self.model.field(field).filter(|field| self.has(field)).ok_or_else(|| {
                 let message = format!("Invalid field '{field}' on '{}'", self.model.name());
                 Refusal::unforeseen("ValueError", message)
             })
         });
         own.collect()
     }
+}
+
+/// As the database says it, with a look at the query.
+fn not_a_number(model: Model, wrong: &str) -> String {
+    let table = model.name().replace('.', "_");
+    let line = format!("LINE 1: ...FROM \"{table}\" WHERE \"{table}\".\"id\" IN (");
+    let below = " ".repeat(line.len());
+    format!("invalid input syntax for type integer: \"{wrong}\"\n{line}'{wrong}') AND...\n{below}^\n")
 }
 
 const UNREADABLE: &str = "Failed to read field account.move.transaction_ids\nYou are not allowed to access \

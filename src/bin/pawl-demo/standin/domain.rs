@@ -87,7 +87,8 @@ impl Condition {
         };
         let is_known = model.has(field) || (model == Model::Line && field == MOVE_TYPE);
         if !is_known {
-            return wrong(format!("Invalid field {}.{field} in condition", model.name()));
+            let told = format!("('{field}', '{operator}', {})", value.python());
+            return wrong(format!("Invalid field {}.{field} in condition {told}", model.name()));
         }
         if !OPERATORS.contains(&operator.as_str()) {
             return wrong("Invalid operator in condition".into());
@@ -97,6 +98,9 @@ impl Condition {
             && field.ends_with("date")
         {
             let Some(at) = second(text) else {
+                if text.ends_with('Z') {
+                    return wrong(format!("expecting only datetimes with no timezone: '{text}'"));
+                }
                 return wrong(format!("Invalid isoformat string: '{text}'"));
             };
             moments = ["write_date", "create_date"].contains(&field.as_str()).then_some(at);

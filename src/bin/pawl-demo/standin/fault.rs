@@ -24,7 +24,7 @@ pub fn send(
     fault: Option<Fault>,
     until_let_go: impl FnOnce(),
 ) -> io::Result<()> {
-    let (head, body) = (answer.head.into_bytes(), answer.body.into_bytes());
+    let (head, body) = (answer.head.into_bytes(), answer.body);
     match fault {
         None => {
             stream.write_all(&head)?;

@@ -5,11 +5,16 @@ use super::wire::Value;
 
 /// Of those fields, or of all; those attributes, or all that the stand-in knows. Fields come in the
 /// model's order, attributes in that of their names.
-pub fn describe(model: Model, only: Option<&[Value]>, attributes: Option<&[Value]>) -> Value {
+pub fn describe(
+    model: Model,
+    is_there: impl Fn(&str) -> bool,
+    only: Option<&[Value]>,
+    attributes: Option<&[Value]>,
+) -> Value {
     let listed = |list: Option<&[Value]>, name: &str| {
         list.is_none_or(|list| list.is_empty() || list.iter().any(|item| item.as_text() == Some(name)))
     };
-    let fields = model.fields().iter().filter(|(name, _)| listed(only, name));
+    let fields = model.fields().iter().filter(|(name, _)| is_there(name) && listed(only, name));
     let described = fields.map(|field| {
         let known = attributes_of(field).into_iter().filter(|(name, _)| listed(attributes, name));
         (field.0.into(), Value::Struct(known.map(|(name, value)| (name.into(), value)).collect()))

@@ -12,13 +12,14 @@ pub enum Model {
     User,
     Group,
     Access,
+    ApiKey,
 }
 
 /// A field's name, and its type; for a relation, with the model at the other end.
 pub type Field = (&'static str, &'static str);
 
 impl Model {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Move,
         Self::Line,
         Self::Partner,
@@ -28,6 +29,7 @@ impl Model {
         Self::User,
         Self::Group,
         Self::Access,
+        Self::ApiKey,
     ];
 
     pub fn named(name: &str) -> Option<Self> {
@@ -45,6 +47,7 @@ impl Model {
             Self::User => "res.users",
             Self::Group => "res.groups",
             Self::Access => "ir.model.access",
+            Self::ApiKey => "res.users.apikeys",
         }
     }
 
@@ -60,6 +63,7 @@ impl Model {
             Self::User => ("User", "Access Rights"),
             Self::Group => ("Access Groups", "Access Rights"),
             Self::Access => ("Model Access", "Access Rights"),
+            Self::ApiKey => ("Users API Keys", "Access Rights"),
         }
     }
 
@@ -74,6 +78,7 @@ impl Model {
             Self::User => USER,
             Self::Group => GROUP,
             Self::Access => ACCESS,
+            Self::ApiKey => API_KEY,
         }
     }
 
@@ -235,6 +240,14 @@ const GROUP: &[Field] = &[("name", "char"), ("full_name", "char")];
 
 const ACCESS: &[Field] = &[("name", "char")];
 
+const API_KEY: &[Field] = &[
+    ("name", "char"),
+    ("user_id", "many2one res.users"),
+    ("scope", "char"),
+    ("create_date", "datetime"),
+    ("expiration_date", "datetime"),
+];
+
 const USER: &[Field] = &[
     ("name", "char"),
     ("display_name", "char"),
@@ -245,6 +258,8 @@ const USER: &[Field] = &[
     ("active", "boolean"),
     ("company_id", "many2one res.company"),
     ("company_ids", "many2many res.company"),
+    ("share", "boolean"),
+    ("groups_id", "many2many res.groups"),
     ("group_ids", "many2many res.groups"),
     ("all_group_ids", "many2many res.groups"),
     ("api_key_ids", "one2many res.users.apikeys"),

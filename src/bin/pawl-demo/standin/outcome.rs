@@ -26,6 +26,8 @@ pub struct Records<'a> {
     pub fields: Vec<&'static str>,
     /// Without the names of references.
     pub bare: bool,
+    /// What stands in the first field of each instead.
+    pub echo: Option<String>,
 }
 
 impl Records<'_> {
@@ -40,6 +42,9 @@ impl Records<'_> {
                 let value = found.field(field);
                 ((*field).into(), if self.bare { value.key() } else { value })
             }));
+            if let (Some(echo), Some((_, first))) = (&self.echo, members.get_mut(1)) {
+                *first = Value::text(echo);
+            }
             Some(Value::Struct(members))
         })
     }

@@ -2,9 +2,21 @@
 
 use super::wire::Value;
 
+/// What a call was said in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// XML-RPC.
+    #[default]
+    Xml,
+    /// JSON-RPC.
+    Json,
+    Json2,
+}
+
 /// One call that was made; never its password.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
+    pub dialect: Dialect,
     /// `authenticate`, `search_read`, ….
     pub method: String,
     /// The model, or nothing for a login.
@@ -25,26 +37,33 @@ pub struct Seen {
 
 impl Seen {
     /// Of a call of a service.
-    pub fn of(method: &str, params: &[Value]) -> Self {
+    pub fn of(dialect: Dialect, method: &str, params: &[Value]) -> Self {
         if !["execute_kw", "execute"].contains(&method) {
-            return Self { method: method.to_owned(), ..Self::default() };
+            return Self { dialect, method: method.to_owned(), ..Self::default() };
         }
-        let text = |n: usize| params.get(n).and_then(Value::as_text).unwrap_or_default().to_owned();
-        let (method, model) = (text(4), text(3));
+        let text = |n: usize| params.get(n).and_then(Value::as_text).unwrap_or_default();
         let args = params.get(5).and_then(Value::as_list).unwrap_or_default();
-        let argument = |place: usize, name: &str| {
-            args.get(place).or_else(|| params.get(6).and_then(|named| named.member(name)))
-        };
+        Self { dialect, ..Self::of_call(text(3), text(4), args, params.get(6)) }
+    }
+
+    /// Of a call whose arguments have names.
+    pub fn of_json2(model: &str, method: &str, named: &Value) -> Self {
+        Self { dialect: Dialect::Json2, ..Self::of_call(model, method, &[], Some(named)) }
+    }
+
+    fn of_call(model: &str, method: &str, args: &[Value], named: Option<&Value>) -> Self {
+        let argument =
+            |place: usize, name: &str| args.get(place).or_else(|| named.and_then(|named| named.member(name)));
         let count = |place, name| argument(place, name).and_then(Value::as_list).map_or(0, <[Value]>::len);
-        let number = |place, name| argument(place, name).and_then(Value::as_int).unwrap_or(0);
-        let fields = count(1, "fields");
+        let number = |place, name| argument(place, name).and_then(Value::as_number).unwrap_or(0);
+        let (model, method, fields) = (model.to_owned(), method.to_owned(), count(1, "fields"));
         if method == "read" {
             return Self { method, model, fields, ids: count(0, "ids"), ..Self::default() };
         }
         let domain = argument(0, "domain").map(Value::json).unwrap_or_default();
         let order = argument(4, "order").and_then(Value::as_text).unwrap_or_default().to_owned();
         let (offset, limit) = (number(2, "offset"), number(3, "limit"));
-        Self { method, model, fields, domain, order, limit, offset, ids: 0 }
+        Self { method, model, fields, domain, order, limit, offset, ..Self::default() }
     }
 
     /// Whether it tried to log in.

@@ -10,8 +10,9 @@ use std::time::Duration;
 use super::company::Company;
 use super::fault::{Fault, send};
 use super::http;
-use super::routes;
+use super::routes::{self, Server};
 use super::seen::Seen;
+use super::settings::Settings;
 
 /// What the threads share.
 pub struct Shared {
@@ -25,6 +26,9 @@ pub struct State {
     /// The server's clock, in microseconds.
     pub clock: i64,
     pub password: String,
+    pub settings: Settings,
+    /// The path of each request, in order.
+    pub paths: Vec<String>,
     pub seen: Vec<Seen>,
     /// How many requests came.
     pub asked: usize,
@@ -73,12 +77,14 @@ impl Shared {
     fn exchange(&self, mut stream: TcpStream) -> io::Result<()> {
         stream.set_read_timeout(Some(PATIENCE))?;
         let incoming = http::read(&mut stream)?;
-        let (number, company, password) = {
+        let (number, company, password, settings) = {
             let mut state = self.lock();
             state.asked += 1;
-            (state.asked, state.company.clone(), state.password.clone())
+            state.paths.push(incoming.path.clone());
+            (state.asked, state.company.clone(), state.password.clone(), state.settings.clone())
         };
-        let (seen, answer) = routes::answer(&incoming, &company, &password);
+        let server = Server { company: &company, password: &password, settings: &settings };
+        let routes::Done { seen, answer } = routes::answer(&incoming, server);
         // A snapshot that is held on to would have to be copied by the next change.
         drop(company);
         let fault = self.until_let_go(number, seen);

@@ -20,7 +20,7 @@ pub fn field(name: &str) -> Value {
         "company_id" => Value::reference(1, "My Company"),
         "company_ids" => ids(&[1]),
         "group_ids" => ids(&[1, 23]),
-        "all_group_ids" => ids(&[1, 6, 7, 19, 23]),
+        "groups_id" | "all_group_ids" => ids(&[1, 6, 7, 19, 23]),
         "api_key_ids" => ids(&[1, 6, 7]),
         "login_date" => Value::text("2026-11-23 16:49:26"),
         _ => EMPTY,
@@ -46,6 +46,27 @@ pub fn group_field(group: &Group, name: &str) -> Value {
     match name {
         "full_name" => Value::text(group.1),
         "name" => Value::text(group.2),
+        _ => EMPTY,
+    }
+}
+
+/// A key of the bot: its id, its name, what else than RPC it is for, and when it ends.
+pub type ApiKey = (i64, &'static str, &'static str, &'static str);
+
+/// The keys that the bot has. The first is the one that opens, and ends after all who test with it.
+pub const API_KEYS: &[ApiKey] = &[
+    (1, "lab key", "", "2097-02-11 16:51:47"),
+    (6, "scoped", "odoo.plugin.outlook", "2097-02-11 16:51:47"),
+    (7, "expired", "", "2025-01-01 00:00:00"),
+];
+
+pub fn api_key_field((_, name, scope, ends): &ApiKey, field: &str) -> Value {
+    match field {
+        "name" | "display_name" => Value::text(*name),
+        "scope" if !scope.is_empty() => Value::text(*scope),
+        "user_id" => Value::reference(UID, "Bot"),
+        "create_date" => Value::text("2026-11-23 16:51:47"),
+        "expiration_date" => Value::text(*ends),
         _ => EMPTY,
     }
 }

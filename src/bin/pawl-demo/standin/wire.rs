@@ -50,6 +50,11 @@ impl Value {
         }
     }
 
+    /// A number, or what JSON-2 takes for one: its digits.
+    pub fn as_number(&self) -> Option<i64> {
+        self.as_int().or_else(|| self.as_text()?.parse().ok())
+    }
+
     pub fn as_list(&self) -> Option<&[Value]> {
         match self {
             Self::List(list) => Some(list),
