@@ -37,6 +37,7 @@ pub struct OrgSettings {
 }
 
 /// What is to change; what is not named stays.
+#[derive(Default)]
 pub struct ChangeSettings {
     /// Whether the org is frozen.
     pub frozen: Option<bool>,

@@ -34,6 +34,7 @@ mod import;
 mod import_names;
 mod import_refusals;
 mod import_source;
+mod injection;
 mod issuer_keys;
 mod json_lines;
 mod kept_open;
