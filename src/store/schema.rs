@@ -178,6 +178,7 @@ diesel::table! {
         sealed -> Text,
         key_id -> Text,
         created_at -> BigInt,
+        follows -> Text,
     }
 }
 
@@ -187,6 +188,7 @@ diesel::table! {
         idx -> BigInt,
         org_id -> Text,
         seq -> BigInt,
+        head -> Binary,
     }
 }
 

@@ -41,7 +41,7 @@ use tokio::time::Instant;
 
 use crate::access::Limits;
 use crate::clock::Clock;
-use crate::egress::Exceptions;
+use crate::egress::Guard;
 use crate::error::Error;
 use crate::odoo::Readable;
 use crate::store::Store;
@@ -90,7 +90,7 @@ const RINGS: usize = 3;
 pub struct Vault {
     store: Store,
     ring: Arc<Ring>,
-    exceptions: Exceptions,
+    guard: Guard,
     models: Vec<String>,
     readable: Arc<Readable>,
     clock: Clock,
@@ -116,8 +116,8 @@ pub struct Parts {
     pub store: Store,
     /// The keys.
     pub ring: Arc<Ring>,
-    /// Where a user's URL may lead though it is not public.
-    pub exceptions: Exceptions,
+    /// Where a user's URL may lead.
+    pub guard: Guard,
     /// What may be asked of an Odoo.
     pub readable: Arc<Readable>,
     /// The time.
@@ -133,11 +133,11 @@ pub struct Parts {
 impl Vault {
     /// A vault of these.
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, ring, exceptions, readable, clock, switch, limits, untold } = parts;
+        let Parts { store, ring, guard, readable, clock, switch, limits, untold } = parts;
         Self {
             store,
             ring,
-            exceptions,
+            guard,
             models: readable.model_names(),
             readable,
             clock,

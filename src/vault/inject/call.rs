@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use crate::egress::{Egress, EgressError, Limits, OdooUrl, Resolve};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::egress::{Egress, EgressError, Limits, OdooUrl};
 use crate::odoo::{Address, Odoo, OdooError, ReadQuery, Record};
 use crate::secret::Secret;
 use crate::store::StoredConnection;
@@ -12,7 +14,16 @@ use crate::vault::inject::scan::Scan;
 use crate::vault::inject::{Ended, Injected, WITHIN};
 
 /// An answer is held whole until it was looked through.
-const LIMITS: Limits = Limits { connect: Duration::from_secs(5), total: WITHIN, max_bytes: 8 * 1024 * 1024 };
+const LIMITS: Limits = Limits {
+    connect: Duration::from_secs(5),
+    first_byte: WITHIN,
+    total: WITHIN,
+    max_head_bytes: 32 * 1024,
+    max_bytes: 8 * 1024 * 1024,
+};
+
+/// A host is judged within this; and one that is not public is told no sooner, whatever made it so.
+const HOST_WITHIN: Duration = Duration::from_secs(1);
 
 /// Whether nobody is there.
 pub(super) fn is_dead(cause: OdooError) -> bool {
@@ -26,11 +37,16 @@ pub(super) fn is_dead(cause: OdooError) -> bool {
 
 impl Vault {
     pub(super) async fn call(&self, at: &StoredConnection, secret: Secret, query: &ReadQuery) -> Ended {
-        let scan = Scan::of(&secret);
-        let asked = tokio::time::timeout(WITHIN, self.ask(at, secret, query)).await;
+        let (scan, begun) = (Scan::of(&secret), Instant::now());
+        let asked = timeout(WITHIN, self.ask(at, secret, query)).await;
         let records = match asked.unwrap_or(Err(OdooError::Egress(EgressError::Timeout))) {
             Ok(records) => records,
-            Err(cause) => return Ended::Failed(cause),
+            Err(cause) => {
+                if cause == OdooError::Egress(EgressError::HostNotPublic) {
+                    sleep_until(begun + HOST_WITHIN).await;
+                }
+                return Ended::Failed(cause);
+            }
         };
         let body = render(query, &records);
         if scan.finds(&body) {
@@ -48,8 +64,10 @@ impl Vault {
         let (url, database, username) = at.destination.parts();
         let org = Some(at.org.as_str());
         // What the guard would not take today is no other cause than what does not resolve.
-        let url = OdooUrl::parse(url, &self.exceptions, org).map_err(|_| EgressError::HostNotPublic)?;
-        let egress = Egress::new(url, self.exceptions.clone(), org, LIMITS, Resolve::system())?;
+        let url = OdooUrl::parse(url, &self.guard, org).map_err(|_| EgressError::HostNotPublic)?;
+        let egress = Egress::new(&self.guard, url, org, LIMITS)?;
+        let judged = timeout(HOST_WITHIN, egress.judge()).await;
+        judged.unwrap_or(Err(EgressError::HostNotPublic))?;
         let address = Address { database: database.to_owned(), username: username.to_owned() };
         let odoo = Odoo::login(egress, address, secret).await.map_err(|no| no.cause)?;
         odoo.fetch(query).await
