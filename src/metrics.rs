@@ -221,6 +221,8 @@ pub fn injection(outcome: &'static str, records: u64, bytes: u64) {
     let none: &[&str] = &[];
     tell(|metrics| metrics.injected_records.get_metric_with_label_values(none).map(|of| of.inc_by(records)));
     tell(|metrics| metrics.injected_bytes.get_metric_with_label_values(none).map(|of| of.inc_by(bytes)));
+    // There from the first one on, so that its first rise is one.
+    tell(|metrics| metrics.circuits.get_metric_with_label_values(none).map(|of| of.inc_by(0)));
 }
 
 /// A host is not called for a while.

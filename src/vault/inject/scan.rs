@@ -201,7 +201,7 @@ mod tests {
         for secret in SECRETS {
             let scan = Scan::of(&Secret::new((*secret).to_owned()));
             for spoken in spoken(secret) {
-                for before in ["", "\"", "a%", "\\", "&amp", "{\"records\":[{\"id\":1,\"name\":\"\\n&lt;"] {
+                for before in ["", "\"", "a%", "\\\\", "&amp", "{\"records\":[{\"id\":1,\"name\":\"\\n&lt;"] {
                     let text = [before.as_bytes(), &spoken, b"\"}]}"].concat();
                     assert!(scan.finds(&text), "{secret}: {}", String::from_utf8_lossy(&text));
                 }
