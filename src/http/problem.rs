@@ -103,6 +103,8 @@ kinds! {
     TooManyReads = "too-many-reads", 429, "Too many reads are under way";
     /// Too many refused logins.
     TooManyRefusals = "too-many-refusals", 429, "Odoo refused too many logins that were checked";
+    /// Too many checks of one host.
+    TooManyChecks = "too-many-checks", 429, "Too many checks of this host in a minute";
     /// Too many calls, or too many bad tokens.
     TooManyRequests = "too-many-requests", 429, "Too many requests";
     /// The body did not come.
@@ -278,6 +280,10 @@ impl From<Error> for Problem {
                 Self { errors: vec![cause], ..Self::new(Kind::OdooFailed, detail) }
             }
             Error::LeakStopped => Self::new(Kind::LeakStopped, detail),
+            Error::TooManyChecks { until, now } => {
+                let retry_after = Some(seconds_until(until, now));
+                Self { retry_after, ..Self::new(Kind::TooManyChecks, detail) }
+            }
             Error::TooManyExports => Self::too_many(detail, EXPORT_AGAIN_IN),
             Error::TooManyLeases { until, now } => {
                 let retry_after = Some(seconds_until(until, now));

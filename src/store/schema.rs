@@ -71,6 +71,7 @@ diesel::table! {
         created_at -> BigInt,
         updated_at -> BigInt,
         sync_interval_seconds -> Nullable<BigInt>,
+        expiry_warned -> Nullable<BigInt>,
         may_write -> BigInt,
     }
 }
@@ -220,6 +221,14 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    login_refusals (login) {
+        login -> Text,
+        refused -> BigInt,
+        last_at -> BigInt,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     keys,
     issuer_keys,
@@ -238,5 +247,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     audit_leaves,
     audit_nodes,
     audit_checkpoints,
-    audit_witnesses
+    audit_witnesses,
+    login_refusals
 );

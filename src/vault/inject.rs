@@ -16,7 +16,7 @@ use crate::audit::{Actor, AuditEvent, Outcome, Subject};
 use crate::error::{Error, FieldError};
 use crate::ids::ConnectionId;
 use crate::metrics;
-use crate::odoo::{Ask, AskRefused, OdooError, ReadQuery};
+use crate::odoo::{Ask, AskRefused, Login, OdooError, ReadQuery};
 use crate::secret::Secret;
 use crate::store::{Injection, LendRefused, StoredConnection, Tx};
 use crate::vault::freeze::frozen_meanwhile;
@@ -60,15 +60,31 @@ enum Ended {
     Cancelled,
 }
 
+impl Ended {
+    fn login(&self) -> Login {
+        match self {
+            Self::Answered(_) | Self::Leaked => Login::Taken,
+            Self::Failed(OdooError::LoginRefused) => Login::Refused,
+            Self::Failed(_) | Self::Stopped | Self::Cancelled => Login::Unknown,
+        }
+    }
+}
+
 impl Vault {
     /// Asks the Odoo of the caller's own connection `id`, and tells `caller` what came of it.
     pub async fn inject(&self, actor: &Actor, id: ConnectionId, ask: Ask, mut caller: Answer) {
         let begun = async {
             let ready = self.ready_to_inject(actor, &id, &ask).await?;
-            let opened = self.open_to_inject(actor, &ready).await?;
-            Ok::<_, Error>((ready, opened))
+            let claim = self.logins.claim(&ready.found.org, ready.found.destination.parts()).await?;
+            match self.open_to_inject(actor, &ready).await {
+                Ok(opened) => Ok((ready, claim, opened)),
+                Err(refused) => {
+                    self.logins.settle(claim, Login::Unknown).await;
+                    Err(refused)
+                }
+            }
         };
-        let (ready, (connection, secret)) = match begun.await {
+        let (ready, claim, (connection, secret)) = match begun.await {
             Ok(begun) => begun,
             // Who is gone needs no answer.
             Err(refused) => return drop(caller.send(Err(refused))),
@@ -82,6 +98,7 @@ impl Vault {
             ended = self.call(&connection, secret, &ready.query) => ended,
         };
         self.note_host(&connection, &ended);
+        self.logins.settle(claim, ended.login()).await;
         self.end_injection(actor, &ready, connection, ended, caller).await;
     }
 
@@ -104,9 +121,6 @@ impl Vault {
         self.switch.refuse()?;
         let now = self.clock.now();
         let (url, ..) = found.destination.parts();
-        if let Some(until) = self.refusals.hold(found.org.as_str(), found.destination.parts(), now) {
-            return Err(Error::TooManyRefusals { until, now });
-        }
         let turn = self.injections.begin(id, &found.org, url).ok_or(Error::TooManyReads)?;
         self.circuits.pass(&found.org, url, now).map_err(|until| Error::HostDown { until, now })?;
         Ok(Ready { permit, scope, found, query, turn })
@@ -233,8 +247,6 @@ impl Vault {
                 }
             }
             Ended::Failed(OdooError::LoginRefused) => {
-                let parts = connection.destination.parts();
-                self.refusals.note(connection.org.as_str(), parts, self.clock.now());
                 (Outcome::Refused("auth-failed"), Some(Error::AuthFailed), (0, 0))
             }
             Ended::Failed(cause) => {

@@ -4,6 +4,7 @@ mod browse;
 mod check;
 mod deposit;
 mod exchange;
+mod expiry;
 mod export;
 mod forget;
 mod freeze;
@@ -17,8 +18,8 @@ pub mod keys;
 mod leave;
 mod lend;
 mod log;
+mod logins;
 mod operate;
-mod refusals;
 mod registry;
 mod renew;
 mod repeat;
@@ -62,8 +63,8 @@ pub use import::{BATCH, IMPORT_KINDS, Import, Left, Tally, Why};
 pub use inject::{Answer, Injected};
 pub use lend::{Lend, Loan, PURPOSES};
 pub use log::{
-    Accepted, Doubt, Doubted, Keeper, Log, LogRefused, LogShut, Looked, accept, begin_log, look_at_log,
-    origin_host,
+    Accepted, Doubt, Doubted, Doubting, Keeper, Log, LogRefused, LogShut, Looked, Telling, Witnesses, accept,
+    begin_log, look_at_log, origin_host,
 };
 pub use registry::{NotRegistered, Registry};
 pub use renew::Renew;
@@ -97,11 +98,12 @@ pub struct Vault {
     checks: check::Checks,
     injections: inject::Injections,
     circuits: inject::Circuits,
-    refusals: Arc<refusals::Refusals>,
+    logins: logins::Logins,
     switch: Arc<HostSwitch>,
     untold: Arc<Untold>,
     limits: Arc<Limits>,
     exports: export::Exports,
+    witnesses: Witnesses,
     /// Looks for a client that an assertion names, at once.
     strangers: Semaphore,
 }
@@ -127,12 +129,16 @@ pub struct Parts {
     pub limits: Arc<Limits>,
     /// What is counted instead of told.
     pub untold: Untold,
+    /// Who is told of checkpoints.
+    pub witnesses: Witnesses,
 }
 
 impl Vault {
     /// A vault of these.
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, ring, guard, readable, clock, switch, limits, untold } = parts;
+        let Parts { store, ring, guard, readable, clock, switch, limits, untold, witnesses } = parts;
+        let exports = export::Exports::new(clock.clone());
+        let logins = logins::Logins::new(store.clone(), clock.clone());
         Self {
             store,
             ring,
@@ -144,11 +150,12 @@ impl Vault {
             checks: check::Checks::new(),
             injections: inject::Injections::default(),
             circuits: inject::Circuits::default(),
-            refusals: Arc::default(),
+            logins,
             switch,
             untold: Arc::new(untold),
             limits,
-            exports: export::Exports::new(),
+            exports,
+            witnesses,
             strangers: Semaphore::new(STRANGERS),
         }
     }
@@ -172,6 +179,11 @@ impl Vault {
     /// Whether the keys could not be read again of late, and the vault goes on with those it has.
     pub fn has_stale_keys(&self) -> bool {
         self.ring.is_stale()
+    }
+
+    /// How it stands with who is told of checkpoints.
+    pub fn telling(&self) -> Telling {
+        self.witnesses.telling()
     }
 
     /// What is counted, and not put on record one by one.

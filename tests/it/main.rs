@@ -18,10 +18,12 @@ mod database;
 mod demo;
 mod deploy;
 mod docs_page;
+mod doubted;
 mod durability;
 mod egress;
 mod every_call;
 mod exchange;
+mod expiry;
 mod fail_closed;
 mod fill;
 mod flood;
@@ -70,6 +72,7 @@ mod postgres;
 mod process;
 mod process_memory;
 mod production;
+mod refused_logins;
 mod registered;
 mod removals;
 mod renewals;
@@ -87,6 +90,7 @@ mod secrets;
 #[cfg(feature = "aws")]
 mod secrets_manager;
 mod served;
+mod slow_readers;
 #[path = "../../src/bin/pawl-demo/standin.rs"]
 mod standin;
 mod standin_faults;
