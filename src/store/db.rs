@@ -92,6 +92,18 @@ impl Db {
         }
     }
 
+    /// The same for one that only looks: it waits for nobody.
+    pub(super) fn look_at(&mut self, scopes: &Scopes) -> QueryResult<()> {
+        match self {
+            Self::Sqlite(_) => {
+                let _ = scopes;
+                Ok(())
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(db) => super::postgres::enter(db, Access::Read, scopes),
+        }
+    }
+
     /// Lets the rest of the open transaction do what `role` may and no more. SQLite has no roles.
     pub(super) fn become_role(&mut self, role: NarrowRole) -> QueryResult<()> {
         match self {

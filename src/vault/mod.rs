@@ -30,6 +30,7 @@ mod tell;
 mod trail;
 mod untold;
 mod update;
+mod verify_log;
 mod verify_trail;
 
 use std::sync::Arc;
@@ -45,9 +46,7 @@ use crate::error::Error;
 use crate::store::Store;
 use crate::vault::keys::{Held, Ring};
 
-pub use crate::store::{
-    OrgProof, RawEvent, ResealRun, SealedUnder, StoredConnection, StoredEvent, StoredLease,
-};
+pub use crate::store::{OrgProof, RawEvent, ResealRun, SealedUnder, StoredConnection, StoredLease};
 pub use browse::Page;
 pub use deposit::{Deposit, MAX_NAME_BYTES, MAX_OTHER_SECRET_BYTES, MAX_SECRET_BYTES};
 pub use exchange::{Mint, NotGiven};

@@ -7,7 +7,7 @@ use crate::audit::{Actor, AuditEvent, Glance};
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::ids::{ClientId, ConnectionId, UserId};
-use crate::store::{OrgProof, Sought, StoreError, StoredEvent, Tx};
+use crate::store::{OrgProof, RawEvent, Sought, StoreError, Tx};
 use crate::vault::{DEADLINE, Page, Vault};
 
 /// For so long one page is looked for.
@@ -85,7 +85,7 @@ impl Vault {
         actor: &Actor,
         filter: TrailFilter,
         page: Page<i64>,
-    ) -> Result<(Vec<StoredEvent>, Option<i64>), Error> {
+    ) -> Result<(Vec<RawEvent>, Option<i64>), Error> {
         let scope = self.allow(actor, Action::ReadAudit).await?;
         let cursor = page.after.map(|before| ("cursor", before.to_string()));
         let told = filter.told(cursor.as_slice());
