@@ -23,6 +23,7 @@ struct Metrics {
     transactions: HistogramVec,
     audit_lag: HistogramVec,
     counted: IntCounterVec,
+    expiring: IntCounterVec,
     below_reserve: GaugeVec,
     not_opened: IntCounterVec,
     keyring_read: GaugeVec,
@@ -96,6 +97,11 @@ impl Metrics {
                 "pawl_audit_counted_total",
                 "What is counted in the trail by the minute and not put on record one by one: bad tokens and assertions, denials past the first of a minute, calls past an org's quota of events.",
                 &["what"],
+            )?,
+            expiring: counter(
+                "pawl_credential_expires_total",
+                "Credentials that were told of in their org's trail because they end soon, by how many days before.",
+                &["days"],
             )?,
             below_reserve: gauge(
                 "pawl_audit_below_reserve",
@@ -223,6 +229,12 @@ pub fn counted(what: &'static str) {
     tell(|metrics| metrics.counted.get_metric_with_label_values(&[what]).map(|counted| counted.inc()));
 }
 
+/// A credential was told of, so many days before its end.
+pub fn credential_expires(days: i64) {
+    let days = days.to_string();
+    tell(|metrics| metrics.expiring.get_metric_with_label_values(&[&days]).map(|expiring| expiring.inc()));
+}
+
 /// Whether less is free than the reserve.
 pub fn below_reserve(is_below: bool) {
     let gauge = |metrics: &Metrics| metrics.below_reserve.get_metric_with_label_values::<&str>(&[]);
@@ -283,6 +295,10 @@ fn count(gauge: &GaugeVec, labels: &[&str], number: u64) -> Result<()> {
 /// The vault begins to serve.
 pub fn started(at: Moment) {
     tell(|metrics| set(&metrics.started, &[], at));
+    // None so far is known, and is 0.
+    for days in ["14", "7", "1"] {
+        tell(|metrics| metrics.expiring.get_metric_with_label_values(&[days]).map(drop));
+    }
     let version = env!("CARGO_PKG_VERSION");
     tell(|metrics| metrics.build.get_metric_with_label_values(&[version]).map(|build| build.set(1.0)));
 }

@@ -43,7 +43,10 @@ pub use setup::{Setup, StartError};
 pub use tls::{Certificate, SOON_DAYS, TlsRefused};
 
 use ops::{Ops, bind};
-use serving::{follow, follow_host, follow_reserve, follow_retention, follow_vault, look_again, tell_counts};
+use serving::{
+    follow, follow_expiry, follow_host, follow_reserve, follow_retention, follow_vault, look_again,
+    tell_counts,
+};
 use setup::{key_source, make_dir, make_issuer, make_log, open_ring, open_store};
 use tls::Shown;
 
@@ -240,6 +243,7 @@ impl App {
         actix_web::rt::spawn(follow_host(state.clone()));
         actix_web::rt::spawn(follow_vault(state.clone()));
         actix_web::rt::spawn(follow_retention(state.clone()));
+        actix_web::rt::spawn(follow_expiry(state.clone()));
         actix_web::rt::spawn(follow_reserve(state.clone()));
         actix_web::rt::spawn(tell_counts(state.clone()));
         let stopping = state.clone();

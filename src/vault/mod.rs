@@ -4,6 +4,7 @@ mod browse;
 mod check;
 mod deposit;
 mod exchange;
+mod expiry;
 mod export;
 mod forget;
 mod freeze;
@@ -16,8 +17,8 @@ pub mod keys;
 mod leave;
 mod lend;
 mod log;
+mod logins;
 mod operate;
-mod refusals;
 mod registry;
 mod renew;
 mod repeat;
@@ -91,7 +92,7 @@ pub struct Vault {
     clock: Clock,
     gates: gate::Gates,
     checks: check::Checks,
-    refusals: Arc<refusals::Refusals>,
+    logins: logins::Logins,
     switch: Arc<HostSwitch>,
     untold: Arc<Untold>,
     limits: Arc<Limits>,
@@ -127,6 +128,7 @@ impl Vault {
     /// A vault of these.
     pub fn new(parts: Parts) -> Self {
         let Parts { store, ring, guard, models, clock, switch, limits, untold } = parts;
+        let logins = logins::Logins::new(store.clone(), clock.clone());
         Self {
             store,
             ring,
@@ -135,7 +137,7 @@ impl Vault {
             clock,
             gates: gate::Gates::new(),
             checks: check::Checks::new(),
-            refusals: Arc::default(),
+            logins,
             switch,
             untold: Arc::new(untold),
             limits,
