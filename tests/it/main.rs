@@ -18,6 +18,7 @@ mod database;
 mod demo;
 mod deploy;
 mod docs_page;
+mod doubted;
 mod durability;
 mod egress;
 mod egress_proxy;
@@ -90,6 +91,7 @@ mod secrets;
 #[cfg(feature = "aws")]
 mod secrets_manager;
 mod served;
+mod slow_readers;
 #[path = "../../src/bin/pawl-demo/standin.rs"]
 mod standin;
 mod standin_faults;
