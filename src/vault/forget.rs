@@ -8,6 +8,7 @@ use crate::ids::ConnectionId;
 use crate::store::{Store, Tx};
 use crate::vault::check::Checks;
 use crate::vault::gate::Gates;
+use crate::vault::inject::Injections;
 use crate::vault::leave::find_permitted;
 use crate::vault::{DEADLINE, Vault};
 
@@ -44,7 +45,7 @@ impl Vault {
     /// What is left to do once the credential of `id` is gone.
     pub(super) fn burial(&self, id: &ConnectionId) -> Burial {
         let (store, checks, gates) = (self.store.clone(), self.checks.clone(), self.gates.clone());
-        Burial { store, checks, gates, id: id.clone() }
+        Burial { store, checks, injections: self.injections.clone(), gates, id: id.clone() }
     }
 }
 
@@ -52,15 +53,17 @@ impl Vault {
 pub(super) struct Burial {
     store: Store,
     checks: Checks,
+    injections: Injections,
     gates: Gates,
     id: ConnectionId,
 }
 
 impl Burial {
-    /// Ends a check of a credential that is gone now, waits until every loan of it has been answered, and takes its
-    /// ciphertext out of the log too.
+    /// Ends a check and the injections of a credential that is gone now, waits until every loan of it has been
+    /// answered, and takes its ciphertext out of the log too.
     pub(super) async fn bury(self) {
         self.checks.stop(&self.id).await;
+        self.injections.stop(&self.id).await;
         self.gates.close_behind(&self.id).await;
         // The row is gone either way; what stays in the log until the next checkpoint is sealed.
         if let Err(error) = self.store.scrub(DEADLINE).await {

@@ -328,7 +328,11 @@ fn an_export_ends_no_earlier_than_the_chain_was_known_to() {
     deposits(&vault, &["one"]);
     covered(&vault, "acme");
     let then = vault.clock.now();
-    vault.clock.advance(std::time::Duration::from_secs(3600));
+    let hour = std::time::Duration::from_secs(3600);
+    // The log speaks of what was asked meanwhile, and of more an hour later.
+    vault.clock.advance(hour);
+    covered(&vault, "acme");
+    vault.clock.advance(hour);
     deposits(&vault, &["two", "three"]);
     let known = covered(&vault, "acme");
     deposits(&vault, &["four", "five"]);
