@@ -296,7 +296,7 @@ fn every_checkpoint_and_answer_that_was_kept_counts_and_not_the_newest_alone() {
     }
     // What an answer says of the chain is held against it also where no one asks for the log.
     let wrong = offline(std::slice::from_ref(&key), &[&hidden.body]).wrong;
-    assert!(wrong.len() == 1 && wrong[0].starts_with("rewritten: events 1 to"), "{wrong:?}");
+    assert!(wrong.len() == 1 && wrong[0].starts_with("rewritten: "), "{wrong:?}");
     assert_eq!(offline(std::slice::from_ref(&key), &[&newest.body]).wrong, [""; 0]);
     // Of two keys for one log one is wrong, whichever comes first.
     for keys in [[key.clone(), other.clone()], [other.clone(), key.clone()]] {
