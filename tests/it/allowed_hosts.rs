@@ -30,7 +30,7 @@ fn nothing_is_deposited_lent_renewed_checked_or_read_at_a_host_that_the_org_does
     let renew = format!("/v1/leases/{lease}/renew");
     let query = json!({"model": "account.move", "method": "search_read", "fields": ["name"]});
 
-    allow(&vault, &json!(["*.example", "odoo.com"]));
+    allow(&vault, &json!(["*.cust.example", "odoo.com"]));
     let other = json!({"purpose": "other"});
     let calls = [
         (&lend, &worker, &sync),
@@ -55,7 +55,7 @@ fn nothing_is_deposited_lent_renewed_checked_or_read_at_a_host_that_the_org_does
     let back =
         vault.call("POST", &format!("/v1/leases/{lease}/return"), &worker, Some(&json!({"outcome": "ok"})));
     assert_eq!(back.status, 204, "{}", back.body);
-    vault.deposit_as("acme", "ada", &at("https://a.b.example", "bot"));
+    vault.deposit_as("acme", "ada", &at("https://a.b.cust.example", "bot"));
     // Another org's list is its own.
     let others = vault.deposit_as("other", "ada", &deposit("bot", "hunter2-hunter2"));
     let others_worker = vault.token("other", "ada", "worker");
@@ -66,14 +66,14 @@ fn nothing_is_deposited_lent_renewed_checked_or_read_at_a_host_that_the_org_does
     let of =
         |action: &str| trail.iter().filter(|event| event["event"]["action"] == action).collect::<Vec<_>>();
     let [set] = of("settings.hosts")[..] else { panic!("{trail:?}") };
-    assert_eq!(set["event"]["hosts"], "*.example odoo.com", "{set}");
+    assert_eq!(set["event"]["hosts"], "*.cust.example odoo.com", "{set}");
     let told = trail.iter().filter(|event| event["event"]["status_detail"] == "host-not-allowed");
     assert_eq!(told.count(), calls.len());
 
     // From the very next call on, and back again; the list can be taken away.
     allow(&vault, &json!(["acme.odoo.com"]));
     assert_eq!(vault.lend(&id, &sync).status, 201);
-    allow(&vault, &json!(["*.example"]));
+    allow(&vault, &json!(["*.cust.example"]));
     assert_eq!(vault.lend(&id, &other).problem(), "host-not-allowed");
     allow(&vault, &Value::Null);
     assert_eq!(vault.lend(&id, &other).status, 201);
@@ -83,9 +83,10 @@ fn nothing_is_deposited_lent_renewed_checked_or_read_at_a_host_that_the_org_does
 #[test]
 fn a_secret_of_another_kind_is_held_to_the_list_by_its_url() {
     let vault = Vault::start();
-    allow(&vault, &json!(["*.example"]));
+    allow(&vault, &json!(["*.cust.example"]));
     let backend = vault.token("acme", "ada", "backend");
-    for (url, status) in [(Some("https://a.example"), 201), (Some("https://acme.odoo.com"), 422), (None, 201)]
+    for (url, status) in
+        [(Some("https://a.cust.example"), 201), (Some("https://acme.odoo.com"), 422), (None, 201)]
     {
         let mut body = json!({"credential": {"kind": "generic", "secret": "hunter2-hunter2"}});
         if let Some(url) = url {
