@@ -32,6 +32,8 @@ pub(super) struct Found {
 
 #[derive(Insertable)]
 #[diesel(table_name = leases)]
+// Or a lease without a run has another statement than one with, and neither is remembered.
+#[diesel(treat_none_as_default_value = false)]
 struct NewLease {
     id: String,
     org_id: String,
@@ -52,7 +54,7 @@ pub(super) struct Batch<'a> {
     counted: &'a Counted,
     /// What is known of how many leases are open.
     open: BTreeMap<Of, Open>,
-    /// By org, whether it or the whole vault is frozen, where that was read ahead.
+    /// By org, whether it or the whole vault is frozen, where that was read.
     frozen: BTreeMap<String, bool>,
     /// By the ask's place; `None` where nothing is read ahead.
     ahead: Option<BTreeMap<usize, Found>>,
@@ -187,13 +189,16 @@ impl<'a> Batch<'a> {
         self.open.extend(count.map(|count| (of, open(count))));
     }
 
-    /// Whether the ask's org or the whole vault is frozen. What was read ahead stays true: a freeze takes the org's
-    /// chain, or waits for every writer.
+    /// Whether the ask's org or the whole vault is frozen. What was read once stays true: a freeze takes the org's chain,
+    /// or waits for every writer.
     pub(super) fn is_frozen(&mut self, db: &mut Db, ask: &LendAsk) -> Result<bool, StoreError> {
-        match self.frozen.get(ask.scope.org().as_str()) {
-            Some(is_frozen) => Ok(*is_frozen),
-            None => Ok(freeze::find(db, ask.scope.org())?.is_frozen()),
+        let org = ask.scope.org();
+        if let Some(is_frozen) = self.frozen.get(org.as_str()) {
+            return Ok(*is_frozen);
         }
+        let is_frozen = freeze::find(db, org)?.is_frozen();
+        self.frozen.insert(org.to_string(), is_frozen);
+        Ok(is_frozen)
     }
 
     /// Whether the trail of the ask's org takes no more of the day.
