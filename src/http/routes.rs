@@ -7,6 +7,12 @@ use crate::http::{audit, checkpoint, checks, connections, docs_page, keys, lease
 /// Adds them all.
 pub fn routes(service: &mut ServiceConfig) {
     service
+        // They are tried one after the other: what is asked most comes first.
+        .service(
+            resource("/v1/connections/{id}/leases")
+                .route(post().to(leases::lend))
+                .default_service(web::to(|| ops::wrong_method("POST"))),
+        )
         .service(
             resource("/v1/connections")
                 .route(post().to(connections::deposit))
@@ -28,11 +34,6 @@ pub fn routes(service: &mut ServiceConfig) {
         .service(
             resource("/v1/connections/{id}/check")
                 .route(post().to(checks::check))
-                .default_service(web::to(|| ops::wrong_method("POST"))),
-        )
-        .service(
-            resource("/v1/connections/{id}/leases")
-                .route(post().to(leases::lend))
                 .default_service(web::to(|| ops::wrong_method("POST"))),
         )
         .service(

@@ -11,7 +11,7 @@ use crate::clock::Moment;
 use crate::config::LeaseCaps;
 use crate::ids::RunId;
 use crate::store::caps::{Count, Counted, Of, Open, count, first_end};
-use crate::store::db::Db;
+use crate::store::db::{Db, first_row};
 use crate::store::error::StoreError;
 #[cfg(feature = "postgres")]
 use crate::store::events::End;
@@ -277,14 +277,14 @@ impl<'a> Batch<'a> {
             return Ok(*last);
         }
         // Not max(): behind row-level security PostgreSQL would look at every lease there ever was.
-        let last: Option<i64> = leases::table
-            .filter(leases::org_id.eq(ask.scope.org().as_str()))
-            .filter(leases::connection_id.eq(ask.connection.as_str()))
-            .select(leases::fence)
-            .order(leases::fence.desc())
-            .first(db)
-            .optional()?;
-        let last = last.unwrap_or(0);
+        let fences = || {
+            leases::table
+                .filter(leases::org_id.eq(ask.scope.org().as_str()))
+                .filter(leases::connection_id.eq(ask.connection.as_str()))
+                .select(leases::fence)
+                .order(leases::fence.desc())
+        };
+        let last = first_row!(db, i64, fences())?.unwrap_or(0);
         self.fences.insert(ask.connection.to_string(), last);
         Ok(last)
     }

@@ -138,14 +138,15 @@ pub(super) fn find_sealed_columns(
     owner: &UserScope,
     id: &ConnectionId,
 ) -> Result<Option<(SealedColumns, Option<String>)>, StoreError> {
-    Ok(connections::table
+    // There is one at most: no limit is set, for what first_row says of it.
+    let mut found: Vec<(SealedColumns, Option<String>)> = connections::table
         .left_join(keys::table.on(keys::id.eq(connections::key_id)))
         .filter(connections::org_id.eq(owner.org().as_str()))
         .filter(connections::user_id.eq(owner.user().as_str()))
         .filter(connections::id.eq(id.as_str()))
         .select((SealedColumns::as_select(), keys::state.nullable()))
-        .first(db)
-        .optional()?)
+        .load(db)?;
+    Ok(found.pop())
 }
 
 /// What was found, if its key may still open and it does.
