@@ -47,7 +47,7 @@ fn open() -> Opened {
         store: app.store,
         ring: Ring::new(app.keys, app.keyring),
         guard: app.guard,
-        models: app.models,
+        readable: app.readable,
         clock: app.clock,
         witnesses: crate::vault::Witnesses::default(),
     });
@@ -84,7 +84,7 @@ fn a_change_that_takes_a_credential_away_is_answered_after_the_loan_on_its_way()
             let owner = opened.owner.clone();
             let change = tokio::task::spawn_local(async move {
                 let new = Replace { secret: Secret::new("second".into()), expires_at: None };
-                let freeze = ChangeSettings { frozen: Some(true), retention_days: None };
+                let freeze = ChangeSettings { frozen: Some(true), ..ChangeSettings::default() };
                 match how {
                     "forget" => vault.forget(&backend, gone).await,
                     "replace" => vault.replace(&backend, gone, new, None).await.map(drop),
@@ -104,6 +104,37 @@ fn a_change_that_takes_a_credential_away_is_answered_after_the_loan_on_its_way()
             change.await.unwrap().unwrap();
         });
     }
+}
+
+/// Attack on P8.
+#[test]
+fn what_is_forgotten_is_buried_also_where_who_asked_has_gone() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let opened = open();
+    let log = opened._dir.path().join("data/pawl.db-wal");
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let id = deposit(&opened).await;
+        let lend = Lend { purpose: "other".into(), ttl_seconds: None, run_id: None };
+        let loan = opened.vault.lend(&opened.worker, id.clone(), lend, None).await.unwrap();
+        let (vault, backend, gone) = (opened.vault.clone(), opened.backend.clone(), id.clone());
+        let forget = tokio::task::spawn_local(async move { vault.forget(&backend, gone).await });
+        while opened.vault.show(&opened.backend, id.clone()).await.is_ok() {}
+        forget.abort();
+        assert!(forget.await.unwrap_err().is_cancelled());
+        // A repeat waits for the loan on its way, like the first.
+        let (vault, backend, gone) = (opened.vault.clone(), opened.backend.clone(), id.clone());
+        let again = tokio::task::spawn_local(async move { vault.forget(&backend, gone).await });
+        for _ in 0..200 {
+            let _ = opened.vault.show(&opened.backend, id.clone()).await;
+            tokio::task::yield_now().await;
+        }
+        assert!(!again.is_finished() && std::fs::metadata(&log).unwrap().len() > 0);
+        drop(loan);
+        assert!(again.await.unwrap().is_err());
+        while std::fs::metadata(&log).unwrap().len() > 0 {
+            tokio::task::yield_now().await;
+        }
+    });
 }
 
 /// A key file whose reader panics while it is told to.

@@ -68,17 +68,20 @@ pub struct Diagnosis {
     pub findings: Vec<Finding>,
     /// What became of the login.
     pub login: Login,
+    /// Whether the user can do more than read, as far as reading shows it; `None` when that was not seen.
+    pub may_write: Option<bool>,
 }
 
 impl Diagnosis {
     /// A check that was not made.
     pub fn not_made() -> Self {
-        Self { findings: vec![Finding { code: Code::NotChecked, model: None }], login: Login::Unknown }
+        Self { findings: vec![Finding { code: Code::NotChecked, model: None }], ..Self::default() }
     }
 
     /// A login that is known to be refused, and was not tried.
     pub fn refused() -> Self {
-        Self { findings: vec![Finding { code: Code::LoginRefused, model: None }], login: Login::Refused }
+        let findings = vec![Finding { code: Code::LoginRefused, model: None }];
+        Self { findings, login: Login::Refused, may_write: None }
     }
 
     /// Whether a sync would go well: nothing found, or warnings alone.
@@ -139,7 +142,10 @@ async fn steps(subject: Subject<'_>, found: &mut Diagnosis) -> Result<(), Code> 
     }
     let rights = CheckOnly::embedded().map_err(|_| Code::NotChecked)?;
     match more_than_reads(&odoo, version, &rights).await {
-        Ok(more) => more.into_iter().for_each(|code| found.say(code, None)),
+        Ok(more) => {
+            found.may_write = Some(more.contains(&Code::MayWrite));
+            more.into_iter().for_each(|code| found.say(code, None));
+        }
         Err(error) if goes_on(error) => found.say(Code::RightsUnknown, None),
         Err(error) => return Err(Code::of(error)),
     }

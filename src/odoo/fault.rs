@@ -68,6 +68,7 @@ impl OdooError {
             Self::Egress(EgressError::Redirected(_)) => "redirected",
             Self::Egress(EgressError::Status(_)) => "http_status",
             Self::Egress(EgressError::Broken) => "broken_off",
+            Self::Egress(EgressError::Proxy) => "egress_proxy",
             Self::Egress(EgressError::NoTls) => "no_tls_roots",
         }
     }
@@ -81,7 +82,8 @@ impl OdooError {
                 EgressError::HostNotPublic
                 | EgressError::Connect
                 | EgressError::Timeout
-                | EgressError::Broken,
+                | EgressError::Broken
+                | EgressError::Proxy,
             ) => true,
             Self::Egress(EgressError::Status(status)) => matches!(status, 429 | 500 | 502 | 503 | 504),
             Self::LoginRefused

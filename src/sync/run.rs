@@ -40,6 +40,7 @@ impl Worker {
         let vault =
             VaultClient::new(settings.vault, settings.ca.as_deref(), settings.identity, clock.clone())?;
         let guard = Guard::new(settings.egress_allow).with_ports(settings.egress_ports);
+        let guard = guard.through(settings.egress_proxy);
         Ok(Self { vault, guard, clock, plan, patience: Patience::default() })
     }
 
