@@ -47,6 +47,7 @@ mod turn;
 mod tx;
 mod unanswered;
 mod upkeep;
+mod wait;
 
 pub use clients::{Exchange, NotExchanged};
 pub use connections::{NewConnection, StoredConnection};

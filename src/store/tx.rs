@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use diesel::r2d2::{Pool, PooledConnection};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tracing::Instrument;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::access::Scope;
 use crate::config::{Database, LeaseCaps};
@@ -18,7 +17,6 @@ use crate::store::open::{BUSY, Complain, Opener, Tables};
 use crate::store::scopes::Scopes;
 use crate::store::standing::LOOKS;
 use crate::store::still::{Motion, Until};
-use crate::store::transact::{Terms, transact};
 
 /// Connections that the pool keeps: SQLite has one writer, the rest are readers.
 const SQLITE_POOL: u32 = 4;
@@ -30,10 +28,10 @@ pub struct Store {
     pub(super) pool: Pool<Opener>,
     /// For the look at who may call, which no crowd of others is to keep waiting.
     pub(super) lookout: Pool<Opener>,
-    writers: Writers,
+    pub(super) writers: Writers,
     pub(super) lane: Arc<Lane>,
     pub(super) motion: Arc<Motion>,
-    events_per_day: i64,
+    pub(super) events_per_day: i64,
 }
 
 /// Places for writers. SQLite has one writer and wakes those who wait for it in no order; here they
@@ -56,7 +54,7 @@ impl Writers {
     }
 
     /// The place of these scopes, to be held until the writing has ended.
-    async fn place(&self, scopes: &Scopes) -> Option<OwnedSemaphorePermit> {
+    pub(super) async fn place(&self, scopes: &Scopes) -> Option<OwnedSemaphorePermit> {
         let mut hasher = self.hashing.build_hasher();
         scopes.orgs().for_each(|org| org.hash(&mut hasher));
         let places = u64::try_from(self.places.len()).unwrap_or(1);
@@ -226,38 +224,6 @@ impl Store {
         self.wait(&until, true, turn).await
     }
 
-    /// The same, and `after` it: when this answers so is that, where the change is one of which `is_done` says so. Also
-    /// where nobody waits for it any more, because its time had passed or whoever asked has gone.
-    pub async fn run_then<T, E>(
-        &self,
-        name: &'static str,
-        scope: Scope,
-        deadline: Duration,
-        work: impl FnOnce(&mut Tx) -> Result<T, E> + Send + 'static,
-        (is_done, after): (fn(&T) -> bool, impl Future<Output = ()> + Send + 'static),
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
-    {
-        let (turn, until) = self.change(name, scope, deadline, work);
-        let (tell, told) = oneshot::channel();
-        let whole = async move {
-            let done = turn.await;
-            let is_done = done.as_ref().is_ok_and(is_done);
-            let _ = tell.send(done);
-            if is_done {
-                after.await;
-            }
-        };
-        let whole = tokio::spawn(whole.in_current_span());
-        let broke_off = || StoreError::Unavailable("the work broke off").into();
-        let told = async { told.await.unwrap_or_else(|_| Err(broke_off())) };
-        let done = self.wait(&until, true, told).await?;
-        whole.await.map_err(|_| broke_off())?;
-        Ok(done)
-    }
-
     /// Reads rows of `scope`, all as they were at one moment.
     pub async fn view<T, E>(
         &self,
@@ -292,127 +258,10 @@ impl Store {
         self.wait(&until, false, turn).await
     }
 
-    pub(super) async fn transact<T, E>(
-        &self,
-        name: &'static str,
-        access: Access,
-        scopes: Scopes,
-        deadline: Duration,
-        work: impl FnOnce(&mut Db, &mut u32) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
-    {
-        let until = Arc::new(Until::new(deadline));
-        let turn = self.turn(access, scopes, until.clone(), self.named(name, access, work));
-        self.wait(&until, false, turn).await
-    }
-
-    /// A transaction that changes rows of `scope`, and until when.
-    fn change<T, E, W>(
-        &self,
-        name: &'static str,
-        scope: Scope,
-        deadline: Duration,
-        work: W,
-    ) -> (impl Future<Output = Result<T, E>> + Send + use<T, E, W>, Arc<Until>)
-    where
-        W: FnOnce(&mut Tx) -> Result<T, E> + Send + 'static,
-        T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
-    {
-        let (scopes, events_per_day) = (Scopes::from(&scope), self.events_per_day);
-        let work = move |db: &mut Db, appended: &mut u32| {
-            work(&mut Tx { db, scope: &scope, appended, events_per_day })
-        };
-        let until = Arc::new(Until::new(deadline));
-        let turn = self.turn(Access::Write, scopes, until.clone(), self.named(name, Access::Write, work));
-        (turn, until)
-    }
-
-    /// One transaction of that name, on a connection of the pool.
-    fn named<T, E, W>(
-        &self,
-        name: &'static str,
-        access: Access,
-        work: W,
-    ) -> impl FnOnce(&Scopes, &Until) -> Result<T, E> + Send + use<T, E, W>
-    where
-        W: FnOnce(&mut Db, &mut u32) -> Result<T, E> + Send + 'static,
-        E: From<StoreError>,
-    {
-        let (store, asked) = (self.clone(), Instant::now());
-        move |scopes, until| {
-            let terms = Terms { name, access, scopes, asked, until: Some(until) };
-            let done = transact(&mut *store.connection()?, &terms, work);
-            if done.is_ok() && access != Access::Read {
-                store.motion.moved();
-            }
-            done
-        }
-    }
-
     pub(super) fn connection(&self) -> Result<PooledConnection<Opener>, StoreError> {
         let asked = Instant::now();
         let got = self.pool.get();
         metrics::pool_wait(asked.elapsed());
         got.map_err(|_| StoreError::Unavailable("no connection"))
-    }
-
-    /// Runs `work` off the async threads. One that is still at it when nobody waits any more keeps its
-    /// place as the writer until it has ended.
-    fn turn<T, E, W>(
-        &self,
-        access: Access,
-        scopes: Scopes,
-        until: Arc<Until>,
-        work: W,
-    ) -> impl Future<Output = Result<T, E>> + Send + use<T, E, W>
-    where
-        W: FnOnce(&Scopes, &Until) -> Result<T, E> + Send + 'static,
-        T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
-    {
-        let writers = self.writers.clone();
-        async move {
-            let place = match access {
-                Access::Read => None,
-                Access::Write | Access::Alone => writers.place(&scopes).await,
-            };
-            if until.is_over() {
-                return Err(StoreError::Unavailable("deadline").into());
-            }
-            let span = tracing::Span::current();
-            let done = tokio::task::spawn_blocking(move || {
-                let (_place, _of_request) = (place, span.entered());
-                work(&scopes, &until)
-            });
-            done.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the work broke off").into()))
-        }
-    }
-
-    /// Waits for `turn` in its time, and for a caller's change no longer than for a lend while the database stands
-    /// still: its outcome is unknown then, if it was under way.
-    async fn wait<T, E>(
-        &self,
-        until: &Until,
-        is_change: bool,
-        turn: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, E>
-    where
-        E: From<StoreError>,
-    {
-        let why = tokio::select! {
-            biased;
-            done = turn => return done,
-            () = tokio::time::sleep_until(until.at) => "deadline",
-            () = self.motion.is_still(until.asked), if is_change => "the database stands still",
-        };
-        until.give_up();
-        if is_change {
-            self.motion.stood_still();
-        }
-        Err(StoreError::Unavailable(why).into())
     }
 }
