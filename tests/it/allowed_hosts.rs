@@ -63,8 +63,9 @@ fn nothing_is_deposited_lent_renewed_checked_or_read_at_a_host_that_the_org_does
     assert_eq!(lent.status, 201, "{}", lent.body);
 
     let trail = vault.trail("acme");
-    let of =
-        |action: &str| trail.iter().filter(|event| event["event"]["activity_name"] == action).collect::<Vec<_>>();
+    let of = |action: &str| {
+        trail.iter().filter(|event| event["event"]["activity_name"] == action).collect::<Vec<_>>()
+    };
     let [set] = of("settings.hosts")[..] else { panic!("{trail:?}") };
     assert_eq!(set["event"]["hosts"], "*.cust.example odoo.com", "{set}");
     let told = trail.iter().filter(|event| event["event"]["status_detail"] == "host-not-allowed");
