@@ -121,7 +121,7 @@ impl App {
             untold: Untold::new(self.clock.clone(), Reserve::of(&self.config)),
             store: self.store,
             ring: Ring::new(self.keys, self.keyring),
-            exceptions: self.config.egress_allow,
+            guard: self.guard,
             models: self.models,
             clock: self.clock,
         });

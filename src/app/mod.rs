@@ -22,6 +22,7 @@ use crate::access::{Holder, Limits, NotIssued, Policy, Role, Standing, Strains, 
 use crate::audit::AuditEvent;
 use crate::clock::{Clock, NoRandomness};
 use crate::config::{Config, Mode, NO_PUBLIC_URL, Tls};
+use crate::egress::{Guard, Own, Resolve};
 use crate::http::{self, State, Surface};
 use crate::ids::{ClientId, KeyId, OrgId, UserId};
 use crate::metrics;
@@ -67,6 +68,7 @@ pub struct App {
     policy: Arc<Policy>,
     clock: Clock,
     models: Vec<String>,
+    guard: Guard,
 }
 
 /// The master keys alone, for their own commands: they are there for when nothing else opens.
@@ -139,7 +141,13 @@ impl App {
             while store.upkeep("drop old keys", |tx| tx.drop_old_keys(clock.now()))? {}
         }
         let tokens = Tokens::new(config.issuer.clone(), policy.clone(), clock.clone());
-        Ok(Self { config, store, keys, keyring, tokens, standing, policy, clock, models })
+        let guard = config.guard();
+        Ok(Self { config, store, keys, keyring, tokens, standing, policy, clock, models, guard })
+    }
+
+    /// The same, with another way to look a user's hosts up than the system's.
+    pub fn resolving(self, resolve: Resolve) -> Self {
+        Self { guard: self.guard.resolving(resolve), ..self }
     }
 
     /// Mints a token on the host. The record of it is durable before the token is handed out.
@@ -186,6 +194,8 @@ impl App {
         let (listener, address) = bind(self.config.listen)?;
         let io = |source| StartError::cant_listen(address, source);
         let ops_listener = self.config.ops_listen.map(bind).transpose()?;
+        let listeners = [Some(address), ops_listener.as_ref().map(|(_, address)| *address)];
+        let listeners = listeners.into_iter().flatten();
         let ring = Ring::new(self.keys, self.keyring);
         actix_web::rt::spawn(follow(ring.clone(), self.config.key_refresh));
         let watch = Watch::new(self.store.clone(), ring.clone(), self.clock.clone(), self.standing);
@@ -217,7 +227,7 @@ impl App {
         let vault = Vault::new(Parts {
             store: self.store,
             ring,
-            exceptions: self.config.egress_allow,
+            guard: self.guard.without(listeners.map(Own::Listener).collect()),
             models: self.models,
             clock: self.clock.clone(),
             switch,

@@ -46,7 +46,7 @@ fn open() -> Opened {
         untold: Untold::new(app.clock.clone(), Reserve::of(&app.config)),
         store: app.store,
         ring: Ring::new(app.keys, app.keyring),
-        exceptions: app.config.egress_allow,
+        guard: app.guard,
         models: app.models,
         clock: app.clock,
     });

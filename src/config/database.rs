@@ -91,6 +91,15 @@ impl Database {
             Self::Postgres(_) => None,
         }
     }
+
+    /// Hosts and port of the servers that it may be on, over a network or loopback.
+    pub fn servers(&self) -> Vec<(String, u16)> {
+        let Self::Postgres(address) = self else { return Vec::new() };
+        let Some((hosts, port)) = address.server.rsplit_once(':') else { return Vec::new() };
+        let Ok(port) = port.parse() else { return Vec::new() };
+        let hosts = hosts.split(',').filter(|host| !host.is_empty() && !host.starts_with('/'));
+        hosts.map(|host| (host.trim_matches(['[', ']']).to_owned(), port)).collect()
+    }
 }
 
 /// As people may see it: without a password.

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::access::Rates;
-use crate::egress::Exceptions;
+use crate::egress::{Exceptions, Guard, Own, Ports};
 use crate::telemetry::{LogFormat, OtlpEndpoint};
 
 pub use database::{Database, DatabaseRefused, PostgresAddress};
@@ -43,6 +43,7 @@ pub const VAULT_SETTINGS: &[(&str, &str)] = &[
     ("key_file_apart", "yes: the key file is on other storage than the database and its backups"),
     ("policy_file", "a file that says what roles may do, in the place of policies/access.toml (none)"),
     ("egress_allow", "comma-separated [ORG@]host|cidr[:port] that may be private or plain http"),
+    ("egress_ports", "comma-separated ports at which public hosts are called (443)"),
     ("max_open_leases_per_org", "how many leases of an org may be out at once: 1 to 1000000 (1000)"),
     ("max_open_leases_per_connection", "how many of a connection: 1 to 1000000 (100)"),
     ("events_per_day", "how many events an org's trail takes in a UTC day: 1 to 1000000000 (1000000)"),
@@ -81,6 +82,7 @@ pub const WORKER_SETTINGS: &[(&str, &str)] = &[
     ("user", "the user that it acts for, if it may act for several"),
     ("ca", "the file of certificates (PEM) that alone vouch for the vault; without, the system's"),
     ("egress_allow", "comma-separated host|cidr[:port] that may be private or plain http"),
+    ("egress_ports", "comma-separated ports at which public hosts are called (443)"),
     ("log", "what to log"),
     ("log_format", "text (default) or json: an object a line"),
 ];
@@ -155,6 +157,8 @@ pub struct Config {
     pub policy_file: Option<PathBuf>,
     /// Hosts that may be private or plain http.
     pub egress_allow: Exceptions,
+    /// The ports of public hosts that are called.
+    pub egress_ports: Ports,
     /// How many leases may be out at once.
     pub lease_caps: LeaseCaps,
     /// With fewer bytes free than that, only lends and changes are put on record; 0 for never.
@@ -244,6 +248,7 @@ impl Config {
             key_file_apart: settings.choice("key_file_apart", &[("yes", true), ("no", false)], false),
             policy_file: settings.text("policy_file").map(PathBuf::from),
             egress_allow: settings.parsed("egress_allow"),
+            egress_ports: settings.parsed("egress_ports"),
             lease_caps: LeaseCaps {
                 of_org: settings.cap("max_open_leases_per_org").unwrap_or(1000),
                 of_connection: settings.cap("max_open_leases_per_connection").unwrap_or(100),
@@ -276,6 +281,14 @@ impl Config {
         if wrong.is_empty() { Ok(config) } else { Err(ConfigRefused(wrong)) }
     }
 
+    /// What every URL of a user's is held against: never the database's own server.
+    pub fn guard(&self) -> Guard {
+        let databases = [Some(&self.database), self.migrate_database.as_ref()];
+        let servers = databases.into_iter().flatten().flat_map(Database::servers);
+        let own = servers.map(|(host, port)| Own::Server(host, port)).collect();
+        Guard::new(self.egress_allow.clone()).with_ports(self.egress_ports.clone()).without(own)
+    }
+
     /// Whether `pawl token issue` may mint here.
     pub fn may_issue_tokens(&self) -> bool {
         self.mode == Mode::Embedded || self.own_issuer
@@ -293,6 +306,15 @@ impl Config {
                 "PAWL_MIGRATE_DATABASE_URL is for PostgreSQL, beside a PAWL_DATABASE_URL that names it too"
                     .into(),
             );
+        }
+        let listeners = [Some(self.listen), self.ops_listen].into_iter().flatten();
+        let listeners = listeners.map(|at| (at.ip().to_string(), at.port()));
+        let databases = [Some(&self.database), self.migrate_database.as_ref()].into_iter().flatten();
+        for (host, port) in listeners.chain(databases.flat_map(Database::servers)) {
+            // Without the port it may be meant for another program there; ours is not reached either way.
+            if self.egress_allow.names_door(&host, port) {
+                wrong.push(format!("PAWL_EGRESS_ALLOW names {host}:{port}, a door of the vault's own"));
+            }
         }
         if let Some(ops) = self.ops_listen.filter(|ops| !ops.ip().is_loopback()) {
             wrong.push(format!(

@@ -1,32 +1,37 @@
-//! The client for one customer's address. It resolves at each connect, judges every address, and
-//! connects only to those it judged; it follows no redirect and reads no more than its limits.
+//! The client for one customer's address. It looks the host up once, judges every address, and connects only to
+//! those it judged; it follows no redirect and reads no more than its limits.
 
-use std::error::Error;
-use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
-use std::sync::{Arc, Once};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
-use reqwest::dns::{Addrs, Name, Resolving};
-use reqwest::redirect::Policy;
-use url::Host;
+use http_body_util::Full;
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response};
+use tokio::time::{Instant, timeout, timeout_at};
+use url::Url;
 use zeroize::Zeroizing;
 
-use crate::egress::address::is_public;
-use crate::egress::exceptions::Exceptions;
+use crate::egress::body::Body;
+use crate::egress::error::EgressError;
+use crate::egress::guard::Guard;
 use crate::egress::url::OdooUrl;
+use crate::egress::wire::{Wire, connect, is_unsent};
+use crate::secret::Secret;
 
 /// How long and how much.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// To connect, TLS included.
+    /// To look the host up and to connect, TLS included.
     pub connect: Duration,
+    /// From then on until the answer begins.
+    pub first_byte: Duration,
     /// For a whole call.
     pub total: Duration,
-    /// The largest answer.
+    /// The largest head of an answer.
+    pub max_head_bytes: usize,
+    /// The largest answer, unpacked.
     pub max_bytes: usize,
 }
 
@@ -34,87 +39,37 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(10),
+            first_byte: Duration::from_secs(90),
             total: Duration::from_secs(120),
+            max_head_bytes: 32 * 1024,
             max_bytes: 64 * 1024 * 1024,
         }
     }
 }
 
-/// Why a call failed. Holds nothing of the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EgressError {
-    /// Private, refused or not there: one cause, so that it tells nothing about anybody's network.
-    #[error("the host is not public, or does not exist")]
-    HostNotPublic,
-    /// No connection.
-    #[error("the host takes no connection")]
-    Connect,
-    /// No TLS, or none that both speak.
-    #[error("TLS with the host failed: its certificate, its name or its version")]
-    Tls,
-    /// A certificate whose time is over, or has not begun.
-    #[error("the host's certificate has expired, or is not valid yet")]
-    CertificateExpired,
-    /// A certificate for another name.
-    #[error("the host's certificate is for another name")]
-    CertificateName,
-    /// A certificate of an authority that this machine does not know.
-    #[error("the host's certificate is of an authority that this machine does not know")]
-    CertificateUnknown,
-    /// Too slow.
-    #[error("the host did not answer in time")]
-    Timeout,
-    /// Too much.
-    #[error("the answer is larger than allowed")]
-    TooLarge,
-    /// A redirect, which is never followed.
-    #[error("the host redirects (HTTP {0}); give the address that it redirects to")]
-    Redirected(u16),
-    /// Another status than 200.
-    #[error("the host answered HTTP {0}")]
-    Status(u16),
-    /// The connection broke, or the answer was no HTTP.
-    #[error("the connection broke off")]
-    Broken,
-    /// This machine has no TLS to offer.
-    #[error("no TLS root certificates on this machine (Debian: ca-certificates)")]
-    NoTls,
-}
-
-/// How names become addresses: the system's way, or a test's.
-#[derive(Clone)]
-pub struct Resolve(Arc<LookUp>);
-
-type LookUp = dyn Fn(String, u16) -> Pin<Box<dyn Future<Output = Vec<IpAddr>> + Send>> + Send + Sync;
-
-impl Resolve {
-    /// The system's resolver. No answer is an empty one.
-    pub fn system() -> Self {
-        Self(Arc::new(|name, port| {
-            Box::pin(async move {
-                match tokio::net::lookup_host((name, port)).await {
-                    Ok(found) => found.map(|address| address.ip()).collect(),
-                    Err(_) => Vec::new(),
-                }
-            })
-        }))
-    }
-
-    /// Whatever `answer` says.
-    pub fn by(answer: impl Fn(&str) -> Vec<IpAddr> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(move |name, _| {
-            let found = answer(&name);
-            Box::pin(async move { found })
-        }))
-    }
+/// One call. Holds secrets: neither printed nor cloned.
+pub struct Ask<'a> {
+    /// The path, from `/` on, with its query.
+    pub path: &'a str,
+    /// The body and its media type, posted; without, it is a GET. The buffer is wiped once sent.
+    pub body: Option<(&'static str, Zeroizing<Vec<u8>>)>,
+    /// The media types that an answer may have. Of another, no body is read.
+    pub accepts: &'static [&'static str],
+    /// The API key to show.
+    pub bearer: Option<&'a Secret>,
+    /// What else stands in the head, by names in lower case.
+    pub headers: &'a [(&'static str, &'a str)],
 }
 
 /// A client that reaches one origin and no other.
 pub struct Egress {
-    client: reqwest::Client,
     guard: Guard,
+    org: Option<String>,
     url: OdooUrl,
-    max_bytes: usize,
+    limits: Limits,
+    /// What the host was found to be, until a connection to it fails.
+    checked: Mutex<Option<Vec<SocketAddr>>>,
+    idle: Arc<Mutex<Option<Wire>>>,
 }
 
 /// What was answered with HTTP 200.
@@ -125,88 +80,180 @@ pub struct Answered {
     pub body: Vec<u8>,
 }
 
+/// What was answered, whatever the status, as far as it was read: its head.
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// Its `Content-Type`, lower case, without parameters.
+    pub media: String,
+    /// Where it would lead, if it is a redirect.
+    pub redirect: Option<Redirect>,
+    /// When the server says that it is, as it says it (`Date`).
+    pub date: Option<String>,
+    /// The rest of it.
+    pub body: Body,
+}
+
+/// Where a redirect would lead. It was the server that said it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// The host, and the port if it says one.
+    pub host: String,
+    /// The path, without the query.
+    pub path: String,
+}
+
 impl Egress {
     /// A client for `url`, with the exceptions that `org` has.
-    pub fn new(
-        url: OdooUrl,
-        exceptions: Exceptions,
-        org: Option<&str>,
-        limits: Limits,
-        resolve: Resolve,
-    ) -> Result<Self, EgressError> {
+    pub fn new(guard: &Guard, url: OdooUrl, org: Option<&str>, limits: Limits) -> Result<Self, EgressError> {
         install_ring();
-        let guard = Guard {
-            exceptions: Arc::new(exceptions),
-            org: org.map(str::to_owned),
-            host: url.host().clone(),
-            port: url.port(),
-            resolve,
-        };
-        let client = reqwest::Client::builder()
-            .redirect(Policy::none())
-            .no_proxy()
-            .referer(false)
-            .connect_timeout(limits.connect)
-            .timeout(limits.total)
-            .pool_max_idle_per_host(1)
-            .dns_resolver(guard.clone())
-            .build()
-            .map_err(|_| EgressError::NoTls)?;
-        Ok(Self { client, guard, url, max_bytes: limits.max_bytes })
+        let org = org.map(str::to_owned);
+        let (checked, idle) = (Mutex::default(), Arc::default());
+        Ok(Self { guard: guard.clone(), org, url, limits, checked, idle })
     }
 
-    /// Whether the host is there and public, or excepted. Nothing is connected to.
+    /// Whether the host is there and public, or excepted. Nothing is connected to; what is called afterwards is
+    /// what was judged here.
     pub async fn judge(&self) -> Result<(), EgressError> {
-        let found = match self.url.host() {
-            Host::Ipv4(ip) => vec![IpAddr::V4(*ip)],
-            Host::Ipv6(ip) => vec![IpAddr::V6(*ip)],
-            Host::Domain(name) => (self.guard.resolve.0)(name.clone(), self.guard.port).await,
-        };
-        self.guard.judge(&found)
+        let found = self.guard.find(&self.url, self.org.as_deref()).await?;
+        *self.checked.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+        Ok(())
     }
 
-    /// Posts `body`, whose buffer is wiped once sent, to `path`.
+    /// Posts `body`, whose buffer is wiped once sent, to `path`, and takes an answer of HTTP 200 alone.
     pub async fn post(
         &self,
         path: &'static str,
         media: &'static str,
         body: Zeroizing<Vec<u8>>,
     ) -> Result<Answered, EgressError> {
-        // No resolver is asked about an address, so it is judged here.
-        match self.url.host() {
-            Host::Ipv4(ip) => self.guard.judge(&[IpAddr::V4(*ip)])?,
-            Host::Ipv6(ip) => self.guard.judge(&[IpAddr::V6(*ip)])?,
-            Host::Domain(_) => {}
+        let ask = Ask { path, body: Some((media, body)), accepts: &[], bearer: None, headers: &[] };
+        let answer = self.call(ask).await?;
+        match answer.status {
+            300..=399 => Err(EgressError::Redirected(answer.status)),
+            200 => Ok(Answered { media: answer.media, body: answer.body.whole().await? }),
+            status => Err(EgressError::Status(status)),
         }
-        let request = self
-            .client
-            .post(format!("{}{path}", self.url))
-            .header(reqwest::header::CONTENT_TYPE, media)
-            .header(reqwest::header::USER_AGENT, "pawl")
-            .body(Bytes::from_owner(body));
-        let response = request.send().await.map_err(|e| cause(&e))?;
-        let status = response.status();
-        if status.is_redirection() {
-            return Err(EgressError::Redirected(status.as_u16()));
-        }
-        if status.as_u16() != 200 {
-            return Err(EgressError::Status(status.as_u16()));
-        }
-        let media = response.headers().get(reqwest::header::CONTENT_TYPE);
-        let media = media.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    }
+
+    /// Makes one call and answers the head of whatever comes, with a body that is still to be read, within what is
+    /// left of the limits.
+    pub async fn call(&self, ask: Ask<'_>) -> Result<Answer, EgressError> {
+        let deadline = Instant::now() + self.limits.total;
+        let accepts = ask.accepts;
+        let request = self.request(ask)?;
+        let begun = timeout_at(deadline, self.send(request)).await;
+        let (response, wire) = begun.map_err(|_| EgressError::Timeout)??;
+        let text = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let media = text(header::CONTENT_TYPE).unwrap_or_default();
         let media = media.split(';').next().unwrap_or_default().trim().to_lowercase();
-        let mut body = Vec::new();
-        let mut chunks = response.bytes_stream();
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|e| cause(&e))?;
-            if body.len() + chunk.len() > self.max_bytes {
-                return Err(EgressError::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
+        let status = response.status();
+        let redirect = text(header::LOCATION).filter(|_| status.is_redirection());
+        let redirect = redirect.and_then(|to| self.redirect(to));
+        let date = text(header::DATE).filter(|date| date.len() <= 64).map(str::to_owned);
+        let body = if accepts.is_empty() || accepts.contains(&media.as_str()) {
+            Body::of(response, self.limits.max_bytes, deadline, (self.idle.clone(), wire))?
+        } else {
+            Body::unread()
+        };
+        Ok(Answer { status: status.as_u16(), media, redirect, date, body })
+    }
+
+    fn request(&self, ask: Ask<'_>) -> Result<Request<Full<Bytes>>, EgressError> {
+        let mut request = Request::builder()
+            .method(if ask.body.is_some() { Method::POST } else { Method::GET })
+            .uri(ask.path)
+            .header(header::HOST, self.url.authority())
+            .header(header::USER_AGENT, "pawl")
+            .header(header::ACCEPT_ENCODING, "gzip");
+        if !ask.accepts.is_empty() {
+            request = request.header(header::ACCEPT, ask.accepts.join(", "));
         }
-        Ok(Answered { media, body })
+        if let Some(secret) = ask.bearer {
+            let shown = Zeroizing::new(format!("Bearer {}", secret.expose()).into_bytes());
+            let shown = HeaderValue::from_maybe_shared(Bytes::from_owner(shown));
+            let mut shown = shown.map_err(|_| EgressError::Broken)?;
+            shown.set_sensitive(true);
+            request = request.header(header::AUTHORIZATION, shown);
+        }
+        for (name, value) in ask.headers {
+            let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| EgressError::Broken)?;
+            request = request.header(HeaderName::from_static(name), value);
+        }
+        let body = match ask.body {
+            Some((media, body)) => {
+                request = request.header(header::CONTENT_TYPE, media);
+                Full::new(Bytes::from_owner(body))
+            }
+            None => Full::default(),
+        };
+        request.body(body).map_err(|_| EgressError::Broken)
+    }
+
+    /// Over the connection that is left from the last call, or over a new one if that has ended meanwhile.
+    async fn send(
+        &self,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<(Response<hyper::body::Incoming>, Wire), EgressError> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut wire) = idle
+            && wire.ready().await.is_ok()
+        {
+            match self.first_byte(&mut wire, request).await? {
+                Ok(response) => return Ok((response, wire)),
+                Err(unsent) => request = unsent,
+            }
+        }
+        let mut wire = self.connect().await?;
+        match self.first_byte(&mut wire, request).await? {
+            Ok(response) => Ok((response, wire)),
+            Err(_) => Err(EgressError::Broken),
+        }
+    }
+
+    /// The head of the answer; or the request again, if none of it was sent.
+    async fn first_byte(
+        &self,
+        wire: &mut Wire,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Result<Response<hyper::body::Incoming>, Request<Full<Bytes>>>, EgressError> {
+        let answer = timeout(self.limits.first_byte, wire.try_send_request(request)).await;
+        match answer.map_err(|_| EgressError::Timeout)? {
+            Ok(response) => Ok(Ok(response)),
+            Err(failed) => is_unsent(failed).map(Err),
+        }
+    }
+
+    async fn connect(&self) -> Result<Wire, EgressError> {
+        let deadline = Instant::now() + self.limits.connect;
+        let known = self.checked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let found = match known {
+            Some(found) => found,
+            None => {
+                let found = self.guard.find(&self.url, self.org.as_deref());
+                let found = timeout_at(deadline, found).await.map_err(|_| EgressError::Timeout)??;
+                *self.checked.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.clone());
+                found
+            }
+        };
+        let connected = connect(&self.guard, &self.url, &found, self.limits.max_head_bytes, deadline).await;
+        if connected.is_err() {
+            *self.checked.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        connected
+    }
+
+    fn redirect(&self, to: &str) -> Option<Redirect> {
+        let to = Url::parse(self.url.as_str()).ok()?.join(to).ok()?;
+        let host = to.host_str()?;
+        let host = to.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        let path: String = to.path().chars().take(MAX_PATH).collect();
+        Some(Redirect { host, path })
     }
 }
+
+/// So much of a redirect's path is told.
+const MAX_PATH: usize = 128;
 
 /// One TLS provider for the process; the first to install it wins, and all install the same.
 fn install_ring() {
@@ -214,97 +261,4 @@ fn install_ring() {
     ONCE.call_once(|| {
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
-}
-
-/// The judge of addresses, asked at every connect.
-#[derive(Clone)]
-struct Guard {
-    exceptions: Arc<Exceptions>,
-    org: Option<String>,
-    host: Host<String>,
-    port: u16,
-    resolve: Resolve,
-}
-
-impl Guard {
-    /// All public or excepted, and at least one; or no connection.
-    fn judge(&self, addresses: &[IpAddr]) -> Result<(), EgressError> {
-        let org = self.org.as_deref();
-        let excepted = |ip: IpAddr| match &self.host {
-            Host::Domain(name) => self.exceptions.allow_name_at(name, ip, self.port, org),
-            Host::Ipv4(_) | Host::Ipv6(_) => false,
-        };
-        let good = |ip: &IpAddr| {
-            is_public(*ip) || self.exceptions.allow_address(*ip, self.port, org) || excepted(*ip)
-        };
-        if !addresses.is_empty() && addresses.iter().all(good) {
-            Ok(())
-        } else {
-            Err(EgressError::HostNotPublic)
-        }
-    }
-}
-
-impl reqwest::dns::Resolve for Guard {
-    fn resolve(&self, name: Name) -> Resolving {
-        let guard = self.clone();
-        let name = name.as_str().to_owned();
-        Box::pin(async move {
-            let found = (guard.resolve.0)(name, guard.port).await;
-            guard.judge(&found)?;
-            let port = guard.port;
-            let addresses: Addrs = Box::new(found.into_iter().map(move |ip| SocketAddr::new(ip, port)));
-            Ok(addresses)
-        })
-    }
-}
-
-/// The cause behind reqwest's error, by its type alone.
-fn cause(error: &reqwest::Error) -> EgressError {
-    let mut at: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = at {
-        if let Some(own) = error.downcast_ref::<EgressError>() {
-            return *own;
-        }
-        if let Some(cause) = tls(error) {
-            return cause;
-        }
-        at = error.source();
-    }
-    if error.is_timeout() {
-        EgressError::Timeout
-    } else if error.is_connect() {
-        EgressError::Connect
-    } else {
-        EgressError::Broken
-    }
-}
-
-/// An io::Error shows its inside only by `get_ref`, its source() is the inside's source; and TLS
-/// errors come wrapped in two of them.
-fn tls(error: &(dyn Error + 'static)) -> Option<EgressError> {
-    use rustls::CertificateError::{
-        BadSignature, Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet,
-        NotValidYetContext, UnknownIssuer,
-    };
-    if let Some(inside) = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref()) {
-        return tls(inside);
-    }
-    Some(match error.downcast_ref::<rustls::Error>()? {
-        rustls::Error::InvalidCertificate(why) => match why {
-            Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. } => {
-                EgressError::CertificateExpired
-            }
-            NotValidForName | NotValidForNameContext { .. } => EgressError::CertificateName,
-            // An authority that has a known one's name alone is as unknown.
-            UnknownIssuer | BadSignature => EgressError::CertificateUnknown,
-            _ => EgressError::Tls,
-        },
-        _ => EgressError::Tls,
-    })
-}
-
-/// Why TLS failed, if that is what lies behind `error`.
-pub fn tls_cause(error: &(dyn Error + 'static)) -> Option<EgressError> {
-    tls(error).or_else(|| error.source().and_then(tls_cause))
 }

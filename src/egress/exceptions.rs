@@ -6,6 +6,9 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
+use crate::egress::host::is_under;
+use crate::egress::places::is_never;
+
 /// The operator's exceptions: comma-separated `[ORG@]host|cidr[:port]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exceptions(Vec<Exception>);
@@ -29,6 +32,20 @@ enum What {
 pub struct ExceptionRefused {
     entry: String,
     rule: &'static str,
+}
+
+/// Where clouds tell a machine its secrets, by name.
+const NEVER_NAMES: &[&str] = &["metadata", "metadata.google.internal", "metadata.goog", "instance-data"];
+
+impl What {
+    /// Whether it is, from end to end, what no exception may name. A network that is wider is taken, and does not
+    /// reach such an address either.
+    fn is_never(&self) -> bool {
+        match self {
+            Self::Host(name) => NEVER_NAMES.iter().any(|never| is_under(name, never)),
+            Self::Net(net) => is_never(net.network()) && is_never(net.broadcast()),
+        }
+    }
 }
 
 impl Exceptions {
@@ -55,6 +72,16 @@ impl Exceptions {
             What::Host(name) => is_localhost(name),
             What::Net(net) => local_nets().iter().any(|local| net.contains(local) || local.contains(net)),
         })
+    }
+
+    /// Whether an entry names that very host, or its address, and that very port.
+    pub fn names_door(&self, host: &str, port: u16) -> bool {
+        let ip = host.parse::<IpAddr>().ok();
+        let is_named = |what: &What| match what {
+            What::Host(name) => name.eq_ignore_ascii_case(host),
+            What::Net(net) => ip.is_some_and(|ip| *net == IpNet::from(ip)),
+        };
+        self.0.iter().any(|e| e.port == Some(port) && is_named(&e.what))
     }
 
     /// Whether an entry is for every org.
@@ -128,6 +155,11 @@ impl Exception {
         } else {
             return Err(refuse("it is neither a host name nor an address nor a network"));
         };
+        if what.is_never() {
+            return Err(refuse(
+                "nobody may be let to link-local addresses, nor to where a machine's secrets are told",
+            ));
+        }
         Ok(Self { org, what, port })
     }
 }
@@ -212,16 +244,41 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_may_be_let_to_can_not_be_named() {
+        for never in [
+            "169.254.169.254",
+            "acme@169.254.169.254:80",
+            "169.254.0.0/16",
+            "[::ffff:169.254.169.254]:80",
+            "::ffff:169.254.0.0/112",
+            "64:ff9b::a9fe:a9fe",
+            "fe80::1",
+            "fe80::/10",
+            "fd00:ec2::254",
+            "168.63.129.16",
+            "100.100.100.200",
+            "0.0.0.0",
+            "metadata.google.internal",
+            "acme@METADATA.google.internal:80",
+            "x.metadata.google.internal",
+        ] {
+            let refused = never.parse::<Exceptions>().unwrap_err().to_string();
+            assert!(refused.contains("nobody"), "{never}: {refused}");
+        }
+        // What is wider is taken, and is judged again at every address.
+        assert!("100.64.0.0/10, fd00::/8".parse::<Exceptions>().is_ok());
+    }
+
+    #[test]
     fn what_reaches_this_host_is_known() {
         for local in [
             "0.0.0.0/0",
             "127.1.2.3",
-            "169.254.169.254",
+            "169.0.0.0/8",
             "::1",
             "::/0",
-            "fe80::/16",
+            "fe00::/8",
             "::ffff:127.0.0.1",
-            "::ffff:169.254.169.254",
             "::ffff:0:0/96",
             "localhost",
             "a.localhost",

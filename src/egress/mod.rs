@@ -1,12 +1,26 @@
-//! Calls to addresses that a customer typed: public HTTPS hosts and nothing else, judged at each
-//! connect, without redirects, within limits. The ground floor: it knows nothing of Odoo.
+//! Calls to addresses that a customer typed: public HTTPS hosts and nothing else, looked up once and judged,
+//! without redirects, within limits. The ground floor: it knows nothing of Odoo.
 
-mod address;
+mod body;
 mod client;
+mod error;
 mod exceptions;
+mod guard;
+mod host;
+mod places;
+mod ports;
+mod resolve;
+mod tls;
 mod url;
+mod wire;
 
-pub use address::is_public;
-pub use client::{Answered, Egress, EgressError, Limits, Resolve, tls_cause};
+pub use body::Body;
+pub use client::{Answer, Answered, Ask, Egress, Limits, Redirect};
+pub use error::EgressError;
 pub use exceptions::{ExceptionRefused, Exceptions};
+pub use guard::{Guard, Own};
+pub use places::is_public;
+pub use ports::{Ports, PortsRefused};
+pub use resolve::Resolve;
+pub use tls::tls_cause;
 pub use url::{OdooUrl, UrlRefused};

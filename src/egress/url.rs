@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use url::{Host, Url};
 
-use crate::egress::address::is_public;
-use crate::egress::exceptions::Exceptions;
+use crate::egress::guard::Guard;
+use crate::egress::host::{is_name, is_spelled, judge, plain};
 
 /// An origin that may be called: `https://host` or `https://host:port`, normalised.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,7 @@ pub struct OdooUrl {
     origin: String,
     host: Host<String>,
     port: u16,
+    is_plain: bool,
 }
 
 macro_rules! rules {
@@ -47,21 +48,23 @@ rules! {
     UserInfo = "userinfo", "must not contain a user or password";
     /// More than an origin.
     Path = "no_path", "must be a host alone, without path, query or fragment";
-    /// Port 0.
-    Port = "port", "must not name port 0";
+    /// A port that is not called.
+    Port = "port", "must name no port but 443, or one that who runs Pawl has named";
     /// One label.
     SingleLabel = "single_label", "must be a full host name, such as acme.odoo.com";
     /// An address or name that is not public.
     NotPublic = "not_public", "must be a public host";
+    /// No host name.
+    HostName = "host_name", "must be a host name of letters, digits and hyphens, with labels of at most 63 bytes";
+    /// A host in a spelling that programs read in different ways.
+    Spelling = "spelling", "must be spelled plainly, such as acme.odoo.com or 203.0.114.7";
 }
 
 const MAX_BYTES: usize = 2048;
-/// Names that never lead to a public host: RFC 6761, RFC 6762, ICANN's private-use TLD, RFC 8375.
-const INNER_SUFFIXES: &[&str] = &["localhost", "local", "internal", "home.arpa"];
 
 impl OdooUrl {
     /// Judges `text` for `org`; the operator's exceptions lift what they name.
-    pub fn parse(text: &str, exceptions: &Exceptions, org: Option<&str>) -> Result<Self, UrlRefused> {
+    pub fn parse(text: &str, guard: &Guard, org: Option<&str>) -> Result<Self, UrlRefused> {
         if text.len() > MAX_BYTES {
             return Err(UrlRefused::TooLong);
         }
@@ -75,34 +78,44 @@ impl OdooUrl {
         if !url.username().is_empty() || url.password().is_some() || text.contains('@') {
             return Err(UrlRefused::UserInfo);
         }
-        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || text.contains('\\') {
+        let is_origin = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+        if !is_origin || text.contains('\\') {
             return Err(UrlRefused::Path);
         }
+        // Leniently read, `https:/host` and `https:////host` are URLs too.
+        let typed = text.split_once("://").map(|(_, rest)| rest.strip_suffix('/').unwrap_or(rest));
+        let typed = typed.filter(|rest| !rest.contains('/')).ok_or(UrlRefused::NotAUrl)?;
         let port = url.port_or_known_default().ok_or(UrlRefused::NotAUrl)?;
         if port == 0 {
             return Err(UrlRefused::Port);
         }
-        let host = match url.host().ok_or(UrlRefused::NotAUrl)? {
-            Host::Domain(name) => Host::Domain(name.strip_suffix('.').unwrap_or(name).to_owned()),
-            Host::Ipv4(ip) => Host::Ipv4(ip),
-            Host::Ipv6(ip) => Host::Ipv6(ip),
-        };
-        let excepted = match &host {
+        let host = plain(url.host().ok_or(UrlRefused::NotAUrl)?);
+        let exceptions = guard.exceptions();
+        let is_excepted = match &host {
             Host::Domain(name) => exceptions.allow_name(name, port, org),
             Host::Ipv4(ip) => exceptions.allow_address(IpAddr::V4(*ip), port, org),
             Host::Ipv6(ip) => exceptions.allow_address(IpAddr::V6(*ip), port, org),
         };
-        if url.scheme() == "http" && !excepted {
+        if url.scheme() == "http" && !is_excepted {
             return Err(UrlRefused::NotHttps);
         }
-        if !excepted {
+        if !is_excepted {
             judge(&host)?;
+        }
+        if matches!(&host, Host::Domain(name) if !is_name(name)) {
+            return Err(UrlRefused::HostName);
+        }
+        if !is_spelled(without_port(typed), &host) {
+            return Err(UrlRefused::Spelling);
+        }
+        if !is_excepted && !guard.ports().has(port) {
+            return Err(UrlRefused::Port);
         }
         let origin = match url.port() {
             Some(port) => format!("{}://{host}:{port}", url.scheme()),
             None => format!("{}://{host}", url.scheme()),
         };
-        Ok(Self { origin, host, port })
+        Ok(Self { origin, host, port, is_plain: url.scheme() == "http" })
     }
 
     /// The origin, without a slash at its end.
@@ -110,6 +123,7 @@ impl OdooUrl {
         &self.origin
     }
 
+    /// The host as it is called and compared: a name in lower case, or an address.
     pub(super) fn host(&self) -> &Host<String> {
         &self.host
     }
@@ -117,24 +131,24 @@ impl OdooUrl {
     pub(super) fn port(&self) -> u16 {
         self.port
     }
+
+    /// Whether it is http, which the operator lets it be.
+    pub(super) fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
+    /// What a request calls the host: its port only where it is not the scheme's own.
+    pub(super) fn authority(&self) -> &str {
+        self.origin.split_once("://").map_or("", |(_, authority)| authority)
+    }
 }
 
-fn judge(host: &Host<String>) -> Result<(), UrlRefused> {
-    let public = match host {
-        Host::Ipv4(ip) => is_public(IpAddr::V4(*ip)),
-        Host::Ipv6(ip) => is_public(IpAddr::V6(*ip)),
-        Host::Domain(name) => {
-            let inner = INNER_SUFFIXES.iter().any(|suffix| {
-                name.strip_suffix(suffix).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-            });
-            if !inner && !name.contains('.') {
-                return Err(UrlRefused::SingleLabel);
-            }
-            // a second dot at the end, or an empty label, is nobody's name
-            !inner && name.split('.').all(|label| !label.is_empty())
-        }
-    };
-    if public { Ok(()) } else { Err(UrlRefused::NotPublic) }
+/// What stands before the last colon that is not within brackets.
+fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => host,
+        _ => authority,
+    }
 }
 
 impl fmt::Display for OdooUrl {

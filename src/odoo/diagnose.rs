@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::egress::{Egress, EgressError, Exceptions, Limits, OdooUrl, Resolve};
+use crate::egress::{Egress, EgressError, Guard, Limits, OdooUrl};
 use crate::odoo::client::{Address, Odoo};
 use crate::odoo::fault::OdooError;
 use crate::odoo::finding::{Code, Finding, Severity};
@@ -19,8 +19,13 @@ use crate::secret::Secret;
 pub const CHECK_WITHIN: Duration = Duration::from_secs(30);
 /// A name is looked up within this; and a host that is not public is told no sooner, whatever made it so.
 const HOST_WITHIN: Duration = Duration::from_secs(1);
-const LIMITS: Limits =
-    Limits { connect: Duration::from_secs(5), total: Duration::from_secs(10), max_bytes: 4 * 1024 * 1024 };
+const LIMITS: Limits = Limits {
+    connect: Duration::from_secs(5),
+    first_byte: Duration::from_secs(10),
+    total: Duration::from_secs(10),
+    max_head_bytes: 32 * 1024,
+    max_bytes: 4 * 1024 * 1024,
+};
 /// The first version that the client is built for.
 const OLDEST: i64 = 14;
 /// The first version in which a user's groups have the name `all_group_ids`.
@@ -34,8 +39,8 @@ pub struct Subject<'a> {
     pub url: &'a str,
     /// The org it is of, where exceptions are of orgs.
     pub org: Option<&'a str>,
-    /// The operator's exceptions.
-    pub exceptions: &'a Exceptions,
+    /// What calls are held against.
+    pub guard: &'a Guard,
     /// The database and login there.
     pub address: Address,
     /// The password or API key.
@@ -105,11 +110,10 @@ pub async fn diagnose(subject: Subject<'_>) -> Diagnosis {
 
 /// An error ends the check; what lets it go on is said on the way.
 async fn steps(subject: Subject<'_>, found: &mut Diagnosis) -> Result<(), Code> {
-    let Subject { url, org, exceptions, address, secret, expired } = subject;
+    let Subject { url, org, guard, address, secret, expired } = subject;
     // What the guard would not take today is no other cause than what does not resolve.
-    let url = OdooUrl::parse(url, exceptions, org).map_err(|_| Code::HostNotPublic)?;
-    let egress = Egress::new(url, exceptions.clone(), org, LIMITS, Resolve::system())
-        .map_err(|error| Code::of(error.into()))?;
+    let url = OdooUrl::parse(url, guard, org).map_err(|_| Code::HostNotPublic)?;
+    let egress = Egress::new(guard, url, org, LIMITS).map_err(|error| Code::of(error.into()))?;
     let judged = timeout(HOST_WITHIN, egress.judge()).await.unwrap_or(Err(EgressError::HostNotPublic));
     judged.map_err(|error| Code::of(error.into()))?;
 

@@ -21,7 +21,7 @@ impl Worker {
         let subject = Subject {
             url: &url,
             org: None,
-            exceptions: &self.exceptions,
+            guard: &self.guard,
             address: Address { database, username },
             secret,
             expired: expires_at.is_some_and(|ends| ends <= self.clock.now()),

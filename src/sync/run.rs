@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::egress::{Egress, Exceptions, Limits, OdooUrl, Resolve};
+use crate::egress::{Egress, Guard, Limits, OdooUrl};
 use crate::odoo::{Address, NotLoggedIn, Odoo, OdooError, Readable};
 use crate::secret::Secret;
 use crate::sync::borrow::{Loan, Outcome, VaultClient};
@@ -27,7 +27,7 @@ const PAUSES: &[Duration] = &[Duration::from_millis(500), Duration::from_secs(2)
 /// A worker of one vault.
 pub struct Worker {
     pub(super) vault: VaultClient,
-    pub(super) exceptions: Exceptions,
+    pub(super) guard: Guard,
     pub(super) clock: Clock,
     plan: Vec<Part>,
     pub(super) patience: Patience,
@@ -39,7 +39,8 @@ impl Worker {
         let plan = plan(&Readable::embedded()?)?;
         let vault =
             VaultClient::new(settings.vault, settings.ca.as_deref(), settings.identity, clock.clone())?;
-        Ok(Self { vault, exceptions: settings.egress_allow, clock, plan, patience: Patience::default() })
+        let guard = Guard::new(settings.egress_allow).with_ports(settings.egress_ports);
+        Ok(Self { vault, guard, clock, plan, patience: Patience::default() })
     }
 
     /// The trace that what it asks of the vault belongs to.
@@ -169,8 +170,8 @@ impl Worker {
         say: &mut dyn FnMut(Step),
         models: &mut Vec<(String, Swept)>,
     ) -> Result<(), SyncError> {
-        let url = OdooUrl::parse(&loan.url, &self.exceptions, None).map_err(SyncError::Address)?;
-        let egress = Egress::new(url, self.exceptions.clone(), None, Limits::default(), Resolve::system())?;
+        let url = OdooUrl::parse(&loan.url, &self.guard, None).map_err(SyncError::Address)?;
+        let egress = Egress::new(&self.guard, url, None, Limits::default())?;
         let address = Address { database: loan.database, username: loan.username };
         let odoo = log_in(egress, address, loan.secret, say).await?;
         let (clock, most_pages) = (&self.clock, self.patience.most_pages);

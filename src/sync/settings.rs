@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::config::{VAULT_SETTINGS, WORKER_SETTINGS, environment_settings};
-use crate::egress::Exceptions;
+use crate::egress::{Exceptions, Ports};
 use crate::ids::{ClientId, OrgId, UserId};
 use crate::secret::Secret;
 use crate::sync::client::Client;
@@ -29,6 +29,8 @@ pub struct Settings {
     pub ca: Option<PathBuf>,
     /// Hosts of Odoo that may be private or plain http.
     pub egress_allow: Exceptions,
+    /// The ports of public hosts that are called.
+    pub egress_ports: Ports,
     /// The log filter.
     pub log: String,
     /// What its lines look like.
@@ -55,6 +57,13 @@ impl Settings {
                 Exceptions::default()
             }),
         };
+        let egress_ports = match given.remove("egress_ports").as_deref().map(str::parse) {
+            None => Ports::default(),
+            Some(parsed) => parsed.unwrap_or_else(|refused| {
+                wrong.push(format!("PAWL_EGRESS_PORTS: {refused}"));
+                Ports::default()
+            }),
+        };
         // A worker does not know its org, so such an entry would never match.
         if egress_allow.any_with_org() {
             wrong.push("PAWL_EGRESS_ALLOW: the worker takes no ORG@: what it is lent is of one org".into());
@@ -70,7 +79,7 @@ impl Settings {
         let ca = given.remove("ca").map(PathBuf::from);
         match (vault, identity) {
             (Some(vault), Some(identity)) if wrong.is_empty() => {
-                Ok(Self { vault, identity, ca, egress_allow, log, log_format })
+                Ok(Self { vault, identity, ca, egress_allow, egress_ports, log, log_format })
             }
             _ => Err(SettingsRefused(wrong)),
         }

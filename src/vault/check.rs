@@ -10,7 +10,7 @@ use tokio::sync::{Notify, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use crate::access::{Action, Permit, Scope};
 use crate::audit::{Actor, AuditEvent, Outcome, Subject};
 use crate::clock::{Clock, Moment};
-use crate::egress::Exceptions;
+use crate::egress::Guard;
 use crate::error::{Error, FieldError};
 use crate::ids::{ConnectionId, OrgId};
 use crate::odoo::{self, Address, Diagnosis, Login};
@@ -84,7 +84,7 @@ impl Vault {
         let Some(opened) = opened else { return Ok(Diagnosis::refused()) };
         let work = Work {
             store: self.store.clone(),
-            exceptions: self.exceptions.clone(),
+            guard: self.guard.clone(),
             clock: self.clock.clone(),
             refusals: self.refusals.clone(),
             switch: self.switch.clone(),
@@ -164,7 +164,7 @@ impl Vault {
 /// What it takes to check without the request that asked.
 struct Work {
     store: Store,
-    exceptions: Exceptions,
+    guard: Guard,
     clock: Clock,
     refusals: Arc<Refusals>,
     switch: Arc<HostSwitch>,
@@ -179,7 +179,7 @@ impl Work {
         let subject = odoo::Subject {
             url,
             org: Some(connection.org.as_str()),
-            exceptions: &self.exceptions,
+            guard: &self.guard,
             address: Address { database: database.to_owned(), username: username.to_owned() },
             secret,
             expired,

@@ -124,7 +124,7 @@ impl Vault {
         let mut wrong = Vec::new();
         let kind = one_of("credential.kind", &deposit.kind, CredentialKind::NAMES, &mut wrong);
         let kind = kind.and_then(CredentialKind::parse);
-        let url = deposit.url.as_deref().map(|url| OdooUrl::parse(url, &self.exceptions, Some(org)));
+        let url = deposit.url.as_deref().map(|url| OdooUrl::parse(url, &self.guard, Some(org)));
         let url = url.transpose().map_err(|refused| {
             wrong.push(FieldError::new("url", refused.rule(), refused.to_string()));
         });

@@ -40,7 +40,7 @@ use tokio::time::Instant;
 
 use crate::access::Limits;
 use crate::clock::Clock;
-use crate::egress::Exceptions;
+use crate::egress::Guard;
 use crate::error::Error;
 use crate::store::Store;
 use crate::vault::keys::{Held, Ring};
@@ -87,7 +87,7 @@ const RINGS: usize = 3;
 pub struct Vault {
     store: Store,
     ring: Arc<Ring>,
-    exceptions: Exceptions,
+    guard: Guard,
     models: Vec<String>,
     clock: Clock,
     gates: gate::Gates,
@@ -110,8 +110,8 @@ pub struct Parts {
     pub store: Store,
     /// The keys.
     pub ring: Arc<Ring>,
-    /// Where a user's URL may lead though it is not public.
-    pub exceptions: Exceptions,
+    /// Where a user's URL may lead.
+    pub guard: Guard,
     /// The models that a borrower may read.
     pub models: Vec<String>,
     /// The time.
@@ -127,11 +127,11 @@ pub struct Parts {
 impl Vault {
     /// A vault of these.
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, ring, exceptions, models, clock, switch, limits, untold } = parts;
+        let Parts { store, ring, guard, models, clock, switch, limits, untold } = parts;
         Self {
             store,
             ring,
-            exceptions,
+            guard,
             models,
             clock,
             gates: gate::Gates::new(),

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pawl::egress::{Egress, EgressError, Exceptions, Limits, OdooUrl, Resolve};
+use pawl::egress::{Ask, Egress, EgressError, Guard, Limits, OdooUrl, Own, Ports, Redirect, Resolve};
+use url::Url;
 use zeroize::Zeroizing;
 
-fn none() -> Exceptions {
-    Exceptions::default()
+fn none() -> Guard {
+    Guard::new("none.invalid".parse().unwrap())
 }
 
 /// Attack on P7.
@@ -21,7 +22,7 @@ fn addresses_are_taken_or_refused_by_their_rule() {
         ("https://acme.odoo.com/", "https://acme.odoo.com"),
         ("HTTPS://ACME.Odoo.COM:443", "https://acme.odoo.com"),
         ("https://acme.odoo.com.", "https://acme.odoo.com"),
-        ("https://acme.odoo.com:8443", "https://acme.odoo.com:8443"),
+        ("https://acme.odoo.com:8443", "port"),
         ("https://8.8.8.8", "https://8.8.8.8"),
         ("https://[2606:4700::1111]", "https://[2606:4700::1111]"),
         ("https://żółw.example", "https://xn--w-uga1v8h.example"),
@@ -50,6 +51,7 @@ fn addresses_are_taken_or_refused_by_their_rule() {
         ("https://acme.odoo.com/#x", "no_path"),
         ("https:\\\\acme.odoo.com", "no_path"),
         ("https://acme.odoo.com:0", "port"),
+        ("https://acme.odoo.com:80", "port"),
         ("https://localhost", "not_public"),
         ("https://localhost.", "not_public"),
         ("https://LOCALHOST:8069", "not_public"),
@@ -57,10 +59,10 @@ fn addresses_are_taken_or_refused_by_their_rule() {
         ("https://printer.local", "not_public"),
         ("https://metadata.google.internal", "not_public"),
         ("https://metadata.google.internal.", "not_public"),
-        ("https://a..b", "not_public"),
+        ("https://a..b", "host_name"),
         ("https://router.home.arpa", "not_public"),
         ("https://metadata。google。internal", "not_public"),
-        ("https://10.0.0.1..", "not_public"),
+        ("https://10.0.0.1..", "host_name"),
         ("https://%31%30.0.0.1", "not_public"),
         ("https://127.0.0.1", "not_public"),
         ("https://10.0.0.1", "not_public"),
@@ -100,7 +102,7 @@ fn addresses_are_taken_or_refused_by_their_rule() {
 
 #[test]
 fn an_exception_lifts_what_it_names_for_whom_it_names() {
-    let all: Exceptions = "acme@odoo.lan:8069, 10.1.0.0/16, other@localhost".parse().unwrap();
+    let all = Guard::new("acme@odoo.lan:8069, 10.1.0.0/16, other@localhost".parse().unwrap());
     for (text, org, ok) in [
         ("http://odoo.lan:8069", Some("acme"), true),
         ("http://odoo.lan:8069", Some("other"), false),
@@ -175,9 +177,11 @@ fn post(egress: &Egress) -> Result<String, EgressError> {
 }
 
 fn egress(url: &str, exceptions: &str, limits: Limits, resolve: Resolve) -> Egress {
-    let exceptions: Exceptions = exceptions.parse().unwrap();
-    let url = OdooUrl::parse(url, &exceptions, None).unwrap();
-    Egress::new(url, exceptions, None, limits, resolve).unwrap()
+    let port = Url::parse(url).unwrap().port().unwrap_or(443);
+    let guard = Guard::new(exceptions.parse().unwrap()).with_ports(port.to_string().parse().unwrap());
+    let guard = guard.resolving(resolve);
+    let url = OdooUrl::parse(url, &guard, None).unwrap();
+    Egress::new(&guard, url, None, limits).unwrap()
 }
 
 const OK: &str = "HTTP/1.0 200 OK\r\nContent-Type: text/XML; charset=utf-8\r\nConnection: close\r\n\r\nhello";
@@ -257,11 +261,11 @@ fn a_name_that_may_be_private_does_not_lead_to_this_host() {
 /// Attack on P7.
 #[test]
 fn an_address_is_judged_though_no_resolver_is_asked() {
-    let exceptions: Exceptions = "127.0.0.1".parse().unwrap();
+    let guard = Guard::new("127.0.0.1".parse().unwrap());
     let (port, connections) = serve(vec![OK]);
-    let url = OdooUrl::parse(&format!("http://127.0.0.1:{port}"), &exceptions, None).unwrap();
+    let url = OdooUrl::parse(&format!("http://127.0.0.1:{port}"), &guard, None).unwrap();
     // the exception is gone when the call is made
-    let egress = Egress::new(url, none(), None, Limits::default(), Resolve::system()).unwrap();
+    let egress = Egress::new(&none(), url, None, Limits::default()).unwrap();
     assert_eq!(post(&egress), Err(EgressError::HostNotPublic));
     assert_eq!(connections.load(Ordering::SeqCst), 0);
 }
@@ -313,4 +317,277 @@ fn a_port_that_is_closed_and_a_server_without_tls_are_told_apart() {
         let _ = stream.read(&mut [0; 4096]);
     });
     assert_eq!(post(&egress_to(&format!("https://127.0.0.1:{port}"))), Err(EgressError::Tls));
+}
+
+fn ask<'a>(path: &'a str, accepts: &'static [&'static str]) -> Ask<'a> {
+    Ask {
+        path,
+        body: Some(("text/xml", Zeroizing::new(b"body".to_vec()))),
+        accepts,
+        bearer: None,
+        headers: &[],
+    }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    packed.write_all(bytes).unwrap();
+    packed.finish().unwrap()
+}
+
+/// Answers every connection with `answer`, as it is, and then hangs up.
+fn serve_bytes(answer: Vec<u8>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut seen = Vec::new();
+            while !seen.windows(4).any(|w| w == b"body") {
+                let mut buffer = [0; 4096];
+                match stream.read(&mut buffer) {
+                    Ok(0) | Err(_) => break,
+                    Ok(n) => seen.extend_from_slice(&buffer[..n]),
+                }
+            }
+            // A client that has enough hangs up.
+            let _ = stream.write_all(&answer);
+        }
+    });
+    port
+}
+
+/// A packed answer is unpacked as it comes; a bomb ends at the limit, and what is packed in another way, or breaks
+/// off, is no answer.
+/// Attack on P7.
+#[test]
+fn a_packed_answer_is_held_to_the_limit_of_what_is_in_it() {
+    let limits = Limits { max_bytes: 1 << 20, ..Limits::default() };
+    let packed = |coding: &str, body: &[u8]| {
+        let mut answer = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Encoding: {coding}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        )
+        .into_bytes();
+        answer.extend_from_slice(body);
+        answer
+    };
+    let (fits, bomb) = (gzip(&vec![b'x'; 1 << 20]), gzip(&vec![b'x'; 64 << 20]));
+    assert!(bomb.len() < 1 << 20, "it is small on the wire");
+    let cut = fits[..fits.len() - 3].to_vec();
+    let twice = [gzip(b"hello "), gzip(b"again")].concat();
+    for (coding, body, expected) in [
+        ("gzip", gzip(b"hello"), Ok("text/xml hello".to_owned())),
+        ("gzip", twice, Ok("text/xml hello again".to_owned())),
+        ("gzip", fits, Ok(format!("text/xml {}", "x".repeat(1 << 20)))),
+        ("gzip", bomb, Err(EgressError::TooLarge)),
+        ("gzip", cut, Err(EgressError::Broken)),
+        ("gzip", b"not packed".to_vec(), Err(EgressError::Broken)),
+        ("br", b"hello".to_vec(), Err(EgressError::Broken)),
+        ("gzip, gzip", gzip(&gzip(b"hello")), Err(EgressError::Broken)),
+        ("identity", b"hello".to_vec(), Ok("text/xml hello".to_owned())),
+    ] {
+        let port = serve_bytes(packed(coding, &body));
+        let egress = egress(&format!("http://127.0.0.1:{port}"), "127.0.0.1", limits, Resolve::system());
+        let answered = post(&egress);
+        assert!(answered == expected, "{coding}, {} bytes: {:?}", body.len(), answered.err());
+    }
+}
+
+/// Attack on P7.
+#[test]
+fn a_head_without_end_and_a_body_of_another_kind_are_not_read() {
+    let endless = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\nhello", "a".repeat(100_000)).into_bytes();
+    let many = format!("HTTP/1.1 200 OK\r\n{}\r\nhello", "a: b\r\n".repeat(1_000)).into_bytes();
+    for answer in [endless, many] {
+        let port = serve_bytes(answer);
+        let egress =
+            egress(&format!("http://127.0.0.1:{port}"), "127.0.0.1", Limits::default(), Resolve::system());
+        assert_eq!(post(&egress), Err(EgressError::TooLarge));
+    }
+    let port =
+        serve_bytes(b"HTTP/1.1 200 OK\r\nContent-Type: Text/HTML\r\nContent-Length: 5\r\n\r\nhello".to_vec());
+    let egress =
+        egress(&format!("http://127.0.0.1:{port}"), "127.0.0.1", Limits::default(), Resolve::system());
+    for (accepts, expected) in [(&["text/html"][..], "hello"), (&["text/xml", "application/xml"], "")] {
+        let body = wait(async {
+            let answer = egress.call(ask("/x", accepts)).await?;
+            assert_eq!((answer.status, answer.media.as_str()), (200, "text/html"));
+            answer.body.whole().await
+        });
+        assert_eq!(String::from_utf8(body.unwrap()).unwrap(), expected);
+    }
+}
+
+/// Attack on P7.
+#[test]
+fn a_redirect_is_told_by_its_target_without_its_query() {
+    for (location, expected) in [
+        ("https://other.example/web/login?token=words#words", Some(("other.example", "/web/login"))),
+        ("/web/database/selector", Some(("127.0.0.1:PORT", "/web/database/selector"))),
+        ("//10.0.0.1:8069", Some(("10.0.0.1:8069", "/"))),
+        ("https://words:words@other.example", Some(("other.example", "/"))),
+        ("javascript:words", None),
+        ("https://[", None),
+    ] {
+        let answer = format!("HTTP/1.1 303 See Other\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
+        let port = serve_bytes(answer.into_bytes());
+        let egress =
+            egress(&format!("http://127.0.0.1:{port}"), "127.0.0.1", Limits::default(), Resolve::system());
+        let told = wait(egress.call(ask("/x", &["text/xml"]))).ok().unwrap().redirect;
+        let expected = expected.map(|(host, path)| Redirect {
+            host: host.replace("PORT", &port.to_string()),
+            path: path.to_owned(),
+        });
+        assert_eq!(told, expected, "{location}");
+        assert_eq!(post(&egress), Err(EgressError::Redirected(303)));
+    }
+}
+
+/// A server that takes the request and says nothing, or only begins to speak.
+#[test]
+fn each_wait_has_an_end_of_its_own() {
+    let (short, long) = (Duration::from_millis(50), Duration::from_secs(60));
+    let begun = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello";
+    for (answer, first_byte, total) in [("", short, long), ("", long, short), (begun, long, short)] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
+            // Open until the client goes away.
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        let limits = Limits { first_byte, total, ..Limits::default() };
+        let egress = egress(&format!("http://127.0.0.1:{port}"), "127.0.0.1", limits, Resolve::system());
+        assert_eq!(post(&egress), Err(EgressError::Timeout), "{answer}");
+    }
+    // A name server that never answers.
+    let limits = Limits { connect: short, ..Limits::default() };
+    let never = Resolve::through(|_| std::future::pending());
+    assert_eq!(post(&egress("https://odoo.example", "127.0.0.1", limits, never)), Err(EgressError::Timeout));
+}
+
+/// One look-up for all calls of a client, which keeps its connection where the server does.
+/// Attack on P7.
+#[test]
+fn a_host_is_looked_up_once_and_called_where_it_was_judged() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = connections.clone();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            counted.fetch_add(1, Ordering::SeqCst);
+            // Two calls, and then it hangs up.
+            for _ in 0..2 {
+                let mut seen = Vec::new();
+                while !seen.windows(4).any(|w| w == b"body") {
+                    let mut buffer = [0; 4096];
+                    match stream.read(&mut buffer).unwrap() {
+                        0 => return,
+                        n => seen.extend_from_slice(&buffer[..n]),
+                    }
+                }
+                stream
+                    .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 5\r\n\r\nhello")
+                    .unwrap();
+            }
+        }
+    });
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    // The second answer would lead elsewhere.
+    let resolve = Resolve::by(move |_| match count.fetch_add(1, Ordering::SeqCst) {
+        0 => vec!["127.0.0.1".parse().unwrap()],
+        _ => vec!["169.254.169.254".parse().unwrap()],
+    });
+    let egress =
+        egress(&format!("http://odoo.localhost:{port}"), "odoo.localhost", Limits::default(), resolve);
+    wait(async {
+        egress.judge().await.unwrap();
+        for _ in 0..6 {
+            let answered = egress.post("/x", "text/xml", Zeroizing::new(b"body".to_vec())).await;
+            assert_eq!(answered.map(|answered| answered.body).ok().as_deref(), Some(&b"hello"[..]));
+        }
+    });
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    assert_eq!(connections.load(Ordering::SeqCst), 3);
+}
+
+/// A public host's name goes to the resolver whole, so that no search list of this machine's is tried.
+#[test]
+fn a_public_name_is_looked_up_as_it_is() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    for host in ["odoo.example", "odoo.lan"] {
+        let kept = asked.clone();
+        let resolve = Resolve::through(move |name| {
+            kept.lock().unwrap().push(name);
+            std::future::ready(Vec::new())
+        });
+        let _ = post(&egress(&format!("https://{host}"), "odoo.lan", Limits::default(), resolve));
+    }
+    assert_eq!(*asked.lock().unwrap(), ["odoo.example.", "odoo.lan"]);
+}
+
+/// However wide an exception is, it holds neither where machines are told their secrets nor the vault's own doors.
+/// Attack on P7.
+#[test]
+fn no_exception_opens_metadata_or_the_vault_itself() {
+    let own = vec![
+        Own::Listener("127.0.0.1:7295".parse().unwrap()),
+        Own::Listener("0.0.0.0:7296".parse().unwrap()),
+        Own::Server("db.lan".into(), 5432),
+        Own::Server("10.9.9.9".into(), 5433),
+    ];
+    let all = Guard::new("0.0.0.0/0, ::/0, odoo.lan, localhost".parse().unwrap()).without(own);
+    let all = all.resolving(Resolve::by(|name| match name {
+        "db.lan" | "odoo.lan" => vec!["10.1.1.1".parse().unwrap()],
+        "localhost" => vec!["127.0.0.1".parse().unwrap()],
+        ip => ip.parse().into_iter().collect(),
+    }));
+    for (url, good) in [
+        ("http://10.1.1.1", true),
+        ("http://10.1.1.1:5432", false),
+        ("http://odoo.lan", true),
+        ("http://odoo.lan:5432", false),
+        ("http://10.9.9.9:5432", true),
+        ("http://10.9.9.9:5433", false),
+        ("http://127.0.0.1:8069", true),
+        ("http://127.0.0.1:7295", false),
+        ("http://127.0.0.2:7295", false),
+        ("http://[::1]:7295", false),
+        ("http://localhost:7295", false),
+        ("http://127.0.0.1:7296", false),
+        ("http://[::1]:7296", false),
+        ("http://10.1.1.1:7296", true),
+        ("http://169.254.169.254", false),
+        ("http://168.63.129.16", false),
+        ("http://100.100.100.200", false),
+        ("http://0.0.0.0:8069", false),
+        ("http://[fd00:ec2::254]", false),
+        ("http://[64:ff9b::a9fe:a9fe]", false),
+        ("http://[::ffff:a9fe:a9fe]", false),
+    ] {
+        let parsed = OdooUrl::parse(url, &all, None).unwrap_or_else(|e| panic!("{url}: {e}"));
+        let egress = Egress::new(&all, parsed, None, Limits::default()).unwrap();
+        let expected = if good { Ok(()) } else { Err(EgressError::HostNotPublic) };
+        assert_eq!(wait(egress.judge()), expected, "{url}");
+    }
+}
+
+#[test]
+fn the_operator_names_other_ports() {
+    let guard = none().with_ports("443, 8443".parse().unwrap());
+    for (url, taken) in [
+        ("https://acme.odoo.com", true),
+        ("https://acme.odoo.com:8443", true),
+        ("https://acme.odoo.com:8069", false),
+        ("http://acme.odoo.com:8443", false),
+        ("https://10.0.0.1:8443", false),
+    ] {
+        assert_eq!(OdooUrl::parse(url, &guard, None).is_ok(), taken, "{url}");
+    }
+    for wrong in ["", "0", "443,", "https", "70000", "443;8443"] {
+        assert!(wrong.parse::<Ports>().is_err(), "{wrong}");
+    }
 }

@@ -30,6 +30,7 @@ mod frozen;
 mod frozen_vault;
 mod harness;
 mod hostile_calls;
+mod hostile_urls;
 mod import;
 mod import_names;
 mod import_refusals;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use pawl::egress::{Egress, EgressError, Exceptions, Limits, OdooUrl, Resolve};
+use pawl::egress::{Egress, EgressError, Guard, Limits, OdooUrl, Resolve};
 use pawl::odoo::xmlrpc::{Fault, XmlError};
 use pawl::odoo::{Address, Domain, Odoo, OdooError, Operand, Operator, Order, ReadQuery, Readable, Record};
 use pawl::secret::Secret;
@@ -16,10 +16,10 @@ fn wait<T>(future: impl std::future::Future<Output = T>) -> T {
 }
 
 async fn log_in(odoo: &StandIn, [database, username, secret]: [&str; 3]) -> Result<Odoo, OdooError> {
-    let exceptions: Exceptions = "127.0.0.1".parse().unwrap();
-    let url = OdooUrl::parse(&odoo.url(), &exceptions, None).unwrap();
+    let guard = Guard::new("127.0.0.1".parse().unwrap());
+    let url = OdooUrl::parse(&odoo.url(), &guard, None).unwrap();
     let limits = Limits { max_bytes: 1 << 20, ..Limits::default() };
-    let egress = Egress::new(url, exceptions, None, limits, Resolve::system()).unwrap();
+    let egress = Egress::new(&guard, url, None, limits).unwrap();
     let address = Address { database: database.into(), username: username.into() };
     Odoo::login(egress, address, Secret::new(secret.into())).await.map_err(|no| no.cause)
 }
@@ -215,16 +215,16 @@ fn what_cannot_be_said_is_not_sent() {
 #[test]
 fn a_login_that_never_reached_the_host_can_be_tried_again_and_a_refused_one_not() {
     let standin = StandIn::start(Company::small(1)).unwrap();
-    let exceptions: Exceptions = "127.0.0.1,odoo.test".parse().unwrap();
+    let guard = Guard::new("127.0.0.1,odoo.test".parse().unwrap());
     let url = standin.url().replace("127.0.0.1", "odoo.test");
     for (secret, logs_in) in [(PASSWORD, true), ("wrong", false)] {
-        let url = OdooUrl::parse(&url, &exceptions, None).unwrap();
+        let url = OdooUrl::parse(&url, &guard, None).unwrap();
         let is_known = std::sync::atomic::AtomicBool::new(false);
         let resolve = Resolve::by(move |_| match is_known.swap(true, std::sync::atomic::Ordering::SeqCst) {
             true => vec!["127.0.0.1".parse().unwrap()],
             false => Vec::new(),
         });
-        let egress = Egress::new(url, exceptions.clone(), None, Limits::default(), resolve).unwrap();
+        let egress = Egress::new(&guard.clone().resolving(resolve), url, None, Limits::default()).unwrap();
         let address = Address { database: DATABASE.into(), username: LOGIN.into() };
         let before = standin.seen().len();
         wait(async {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use pawl::egress::{Egress, EgressError, Limits, OdooUrl, Resolve};
+use pawl::egress::{Egress, EgressError, Guard, Limits, OdooUrl};
 use pawl::odoo::xmlrpc::{Caps, Fault, Login, Reply, Value, XmlError, execute, read_records, read_value};
 use pawl::odoo::{
     Address, Cell, Decimal, Domain, Odoo, OdooError, Operand, Operator, Order, ReadQuery, Readable, Record,
@@ -85,9 +85,9 @@ fn read_request(stream: &mut std::net::TcpStream) -> Vec<u8> {
 }
 
 pub fn egress(url: &str) -> Egress {
-    let exceptions: pawl::egress::Exceptions = "127.0.0.1".parse().unwrap();
-    let url = OdooUrl::parse(url, &exceptions, None).unwrap();
-    Egress::new(url, exceptions, None, Limits::default(), Resolve::system()).unwrap()
+    let guard = Guard::new("127.0.0.1".parse().unwrap());
+    let url = OdooUrl::parse(url, &guard, None).unwrap();
+    Egress::new(&guard, url, None, Limits::default()).unwrap()
 }
 
 pub fn wait<T>(future: impl std::future::Future<Output = T>) -> T {

@@ -336,6 +336,8 @@ fn the_doctor_shows_what_is_in_force_and_what_is_wrong() {
     {
         assert!(out.contains(part), "{part}: {out}");
     }
+    let (code, out, _) = run(dir.path(), &[("PAWL_EGRESS_ALLOW", "acme@127.0.0.1:7295")], &["doctor"]);
+    assert!(code == 1 && out.contains("names 127.0.0.1:7295, a door of the vault's own"), "{out}");
     let (code, out, _) = run(dir.path(), &[("PAWL_MODE", "production")], &["doctor"]);
     assert!(code == 1 && out.lines().count() == 3 && out.lines().all(|l| l.starts_with("wrong ")), "{out}");
 }

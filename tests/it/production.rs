@@ -40,7 +40,11 @@ fn each_thing_that_is_not_safe_is_refused_by_name() {
         ("PAWL_TLS", None, "PAWL_TLS"),
         ("PAWL_LISTEN", Some("0.0.0.0:0".into()), "must be loopback"),
         ("PAWL_EGRESS_ALLOW", Some("acme@127.0.0.1".into()), "loopback or link-local"),
-        ("PAWL_EGRESS_ALLOW", Some("acme@169.254.0.0/16".into()), "loopback or link-local"),
+        (
+            "PAWL_EGRESS_ALLOW",
+            Some("acme@169.254.0.0/16".into()),
+            "nobody may be let to link-local addresses",
+        ),
         ("PAWL_EGRESS_ALLOW", Some("acme@localhost:8069".into()), "loopback or link-local"),
         ("PAWL_EGRESS_ALLOW", Some("acme@0.0.0.0/0".into()), "loopback or link-local"),
         ("PAWL_EGRESS_ALLOW", Some("10.1.2.3".into()), "without its org"),

@@ -45,7 +45,7 @@ impl Vault {
             values.each_ref().map(|value| value.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok()));
         let (to, named, as_whom) = there.destination.parts();
         let is_url = |url: &str| {
-            let parsed = OdooUrl::parse(url, &self.exceptions, Some(import.scope.org().as_str()));
+            let parsed = OdooUrl::parse(url, &self.guard, Some(import.scope.org().as_str()));
             url == to || parsed.is_ok_and(|url| url.as_str() == to)
         };
         user == Some(there.user.as_str())

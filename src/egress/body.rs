@@ -1,0 +1,141 @@
+//! An answer's body, unpacked as it comes and counted as it is unpacked: a bomb ends where the limit is.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use flate2::write::MultiGzDecoder;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::{Response, header};
+use tokio::time::{Instant, timeout_at};
+
+use crate::egress::error::EgressError;
+use crate::egress::wire::{Wire, cause};
+
+/// What is still to be read of an answer.
+pub struct Body(Option<Open>);
+
+struct Open {
+    incoming: Incoming,
+    coding: Coding,
+    /// What may still come, packed and unpacked.
+    left: usize,
+    deadline: Instant,
+    idle: Arc<Mutex<Option<Wire>>>,
+    wire: Wire,
+}
+
+enum Coding {
+    Plain,
+    Gzip(Box<MultiGzDecoder<Room>>),
+}
+
+/// Takes so many bytes and no more.
+struct Room {
+    taken: Vec<u8>,
+    left: usize,
+}
+
+impl Write for Room {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.left = self.left.checked_sub(bytes.len()).ok_or(io::ErrorKind::StorageFull)?;
+        self.taken.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Body {
+    /// One that is not wanted.
+    pub(super) fn unread() -> Self {
+        Self(None)
+    }
+
+    pub(super) fn of(
+        response: Response<Incoming>,
+        max_bytes: usize,
+        deadline: Instant,
+        (idle, wire): (Arc<Mutex<Option<Wire>>>, Wire),
+    ) -> Result<Self, EgressError> {
+        let mut codings = response.headers().get_all(header::CONTENT_ENCODING).iter();
+        let coding = match (codings.next().map(|value| value.as_bytes()), codings.next()) {
+            (None | Some(b"identity" | b""), None) => Coding::Plain,
+            (Some(b"gzip" | b"x-gzip"), None) => {
+                let room = Room { taken: Vec::new(), left: max_bytes };
+                Coding::Gzip(Box::new(MultiGzDecoder::new(room)))
+            }
+            // Nothing else was asked for.
+            _ => return Err(EgressError::Broken),
+        };
+        let incoming = response.into_body();
+        Ok(Self(Some(Open { incoming, coding, left: max_bytes, deadline, idle, wire })))
+    }
+
+    /// The next piece, unpacked; none at the end. What was read to its end leaves its connection to the next call.
+    pub async fn piece(&mut self) -> Result<Option<Bytes>, EgressError> {
+        while let Some(open) = &mut self.0 {
+            let frame = timeout_at(open.deadline, open.incoming.frame()).await;
+            match frame.map_err(|_| EgressError::Timeout)? {
+                Some(frame) => {
+                    let frame = frame.map_err(|error| cause(&error))?;
+                    let Ok(packed) = frame.into_data() else { continue };
+                    open.left = open.left.checked_sub(packed.len()).ok_or(EgressError::TooLarge)?;
+                    let unpacked = open.coding.unpack(packed)?;
+                    if !unpacked.is_empty() {
+                        return Ok(Some(unpacked));
+                    }
+                }
+                None => {
+                    let last = open.coding.end()?;
+                    if let Some(open) = self.0.take() {
+                        *open.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(open.wire);
+                    }
+                    return Ok((!last.is_empty()).then_some(last));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// All of it.
+    pub async fn whole(mut self) -> Result<Vec<u8>, EgressError> {
+        let mut whole = Vec::new();
+        while let Some(piece) = self.piece().await? {
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole)
+    }
+}
+
+impl Coding {
+    fn unpack(&mut self, packed: Bytes) -> Result<Bytes, EgressError> {
+        match self {
+            Self::Plain => Ok(packed),
+            Self::Gzip(unpacking) => {
+                unpacking.write_all(&packed).map_err(|error| failed(&error))?;
+                Ok(std::mem::take(&mut unpacking.get_mut().taken).into())
+            }
+        }
+    }
+
+    fn end(&mut self) -> Result<Bytes, EgressError> {
+        match self {
+            Self::Plain => Ok(Bytes::new()),
+            Self::Gzip(unpacking) => {
+                unpacking.try_finish().map_err(|error| failed(&error))?;
+                Ok(std::mem::take(&mut unpacking.get_mut().taken).into())
+            }
+        }
+    }
+}
+
+fn failed(error: &io::Error) -> EgressError {
+    match error.kind() {
+        io::ErrorKind::StorageFull => EgressError::TooLarge,
+        _ => EgressError::Broken,
+    }
+}

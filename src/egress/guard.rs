@@ -1,0 +1,142 @@
+//! Who may be called: the operator's word and the judgement of every address, in one place that both programs
+//! put together once and pass down.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+use url::Host;
+
+use crate::egress::error::EgressError;
+use crate::egress::exceptions::Exceptions;
+use crate::egress::places::{is_never, is_public};
+use crate::egress::ports::Ports;
+use crate::egress::resolve::Resolve;
+use crate::egress::tls::Tls;
+use crate::egress::url::OdooUrl;
+
+/// What every call is held against. Cheap to clone.
+#[derive(Clone)]
+pub struct Guard {
+    rules: Arc<Rules>,
+    pub(super) resolve: Resolve,
+    pub(super) tls: Tls,
+}
+
+#[derive(Clone, Default)]
+struct Rules {
+    exceptions: Exceptions,
+    ports: Ports,
+    own: Vec<Own>,
+}
+
+/// A door of this very program, which no exception opens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Own {
+    /// Where it listens.
+    Listener(SocketAddr),
+    /// A server of its own, such as the database's: its host and its port.
+    Server(String, u16),
+}
+
+impl Guard {
+    /// With what the operator lets be private or plain http, by the system's resolver.
+    pub fn new(exceptions: Exceptions) -> Self {
+        let rules = Rules { exceptions, ..Rules::default() };
+        Self { rules: Arc::new(rules), resolve: Resolve::system(), tls: Tls::default() }
+    }
+
+    /// And with these ports of public hosts.
+    pub fn with_ports(mut self, ports: Ports) -> Self {
+        Arc::make_mut(&mut self.rules).ports = ports;
+        self
+    }
+
+    /// And never to these.
+    pub fn without(mut self, own: Vec<Own>) -> Self {
+        Arc::make_mut(&mut self.rules).own.extend(own);
+        self
+    }
+
+    /// And by that resolver.
+    pub fn resolving(self, resolve: Resolve) -> Self {
+        Self { resolve, ..self }
+    }
+
+    pub(super) fn exceptions(&self) -> &Exceptions {
+        &self.rules.exceptions
+    }
+
+    pub(super) fn ports(&self) -> &Ports {
+        &self.rules.ports
+    }
+
+    /// Every address of `url`'s host, looked up once: all of them public or excepted for `org`, and at least
+    /// one. What is connected to is one of these.
+    pub(super) async fn find(
+        &self,
+        url: &OdooUrl,
+        org: Option<&str>,
+    ) -> Result<Vec<SocketAddr>, EgressError> {
+        let found = match url.host() {
+            Host::Ipv4(ip) => vec![IpAddr::V4(*ip)],
+            Host::Ipv6(ip) => vec![IpAddr::V6(*ip)],
+            Host::Domain(name) => self.look_up(name, url.port(), org).await,
+        };
+        let good = |ip: &IpAddr| is_public(*ip) || self.is_excepted(url, *ip, org);
+        if found.is_empty() || !found.iter().all(good) {
+            return Err(EgressError::HostNotPublic);
+        }
+        let found: Vec<_> = found.into_iter().map(|ip| SocketAddr::new(ip, url.port())).collect();
+        if self.leads_to_own(url, &found).await {
+            return Err(EgressError::HostNotPublic);
+        }
+        Ok(found)
+    }
+
+    /// A public host's name is whole: no search list of this machine's makes an inner one of it.
+    async fn look_up(&self, name: &str, port: u16, org: Option<&str>) -> Vec<IpAddr> {
+        if self.rules.exceptions.allow_name(name, port, org) {
+            self.resolve.find(name).await
+        } else {
+            self.resolve.find(&format!("{name}.")).await
+        }
+    }
+
+    fn is_excepted(&self, url: &OdooUrl, ip: IpAddr, org: Option<&str>) -> bool {
+        let (exceptions, port) = (&self.rules.exceptions, url.port());
+        let by_name = match url.host() {
+            Host::Domain(name) => exceptions.allow_name_at(name, ip, port, org),
+            Host::Ipv4(_) | Host::Ipv6(_) => false,
+        };
+        !is_never(ip) && (by_name || exceptions.allow_address(ip, port, org))
+    }
+
+    async fn leads_to_own(&self, url: &OdooUrl, found: &[SocketAddr]) -> bool {
+        for own in &self.rules.own {
+            let leads = match own {
+                Own::Listener(at) if at.port() != url.port() => false,
+                Own::Listener(at) => found.iter().any(|to| is_same(at.ip(), to.ip())),
+                Own::Server(_, port) if *port != url.port() => false,
+                Own::Server(host, _) => {
+                    let theirs = self.resolve.find(host).await;
+                    found.iter().any(|to| theirs.iter().any(|ip| is_same(*ip, to.ip())))
+                }
+            };
+            if leads {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// Whether both reach one socket: what listens everywhere, or on loopback, is met at any address of this machine.
+fn is_same(own: IpAddr, to: IpAddr) -> bool {
+    let (own, to) = (own.to_canonical(), to.to_canonical());
+    own == to || (own.is_loopback() && to.is_loopback()) || (own.is_unspecified() && is_of_this_machine(to))
+}
+
+/// Nothing is sent: a socket binds to an address of this machine alone.
+fn is_of_this_machine(ip: IpAddr) -> bool {
+    UdpSocket::bind((ip, 0)).is_ok()
+}
