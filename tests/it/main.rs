@@ -17,6 +17,7 @@ mod contract;
 mod database;
 mod demo;
 mod deploy;
+mod dialects;
 mod docs_page;
 mod durability;
 mod egress;
