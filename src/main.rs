@@ -243,7 +243,7 @@ fn doctor(locked: Locked, accepts_restore: bool) -> Result<ExitCode, Failure> {
             writeln!(out, "frozen    this host, by file: nothing is lent (`pawl unfreeze`)")?
         }
         // Told below, with what the witnesses say.
-        Ok(FrozenBy::Witness) => {}
+        Ok(FrozenBy::Witness | FrozenBy::Log) => {}
         Ok(FrozenBy::Vault) => writeln!(out, "frozen    the whole vault: nothing is lent (`pawl unfreeze`)")?,
         Err(_) => writeln!(out, "frozen    unknown")?,
     }

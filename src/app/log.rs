@@ -9,7 +9,7 @@ impl App {
     /// Asks every witness what it has. Blocks, for a few seconds where they don't answer.
     pub fn look_at_log(&self) -> Result<Looked, StoreError> {
         let runtime = runtime().map_err(|_| StoreError::Unavailable("no runtime"))?;
-        runtime.block_on(look_at_log(&self.store, &self.config.checkpoints))
+        runtime.block_on(look_at_log(&self.store, &self.keyring, &self.config.checkpoints))
     }
 
     /// Takes the database as it is, though witnesses know more: another log begins. Vaults see it in a second.

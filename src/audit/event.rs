@@ -190,12 +190,14 @@ impl AuditEvent {
         org: &OrgId,
         action: &'static str,
         subject: &str,
+        more: &[(&'static str, &str)],
         now: Moment,
     ) -> Result<Self, NoRandomness> {
         let mut members = Members::new(now, action, Outcome::Done)?;
         members.text(member::ORG, org.as_str());
         members.text(member::CLIENT, "pawl");
         members.text("subject", subject);
+        more.iter().for_each(|(name, value)| members.text(name, value));
         Ok(members.render(Some(org.clone())))
     }
 

@@ -9,6 +9,9 @@ use crate::ids::{ClientId, EventId, OrgId, UserId};
 /// The version of what events hold: raised when a member changes its meaning or goes.
 pub const SCHEMA: &str = "1";
 
+/// What is on record when events are let go of: which, by [`member::PRUNED_FIRST`] and those beside it.
+pub const PRUNE: &str = "audit.prune";
+
 /// The members, by their names in an event. The rest are named where they are told.
 pub mod member {
     /// [`super::SCHEMA`].
@@ -41,6 +44,12 @@ pub mod member {
     pub const LABEL: &str = "connection.label";
     /// The lease.
     pub const LEASE: &str = "lease.uid";
+    /// The first event that was let go of.
+    pub const PRUNED_FIRST: &str = "pruned.first";
+    /// The last one.
+    pub const PRUNED_LAST: &str = "pruned.last";
+    /// The hash of the last one.
+    pub const PRUNED_HASH: &str = "pruned.hash";
 }
 
 /// An event that is being made.

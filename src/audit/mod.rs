@@ -21,7 +21,7 @@ pub use export::{
 };
 pub use glance::Glance;
 pub use log_key::{LogKey, NotALogKey};
-pub use members::{SCHEMA, member};
+pub use members::{PRUNE, SCHEMA, member};
 pub use note::{Checkpoint, MOST_NOTE_BYTES, NoteRefused, VerifierKey, VerifierKeyRefused};
 pub use tree::{
     Frontier, Node, Plan, empty_root, leaf_hash, node_hash, verify_consistency, verify_inclusion,

@@ -15,21 +15,28 @@ pub fn show(config: &Config, app: &App, out: &mut impl Write) -> Result<bool, Fa
         Some(log) => writeln!(out, "log       {} leaves, verified with {}", looked.size, log.public_key)?,
         None => writeln!(out, "log       none yet: the next start begins it")?,
     }
+    if let Some(shut) = &looked.shut {
+        writeln!(out, "wrong     the log in the database is not this vault's, {shut}: nothing is lent")?;
+    }
     for (witness, why) in &looked.silent {
         writeln!(out, "warning   {witness} does not say what it has: {why}")?;
     }
     for doubted in &looked.doubted {
         writeln!(out, "wrong     {} ({}): nothing is lent", doubted.doubt, doubted.witness)?;
     }
-    if !looked.doubted.is_empty() {
+    let is_known = looked.doubted.is_empty() && looked.shut.is_none();
+    if !is_known {
         writeln!(out, "          if it was put back on purpose: pawl doctor --accept-restore")?;
     }
-    Ok(looked.doubted.is_empty())
+    Ok(is_known)
 }
 
 /// Accepts the database as it is.
 pub fn accept(app: &App, out: &mut impl Write) -> Result<(), Failure> {
     let accepted = app.accept_restore()?;
+    if let Some(shut) = &accepted.shut {
+        writeln!(out, "accepted  a log that is not this vault's, {shut}: it is not gone on from")?;
+    }
     for doubted in &accepted.doubted {
         writeln!(out, "accepted  {} ({})", doubted.doubt, doubted.witness)?;
     }

@@ -17,7 +17,6 @@ const INNER_SUFFIXES: &[&str] = &[
     "home.arpa",
     "internal",
     "intranet",
-    "invalid",
     "lan",
     "local",
     "localdomain",

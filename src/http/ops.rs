@@ -30,8 +30,8 @@ pub struct Readiness {
     /// `held`, or `stale` while their source does not answer and the vault goes on with those it has.
     #[schema(example = "held")]
     keys: &'static str,
-    /// `no`; `host` while a file freezes this host; `witness` while a witness knows more of the trail than the
-    /// database does; `vault` while the whole vault is frozen.
+    /// `no`; `host` while a file freezes this host; `log` while the log over the trail in the database is not one that
+    /// this vault's keys made; `witness` while a witness knows more of the trail than the database does; `vault` while the whole vault is frozen.
     #[schema(example = "no")]
     frozen: &'static str,
 }

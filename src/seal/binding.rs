@@ -35,9 +35,11 @@ impl<'a> Binding<'a> {
         Self { field: "issuer_key", parts: ["", "", id.as_str(), "", "", "", ""], revision: String::new() }
     }
 
-    /// The seed of a key that signs the checkpoints of one log of the trail, under the name that it signs with.
-    pub fn audit_log(id: &'a LogId, origin: &'a str) -> Self {
-        Self { field: "audit_log", parts: ["", "", id.as_str(), "", origin, "", ""], revision: String::new() }
+    /// The seed of a key that signs the checkpoints of one log of the trail, under the name that it signs with, and
+    /// with what that log goes on from.
+    pub fn audit_log(id: &'a LogId, origin: &'a str, follows: &'a str) -> Self {
+        let parts = ["", "", id.as_str(), "", origin, follows, ""];
+        Self { field: "audit_log", parts, revision: String::new() }
     }
 
     /// The canary of a master key, by which a start proves it.

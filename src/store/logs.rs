@@ -8,7 +8,7 @@ use crate::seal::Sealed;
 use crate::store::db::{Access, Db};
 use crate::store::error::StoreError;
 use crate::store::keys::{left, must_seal};
-use crate::store::schema::{audit_events, audit_logs, audit_witnesses};
+use crate::store::schema::{audit_logs, audit_witnesses};
 use crate::store::scopes::Scopes;
 use crate::store::tree::{from_number, to_number};
 use crate::store::tx::Store;
@@ -25,9 +25,11 @@ pub struct LogRow {
     pub public_key: String,
     /// The sealed seed of the key that signs.
     pub sealed: Sealed,
+    /// What it goes on from: sealed with the seed.
+    pub follows: String,
 }
 
-type Columns = (String, String, String, String, String);
+type Columns = (String, String, String, String, String, String);
 
 impl Store {
     /// Every log there ever was, oldest first: the newest is the one in use. Holds nobody up.
@@ -57,6 +59,7 @@ impl Upkeep<'_> {
                 audit_logs::sealed.eq(&log.sealed.token),
                 audit_logs::key_id.eq(log.sealed.key_id.as_str()),
                 audit_logs::created_at.eq(created_at),
+                audit_logs::follows.eq(&log.follows),
             ))
             .execute(self.db)?;
         Ok(())
@@ -107,16 +110,6 @@ impl Upkeep<'_> {
         }
         Ok(())
     }
-
-    /// The vault's own events of that action, oldest first: a look through all of its chain.
-    pub fn find_own_events(&mut self, action: &str) -> Result<Vec<String>, StoreError> {
-        Ok(audit_events::table
-            .filter(audit_events::org_id.eq(""))
-            .filter(audit_events::event.like(format!("%\"activity\\_name\":\"{action}\"%")).escape('\\'))
-            .order(audit_events::seq.asc())
-            .select(audit_events::event)
-            .load(self.db)?)
-    }
 }
 
 pub(super) fn find_logs(db: &mut Db) -> Result<Vec<LogRow>, StoreError> {
@@ -128,14 +121,15 @@ pub(super) fn find_logs(db: &mut Db) -> Result<Vec<LogRow>, StoreError> {
             audit_logs::public_key,
             audit_logs::sealed,
             audit_logs::key_id,
+            audit_logs::follows,
         ))
         .load(db)?;
     let damaged = |_| StoreError::Damaged("audit_logs");
     rows.into_iter()
-        .map(|(id, origin, public_key, token, key_id)| {
+        .map(|(id, origin, public_key, token, key_id, follows)| {
             let key_id = KeyId::parse(&key_id).map_err(damaged)?;
             let id = LogId::parse(&id).map_err(damaged)?;
-            Ok(LogRow { id, origin, public_key, sealed: Sealed { token, key_id } })
+            Ok(LogRow { id, origin, public_key, sealed: Sealed { token, key_id }, follows })
         })
         .collect()
 }

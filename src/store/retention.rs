@@ -1,6 +1,7 @@
 //! How long an org's events are kept, and letting go of those that are past it: from the beginning of the chain up to
 //! a boundary that the log has a leaf of, so that what is left verifies from there. The newest event always stays.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use diesel::prelude::*;
@@ -65,9 +66,15 @@ fn whole_days(days: i64) -> Duration {
 pub struct PastRetention {
     /// Whose chain; `None`: the vault's own.
     pub org: Option<OrgId>,
+    /// The first that goes.
+    pub first: i64,
     /// The last that goes.
     pub seq: i64,
-    hash: Hash,
+    /// Its hash.
+    pub hash: Hash,
+    /// When it was taken to be past it.
+    now: Moment,
+    cutoff: Moment,
 }
 
 type SettingsRow = (Option<i64>, Option<i64>, Option<i64>);
@@ -120,9 +127,10 @@ impl Store {
                 .load(db)?;
             let is_last = i64::try_from(chains.len()).unwrap_or(CHAINS) < CHAINS;
             let last = chains.last().map(|(org, _)| org.clone()).filter(|_| !is_last);
+            let Some(mut times) = Times::find(db, at)? else { return Ok((Vec::new(), None)) };
             let mut found = Vec::new();
             for (org, pruned) in chains {
-                match find_past(db, &org, pruned, at) {
+                match find_past(db, &org, pruned, &mut times) {
                     Ok(past) => found.extend(past),
                     Err(StoreError::Damaged(table)) => {
                         tracing::error!(table, "a chain is damaged, and kept: pawl audit verify says which");
@@ -151,8 +159,7 @@ impl Store {
             let moves = pruned < past.seq;
             if moves {
                 // Its owner may have said meanwhile that it is kept for longer.
-                let cutoff = find(db, org, event.at())?.cutoff(event.at());
-                if find_logged(db, org, cutoff)?.is_none_or(|last| last < past.seq) {
+                if find(db, org, past.now)?.cutoff(past.now) < past.cutoff {
                     return Ok(false);
                 }
                 diesel::update(audit_chains::table.find(org))
@@ -178,20 +185,76 @@ impl Store {
     }
 }
 
+/// What time it is, to who lets go of events, and how far the logs had come then and then. A clock that is wrong is not
+/// believed at once: it is the time of the newest checkpoint that is a day old.
+struct Times {
+    asked: Moment,
+    now: Moment,
+    logs: Vec<String>,
+    /// Up to which leaf each log had come, by the moment.
+    sizes: BTreeMap<Moment, Vec<(String, i64)>>,
+}
+
+impl Times {
+    /// `None` where no checkpoint is old enough.
+    fn find(db: &mut Db, asked: Moment) -> Result<Option<Self>, StoreError> {
+        let newest: Option<i64> = audit_checkpoints::table
+            .filter(audit_checkpoints::created_at.le(asked.before(DAY).micros()))
+            .order(audit_checkpoints::created_at.desc())
+            .select(audit_checkpoints::created_at)
+            .first(db)
+            .optional()?;
+        let Some(now) = newest.map(Moment::from_micros) else { return Ok(None) };
+        let logs = audit_checkpoints::table.select(audit_checkpoints::log_id).distinct().load(db)?;
+        Ok(Some(Self { asked, now, logs, sizes: BTreeMap::new() }))
+    }
+
+    /// How many leaves of each log were signed for until `cutoff`: by checkpoints before the first one that is younger,
+    /// whatever is told of those behind it. One of a time that is yet to come is of a clock that was wrong.
+    fn sizes(&mut self, db: &mut Db, cutoff: Moment) -> Result<&[(String, i64)], StoreError> {
+        if !self.sizes.contains_key(&cutoff) {
+            let mut sizes = Vec::new();
+            for log in &self.logs {
+                let of_log = || audit_checkpoints::table.filter(audit_checkpoints::log_id.eq(log));
+                let younger: Option<i64> = of_log()
+                    .filter(audit_checkpoints::created_at.gt(cutoff.micros()))
+                    .filter(audit_checkpoints::created_at.le(self.asked.micros()))
+                    .select(diesel::dsl::min(audit_checkpoints::size))
+                    .first(db)?;
+                let size: Option<i64> = of_log()
+                    .filter(audit_checkpoints::size.lt(younger.unwrap_or(i64::MAX)))
+                    .filter(audit_checkpoints::created_at.le(cutoff.micros()))
+                    .select(diesel::dsl::max(audit_checkpoints::size))
+                    .first(db)?;
+                sizes.extend(size.map(|size| (log.clone(), size)));
+            }
+            self.sizes.insert(cutoff, sizes);
+        }
+        Ok(self.sizes.get(&cutoff).map_or(&[], Vec::as_slice))
+    }
+}
+
 /// What of `org`'s is past its time, also what an earlier pruning was killed over.
-fn find_past(db: &mut Db, org: &str, pruned: i64, at: Moment) -> Result<Option<PastRetention>, StoreError> {
-    let cutoff = find(db, org, at)?.cutoff(at);
-    let Some(seq) = find_logged(db, org, cutoff)?.max(Some(pruned).filter(|pruned| *pruned > 0)) else {
+fn find_past(
+    db: &mut Db,
+    org: &str,
+    pruned: i64,
+    times: &mut Times,
+) -> Result<Option<PastRetention>, StoreError> {
+    let now = times.now;
+    let cutoff = find(db, org, now)?.cutoff(now);
+    let sizes = times.sizes(db, cutoff)?;
+    let logged = find_logged(db, org, sizes)?;
+    let Some(seq) = logged.max(Some(pruned).filter(|pruned| *pruned > 0)) else {
         return Ok(None);
     };
-    if find_first(db, org)?.is_none_or(|first| first > seq) {
-        return Ok(None);
-    }
+    let Some(first) = find_first(db, org)?.filter(|first| *first <= seq) else { return Ok(None) };
     let hash: Option<Vec<u8>> =
         audit_events::table.find((org, seq)).select(audit_events::hash).first(db).optional()?;
     let hash = hash.and_then(|hash| Hash::from_bytes(&hash)).ok_or(StoreError::Damaged("audit_events"))?;
     let org = (!org.is_empty()).then(|| OrgId::parse(org)).transpose();
-    Ok(Some(PastRetention { org: org.map_err(|_| StoreError::Damaged("audit_chains"))?, seq, hash }))
+    let org = org.map_err(|_| StoreError::Damaged("audit_chains"))?;
+    Ok(Some(PastRetention { org, first, seq, hash, now, cutoff }))
 }
 
 fn find_first(db: &mut Db, org: &str) -> Result<Option<i64>, StoreError> {
@@ -217,26 +280,28 @@ fn find(db: &mut Db, org: &str, at: Moment) -> Result<Retention, StoreError> {
     Ok(Retention::of(days, next.zip(from.map(Moment::from_micros)), at))
 }
 
-/// The last event of `org` that a log spoke of before `cutoff`, and that is not its newest.
-fn find_logged(db: &mut Db, org: &str, cutoff: Moment) -> Result<Option<i64>, StoreError> {
+/// The last event of `org` that a log spoke of within its first leaves, so many of each, and that is not its newest.
+fn find_logged(db: &mut Db, org: &str, sizes: &[(String, i64)]) -> Result<Option<i64>, StoreError> {
     let newest: Option<i64> = audit_events::table
         .filter(audit_events::org_id.eq(org))
         .order(audit_events::seq.desc())
         .select(audit_events::seq)
         .first(db)
         .optional()?;
-    let covers = audit_checkpoints::table
-        .filter(audit_checkpoints::log_id.eq(audit_leaves::log_id))
-        .filter(audit_checkpoints::size.gt(audit_leaves::idx))
-        .filter(audit_checkpoints::created_at.le(cutoff.micros()));
-    Ok(audit_leaves::table
-        .filter(audit_leaves::org_id.eq(org))
-        .filter(audit_leaves::seq.lt(newest.unwrap_or(0)))
-        .filter(diesel::dsl::exists(covers))
-        .order(audit_leaves::seq.desc())
-        .select(audit_leaves::seq)
-        .first(db)
-        .optional()?)
+    let mut last = None;
+    for (log, size) in sizes {
+        let logged: Option<i64> = audit_leaves::table
+            .filter(audit_leaves::org_id.eq(org))
+            .filter(audit_leaves::log_id.eq(log))
+            .filter(audit_leaves::seq.lt(newest.unwrap_or(0)))
+            .filter(audit_leaves::idx.lt(*size))
+            .order(audit_leaves::seq.desc())
+            .select(audit_leaves::seq)
+            .first(db)
+            .optional()?;
+        last = last.max(logged);
+    }
+    Ok(last)
 }
 
 #[cfg(test)]

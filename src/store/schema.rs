@@ -174,6 +174,7 @@ diesel::table! {
         sealed -> Text,
         key_id -> Text,
         created_at -> BigInt,
+        follows -> Text,
     }
 }
 
@@ -183,6 +184,7 @@ diesel::table! {
         idx -> BigInt,
         org_id -> Text,
         seq -> BigInt,
+        head -> Binary,
     }
 }
 

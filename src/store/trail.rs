@@ -132,9 +132,9 @@ impl ChainView<'_> {
         step: Option<i64>,
     ) -> Result<Page, StoreError> {
         let (mut before, mut items, mut looked_at) = (before.unwrap_or(i64::MAX), Vec::new(), 0);
-        let step = step.unwrap_or(STEP);
+        let (pruned, step) = (self.find_pruned()?, step.unwrap_or(STEP));
         loop {
-            let rows = self.find_before(before, step)?;
+            let rows = self.find_between(pruned, before, step)?;
             let is_end = i64::try_from(rows.len()).unwrap_or(step) < step;
             for row in rows {
                 match judge(row.event.as_bytes()) {
@@ -159,9 +159,16 @@ impl ChainView<'_> {
         }
     }
 
-    fn find_before(&mut self, before: i64, limit: i64) -> Result<Vec<StoredEvent>, StoreError> {
+    /// Up to which event nothing is kept any more: what still lies there, or was put there, follows nothing.
+    fn find_pruned(&mut self) -> Result<i64, StoreError> {
+        let row = audit_chains::table.find(self.org).select(audit_chains::pruned_seq);
+        Ok(row.first(self.db).optional()?.unwrap_or(0))
+    }
+
+    fn find_between(&mut self, after: i64, before: i64, limit: i64) -> Result<Vec<StoredEvent>, StoreError> {
         let rows: Vec<EventColumns> = audit_events::table
             .filter(audit_events::org_id.eq(self.org))
+            .filter(audit_events::seq.gt(after))
             .filter(audit_events::seq.lt(before))
             .order(audit_events::seq.desc())
             .limit(limit)
@@ -195,9 +202,13 @@ impl ChainView<'_> {
         Ok(rows)
     }
 
-    /// The numbers of the first and the last event that are there; `None` where there is none.
+    /// The numbers of the first and the last event past the boundary; `None` where there is none.
     pub fn find_ends(&mut self) -> Result<Option<(i64, i64)>, StoreError> {
-        let all = || audit_events::table.filter(audit_events::org_id.eq(self.org)).select(audit_events::seq);
+        let pruned = self.find_pruned()?;
+        let all = || {
+            let of_org = audit_events::table.filter(audit_events::org_id.eq(self.org));
+            of_org.filter(audit_events::seq.gt(pruned)).select(audit_events::seq)
+        };
         let first: Option<i64> = all().order(audit_events::seq.asc()).first(self.db).optional()?;
         let last: Option<i64> = all().order(audit_events::seq.desc()).first(self.db).optional()?;
         Ok(first.zip(last))
@@ -239,12 +250,12 @@ impl ChainView<'_> {
 
     /// The hash that event `first` follows.
     pub fn find_head_before(&mut self, first: i64) -> Result<Hash, StoreError> {
-        if let Some(row) = self.find_raw(first - 2, first - 1, 1)?.pop() {
-            return Hash::from_bytes(&row.hash).ok_or(StoreError::Damaged("audit_events"));
+        if let Some(boundary) = self.find_boundary()?.filter(|boundary| boundary.seq == first - 1) {
+            return Ok(boundary.hash);
         }
-        match self.find_boundary()? {
-            Some(boundary) if boundary.seq == first - 1 => Ok(boundary.hash),
-            _ => Ok(GENESIS),
+        match self.find_raw(first - 2, first - 1, 1)?.pop() {
+            Some(row) => Hash::from_bytes(&row.hash).ok_or(StoreError::Damaged("audit_events")),
+            None => Ok(GENESIS),
         }
     }
 }

@@ -163,6 +163,7 @@ impl Upkeep<'_> {
                 idx: to_number(frontier.size())?,
                 org_id: chain.org.clone(),
                 seq: chain.seq,
+                head: chain.head.as_bytes().to_vec(),
             });
             for (node, hash) in frontier.append(leaf(&chain.salt, org.as_ref(), chain.seq, &chain.head)) {
                 whole.push(NewNode::of(log, node, &hash)?);
@@ -214,6 +215,7 @@ struct NewLeaf {
     idx: i64,
     org_id: String,
     seq: i64,
+    head: Vec<u8>,
 }
 
 #[derive(Insertable)]

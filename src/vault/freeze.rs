@@ -19,6 +19,8 @@ pub enum FrozenBy {
     Host,
     /// A witness, which knows more of the trail than the database.
     Witness,
+    /// The log over the trail, which is not one that this vault's keys made.
+    Log,
     /// The database: the whole vault.
     Vault,
 }
@@ -30,6 +32,7 @@ impl FrozenBy {
             Self::Nobody => "no",
             Self::Host => "host",
             Self::Witness => "witness",
+            Self::Log => "log",
             Self::Vault => "vault",
         }
     }
@@ -40,6 +43,9 @@ impl Vault {
     pub async fn frozen_by(&self) -> Result<FrozenBy, Error> {
         if self.switch.is_there() {
             return Ok(FrozenBy::Host);
+        }
+        if self.switch.is_other_log() {
+            return Ok(FrozenBy::Log);
         }
         if self.switch.is_behind() {
             return Ok(FrozenBy::Witness);

@@ -1,6 +1,7 @@
 //! What freezes this host's vaults whatever the database says: nothing is lent, checked or deposited. A database that
-//! knows less of the trail than a witness does; or a file in the data directory, also where no database answers. That it came and went is put on record as soon as the database
-//! takes it, and a mark beside it says so, also to the next start.
+//! knows less of the trail than a witness does, or whose log is not this vault's; or a file in the data directory, also
+//! where no database answers. That the file came and went is put on record as soon as the database takes it, and a mark
+//! beside it says so, also to the next start.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -21,6 +22,8 @@ pub struct HostSwitch {
     is_frozen: AtomicBool,
     /// A witness knows more of the trail than the database does.
     is_behind: AtomicBool,
+    /// The log in the database is not one that this vault's keys made.
+    is_other_log: AtomicBool,
     /// What is on record, where no mark could be made or removed.
     unmarked: Mutex<Option<bool>>,
 }
@@ -28,8 +31,9 @@ pub struct HostSwitch {
 impl HostSwitch {
     /// The one of `data_dir`, as it is now.
     pub fn open(data_dir: &Path) -> io::Result<Self> {
-        let (is_frozen, is_behind) = (AtomicBool::new(false), AtomicBool::new(false));
-        let switch = Self { dir: data_dir.into(), is_frozen, is_behind, unmarked: Mutex::default() };
+        let [is_frozen, is_behind, is_other_log] = [const { AtomicBool::new(false) }; 3];
+        let dir = data_dir.into();
+        let switch = Self { dir, is_frozen, is_behind, is_other_log, unmarked: Mutex::default() };
         switch.look()?;
         Ok(switch)
     }
@@ -56,9 +60,24 @@ impl HostSwitch {
         self.is_behind.store(is_behind, Ordering::SeqCst);
     }
 
-    /// Whether nothing is lent here, for either cause.
+    /// Whether the log in the database is not one that this vault's keys made.
+    pub fn is_other_log(&self) -> bool {
+        self.is_other_log.load(Ordering::SeqCst)
+    }
+
+    /// Says so, or that it is.
+    pub fn set_other_log(&self, is_other_log: bool) {
+        self.is_other_log.store(is_other_log, Ordering::SeqCst);
+    }
+
+    /// Whether the database is not taken for the one that was.
+    pub fn is_doubted(&self) -> bool {
+        self.is_behind() || self.is_other_log()
+    }
+
+    /// Whether nothing is lent here, for any cause.
     pub fn is_frozen(&self) -> bool {
-        self.is_there() || self.is_behind()
+        self.is_there() || self.is_doubted()
     }
 
     /// Refuses while nothing is lent here.

@@ -41,8 +41,8 @@ impl HostTrail {
     /// The newest events of `org` (`None`: the vault's own), oldest first. That they were read is on record.
     pub fn tail(&self, org: Option<&OrgId>) -> Result<Vec<RawEvent>, NotRead> {
         let newest = self.store.view_chain("tail trail", &chain_of(org), |chain| {
-            let last = chain.find_ends()?.map_or(0, |(_, last)| last);
-            chain.find_raw(last - TAIL, last, TAIL)
+            let (first, last) = chain.find_ends()?.unwrap_or((1, 0));
+            chain.find_raw((last - TAIL).max(first - 1), last, TAIL)
         })?;
         self.record(org, "audit.read", &[])?;
         Ok(newest)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::audit::AuditEvent;
+use crate::audit::{AuditEvent, PRUNE, member};
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::store::PastRetention;
@@ -53,11 +53,12 @@ impl Vault {
     }
 }
 
-fn pruned(boundary: &PastRetention, now: Moment) -> Result<AuditEvent, Error> {
-    let (action, last) = ("audit.prune", boundary.seq.to_string());
-    let event = match &boundary.org {
-        Some(org) => AuditEvent::of_vault_in(org, action, &last, now)?,
-        None => AuditEvent::of_vault(action, &last, now)?,
+fn pruned(past: &PastRetention, now: Moment) -> Result<AuditEvent, Error> {
+    let (first, last, hash) = (past.first.to_string(), past.seq.to_string(), past.hash.to_string());
+    let more = [(member::PRUNED_FIRST, &*first), (member::PRUNED_LAST, &last), (member::PRUNED_HASH, &hash)];
+    let event = match &past.org {
+        Some(org) => AuditEvent::of_vault_in(org, PRUNE, &last, &more, now)?,
+        None => AuditEvent::of_vault_with(PRUNE, &last, &more, now)?,
     };
     Ok(event)
 }

@@ -30,6 +30,7 @@ mod forger;
 mod frozen;
 mod frozen_vault;
 mod harness;
+mod hidden;
 mod hostile_calls;
 mod hostile_urls;
 mod import;

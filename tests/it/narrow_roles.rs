@@ -117,7 +117,7 @@ fn who_reseals_sees_what_sealing_needs_and_writes_sealed_values_alone() {
             "UPDATE audit_logs SET origin = ''",
             "UPDATE audit_logs SET public_key = ''",
             "DELETE FROM audit_logs",
-            "INSERT INTO audit_logs VALUES ('l', 'o', 'p', 's', 'k1', 1)",
+            "INSERT INTO audit_logs VALUES ('l', 'o', 'p', 's', 'k1', 1, '')",
             "SELECT org_id FROM audit_leaves",
             "SELECT salt FROM audit_chains",
             "INSERT INTO audit_checkpoints VALUES ('l', 1, '', '', 1)",
@@ -236,8 +236,12 @@ fn who_prunes_sees_no_event_and_lets_go_of_none_past_the_boundary() {
     let vault = filled();
     let of_log = "FROM audit_leaves WHERE org_id = 'acme'";
     let logged: i64 = vault.home.sql().texts("max(seq)", of_log)[0].parse().unwrap();
-    let (owner, again) = (vault.token("acme", "ada", "owner"), json!({"frozen": false}));
-    assert_eq!(vault.call("PUT", "/v1/org/settings", &owner, Some(&again)).status, 200, "something younger");
+    let (owner, again) = (|| vault.token("acme", "ada", "owner"), json!({"frozen": false}));
+    assert_eq!(
+        vault.call("PUT", "/v1/org/settings", &owner(), Some(&again)).status,
+        200,
+        "something younger"
+    );
     let mut role = vault.home.sql_as("pawl_app");
     role.run("SET ROLE pawl_prune");
     assert_eq!(role.texts("count(DISTINCT org_id)", "FROM audit_events WHERE seq > 0"), ["3"]);
@@ -250,7 +254,18 @@ fn who_prunes_sees_no_event_and_lets_go_of_none_past_the_boundary() {
         let stay = refused(&mut role, &cut);
         assert!(stay.contains("up to an event of the log"), "{to}: {stay}");
     }
-    role.run(&format!("UPDATE audit_chains SET pruned_seq = {logged} WHERE org_id = 'acme'"));
+    // What is younger than the shortest time that may be promised; and under another hash than the log knows.
+    let hash = format!("(SELECT hash FROM audit_events WHERE org_id = 'acme' AND seq = {logged})");
+    let set = |hash: &str| {
+        format!("UPDATE audit_chains SET pruned_seq = {logged}, pruned_hash = {hash} WHERE org_id = 'acme'")
+    };
+    let young = refused(&mut role, &set(&hash));
+    assert!(young.contains("that is 90 days old"), "{young}");
+    vault.clock.advance(std::time::Duration::from_secs(91 * 24 * 60 * 60));
+    assert_eq!(vault.call("PUT", "/v1/org/settings", &owner(), Some(&again)).status, 200);
+    crate::checkpoints::covered(&vault, "acme");
+    refused(&mut role, &set("sha256('')"));
+    role.run(&set(&hash));
     refused(&mut role, "UPDATE audit_chains SET pruned_seq = 0 WHERE org_id = 'acme'");
     role.run("DELETE FROM audit_events WHERE org_id = 'acme' AND seq = 1");
     refused(&mut role, "DELETE FROM audit_events WHERE org_id = 'acme'");

@@ -10,6 +10,7 @@ use crate::frozen::SETTINGS;
 use crate::harness::{Answer, Vault, deposit, until};
 use crate::trail::dechunked;
 
+const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn put(vault: &Vault, role: &str, body: &Value) -> Answer {
@@ -78,6 +79,9 @@ fn what_is_past_its_time_goes_and_what_is_left_follows_from_what_the_log_has() {
     vault.clock.advance(164 * DAY);
     let kept = vault.deposit_as("acme", "ada", &deposit("kept", "s"));
     assert_eq!(first_kept(&vault, "acme"), 1, "a day before its time");
+    // a clock may be wrong: what time it is, a checkpoint says that is a day old
+    vault.clock.advance(2 * DAY);
+    covered(&vault, "acme");
     vault.clock.advance(2 * DAY);
     until("old events to go", || first_kept(&vault, "acme") > old);
     assert_eq!(first_kept(&vault, "acme"), old + 1);
@@ -94,6 +98,9 @@ fn what_is_past_its_time_goes_and_what_is_left_follows_from_what_the_log_has() {
     assert_ne!(vault.home.sql().texts("count(*)", &leaves), ["0"]);
     let actions = |action: &str| trail.iter().filter(|e| e["event"]["activity_name"] == action).count();
     assert_eq!((actions("connection.deposit"), actions("audit.prune")), (2, 1));
+    let told = trail.iter().map(|e| &e["event"]).find(|e| e["activity_name"] == "audit.prune").unwrap();
+    assert_eq!((&told["pruned.first"], &told["pruned.last"]), (&json!("1"), &json!(old.to_string())));
+    assert_eq!(told["pruned.hash"], head[0].as_str());
     for id in [&id, &kept] {
         assert!(trail.iter().any(|e| e["event"]["connection.uid"] == id.as_str()));
     }
@@ -126,4 +133,29 @@ fn what_is_past_its_time_goes_and_what_is_left_follows_from_what_the_log_has() {
     refused(&format!("DELETE FROM audit_events WHERE org_id = 'idle' AND seq = {last}"));
     refused("DELETE FROM audit_events WHERE org_id = 'acme'");
     refused("UPDATE audit_events SET event = event");
+}
+
+/// Attack on P4.
+#[test]
+fn a_clock_that_is_wrong_for_a_while_lets_nothing_go() {
+    let vault = Vault::start();
+    vault.deposit("s");
+    covered(&vault, "acme");
+    vault.clock.advance(2 * DAY);
+    vault.deposit_as("acme", "ada", &deposit("young", "s"));
+    covered(&vault, "acme");
+    // Years ahead, and a checkpoint is signed by that clock.
+    vault.clock.advance(2 * 365 * DAY);
+    let marked = |vault: &Vault| vault.home.sql().count("audit_checkpoints");
+    for n in 0..3 {
+        let before = marked(&vault);
+        vault.deposit_as("acme", "ada", &deposit(&format!("bot{n}"), "s"));
+        covered(&vault, "acme");
+        vault.clock.advance(2 * HOUR);
+        until("a checkpoint", || marked(&vault) > before);
+        assert_eq!(first_kept(&vault, "acme"), 1);
+    }
+    // It is believed once it was so for a day.
+    vault.clock.advance(DAY);
+    until("old events to go", || first_kept(&vault, "acme") > 1);
 }

@@ -240,15 +240,16 @@ impl Keys {
     }
 
     fn reseal_logs(&self, ring: &Keyring, done: &mut Moved) -> Result<(), KeysRefused> {
-        for LogRow { id, origin, sealed: old, .. } in self.store.find_logs()? {
+        for LogRow { id, origin, sealed: old, follows, .. } in self.store.find_logs()? {
             if &old.key_id == ring.current() {
                 continue;
             }
-            let Ok(seed) = ring.open(&Binding::audit_log(&id, &origin), &old) else {
+            let place = Binding::audit_log(&id, &origin, &follows);
+            let Ok(seed) = ring.open(&place, &old) else {
                 done.shut_logs.push(id);
                 continue;
             };
-            let new = ring.seal(&Binding::audit_log(&id, &origin), &seed)?;
+            let new = ring.seal(&place, &seed)?;
             again(|| {
                 self.store
                     .change_across_orgs("reseal log", |tx| tx.reseal_log(&id, (&old, &new), self.clock.now()))

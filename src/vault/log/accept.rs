@@ -1,15 +1,16 @@
 //! `pawl doctor`: asks the witnesses what the vault would ask them at its start. An old database that was put back on
 //! purpose is accepted, on record: another log begins, which follows what the witnesses have.
 
-use crate::audit::AuditEvent;
+use crate::audit::{AuditEvent, member};
 use crate::clock::Clock;
 use crate::config::Checkpoints;
 use crate::ids::LogId;
 use crate::seal::Keyring;
 use crate::store::{LogRow, Store, StoreError};
 use crate::vault::DEADLINE;
-use crate::vault::log::begin::begin_log;
+use crate::vault::log::begin::{LogShut, begin_after};
 use crate::vault::log::doubt::{ACCEPTED, Doubted, judge, told_of};
+use crate::vault::log::follows::{Known, newest_believed};
 use crate::vault::log::{LogRefused, numbered};
 use crate::witness::Reach;
 
@@ -19,6 +20,8 @@ pub struct Looked {
     pub log: Option<LogRow>,
     /// How many leaves it has.
     pub size: u64,
+    /// Why that log is not believed.
+    pub shut: Option<LogShut>,
     /// Why the database is not taken for the one that was.
     pub doubted: Vec<Doubted>,
     /// Witnesses that did not answer, or are not believed, and why.
@@ -29,14 +32,30 @@ pub struct Looked {
 pub struct Accepted {
     /// The log that begins.
     pub log: LogRow,
+    /// Why the one before it was not believed.
+    pub shut: Option<LogShut>,
     /// What the witnesses have.
     pub doubted: Vec<Doubted>,
 }
 
 /// Asks every witness, and holds what they have against the database.
-pub async fn look_at_log(store: &Store, checkpoints: &Checkpoints) -> Result<Looked, StoreError> {
+pub async fn look_at_log(
+    store: &Store,
+    ring: &Keyring,
+    checkpoints: &Checkpoints,
+) -> Result<Looked, StoreError> {
+    Ok(look(store, ring, checkpoints).await?.0)
+}
+
+async fn look(
+    store: &Store,
+    ring: &Keyring,
+    checkpoints: &Checkpoints,
+) -> Result<(Looked, Option<Known>), StoreError> {
     let logs = store.view_own("find logs", DEADLINE, |tx| tx.find_logs()).await?;
-    let mut looked = Looked { log: logs.last().cloned(), size: 0, doubted: Vec::new(), silent: Vec::new() };
+    let (known, shut) = newest_believed(&logs, ring);
+    let log = logs.last().cloned();
+    let mut looked = Looked { log, size: 0, shut, doubted: Vec::new(), silent: Vec::new() };
     if let Some(LogRow { id, .. }) = looked.log.clone() {
         looked.size = store.view_own("find log's size", DEADLINE, move |tx| tx.find_log_size(&id)).await?;
     }
@@ -44,14 +63,14 @@ pub async fn look_at_log(store: &Store, checkpoints: &Checkpoints) -> Result<Loo
         let name = witness.to_string();
         let asked = async {
             let notes = Reach::new(witness)?.ask().await?;
-            judge(store, &logs, &name, &notes).await
+            judge(store, known.as_ref(), &name, &notes).await
         };
         match asked.await {
             Ok(judged) => looked.doubted.extend(judged.doubted),
             Err(error) => looked.silent.push((name, error.to_string())),
         }
     }
-    Ok(looked)
+    Ok((looked, known))
 }
 
 /// Takes the database as it is, where witnesses know more than it: another log begins.
@@ -60,8 +79,9 @@ pub async fn accept(
     ring: &Keyring,
     (checkpoints, host, clock): (&Checkpoints, &str, &Clock),
 ) -> Result<Accepted, LogRefused> {
-    let Looked { log: in_use, size, doubted, .. } = look_at_log(store, checkpoints).await?;
-    if doubted.is_empty() {
+    let (looked, known) = look(store, ring, checkpoints).await?;
+    let Looked { log: in_use, size, shut, doubted, .. } = looked;
+    if doubted.is_empty() && shut.is_none() {
         return Err(LogRefused::NothingToAccept);
     }
     let in_use: Option<LogId> = in_use.map(|log| log.id);
@@ -70,7 +90,13 @@ pub async fn accept(
         if tx.find_logs()?.pop().map(|log| log.id) != in_use {
             return Err(LogRefused::Meanwhile);
         }
-        let log = begin_log(tx, ring, host, at)?;
+        let accepted = doubted.iter().map(|doubted| &doubted.checkpoint);
+        let log = begin_after(tx, (ring, host), &Known::followed(known.as_ref(), accepted), at)?;
+        if let (Some(shut), Some(before)) = (&shut, &in_use) {
+            let (has, before, why) = (size.to_string(), before.to_string(), shut.to_string());
+            let told = [("log", before.as_str()), ("database.size", has.as_str()), (member::DETAIL, &why)];
+            tx.append(&AuditEvent::of_vault_with(ACCEPTED, log.id.as_str(), &told, at)?)?;
+        }
         for Doubted { witness, checkpoint, .. } in &doubted {
             let (has, told) = (size.to_string(), told_of(checkpoint));
             let told = told.iter().map(|(name, value)| (*name, value.as_str()));
@@ -80,5 +106,5 @@ pub async fn accept(
         }
         Ok(log)
     })?;
-    Ok(Accepted { log, doubted })
+    Ok(Accepted { log, shut, doubted })
 }

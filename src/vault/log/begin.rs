@@ -9,6 +9,7 @@ use crate::ids::{KeyId, LogId};
 use crate::seal::{Binding, Keyring, OpenRefused};
 use crate::store::{LogRow, Upkeep};
 use crate::vault::log::LogRefused;
+use crate::vault::log::follows::Follows;
 
 /// A log's key that is sealed and stays shut.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,6 +17,9 @@ pub enum LogShut {
     /// It does not open, or not with the keys held.
     #[error("the log's key does not open: {0}")]
     Shut(OpenRefused, KeyId),
+    /// There is none.
+    #[error("the log is gone")]
+    Gone,
     /// It opened to something else than the log says.
     #[error("the log's key is damaged")]
     Damaged,
@@ -29,11 +33,22 @@ pub fn origin_host(issuer: &str) -> String {
 
 /// Begins a log, on record: it is the one in use from now on.
 pub fn begin_log(tx: &mut Upkeep, ring: &Keyring, host: &str, now: Moment) -> Result<LogRow, LogRefused> {
+    begin_after(tx, (ring, host), &Follows::default(), now)
+}
+
+/// Begins one that goes on from `follows`.
+pub(super) fn begin_after(
+    tx: &mut Upkeep,
+    (ring, host): (&Keyring, &str),
+    follows: &Follows,
+    now: Moment,
+) -> Result<LogRow, LogRefused> {
+    let follows = follows.text();
     let id = LogId::new(now)?;
     let origin = format!("{host}/audit/{id}");
     let key = LogKey::generate(&origin)?;
-    let sealed = ring.seal(&Binding::audit_log(&id, &origin), &key.seed())?;
-    let log = LogRow { id, origin, public_key: key.verifier().to_string(), sealed };
+    let sealed = ring.seal(&Binding::audit_log(&id, &origin, &follows), &key.seed())?;
+    let log = LogRow { id, origin, public_key: key.verifier().to_string(), sealed, follows };
     tx.insert_log(&log, now)?;
     let told = [("public_key", log.public_key.as_str())];
     tx.append(&AuditEvent::of_vault_with("audit.begin_log", log.id.as_str(), &told, now)?)?;
@@ -43,7 +58,8 @@ pub fn begin_log(tx: &mut Upkeep, ring: &Keyring, host: &str, now: Moment) -> Re
 /// The key of `log`, opened: the very one that its row says.
 pub(super) fn open_log(log: &LogRow, ring: &Keyring) -> Result<LogKey, LogShut> {
     let shut = |refused| LogShut::Shut(refused, log.sealed.key_id.clone());
-    let seed = ring.open(&Binding::audit_log(&log.id, &log.origin), &log.sealed).map_err(shut)?;
+    let place = Binding::audit_log(&log.id, &log.origin, &log.follows);
+    let seed = ring.open(&place, &log.sealed).map_err(shut)?;
     let key = LogKey::from_seed(&log.origin, &seed).map_err(|_| LogShut::Damaged)?;
     match VerifierKey::parse(&log.public_key) {
         Ok(public) if public == *key.verifier() => Ok(key),

@@ -9,10 +9,11 @@ use tokio::sync::watch;
 
 use crate::config::Witness;
 use crate::metrics;
-use crate::store::{LogRow, StoreError, StoredCheckpoint};
+use crate::store::{StoreError, StoredCheckpoint};
 use crate::vault::DEADLINE;
 use crate::vault::log::Log;
 use crate::vault::log::doubt::{Doubted, Judged, NotJudged, judge};
+use crate::vault::log::follows::Known;
 use crate::witness::{Reach, WitnessFailed};
 
 /// One that failed is tried again after this, then after twice as long, up to the last.
@@ -22,8 +23,8 @@ const LAST_PAUSE: Duration = Duration::from_secs(60);
 /// Who brings them to one witness.
 pub(super) struct Courier {
     log: Arc<Log>,
-    /// Every log, the last in use.
-    logs: Arc<Vec<LogRow>>,
+    /// The log that is believed.
+    known: Option<Arc<Known>>,
     /// For the metrics.
     number: usize,
     witness: Witness,
@@ -38,10 +39,14 @@ pub(super) struct Courier {
 }
 
 impl Courier {
-    pub(super) fn new(log: Arc<Log>, logs: Arc<Vec<LogRow>>, (number, witness): (usize, &Witness)) -> Self {
+    pub(super) fn new(
+        log: Arc<Log>,
+        known: Option<Arc<Known>>,
+        (number, witness): (usize, &Witness),
+    ) -> Self {
         Self {
             log,
-            logs,
+            known,
             number,
             witness: witness.clone(),
             name: witness.to_string(),
@@ -70,7 +75,7 @@ impl Courier {
 
     async fn try_ask(&self) -> Result<Judged, NotJudged> {
         let notes = self.reach()?.ask().await?;
-        let mut judged = judge(&self.log.store, &self.logs, &self.name, &notes).await?;
+        let mut judged = judge(&self.log.store, self.known.as_deref(), &self.name, &notes).await?;
         let noted = self.noted().await?;
         if self.witness == Witness::Stdout {
             judged.size = noted;
@@ -111,7 +116,7 @@ impl Courier {
 
     /// Brings `checkpoint`, unless the witness has it: whether it has it now.
     pub(super) async fn bring(&self, checkpoint: &StoredCheckpoint) -> bool {
-        if !self.is_asked.load(Ordering::SeqCst) || self.log.switch.is_behind() {
+        if !self.is_asked.load(Ordering::SeqCst) || self.log.switch.is_doubted() {
             return false;
         }
         let lacks = checkpoint.size.saturating_sub(self.taken.load(Ordering::SeqCst));
@@ -136,7 +141,7 @@ impl Courier {
     async fn try_bring(&self, checkpoint: &StoredCheckpoint) -> Result<(), NotJudged> {
         // Another vault may have brought it: that is the witness's to know, and not the database's.
         self.reach()?.give(&checkpoint.note).await?;
-        let Some(log) = self.logs.last().map(|log| log.id.clone()) else { return Ok(()) };
+        let Some(log) = self.known.as_ref().map(|known| known.row.id.clone()) else { return Ok(()) };
         let (name, size, at) = (self.name.clone(), checkpoint.size, self.log.clock.now());
         let note = move |tx: &mut crate::store::Upkeep| tx.note_taken(&log, &name, size, at);
         Ok(self.log.store.upkeep_within("note witness", DEADLINE, note).await?)
@@ -144,7 +149,7 @@ impl Courier {
 
     /// How far the database knows the witness to be.
     async fn noted(&self) -> Result<u64, StoreError> {
-        let Some(log) = self.logs.last().map(|log| log.id.clone()) else { return Ok(0) };
+        let Some(log) = self.known.as_ref().map(|known| known.row.id.clone()) else { return Ok(0) };
         let taken =
             self.log.store.view_own("find witnesses", DEADLINE, move |tx| tx.find_taken(&log)).await?;
         Ok(taken.into_iter().find(|(name, _)| *name == self.name).map_or(0, |(_, size)| size))

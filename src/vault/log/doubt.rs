@@ -3,10 +3,11 @@
 
 use std::fmt;
 
-use crate::audit::{Checkpoint, NoteRefused, VerifierKey, member};
+use crate::audit::{Checkpoint, NoteRefused};
 use crate::ids::LogId;
-use crate::store::{LogRow, Store, StoreError, Upkeep};
+use crate::store::{Store, StoreError, Upkeep};
 use crate::vault::DEADLINE;
+use crate::vault::log::follows::{Known, find};
 use crate::witness::WitnessFailed;
 
 /// On record for each checkpoint that a restore was accepted against.
@@ -82,31 +83,31 @@ pub(super) struct Judged {
     pub(super) doubted: Vec<Doubted>,
 }
 
-/// Holds `notes`, which `witness` has, against the database, which has `logs`, the last in use.
+/// Holds `notes`, which `witness` has, against the database, of which the log `known` is believed, with those before it.
 pub(super) async fn judge(
     store: &Store,
-    logs: &[LogRow],
+    known: Option<&Known>,
     witness: &str,
     notes: &[String],
 ) -> Result<Judged, NotJudged> {
     let mut judged = Judged { size: 0, doubted: Vec::new() };
     for note in notes {
         let claimed = Checkpoint::claimed(note)?;
-        let (checkpoint, doubt) = match logs.iter().position(|log| log.origin == claimed.origin) {
-            // Of logs that others followed nothing is asked any more.
-            Some(at) if at + 1 < logs.len() => continue,
-            Some(at) => {
-                let log = &logs[at];
-                let damaged = |_| StoreError::Damaged("audit_logs");
-                let checkpoint = VerifierKey::parse(&log.public_key).map_err(damaged)?.verify(note)?;
-                judged.size = checkpoint.size;
+        if known.is_some_and(|known| known.follows.is_accepted(&claimed)) {
+            continue;
+        }
+        let (checkpoint, doubt) = match find(known, &claimed.origin)? {
+            Some((log, key)) => {
+                let checkpoint = key.verify(note)?;
+                if known.is_some_and(|known| known.row.id == log.id) {
+                    judged.size = checkpoint.size;
+                }
                 let doubt = doubt_of(store, &log.id, &checkpoint).await?;
                 (checkpoint, doubt)
             }
             None => {
-                let is_accepted = is_accepted(store, &claimed).await?;
                 let origin = claimed.origin.clone();
-                (claimed, (!is_accepted).then_some(Doubt::UnknownLog { origin }))
+                (claimed, Some(Doubt::UnknownLog { origin }))
             }
         };
         if let Some(doubt) = doubt {
@@ -129,17 +130,6 @@ async fn doubt_of(store: &Store, log: &LogId, checkpoint: &Checkpoint) -> Result
         Ok((!same).then_some(Doubt::Rewritten { size: witnessed }))
     };
     store.view_own("hold log against witness", DEADLINE, look).await
-}
-
-/// Whether a restore was accepted, on record, against just that checkpoint of a log that is not here.
-async fn is_accepted(store: &Store, claimed: &Checkpoint) -> Result<bool, StoreError> {
-    let events = store.view_own("find accepted restores", DEADLINE, |tx| tx.find_own_events(ACCEPTED));
-    let told = told_of(claimed);
-    let names = |event: &String| {
-        let event: serde_json::Value = serde_json::from_str(event).unwrap_or_default();
-        event[member::ACTION] == ACCEPTED && told.iter().all(|(name, value)| event[*name] == value.as_str())
-    };
-    Ok(events.await?.iter().any(names))
 }
 
 /// A checkpoint as the record of an accepted restore has it.

@@ -17,8 +17,9 @@ use crate::metrics;
 use crate::seal::OpenRefused;
 use crate::store::{Grown, Growth, LogRow, Sign, StoreError, StoredCheckpoint, Upkeep};
 use crate::vault::DEADLINE;
-use crate::vault::log::begin::{LogShut, open_log};
+use crate::vault::log::begin::LogShut;
 use crate::vault::log::courier::Courier;
+use crate::vault::log::follows::{Known, believe, newest_believed};
 use crate::vault::log::{Log, numbered};
 
 /// How often the clock is looked at.
@@ -119,20 +120,34 @@ struct Session {
 impl Session {
     /// Takes up the log in use, with what its witnesses say of it.
     async fn begin(log: Arc<Log>, is_first: bool) -> Result<Self, StoreError> {
-        let logs = Arc::new(find_logs(&log).await?);
-        let row = logs.last().cloned().ok_or(StoreError::NotSetUp)?;
-        let courier = |of| Arc::new(Courier::new(log.clone(), logs.clone(), of));
+        let logs = find_logs(&log).await?;
+        let Some(row) = logs.last().cloned() else {
+            log.set_shut(Some(&LogShut::Gone));
+            return Err(StoreError::NotSetUp);
+        };
+        let (known, key) = match believed(&log, &logs).await {
+            Ok((known, key)) => {
+                log.set_shut(None);
+                (Some(known), Some(Arc::new(key)))
+            }
+            Err(shut) => {
+                log.set_shut(Some(&shut));
+                (newest_believed(&logs, &log.ring.held().keyring).0, None)
+            }
+        };
+        let known = known.map(Arc::new);
+        let courier = |of| Arc::new(Courier::new(log.clone(), known.clone(), of));
         let couriers: Vec<_> = numbered(&log.checkpoints).map(courier).collect();
         let doubted = join_all(couriers.iter().map(|courier| courier.ask())).await;
         log.set_doubted(&doubted.into_iter().flatten().collect::<Vec<_>>());
-        if !is_first && !log.switch.is_behind() {
+        if !is_first && !log.switch.is_doubted() {
             tracing::warn!("not frozen: the database is not behind its witnesses");
         }
         let (newest, _) = watch::channel(None);
         let mut session = Self {
             log,
             row,
-            key: None,
+            key,
             couriers,
             carrying: JoinSet::new(),
             newest,
@@ -141,7 +156,7 @@ impl Session {
             again_at: None,
             size: 0,
         };
-        if !session.log.switch.is_behind() {
+        if !session.log.switch.is_doubted() {
             session.make(false).await;
         }
         for courier in &session.couriers {
@@ -162,24 +177,34 @@ impl Session {
                 }
                 _ = ticks.tick() => {}
             }
-            let (is_behind, is_due) = (self.log.switch.is_behind(), self.is_due());
-            if is_due || (is_behind && followed_at.elapsed() >= FOLLOW) {
+            let (is_doubted, is_due) = (self.log.switch.is_doubted(), self.is_due());
+            if is_due || (is_doubted && followed_at.elapsed() >= FOLLOW) {
                 followed_at = Instant::now();
-                let logs = find_logs(&self.log).await;
-                if logs.is_ok_and(|logs| logs.last().is_some_and(|last| last.id != self.row.id)) {
+                if self.is_over().await {
                     return Ended::OtherLog;
                 }
             }
-            if is_due && !is_behind && !self.make(false).await {
+            if is_due && !is_doubted && !self.make(false).await {
                 return Ended::Doubted;
             }
         }
     }
 
+    /// Another log is in use, or this one's row is not what it was, or is believed again.
+    async fn is_over(&self) -> bool {
+        let Ok(logs) = find_logs(&self.log).await else { return false };
+        let same = |last: &LogRow| {
+            (&last.id, &last.origin, &last.public_key, &last.follows)
+                == (&self.row.id, &self.row.origin, &self.row.public_key, &self.row.follows)
+        };
+        !logs.last().is_some_and(same)
+            || (self.log.switch.is_other_log() && believed(&self.log, &logs).await.is_ok())
+    }
+
     /// What moved since is signed, and told to whoever takes it in the time they have.
     async fn end(mut self) {
         self.carrying.shutdown().await;
-        if self.log.switch.is_behind() {
+        if self.log.switch.is_doubted() {
             return;
         }
         self.make(true).await;
@@ -286,14 +311,8 @@ impl Session {
         if let Some(key) = &self.key {
             return Ok(key.clone());
         }
-        let held = self.log.ring.held();
-        let mut opened = open_log(&self.row, &held.keyring);
-        if let Err(LogShut::Shut(OpenRefused::UnknownKey, key)) = &opened
-            && held.may_learn(key)
-        {
-            opened = open_log(&self.row, &self.log.ring.seek(key, &held).await.keyring);
-        }
-        let key = Arc::new(opened?);
+        let (_, opened) = believed(&self.log, std::slice::from_ref(&self.row)).await?;
+        let key = Arc::new(opened);
         self.key = Some(key.clone());
         Ok(key)
     }
@@ -311,4 +330,15 @@ enum NotMade {
 
 async fn find_logs(log: &Log) -> Result<Vec<LogRow>, StoreError> {
     log.store.view_own("find logs", DEADLINE, |tx| tx.find_logs()).await
+}
+
+/// The newest log and its key, where it is one that this vault's keys made; they are read anew for one that is not held.
+async fn believed(log: &Log, logs: &[LogRow]) -> Result<(Known, LogKey), LogShut> {
+    let held = log.ring.held();
+    match believe(logs, &held.keyring) {
+        Err(LogShut::Shut(OpenRefused::UnknownKey, key)) if held.may_learn(&key) => {
+            believe(logs, &log.ring.seek(&key, &held).await.keyring)
+        }
+        done => done,
+    }
 }

@@ -5,6 +5,7 @@ mod accept;
 mod begin;
 mod courier;
 mod doubt;
+mod follows;
 mod keeper;
 
 use std::sync::Arc;
@@ -45,6 +46,23 @@ impl Log {
         self.switch.set_behind(!doubted.is_empty());
         metrics::frozen("witness", !doubted.is_empty());
     }
+
+    /// Nothing is lent while the log in the database is not one that this vault's keys made. One whose key can't be
+    /// had says nothing, where nobody would be asked of it.
+    fn set_shut(&self, shut: Option<&LogShut>) {
+        let is_missing = matches!(shut, Some(LogShut::Shut(OpenRefused::UnknownKey, _)));
+        let shut = shut.filter(|_| !is_missing || !self.checkpoints.witnesses.is_empty());
+        if let (Some(shut), false) = (shut, self.switch.is_other_log()) {
+            tracing::error!(
+                "frozen: {shut}; `pawl doctor --accept-restore` if the database is as it should be"
+            );
+        }
+        if shut.is_none() && self.switch.is_other_log() {
+            tracing::warn!("no longer frozen: the log in the database is this vault's");
+        }
+        self.switch.set_other_log(shut.is_some());
+        metrics::frozen("log", shut.is_some());
+    }
 }
 
 /// Why a log is not begun or not accepted.
@@ -60,7 +78,9 @@ pub enum LogRefused {
     #[error(transparent)]
     NoRandomness(#[from] crate::clock::NoRandomness),
     /// No witness knows more than the database.
-    #[error("nothing to accept: no witness that answers knows more than the database")]
+    #[error(
+        "nothing to accept: the log is this vault's, and no witness that answers knows more than the database"
+    )]
     NothingToAccept,
     /// Another log was begun meanwhile.
     #[error("another log was begun meanwhile: look again")]
