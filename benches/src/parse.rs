@@ -128,7 +128,8 @@ fn by_pawl(page: &str, fields: &Fields) -> usize {
 
 fn by_pawl_json(page: &str, fields: &Fields) -> usize {
     let mut records = Vec::new();
-    json::read_records(page.as_bytes(), &Caps::default(), fields, &mut |record| records.push(record)).unwrap();
+    json::read_records(page.as_bytes(), &Caps::default(), fields, &mut |record| records.push(record))
+        .unwrap();
     black_box(records).len()
 }
 

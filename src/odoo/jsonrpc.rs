@@ -1,11 +1,12 @@
 //! JSON-RPC at `/jsonrpc`, Odoo 14 to 21: the services of XML-RPC in a quarter of its bytes. Errors come with
 //! HTTP 200 and are told by the class of the exception.
 
+use crate::odoo::caps::Caps;
 use crate::odoo::dialect::{Call, Caller, Dialect, Reply};
 use crate::odoo::fault::OdooError;
 use crate::odoo::json::{self, Exception, JsonError, Reader, Writer};
 use crate::odoo::query::ReadQuery;
-use crate::odoo::readable::Model;
+use crate::odoo::readable::{Fields, Model};
 use crate::odoo::record::Record;
 
 /// See above.
@@ -65,9 +66,24 @@ impl Dialect for JsonRpc {
         query: &ReadQuery,
         take: &mut dyn FnMut(Record),
     ) -> Result<(), OdooError> {
-        let fields = query.fields();
-        result(reply, Some(fields.model()), |reader, depth| json::records(reader, depth, fields, take))
+        read(reply, query.fields(), take)
     }
+}
+
+/// Reads an answer to the call of that number, whose result is nothing but records of `fields`.
+pub fn read_records(
+    answer: &[u8],
+    caps: &Caps,
+    number: i64,
+    fields: &Fields,
+    take: &mut dyn FnMut(Record),
+) -> Result<(), OdooError> {
+    let reply = Reply { status: 200, media: JSON, body: answer, number, caps };
+    read(&reply, fields, take)
+}
+
+fn read(reply: &Reply, fields: &Fields, take: &mut dyn FnMut(Record)) -> Result<(), OdooError> {
+    result(reply, Some(fields.model()), |reader, depth| json::records(reader, depth, fields, take))
 }
 
 /// `common.version()`: asked without a login.

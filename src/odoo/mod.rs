@@ -12,7 +12,7 @@ mod fault;
 mod finding;
 pub mod json;
 mod json2;
-mod jsonrpc;
+pub mod jsonrpc;
 mod method;
 mod probe;
 mod query;
