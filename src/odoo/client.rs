@@ -70,45 +70,51 @@ impl Odoo {
         credential: Credential,
         servers: &Servers,
     ) -> Result<Self, NotLoggedIn> {
-        let mut sent = false;
-        loop {
-            let (server, was_remembered) = match servers.find(&egress, &address.database).await {
-                Ok(found) => found,
-                Err(cause) => {
-                    let unsent =
-                        (cause.retryable() && !sent).then(|| Box::new((egress, address, credential)));
-                    return Err(NotLoggedIn { cause, unsent });
-                }
-            };
-            let mut server = server;
-            let Some(dialect) = server.dialects(credential.kind)?.first().copied() else {
-                return Err(OdooError::ApiClosed.into());
-            };
-            match log_in(&egress, &address, &credential.secret, dialect).await {
-                Ok(uid) => {
-                    return Ok(Self::logged_in(
-                        (egress, address, credential),
-                        (servers, &server),
-                        dialect,
-                        uid,
-                    ));
-                }
-                Err(OdooError::ApiClosed) => {
-                    sent = true;
-                    if was_remembered {
-                        servers.forget(egress.origin(), &address.database);
-                    } else {
-                        server = server.without(dialect);
-                        servers.remember(egress.origin(), &address.database, server);
-                    }
-                }
-                Err(cause @ OdooError::Egress(EgressError::Connect | EgressError::HostNotPublic))
-                    if !sent =>
-                {
-                    return Err(NotLoggedIn { cause, unsent: Some(Box::new((egress, address, credential))) });
-                }
-                Err(cause) => return Err(cause.into()),
+        let found = servers.find(&egress, &address.database).await;
+        let (mut server, mut is_remembered) = match found {
+            Ok(found) => found,
+            Err(cause) => {
+                let unsent = cause.retryable().then(|| Box::new((egress, address, credential)));
+                return Err(NotLoggedIn { cause, unsent });
             }
+        };
+        let mut sent = false;
+        // Asked anew once at the most; after that each turn closes a dialect off.
+        loop {
+            let refused = match server.dialect(credential.kind) {
+                Err(cause) => cause,
+                Ok(dialect) => match log_in(&egress, &address, &credential.secret, dialect).await {
+                    Ok(uid) => {
+                        return Ok(Self::logged_in(
+                            (egress, address, credential),
+                            (servers, &server),
+                            dialect,
+                            uid,
+                        ));
+                    }
+                    Err(cause @ OdooError::Egress(EgressError::Connect | EgressError::HostNotPublic))
+                        if !sent =>
+                    {
+                        return Err(NotLoggedIn {
+                            cause,
+                            unsent: Some(Box::new((egress, address, credential))),
+                        });
+                    }
+                    Err(OdooError::ApiClosed) if !is_remembered => {
+                        sent = true;
+                        server = server.without(dialect);
+                        servers.remember(egress.origin(), &address.database, server.clone());
+                        continue;
+                    }
+                    Err(cause) => cause,
+                },
+            };
+            if !is_remembered || !matches!(refused, OdooError::ApiClosed | OdooError::PasswordNotTaken) {
+                return Err(refused.into());
+            }
+            servers.forget(egress.origin(), &address.database);
+            server = servers.look(&egress, &address.database).await?;
+            (sent, is_remembered) = (true, false);
         }
     }
 

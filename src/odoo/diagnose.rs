@@ -136,16 +136,15 @@ async fn steps(subject: Subject<'_>, found: &mut Diagnosis) -> Result<(), Code> 
 
     let server = servers.look(&egress, &address.database).await.map_err(Code::of)?;
     let version = server.version();
-    let dialects = server.dialects(credential.kind);
-    let dialect = dialects.as_ref().ok().and_then(|open| open.first().copied());
-    found.server = Some(Found { version, dialect });
+    let dialect = server.dialect(credential.kind);
+    found.server = Some(Found { version, dialect: dialect.ok() });
     if version.major() < OLDEST {
         found.say(Code::OdooTooOld, None);
     }
     if expired {
         return Err(Code::CredentialExpired);
     }
-    dialects.map_err(Code::of)?;
+    dialect.map_err(Code::of)?;
     let odoo = Odoo::login(egress, address, credential, servers).await.map_err(|no| Code::of(no.cause))?;
     found.login = Login::Taken;
     found.server = Some(Found { version: odoo.version(), dialect: Some(odoo.dialect()) });

@@ -43,14 +43,13 @@ impl Server {
         self.version
     }
 
-    /// The dialects to try, the best one first; or why there is none.
-    pub fn dialects(&self, kind: CredentialKind) -> Result<Vec<DialectName>, OdooError> {
+    /// The best dialect that is left for a credential of that kind; or why there is none.
+    pub fn dialect(&self, kind: CredentialKind) -> Result<DialectName, OdooError> {
         let all = self.version.dialects(kind);
         if all.is_empty() {
             return Err(OdooError::PasswordNotTaken);
         }
-        let open: Vec<DialectName> = all.into_iter().filter(|it| !self.closed.contains(it)).collect();
-        if open.is_empty() { Err(OdooError::ApiClosed) } else { Ok(open) }
+        all.into_iter().find(|it| !self.closed.contains(it)).ok_or(OdooError::ApiClosed)
     }
 }
 
