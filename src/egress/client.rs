@@ -122,6 +122,11 @@ impl Egress {
         Ok(Self { guard: guard.clone(), org, url, limits, checked, idle, heard })
     }
 
+    /// Where it calls: scheme, host and port.
+    pub fn origin(&self) -> &str {
+        self.url.as_str()
+    }
+
     /// Whether the host is there and public, or excepted. Nothing is connected to; what is called afterwards is
     /// what was judged here.
     pub async fn judge(&self) -> Result<(), EgressError> {

@@ -7,13 +7,15 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::egress::{Egress, EgressError, Guard, Limits, OdooUrl};
-use crate::odoo::client::{Address, Odoo};
+use crate::odoo::client::{Address, Credential, Odoo};
+use crate::odoo::dialect::DialectName;
 use crate::odoo::fault::OdooError;
 use crate::odoo::finding::{Code, Finding, Severity};
 use crate::odoo::query::{Domain, Order, ReadQuery};
 use crate::odoo::readable::{CheckOnly, Fields, Model, Readable};
 use crate::odoo::record::{Cell, Record};
-use crate::secret::Secret;
+use crate::odoo::servers::Servers;
+use crate::odoo::version::Version;
 
 /// A whole check ends within this.
 pub const CHECK_WITHIN: Duration = Duration::from_secs(30);
@@ -27,9 +29,9 @@ const LIMITS: Limits = Limits {
     max_bytes: 4 * 1024 * 1024,
 };
 /// The first version that the client is built for.
-const OLDEST: i64 = 14;
+const OLDEST: u8 = 14;
 /// The first version in which a user's groups have the name `all_group_ids`.
-const GROUPS_RENAMED: i64 = 19;
+const GROUPS_RENAMED: u8 = 19;
 /// More groups than any Odoo has.
 const MOST_GROUPS: usize = 1_000;
 
@@ -44,7 +46,9 @@ pub struct Subject<'a> {
     /// The database and login there.
     pub address: Address,
     /// The password or API key.
-    pub secret: Secret,
+    pub credential: Credential,
+    /// What servers were found to be: asked anew, and remembered for whoever logs in next.
+    pub servers: &'a Servers,
     /// Whether its own date is over: then it is not sent.
     pub expired: bool,
 }
@@ -61,9 +65,20 @@ pub enum Login {
     Refused,
 }
 
+/// Which Odoo answers, and how it is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its version.
+    pub version: Version,
+    /// What the login was made in, or would have been; none if the server takes no such credential.
+    pub dialect: Option<DialectName>,
+}
+
 /// What a check found, in the order of its steps.
 #[derive(Debug, Default)]
 pub struct Diagnosis {
+    /// The server, once it told what it is.
+    pub server: Option<Found>,
     /// Each thing found.
     pub findings: Vec<Finding>,
     /// What became of the login.
@@ -73,12 +88,13 @@ pub struct Diagnosis {
 impl Diagnosis {
     /// A check that was not made.
     pub fn not_made() -> Self {
-        Self { findings: vec![Finding { code: Code::NotChecked, model: None }], login: Login::Unknown }
+        Self { findings: vec![Finding { code: Code::NotChecked, model: None }], ..Self::default() }
     }
 
     /// A login that is known to be refused, and was not tried.
     pub fn refused() -> Self {
-        Self { findings: vec![Finding { code: Code::LoginRefused, model: None }], login: Login::Refused }
+        let findings = vec![Finding { code: Code::LoginRefused, model: None }];
+        Self { findings, login: Login::Refused, ..Self::default() }
     }
 
     /// Whether a sync would go well: nothing found, or warnings alone.
@@ -87,7 +103,8 @@ impl Diagnosis {
     }
 
     fn say(&mut self, code: Code, model: Option<&Model>) {
-        if code == Code::LoginRefused {
+        // Another user's key opens nothing that the connection names.
+        if matches!(code, Code::LoginRefused | Code::OtherUser) {
             self.login = Login::Refused;
         }
         self.findings.push(Finding { code, model: model.map(|model| model.name().to_owned()) });
@@ -110,22 +127,27 @@ pub async fn diagnose(subject: Subject<'_>) -> Diagnosis {
 
 /// An error ends the check; what lets it go on is said on the way.
 async fn steps(subject: Subject<'_>, found: &mut Diagnosis) -> Result<(), Code> {
-    let Subject { url, org, guard, address, secret, expired } = subject;
+    let Subject { url, org, guard, address, credential, servers, expired } = subject;
     // What the guard would not take today is no other cause than what does not resolve.
     let url = OdooUrl::parse(url, guard, org).map_err(|_| Code::HostNotPublic)?;
     let egress = Egress::new(guard, url, org, LIMITS).map_err(|error| Code::of(error.into()))?;
     let judged = timeout(HOST_WITHIN, egress.judge()).await.unwrap_or(Err(EgressError::HostNotPublic));
     judged.map_err(|error| Code::of(error.into()))?;
 
-    let version = Odoo::version(&egress).await.map_err(Code::of)?;
-    if version < OLDEST {
+    let server = servers.look(&egress, &address.database).await.map_err(Code::of)?;
+    let version = server.version();
+    let dialect = server.dialect(credential.kind);
+    found.server = Some(Found { version, dialect: dialect.ok() });
+    if version.major() < OLDEST {
         found.say(Code::OdooTooOld, None);
     }
     if expired {
         return Err(Code::CredentialExpired);
     }
-    let odoo = Odoo::login(egress, address, secret).await.map_err(|no| Code::of(no.cause))?;
+    dialect.map_err(Code::of)?;
+    let odoo = Odoo::login(egress, address, credential, servers).await.map_err(|no| Code::of(no.cause))?;
     found.login = Login::Taken;
+    found.server = Some(Found { version: odoo.version(), dialect: Some(odoo.dialect()) });
 
     // Parsed at each start of both programs and held by a test.
     let readable = Readable::embedded().map_err(|_| Code::NotChecked)?;
@@ -138,7 +160,7 @@ async fn steps(subject: Subject<'_>, found: &mut Diagnosis) -> Result<(), Code> 
         }
     }
     let rights = CheckOnly::embedded().map_err(|_| Code::NotChecked)?;
-    match more_than_reads(&odoo, version, &rights).await {
+    match more_than_reads(&odoo, &rights).await {
         Ok(more) => more.into_iter().for_each(|code| found.say(code, None)),
         Err(error) if goes_on(error) => found.say(Code::RightsUnknown, None),
         Err(error) => return Err(Code::of(error)),
@@ -154,12 +176,13 @@ fn goes_on(error: OdooError) -> bool {
             | OdooError::NotAllowed
             | OdooError::UnknownField
             | OdooError::QueryRefused
+            | OdooError::RecordMissing
             | OdooError::ServerFailed
     )
 }
 
 /// What reading alone shows of the user's rights to write.
-async fn more_than_reads(odoo: &Odoo, version: i64, rights: &CheckOnly) -> Result<Vec<Code>, OdooError> {
+async fn more_than_reads(odoo: &Odoo, rights: &CheckOnly) -> Result<Vec<Code>, OdooError> {
     let named = |model: &str, field: &str| {
         let model = rights.model(model).map_err(|_| OdooError::QueryRefused)?;
         model.fields(&[field]).map_err(|_| OdooError::QueryRefused)
@@ -170,7 +193,7 @@ async fn more_than_reads(odoo: &Odoo, version: i64, rights: &CheckOnly) -> Resul
         Err(OdooError::NotAllowed) => {}
         Err(error) => return Err(error),
     }
-    let groups = if version < GROUPS_RENAMED { "groups_id" } else { "all_group_ids" };
+    let groups = if odoo.version().major() < GROUPS_RENAMED { "groups_id" } else { "all_group_ids" };
     let own = ReadQuery::Read { ids: vec![odoo.uid()], fields: named("res.users", groups)? };
     let ids = match odoo.fetch(&own).await?.pop().map(|user| user.cells) {
         Some(cells) => match cells.into_iter().next() {

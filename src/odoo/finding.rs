@@ -97,8 +97,11 @@ codes! {
     TooLarge = "too_large", Error, "The answer is larger than Odoo's would be.", "See that the host is Odoo.";
     /// Something else there.
     NotOdoo = "not_odoo", Error, "The host does not answer as Odoo does.",
-        "Look at the URL, and see that /xmlrpc/2 is not closed.";
-    /// No XML-RPC, or not of that shape.
+        "Look at the URL, and at what stands before Odoo.";
+    /// Nothing at the paths of the API.
+    ApiClosed = "api_closed", Error, "That Odoo does not offer its API: the host does not have its paths.",
+        "Let /jsonrpc or /xmlrpc/2 through; on Odoo 19 and later /json/2 with an API key will do.";
+    /// Not of the format, or not of that shape.
     Malformed = "malformed_answer", Error, "The host's answer is malformed.",
         "See that the host is Odoo, and what stands before it.";
     /// Failing.
@@ -107,14 +110,24 @@ codes! {
     OdooTooOld = "odoo_too_old", Warning, "That Odoo is older than version 14, for which Pawl is not built.",
         "Upgrade Odoo; API keys came with 14.";
     /// A name that can't be sent.
-    Unspeakable = "unspeakable", Error, "The database, user or secret holds a character that XML can't carry.",
+    Unspeakable = "unspeakable", Error, "The database, user or secret holds a character that can't be sent.",
         "Forget the connection, and deposit it without that character.";
     /// The database.
     NoSuchDatabase = "no_such_database", Error, "There is no database of that name.",
         "Look at the database's name; deposit the connection anew.";
+    /// The database, to a server that has to choose one.
+    DatabaseNotSelected = "database_not_selected", Error,
+        "Odoo offers no database of that name under that host name.",
+        "Look at the database's name, and at Odoo's dbfilter; deposit the connection anew.";
     /// The date of the key.
     CredentialExpired = "credential_expired", Error, "The credential has ended by its own date; it was not sent.",
         "Make a new API key in Odoo, and replace the credential.";
+    /// A server without passwords.
+    PasswordNotTaken = "password_not_taken", Error, "That Odoo takes no password any more; it was not sent.",
+        "Make an API key in Odoo, forget the connection, and deposit it with the key.";
+    /// Somebody else's key.
+    OtherUser = "other_user", Error, "The API key is good, but not of the user that was named.",
+        "Look at the user name; deposit the connection anew with the key's own user.";
     /// The login.
     LoginRefused = "login_refused", Error,
         "Odoo refused the login: wrong user, password or API key, or an API key that ended.",
@@ -128,6 +141,8 @@ codes! {
     /// A field that is not there.
     UnknownField = "unknown_field", Error, "That Odoo lacks one of the model's fields.",
         "Tell who runs Pawl which version of Odoo it is.";
+    /// A record.
+    RecordMissing = "record_missing", Error, "A record went away while it was read.", "Check again.";
     /// The query.
     QueryRefused = "query_refused", Error, "Odoo does not take the query.",
         "Tell who runs Pawl which version of Odoo it is.";
@@ -147,13 +162,18 @@ impl Code {
     pub fn of(error: OdooError) -> Self {
         match error {
             OdooError::LoginRefused => Self::LoginRefused,
+            OdooError::OtherUser => Self::OtherUser,
+            OdooError::PasswordNotTaken => Self::PasswordNotTaken,
             OdooError::NoSuchDatabase => Self::NoSuchDatabase,
+            OdooError::DatabaseNotSelected => Self::DatabaseNotSelected,
             OdooError::ModelMissing => Self::ModelMissing,
             OdooError::NotAllowed => Self::NotAllowed,
+            OdooError::RecordMissing => Self::RecordMissing,
             OdooError::UnknownField => Self::UnknownField,
             OdooError::QueryRefused => Self::QueryRefused,
             OdooError::ServerFailed => Self::ServerFailed,
             OdooError::NotOdoo => Self::NotOdoo,
+            OdooError::ApiClosed => Self::ApiClosed,
             OdooError::Malformed => Self::Malformed,
             OdooError::Unspeakable => Self::Unspeakable,
             OdooError::Egress(EgressError::HostNotPublic) => Self::HostNotPublic,

@@ -89,7 +89,7 @@ impl SyncError {
     /// What to make of it.
     pub fn verdict(&self) -> Verdict {
         match self {
-            Self::Odoo(_, OdooError::LoginRefused)
+            Self::Odoo(_, OdooError::LoginRefused | OdooError::OtherUser)
             | Self::Borrow(BorrowError::Refused(Refusal::AuthFailed, _)) => Verdict::CredentialRefused,
             Self::Odoo(_, cause) if cause.retryable() => Verdict::Later,
             Self::Sink(

@@ -44,6 +44,7 @@ use crate::access::Limits;
 use crate::clock::Clock;
 use crate::egress::Guard;
 use crate::error::Error;
+use crate::odoo::Servers;
 use crate::store::Store;
 use crate::vault::keys::{Held, Ring};
 
@@ -88,6 +89,7 @@ pub struct Vault {
     store: Store,
     ring: Arc<Ring>,
     guard: Guard,
+    servers: Servers,
     models: Vec<String>,
     clock: Clock,
     gates: gate::Gates,
@@ -133,6 +135,7 @@ impl Vault {
             store,
             ring,
             guard,
+            servers: Servers::new(clock.clone()),
             models,
             clock,
             gates: gate::Gates::new(),

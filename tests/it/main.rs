@@ -17,6 +17,7 @@ mod contract;
 mod database;
 mod demo;
 mod deploy;
+mod dialects;
 mod docs_page;
 mod durability;
 mod egress;
@@ -88,6 +89,7 @@ mod secrets;
 #[cfg(feature = "aws")]
 mod secrets_manager;
 mod served;
+mod servers;
 #[path = "../../src/bin/pawl-demo/standin.rs"]
 mod standin;
 mod standin_faults;
