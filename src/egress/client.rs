@@ -70,7 +70,22 @@ pub struct Egress {
     /// What the host was found to be, until a connection to it fails.
     checked: Mutex<Option<Vec<SocketAddr>>>,
     idle: Arc<Mutex<Option<Wire>>>,
-    heard: Mutex<Heard>,
+    hearing: Hearing,
+}
+
+/// What the head of the last answer of an [`Egress`] said, also to who does not hold that one any more.
+#[derive(Clone, Debug, Default)]
+pub struct Hearing(Arc<Mutex<Heard>>);
+
+impl Hearing {
+    /// The last answer's.
+    pub fn last(&self) -> Heard {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn hear(&self, heard: Heard) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = heard;
+    }
 }
 
 /// What the head of the last answer said beside its status.
@@ -118,8 +133,8 @@ impl Egress {
     pub fn new(guard: &Guard, url: OdooUrl, org: Option<&str>, limits: Limits) -> Result<Self, EgressError> {
         install_ring();
         let org = org.map(str::to_owned);
-        let (checked, idle, heard) = (Mutex::default(), Arc::default(), Mutex::default());
-        Ok(Self { guard: guard.clone(), org, url, limits, checked, idle, heard })
+        let (checked, idle, hearing) = (Mutex::default(), Arc::default(), Hearing::default());
+        Ok(Self { guard: guard.clone(), org, url, limits, checked, idle, hearing })
     }
 
     /// Where it calls: scheme, host and port.
@@ -135,9 +150,9 @@ impl Egress {
         Ok(())
     }
 
-    /// What the head of the last answer said beside its status.
-    pub fn heard(&self) -> Heard {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What the heads of answers say beside their status.
+    pub fn hearing(&self) -> Hearing {
+        self.hearing.clone()
     }
 
     /// Posts `body`, whose buffer is wiped once sent, to `path`, and takes an answer of HTTP 200 alone.
@@ -171,8 +186,7 @@ impl Egress {
         let redirect = text(header::LOCATION).filter(|_| status.is_redirection());
         let redirect = redirect.and_then(|to| self.redirect(to));
         let date = text(header::DATE).filter(|date| date.len() <= 64).map(str::to_owned);
-        let heard = Heard { redirect: redirect.clone(), date: date.clone() };
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = heard;
+        self.hearing.hear(Heard { redirect: redirect.clone(), date: date.clone() });
         let body = if accepts.is_empty() || accepts.contains(&media.as_str()) {
             Body::of(response, self.limits.max_bytes, deadline, (self.idle.clone(), wire))?
         } else {

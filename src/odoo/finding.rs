@@ -1,6 +1,7 @@
 //! What a check can find, each with a stable code, one sentence and what to do. The sentences are ours
-//! alone: of what a server said, none quotes anything.
+//! alone: of what a server said, none quotes anything but the host that a redirect leads to.
 
+use crate::credential::CredentialKind;
 use crate::egress::EgressError;
 use crate::odoo::fault::OdooError;
 
@@ -90,6 +91,9 @@ codes! {
     /// A redirect.
     Redirected = "redirected", Error, "The host redirects; Pawl follows no redirect.",
         "Deposit the address that a browser ends at, without its path.";
+    /// A gateway's status.
+    ProxyError = "proxy_error", Error, "What stands before Odoo answers that Odoo does not.",
+        "See that Odoo is up behind its proxy, and that the proxy waits long enough.";
     /// Another status.
     HttpStatus = "http_status", Error, "The host answers with an HTTP error.",
         "See that Odoo is up behind its proxy, and check again.";
@@ -128,10 +132,18 @@ codes! {
     /// Somebody else's key.
     OtherUser = "other_user", Error, "The API key is good, but not of the user that was named.",
         "Look at the user name; deposit the connection anew with the key's own user.";
-    /// The login.
+    /// A login by password.
     LoginRefused = "login_refused", Error,
-        "Odoo refused the login: wrong user, password or API key, or an API key that ended.",
-        "Look at the user, and replace the credential; it is not tried again by itself.";
+        "Odoo refused the login: wrong user or password, or a user with two-factor authentication, of whom it takes API keys alone.",
+        "Look at the user, and replace the password; with two-factor authentication, deposit an API key. It is not tried again by itself.";
+    /// A login by key. Odoo says the same to all three.
+    KeyRefused = "key_refused", Error,
+        "Odoo refused the API key: it is wrong or of another user, has ended, or was made for another scope than RPC.",
+        "Look at the user and their API keys, make a new one, and replace the credential; it is not tried again by itself.";
+    /// A plan, or a user, without the API. Not recorded: told by rights that are refused at the login itself.
+    NoExternalApi = "no_external_api", Error,
+        "Odoo refuses its API at the login itself: a plan without external API, or a user who may not use it.",
+        "On Odoo Online see that the plan includes the external API (Custom does); else look at the user's rights.";
     /// An app that is not there.
     ModelMissing = "model_missing", Warning, "The model is not there: its app is not installed.",
         "Install the app if its records are wanted.";
@@ -149,6 +161,16 @@ codes! {
     /// Rights that can't be seen.
     RightsUnknown = "rights_unknown", Warning, "What else the user may do can't be seen.",
         "See in Odoo that the user has read-only groups alone.";
+    /// The server's clock, or this machine's.
+    ClockSkew = "clock_skew", Warning, "The host's clock and this machine's differ by more than two minutes.",
+        "Set both by NTP: by which time things changed is how a sync knows what to read.";
+    /// By the date of the deposit.
+    CredentialExpiresSoon = "credential_expires_soon", Warning,
+        "The credential ends by its own date within 14 days.",
+        "Make a new API key in Odoo, and replace the credential.";
+    /// By Odoo's own word.
+    KeyExpiresSoon = "key_expires_soon", Warning, "An API key of the user ends in Odoo within 14 days.",
+        "If it is this one, make a new API key in Odoo, and replace the credential.";
     /// An administrator.
     ReadsRights = "bot_reads_access_rights", Warning, "The user can read Odoo's access rights, as administrators can.",
         "Use a user of its own, with read-only groups alone.";
@@ -158,6 +180,23 @@ codes! {
 }
 
 impl Code {
+    /// The code of what ended a login with a credential of that kind.
+    pub fn of_login(error: OdooError, kind: CredentialKind) -> Self {
+        match error {
+            // No model was asked for yet.
+            OdooError::NotAllowed => Self::NoExternalApi,
+            error => Self::of_call(error, kind),
+        }
+    }
+
+    /// The same of a call after it.
+    pub fn of_call(error: OdooError, kind: CredentialKind) -> Self {
+        match error {
+            OdooError::LoginRefused if kind == CredentialKind::ApiKey => Self::KeyRefused,
+            error => Self::of(error),
+        }
+    }
+
     /// The code of what ended a call.
     pub fn of(error: OdooError) -> Self {
         match error {
@@ -185,6 +224,7 @@ impl Code {
             OdooError::Egress(EgressError::Timeout) => Self::Timeout,
             OdooError::Egress(EgressError::TooLarge) => Self::TooLarge,
             OdooError::Egress(EgressError::Redirected(_)) => Self::Redirected,
+            OdooError::Egress(EgressError::Status(502..=504)) => Self::ProxyError,
             OdooError::Egress(EgressError::Status(_)) => Self::HttpStatus,
             OdooError::Egress(EgressError::Broken) => Self::BrokenOff,
             OdooError::Egress(EgressError::NoTls) => Self::NoTlsRoots,
@@ -199,14 +239,22 @@ pub struct Finding {
     pub code: Code,
     /// The model it is about, by the policy's name for it.
     pub model: Option<String>,
+    /// The host that a redirect leads to: all that is ever told of what a server said.
+    pub redirect: Option<String>,
 }
 
 impl Finding {
+    /// Of no model.
+    pub fn of(code: Code) -> Self {
+        Self { code, model: None, redirect: None }
+    }
+
     /// One plain sentence, after the model's name if it is about one.
     pub fn detail(&self) -> String {
-        match &self.model {
-            Some(model) => format!("{model}: {}", self.code.detail()),
-            None => self.code.detail().to_owned(),
+        match (&self.model, &self.redirect) {
+            (Some(model), _) => format!("{model}: {}", self.code.detail()),
+            (None, Some(host)) => format!("{} It leads to {host}.", self.code.detail()),
+            (None, None) => self.code.detail().to_owned(),
         }
     }
 }

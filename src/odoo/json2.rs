@@ -14,7 +14,7 @@ pub(super) struct Json2;
 const JSON: &str = "application/json";
 const HTML: &str = "text/html";
 /// What the page says that stands where no database was chosen: the name of a header, in no language.
-const NO_DATABASE: &[u8] = b"X-Odoo-Database";
+pub(super) const NO_DATABASE: &[u8] = b"X-Odoo-Database";
 
 impl Dialect for Json2 {
     /// There is no login. The user of that name is looked for, and shows the keys that it has to itself alone (or to an

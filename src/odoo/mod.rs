@@ -10,6 +10,7 @@ mod dialect;
 mod exchange;
 mod fault;
 mod finding;
+mod foresight;
 pub mod json;
 mod json2;
 pub mod jsonrpc;

@@ -44,7 +44,7 @@ fn ends(error: OdooError) -> bool {
     match error {
         OdooError::Egress(EgressError::Redirected(_) | EgressError::TooLarge) => false,
         OdooError::Egress(EgressError::Status(status)) => status == 429,
-        OdooError::Egress(_) => true,
+        OdooError::Egress(_) | OdooError::DatabaseNotSelected => true,
         _ => false,
     }
 }
@@ -66,6 +66,9 @@ async fn by_web(egress: &Egress) -> Result<Version, OdooError> {
 
 async fn by_json_rpc(egress: &Egress) -> Result<Version, OdooError> {
     let answer = send(egress, jsonrpc::version(NUMBER)).await?;
+    if answer.is_missing_until_a_database_is_chosen() {
+        return Err(OdooError::DatabaseNotSelected);
+    }
     let mut version = None;
     jsonrpc::result(&reply(&answer, &Caps::default()), None, |reader, depth| {
         read_member(reader, depth, "server_version_info", &mut version)
@@ -75,6 +78,9 @@ async fn by_json_rpc(egress: &Egress) -> Result<Version, OdooError> {
 
 async fn by_xml_rpc(egress: &Egress) -> Result<Version, OdooError> {
     let answer = send(egress, xmlrpc::ask_version()).await?;
+    if answer.is_missing_until_a_database_is_chosen() {
+        return Err(OdooError::DatabaseNotSelected);
+    }
     let told = xmlrpc::told_version(&reply(&answer, &Caps::default()))?;
     Version::of_value(&told).ok_or(OdooError::NotOdoo)
 }

@@ -25,7 +25,8 @@ impl Worker {
             address: Address { database, username },
             credential: Credential { kind, secret },
             servers: &self.servers,
-            expired: expires_at.is_some_and(|ends| ends <= self.clock.now()),
+            ends: expires_at,
+            now: self.clock.now(),
         };
         let found = diagnose(subject).await;
         let outcome = match found.login {

@@ -28,7 +28,7 @@ const MOST_AT_ONCE: usize = 8;
 struct Opened {
     connection: StoredConnection,
     credential: Credential,
-    expired: bool,
+    ends: Option<Moment>,
 }
 
 /// What to do with a credential that Odoo refused before.
@@ -85,7 +85,7 @@ impl Vault {
             Ok(Some(opened)) => opened,
             not_opened => {
                 self.logins.settle(claim, Login::Unknown).await;
-                return not_opened.map(|_| Diagnosis::refused());
+                return not_opened.map(|_| Diagnosis::refused(found.kind));
             }
         };
         let work = Work {
@@ -162,10 +162,10 @@ impl Vault {
         let binding = binding(&owner, &connection.id, &credential);
         let secret = keyring.open(&binding, &credential.sealed).map_err(|_| Error::DoesNotOpen)?;
         let lent = Credential { kind: credential.kind, secret };
-        let expired = credential.expires_at.is_some_and(|ends| ends <= at);
+        let ends = credential.expires_at;
         // Where it is sent is what it was sealed for.
         let connection = StoredConnection { destination: credential.destination, ..connection };
-        Ok(Some(Opened { connection, credential: lent, expired }))
+        Ok(Some(Opened { connection, credential: lent, ends }))
     }
 }
 
@@ -192,7 +192,8 @@ impl Work {
             address: Address { database: database.to_owned(), username: username.to_owned() },
             credential,
             servers: &self.servers,
-            expired,
+            ends,
+            now: self.clock.now(),
         };
         let (found, was_stopped) = tokio::select! {
             biased;

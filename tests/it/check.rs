@@ -101,7 +101,7 @@ fn each_cause_is_told_by_its_code() {
             false,
             "active",
         ),
-        ("down", |o| o.answer_status(1, "502 BAD GATEWAY"), &["http_status"], false, "active"),
+        ("down", |o| o.answer_status(1, "505 HTTP VERSION NOT SUPPORTED"), &["http_status"], false, "active"),
         ("no such path", |o| o.set(|s| s.front = NOTHING), &["not_odoo"], false, "active"),
         ("the API is closed off", |o| o.set(|s| s.front = NO_RPC), &["api_closed"], false, "active"),
         (

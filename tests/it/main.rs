@@ -9,6 +9,7 @@ mod backup;
 mod borrowers;
 mod changes;
 mod check;
+mod check_causes;
 mod check_tls;
 mod checkpoints;
 mod clients;
