@@ -64,6 +64,14 @@ pub enum Error {
         /// When that was found.
         now: Moment,
     },
+    /// So many checks of one host for one org that no more is made for a while.
+    #[error("this org had as many checks of this host as may be in a minute: none is made until {until}")]
+    TooManyChecks {
+        /// Until then.
+        until: Moment,
+        /// When that was found.
+        now: Moment,
+    },
     /// The lease was ended or its time is over.
     #[error("the lease has ended")]
     LeaseEnded,

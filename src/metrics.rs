@@ -23,6 +23,7 @@ struct Metrics {
     transactions: HistogramVec,
     audit_lag: HistogramVec,
     counted: IntCounterVec,
+    expiring: IntCounterVec,
     below_reserve: GaugeVec,
     not_opened: IntCounterVec,
     keyring_read: GaugeVec,
@@ -33,6 +34,7 @@ struct Metrics {
     checkpoint_size: GaugeVec,
     witness_lacks: GaugeVec,
     witness_failures: IntCounterVec,
+    witness_state: GaugeVec,
     started: GaugeVec,
     build: GaugeVec,
 }
@@ -97,6 +99,11 @@ impl Metrics {
                 "What is counted in the trail by the minute and not put on record one by one: bad tokens and assertions, denials past the first of a minute, calls past an org's quota of events.",
                 &["what"],
             )?,
+            expiring: counter(
+                "pawl_credential_expires_total",
+                "Credentials that were told of in their org's trail because they end soon, by how many days before.",
+                &["days"],
+            )?,
             below_reserve: gauge(
                 "pawl_audit_below_reserve",
                 "1 while less is free for the database than the reserve, and only lends and changes are put on record; else 0. Absent where it can't be seen.",
@@ -146,6 +153,11 @@ impl Metrics {
                 "pawl_witness_failures_total",
                 "Times that the witness could not be asked, or took no checkpoint.",
                 &["witness"],
+            )?,
+            witness_state: gauge(
+                "pawl_witness_state",
+                "1 for how it stands with the witness, by its place in the settings: told, behind or silent; else 0.",
+                &["witness", "state"],
             )?,
             started: gauge(
                 "process_start_time_seconds",
@@ -223,6 +235,12 @@ pub fn counted(what: &'static str) {
     tell(|metrics| metrics.counted.get_metric_with_label_values(&[what]).map(|counted| counted.inc()));
 }
 
+/// A credential was told of, so many days before its end.
+pub fn credential_expires(days: i64) {
+    let days = days.to_string();
+    tell(|metrics| metrics.expiring.get_metric_with_label_values(&[&days]).map(|expiring| expiring.inc()));
+}
+
 /// Whether less is free than the reserve.
 pub fn below_reserve(is_below: bool) {
     let gauge = |metrics: &Metrics| metrics.below_reserve.get_metric_with_label_values::<&str>(&[]);
@@ -274,6 +292,13 @@ pub fn witness_failed(number: usize) {
     tell(|metrics| metrics.witness_failures.get_metric_with_label_values(&[&number]).map(|of| of.inc()));
 }
 
+/// Whether it stands so with the witness.
+pub fn witness_stands(number: usize, state: &'static str, is_so: bool) {
+    let labels = [&*number.to_string(), state];
+    let value = if is_so { 1.0 } else { 0.0 };
+    tell(|metrics| metrics.witness_state.get_metric_with_label_values(&labels).map(|of| of.set(value)));
+}
+
 fn count(gauge: &GaugeVec, labels: &[&str], number: u64) -> Result<()> {
     // Exact in a double up to 2^53.
     let number = Duration::from_secs(number).as_secs_f64();
@@ -283,6 +308,10 @@ fn count(gauge: &GaugeVec, labels: &[&str], number: u64) -> Result<()> {
 /// The vault begins to serve.
 pub fn started(at: Moment) {
     tell(|metrics| set(&metrics.started, &[], at));
+    // None so far is known, and is 0.
+    for days in ["14", "7", "1"] {
+        tell(|metrics| metrics.expiring.get_metric_with_label_values(&[days]).map(drop));
+    }
     let version = env!("CARGO_PKG_VERSION");
     tell(|metrics| metrics.build.get_metric_with_label_values(&[version]).map(|build| build.set(1.0)));
 }

@@ -77,13 +77,14 @@ fn fill(org: &OrgId, file: &str) {
     const SCRIPT: &str = "
 import sqlite3, sys
 db = sqlite3.connect(sys.argv[1], timeout=60)
-db.execute('DROP TRIGGER audit_events_are_kept')
+for trigger in ('events_are_kept', 'events_follow', 'leaves_are_kept', 'nodes_are_kept', 'checkpoints_are_kept'):
+    db.execute('DROP TRIGGER audit_' + trigger)
 db.execute(\"DELETE FROM audit_events WHERE org_id = 'acme'\")
 rows = (line.rstrip('\\n').split('\\t') for line in sys.stdin)
 db.executemany(\"INSERT INTO audit_events VALUES ('acme', ?, ?, ?, ?)\",
     ((int(s), e, bytes.fromhex(p), bytes.fromhex(h)) for s, e, p, h in rows))
-db.execute(\"DROP TRIGGER audit_leaves_are_kept\")
-db.execute(\"DELETE FROM audit_leaves WHERE org_id = 'acme'\")
+for table in ('leaves', 'nodes', 'checkpoints'):
+    db.execute('DELETE FROM audit_' + table)
 db.commit()
 ";
     let mut python =

@@ -17,14 +17,14 @@ END
 $$;
 
 -- pawl_reseal puts sealed values under another key; pawl_freeze ends open leases; pawl_log puts the ends of all chains
--- into the log; pawl_prune lets go of events that are past their time. Nobody logs in as them, and who is
--- to become one has to say so (`SET ROLE`): before PostgreSQL 16 that is the member's own attribute, since then the
+-- into the log; pawl_prune lets go of events that are past their time; pawl_expiry looks for credentials that end soon.
+-- Nobody logs in as them, and who is to become one has to say so (`SET ROLE`): before PostgreSQL 16 that is the member's own attribute, since then the
 -- membership's.
 DO $$
 DECLARE
     narrow text;
 BEGIN
-    FOREACH narrow IN ARRAY ARRAY['pawl_reseal', 'pawl_freeze', 'pawl_log', 'pawl_prune'] LOOP
+    FOREACH narrow IN ARRAY ARRAY['pawl_reseal', 'pawl_freeze', 'pawl_log', 'pawl_prune', 'pawl_expiry'] LOOP
         BEGIN
             IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = narrow) THEN
                 EXECUTE format('CREATE ROLE %I NOLOGIN NOINHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION '
@@ -49,13 +49,13 @@ $$;
 
 REVOKE ALL ON __diesel_schema_migrations, keys, issuer_keys, connections, leases, idempotency_keys, audit_events,
     imports, clients, revocations, client_assertions, reseals, org_settings, audit_chains, audit_logs, audit_leaves,
-    audit_nodes, audit_checkpoints, audit_witnesses
-    FROM pawl_app, pawl_reseal, pawl_freeze, pawl_log, pawl_prune, PUBLIC;
+    audit_nodes, audit_checkpoints, audit_witnesses, login_refusals
+    FROM pawl_app, pawl_reseal, pawl_freeze, pawl_log, pawl_prune, pawl_expiry, PUBLIC;
 
 -- What everybody may do elsewhere: nobody makes tables here, and who is to connect is named. Where the database
 -- or the schema is another role's, PostgreSQL only warns.
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
-GRANT USAGE ON SCHEMA public TO pawl_app, pawl_reseal, pawl_freeze, pawl_log, pawl_prune;
+GRANT USAGE ON SCHEMA public TO pawl_app, pawl_reseal, pawl_freeze, pawl_log, pawl_prune, pawl_expiry;
 DO $$
 BEGIN
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO pawl_app', current_database());
@@ -70,9 +70,11 @@ GRANT SELECT, INSERT, UPDATE (verifies_until), DELETE ON issuer_keys TO pawl_app
 GRANT SELECT, INSERT, DELETE ON clients, revocations, client_assertions TO pawl_app;
 GRANT SELECT, INSERT, DELETE,
     UPDATE (label, environment, sync_interval_seconds, sealed, key_id, revision, credential_expires_at, state,
-            updated_at)
+            updated_at, expiry_warned)
     ON connections TO pawl_app;
 GRANT SELECT, INSERT, UPDATE (revision, expires_at, ended_at, outcome, records) ON leases TO pawl_app;
+-- Logins that Odoo refused, over all orgs, by a digest.
+GRANT SELECT, INSERT, UPDATE (refused, last_at), DELETE ON login_refusals TO pawl_app;
 GRANT SELECT, INSERT, UPDATE (mark, answer), DELETE ON idempotency_keys TO pawl_app;
 GRANT SELECT, INSERT, UPDATE (updated_at, ended_at, outcome, total, moved, shut) ON reseals TO pawl_app;
 GRANT SELECT, INSERT,
@@ -104,3 +106,5 @@ GRANT SELECT (org_id, seq, hash), DELETE ON audit_events TO pawl_prune;
 GRANT SELECT (org_id, pruned_seq, pruned_hash), UPDATE (pruned_seq, pruned_hash) ON audit_chains TO pawl_prune;
 GRANT SELECT ON audit_leaves, audit_checkpoints TO pawl_prune;
 GRANT SELECT (org_id, retention_days, next_retention_days, next_retention_from) ON org_settings TO pawl_prune;
+-- When credentials end, whose, and whether that was told; nothing of what they open, and it changes nothing.
+GRANT SELECT (id, org_id, revision, credential_expires_at, expiry_warned) ON connections TO pawl_expiry;

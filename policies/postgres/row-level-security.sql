@@ -39,6 +39,7 @@ CREATE POLICY scope ON connections USING (
 -- `pawl keys reseal` and `retire` look at every org's sealed values, and put the same value under another key
 -- in its place, as a role that can do nothing else.
 CREATE POLICY resealed ON connections TO pawl_reseal USING (true);
+CREATE POLICY ending ON connections FOR SELECT TO pawl_expiry USING (true);
 
 -- The seeds that sign tokens: written over only by the same, under another key.
 ALTER TABLE issuer_keys ENABLE ROW LEVEL SECURITY;
@@ -77,6 +78,9 @@ CREATE POLICY dropped ON revocations FOR DELETE
     USING (EXISTS (SELECT FROM pawl_scope() WHERE org = '' AND usr IS NULL));
 
 -- Used assertions, in the transaction of the event in whichever chain: nobody's, and with nothing in them.
+ALTER TABLE login_refusals ENABLE ROW LEVEL SECURITY;
+ALTER TABLE login_refusals FORCE ROW LEVEL SECURITY;
+CREATE POLICY counted ON login_refusals USING (EXISTS (SELECT FROM pawl_scope() WHERE org = '' AND usr IS NULL));
 ALTER TABLE client_assertions ENABLE ROW LEVEL SECURITY;
 ALTER TABLE client_assertions FORCE ROW LEVEL SECURITY;
 CREATE POLICY used ON client_assertions USING (EXISTS (SELECT FROM pawl_scope()));

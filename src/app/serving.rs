@@ -167,6 +167,15 @@ pub(super) async fn follow_retention(state: web::Data<State>) {
     }
 }
 
+/// Tells of credentials that end soon, again and again.
+pub(super) async fn follow_expiry(state: web::Data<State>) {
+    let mut looked_at = None;
+    loop {
+        tokio::time::sleep(FOLLOW_VAULT).await;
+        looked_at = state.vault.follow_expiry(looked_at).await;
+    }
+}
+
 /// The same for the whole vault, and puts on record what became of the file.
 pub(super) async fn follow_vault(state: web::Data<State>) {
     loop {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use crate::access::{Action, Caller, Holder, Issued, Operator, Principal, Role, UserScope};
 use crate::audit::members::{Members, member};
 use crate::clock::{Moment, NoRandomness};
-use crate::ids::{ConnectionId, LeaseId, OrgId, RequestId, SourceId};
+use crate::ids::{ConnectionId, LeaseId, OrgId, RequestId, SourceId, UserId};
 use crate::telemetry::TraceId;
 
 /// How it ended.
@@ -197,6 +197,23 @@ impl AuditEvent {
         members.text(member::ORG, org.as_str());
         members.text(member::CLIENT, "pawl");
         members.text("subject", subject);
+        more.iter().for_each(|(name, value)| members.text(name, value));
+        Ok(members.render(Some(org.clone())))
+    }
+
+    /// Something the vault did for itself about a connection of a user's.
+    pub fn of_vault_about(
+        (org, user): (&OrgId, &UserId),
+        action: &'static str,
+        (connection, label): (&ConnectionId, Option<&str>),
+        more: &[(&'static str, &str)],
+        now: Moment,
+    ) -> Result<Self, NoRandomness> {
+        let mut members = Members::new(now, action, Outcome::Done)?;
+        members.text(member::ORG, org.as_str());
+        members.text(member::USER, user.as_str());
+        members.text(member::CLIENT, "pawl");
+        members.subject(Subject { connection: Some(connection), label, lease: None });
         more.iter().for_each(|(name, value)| members.text(name, value));
         Ok(members.render(Some(org.clone())))
     }

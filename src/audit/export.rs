@@ -188,20 +188,32 @@ pub fn csv_line(seq: i64, event: &str, hash: &str) -> String {
     line
 }
 
-/// A cell that a spreadsheet would take for a formula begins with an apostrophe.
+/// What a spreadsheet would take for a formula has an apostrophe before it: at the beginning of a cell, and behind
+/// whatever it may take for the end of one, as some take a semicolon or a tab.
 fn add_cell(line: &mut String, text: &str) {
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let is_quoted = text.contains([',', '"', '\r', '\n']);
+    let is_quoted = text.contains([',', ';', '"', '\t', '\r', '\n']);
     if is_quoted {
         line.push('"');
     }
-    if is_formula {
+    if text.starts_with(['\t', '\r']) {
         line.push('\'');
     }
-    if is_quoted {
-        line.push_str(&text.replace('"', "\"\""))
-    } else {
-        line.push_str(text)
+    let mut is_begin = true;
+    for letter in text.chars() {
+        match letter {
+            '=' | '+' | '-' | '@' | '\u{ff1d}' | '\u{ff0b}' | '\u{ff0d}' | '\u{ff20}' if is_begin => {
+                line.push('\'');
+                is_begin = false;
+            }
+            ',' | ';' | '\t' | '\r' | '\n' => is_begin = true,
+            // What stands before a formula and does not hide it.
+            ' ' | '"' => {}
+            _ => is_begin = false,
+        }
+        if letter == '"' {
+            line.push('"');
+        }
+        line.push(letter);
     }
     if is_quoted {
         line.push('"');
@@ -219,8 +231,16 @@ mod tests {
             ("+1", "'+1"),
             ("-1", "'-1"),
             ("@a", "'@a"),
-            ("\t=1", "'\t=1"),
-            ("\r=1", "\"'\r=1\""),
+            ("\t=1", "\"'\t'=1\""),
+            ("\r=1", "\"'\r'=1\""),
+            ("a;=1", "\"a;'=1\""),
+            ("a; +1", "\"a; '+1\""),
+            ("a;\"@b", "\"a;\"\"'@b\""),
+            ("a\n-1", "\"a\n'-1\""),
+            ("a\t=1", "\"a\t'=1\""),
+            (" =1", " '=1"),
+            ("a-b=c", "a-b=c"),
+            ("a;b", "\"a;b\""),
             ("=a,b", "\"'=a,b\""),
             ("a\"b", "\"a\"\"b\""),
             ("a\nb", "\"a\nb\""),

@@ -5,6 +5,7 @@ mod counted;
 mod event;
 mod export;
 mod glance;
+mod kept;
 mod log_key;
 mod members;
 mod note;
@@ -20,11 +21,12 @@ pub use export::{
     read_line,
 };
 pub use glance::Glance;
+pub use kept::{Kept, KeptLeaf, NothingKept, split_notes};
 pub use log_key::{LogKey, NotALogKey};
 pub use members::{PRUNE, SCHEMA, member};
-pub use note::{Checkpoint, MOST_NOTE_BYTES, NoteRefused, VerifierKey, VerifierKeyRefused};
+pub use note::{Checkpoint, MOST_NOTE_BYTES, NoteRefused, VerifierKey, VerifierKeyRefused, is_signature};
 pub use tree::{
     Frontier, Node, Plan, empty_root, leaf_hash, node_hash, verify_consistency, verify_inclusion,
 };
 pub use verify::{Chain, Inquest, Row, Wrong};
-pub use verify_export::{Report, Unreadable, newest_of, split_notes, verify_export};
+pub use verify_export::{Report, Unreadable, verify_export};

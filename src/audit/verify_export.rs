@@ -1,10 +1,12 @@
 //! Holds an export against itself, and against what its log's key signed: a file is all that it takes, read twice, and
 //! of that no more than a line is in memory.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead};
 
 use crate::audit::chain::{Hash, leaf};
 use crate::audit::export::{EXPORT, Head, Last, Line, bytes_of, read_line};
+use crate::audit::kept::{Kept, KeptLeaf};
 use crate::audit::note::{Checkpoint, VerifierKey};
 use crate::audit::tree::{verify_consistency, verify_inclusion};
 use crate::audit::verify::{Chain, Inquest, Row, Wrong};
@@ -41,12 +43,12 @@ pub enum Unreadable {
     Else(&'static str),
 }
 
-/// Verifies what `open` opens, each time from its beginning. Without `key` it is held against its own, which proves
-/// nothing by itself. `notes` are checkpoints that somebody else kept.
+/// Verifies what `open` opens, each time from its beginning. Without `keys` it is held against its own, which proves
+/// nothing by itself; of them one must be its log's. `kept` is what somebody else kept of the log.
 pub fn verify_export<R: BufRead>(
     open: impl Fn() -> io::Result<R>,
-    key: Option<&VerifierKey>,
-    notes: &[String],
+    keys: &[VerifierKey],
+    kept: &Kept,
 ) -> Result<Report, Unreadable> {
     let mut report = Report { chains: 1, ..Report::default() };
     let Some(last) = last_line(open()?)? else { return Err(Unreadable::Else("it is empty")) };
@@ -68,11 +70,23 @@ pub fn verify_export<R: BufRead>(
         org => Some(OrgId::parse(org).map_err(|_| Unreadable::Else("its org is none"))?),
     };
     let mut chain = Chain::after(org.clone(), head.first_seq.saturating_sub(1), head.prev_hash);
+    let known = match Given::of(&head, org.as_ref(), keys, kept) {
+        Ok(given) => given,
+        Err(wrong) => {
+            report.wrong.push(wrong.tell(&head.org));
+            return Ok(report);
+        }
+    };
     let leaf_seq = last.as_ref().and_then(|last| last.leaf.as_ref()).map(|leaf| leaf.seq);
-    let mut leaf_head = (leaf_seq == Some(chain.last())).then_some(head.prev_hash);
+    // The hashes of the events that somebody speaks of.
+    let told: BTreeSet<i64> = leaf_seq.into_iter().chain(known.leaves.iter().map(|leaf| leaf.seq)).collect();
+    let mut heads = BTreeMap::new();
+    if told.contains(&chain.last()) {
+        heads.insert(chain.last(), head.prev_hash);
+    }
     let wrong = walk(&mut lines, &mut chain, head.last_seq, |chain| {
-        if leaf_seq == Some(chain.last()) {
-            leaf_head = Some(*chain.head());
+        if told.contains(&chain.last()) {
+            heads.insert(chain.last(), *chain.head());
         }
     })?;
     report.events = chain.count();
@@ -85,8 +99,8 @@ pub fn verify_export<R: BufRead>(
         return Ok(report);
     };
     report.uncovered = report.events;
-    let of = Proof { head: &head, org: org.as_ref(), leaf_head, last_seq: chain.last() };
-    if let Err(wrong) = of.verify(&last, key, notes, &mut report) {
+    let of = Proof { head: &head, org: org.as_ref(), heads, last_seq: chain.last() };
+    if let Err(wrong) = of.verify(&last, &known, &mut report) {
         report.wrong.push(wrong.tell(&head.org));
     }
     Ok(report)
@@ -155,56 +169,75 @@ fn event_of(line: &str) -> Option<Event<'_>> {
     Some(Event { seq, event, prev_hash: bytes_of(&prev_hash)?, hash: bytes_of(&hash)? })
 }
 
+/// What was given to verify an export by.
+struct Given {
+    /// The key that is believed; none where the export has none, and none was given.
+    key: Option<VerifierKey>,
+    /// Its own is the one.
+    is_own: bool,
+    checkpoints: BTreeMap<u64, Hash>,
+    leaves: Vec<KeptLeaf>,
+    has_notes: bool,
+    /// Something was given.
+    is_proof_asked: bool,
+}
+
+impl Given {
+    fn of(head: &Head, org: Option<&OrgId>, keys: &[VerifierKey], kept: &Kept) -> Result<Self, Wrong> {
+        let other = |what: &str| Wrong::Other(what.into());
+        let own = head.public_key.as_deref().map(VerifierKey::parse).transpose();
+        let own = own.map_err(|_| other("altered: the first line's public key"))?;
+        // Every key that was given for this log; those of other logs say nothing of it.
+        let of_log = |own: &VerifierKey| keys.iter().filter(|key| key.origin() == own.origin()).count();
+        let is_same = own.as_ref().is_some_and(|own| {
+            of_log(own) > 0 && keys.iter().all(|key| key == own || key.origin() != own.origin())
+        });
+        if !keys.is_empty() && own.is_some() && !is_same {
+            return Err(other("the public key of the first line is not the one that was given"));
+        }
+        let (mut checkpoints, mut leaves) = (BTreeMap::new(), Vec::new());
+        if let Some(key) = &own {
+            checkpoints = kept.checkpoints(key)?;
+            leaves = kept.leaves(key, org)?;
+        }
+        let (is_own, has_notes) = (keys.is_empty(), !kept.is_empty());
+        Ok(Self { key: own, is_own, checkpoints, leaves, has_notes, is_proof_asked: !is_own || has_notes })
+    }
+}
+
 struct Proof<'a> {
     head: &'a Head,
     org: Option<&'a OrgId>,
-    leaf_head: Option<Hash>,
+    /// Hashes of events that somebody speaks of, by their numbers.
+    heads: BTreeMap<i64, Hash>,
     last_seq: i64,
 }
 
 impl Proof<'_> {
-    fn verify(
-        &self,
-        last: &Last,
-        key: Option<&VerifierKey>,
-        notes: &[String],
-        report: &mut Report,
-    ) -> Result<(), Wrong> {
+    fn verify(&self, last: &Last, given: &Given, report: &mut Report) -> Result<(), Wrong> {
         let other = |what: String| Wrong::Other(what);
         let Some(note) = &last.checkpoint else {
-            if key.is_some() || !notes.is_empty() {
+            if given.is_proof_asked {
                 return Err(other("not proven: its last line has no checkpoint".into()));
             }
             report.warnings.push("no checkpoint was made yet: the chain is held against itself alone".into());
             return Ok(());
         };
-        let own = self.head.public_key.as_deref().map(VerifierKey::parse);
-        let own = match own {
-            Some(Ok(own)) => Some(own),
-            Some(Err(_)) => return Err(other("altered: the first line's public key".into())),
-            None => None,
-        };
-        let is_proof_asked = key.is_some() || !notes.is_empty();
-        if is_proof_asked && last.leaf.is_none() {
+        if given.is_proof_asked && last.leaf.is_none() {
             return Err(other("not proven: its last line has no leaf of this org".into()));
         }
-        let key = match (key, &own) {
-            (Some(key), own) if own.as_ref() != Some(key) => {
-                return Err(other("the public key of the first line is not the one that was given".into()));
-            }
-            (Some(key), _) => key,
-            (None, Some(own)) => {
-                report.warnings.push(
-                    "no --key was given: the export's own proves nothing, for whoever forged it made it too"
-                        .into(),
-                );
-                own
-            }
-            (None, None) => return Err(other("altered: the first line has no public key".into())),
+        let Some(key) = &given.key else {
+            return Err(other("altered: the first line has no public key".into()));
         };
+        if given.is_own {
+            report.warnings.push(
+                "no --key was given: the export's own proves nothing, for whoever forged it made it too"
+                    .into(),
+            );
+        }
         let checkpoint = key.verify(note).map_err(|refused| other(format!("the checkpoint: {refused}")))?;
         report.sizes.push(checkpoint.size);
-        self.verify_leaf(last, &checkpoint, report)?;
+        self.verify_leaf(last, (&checkpoint, given.is_proof_asked), report)?;
         let mut known = vec![checkpoint.clone()];
         if let Some(witnessed) = &last.witnessed {
             let older = key.verify(&witnessed.checkpoint);
@@ -216,17 +249,39 @@ impl Proof<'_> {
             }
             known.push(older);
         }
-        match newest_of(key, notes)? {
-            Some(given) => hold(&given, &known, report),
-            None if notes.is_empty() => Ok(()),
-            None => {
-                report.warnings.push("none of the checkpoints that were given is of this log".into());
-                Ok(())
-            }
+        for (size, root) in &given.checkpoints {
+            hold((*size, root), &known, report)?;
         }
+        if given.checkpoints.is_empty() && given.has_notes {
+            report.warnings.push("none of the checkpoints that were given is of this log".into());
+        }
+        self.hold_leaves(&given.leaves, report)
     }
 
-    fn verify_leaf(&self, last: &Last, checkpoint: &Checkpoint, report: &mut Report) -> Result<(), Wrong> {
+    /// The export ends no earlier than the chain was known to, and says the same of the events that are known.
+    fn hold_leaves(&self, leaves: &[KeptLeaf], report: &mut Report) -> Result<(), Wrong> {
+        for known in leaves {
+            if known.seq > self.last_seq {
+                return Err(Wrong::CutOff { last: self.last_seq, known: known.seq, by: known.told() });
+            }
+            match self.heads.get(&known.seq) {
+                Some(head) if known.is_of(self.org, head) => {}
+                Some(_) => return Err(Wrong::Rewritten(self.head.first_seq.min(known.seq), known.seq)),
+                None => report.warnings.push(format!(
+                    "an answer that was kept speaks of event {}, which comes before this export",
+                    known.seq
+                )),
+            }
+        }
+        Ok(())
+    }
+
+    fn verify_leaf(
+        &self,
+        last: &Last,
+        (checkpoint, is_proof_asked): (&Checkpoint, bool),
+        report: &mut Report,
+    ) -> Result<(), Wrong> {
         let other = |what: &str| Err(Wrong::Other(what.into()));
         let Some(of_org) = &last.leaf else {
             report.warnings.push("the log speaks of no event of this org yet".into());
@@ -240,80 +295,42 @@ impl Proof<'_> {
             let by = format!("the checkpoint of size {size}");
             return Err(Wrong::CutOff { last: self.last_seq, known: of_org.seq, by });
         }
-        let Some(head) = &self.leaf_head else {
+        let Some(head) = self.heads.get(&of_org.seq) else {
+            if is_proof_asked && self.last_seq >= self.head.first_seq {
+                return Err(Wrong::Other(format!(
+                    "not proven: the log speaks of events up to {} alone, and of none that is here",
+                    of_org.seq
+                )));
+            }
             report.warnings.push(format!("the log speaks of events up to {} alone", of_org.seq));
             return Ok(());
         };
         let Some(salt) = &self.head.salt else { return other("altered: the first line has no salt") };
         if leaf(&salt.0, self.org, of_org.seq, head) != of_org.hash {
-            return Err(Wrong::Rewritten(self.head.first_seq, of_org.seq));
+            return Err(Wrong::Rewritten(self.head.first_seq.min(of_org.seq), of_org.seq));
         }
         report.uncovered = self.last_seq - of_org.seq;
         Ok(())
     }
 }
 
-/// The newest of the notes that are this log's.
-pub fn newest_of(key: &VerifierKey, notes: &[String]) -> Result<Option<Checkpoint>, Wrong> {
-    let mut newest: Option<Checkpoint> = None;
-    for note in notes {
-        let claimed = Checkpoint::claimed(note);
-        let claimed =
-            claimed.map_err(|refused| Wrong::Other(format!("a checkpoint that was given: {refused}")))?;
-        if claimed.origin != key.origin() {
-            continue;
-        }
-        let checkpoint = key.verify(note);
-        let checkpoint =
-            checkpoint.map_err(|refused| Wrong::Other(format!("a checkpoint that was given: {refused}")))?;
-        if newest.as_ref().is_none_or(|newest| newest.size < checkpoint.size) {
-            newest = Some(checkpoint);
-        }
-    }
-    Ok(newest)
-}
-
-fn hold(given: &Checkpoint, known: &[Checkpoint], report: &mut Report) -> Result<(), Wrong> {
+fn hold((size, root): (u64, &Hash), known: &[Checkpoint], report: &mut Report) -> Result<(), Wrong> {
     let newest = known.iter().map(|known| known.size).max().unwrap_or(0);
-    match known.iter().find(|known| known.size == given.size) {
-        Some(same) if same.root == given.root => Ok(()),
+    match known.iter().find(|known| known.size == size) {
+        Some(same) if same.root == *root => Ok(()),
         Some(_) => Err(Wrong::Other(format!(
-            "rewritten: at {} leaves the checkpoint that was given has another root",
-            given.size
+            "rewritten: at {size} leaves the checkpoint that was given has another root"
         ))),
-        None if given.size > newest => Err(Wrong::Other(format!(
-            "older than the checkpoint: this speaks of {newest} leaves, the checkpoint of {}",
-            given.size
+        None if size > newest => Err(Wrong::Other(format!(
+            "older than the checkpoint: this speaks of {newest} leaves, the checkpoint of {size}"
         ))),
         None => {
             report.warnings.push(format!(
-                "the checkpoint of size {} could not be compared: the export goes on from none of that size",
-                given.size
+                "the checkpoint of size {size} could not be compared: the export goes on from none of that size"
             ));
             Ok(())
         }
     }
-}
-
-/// Several notes in one text: each begins after the signatures of the one before.
-pub fn split_notes(text: &str) -> Vec<String> {
-    let (mut notes, mut note, mut is_signed) = (Vec::new(), String::new(), false);
-    for line in text.split_inclusive('\n') {
-        let is_signature = line.starts_with('\u{2014}');
-        if is_signed && !is_signature {
-            notes.push(std::mem::take(&mut note));
-            is_signed = false;
-        }
-        if note.is_empty() && line.trim().is_empty() {
-            continue;
-        }
-        is_signed |= is_signature;
-        note.push_str(line);
-    }
-    if !note.is_empty() {
-        notes.push(note);
-    }
-    notes
 }
 
 /// Lines without their ends: `Some(None)` for one that is no text of ours.

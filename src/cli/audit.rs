@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use pawl::app::open_trail;
-use pawl::audit::{Line, Report, VerifierKey, hex_of, line_of, split_notes, verify_export};
+use pawl::audit::{Kept, Line, Report, VerifierKey, hex_of, line_of, verify_export};
 use pawl::clock::{Clock, Moment};
 use pawl::config::Config;
 use pawl::ids::OrgId;
@@ -36,7 +36,7 @@ pub enum AuditCommand {
 const VERIFY_EXAMPLES: &str = "\
 Examples:
   pawl audit verify                                     every chain, and the log over them
-  pawl audit verify --org acme --checkpoint kept.txt    against a checkpoint that was kept elsewhere
+  pawl audit verify --org acme --checkpoint kept.txt    against checkpoints that were kept elsewhere
   pawl audit verify --export acme.jsonl --key 'vault.example/pawl+1a2b3c4d+AbC…'
 
 An export needs no vault and no settings: a file and the log's public key are enough.
@@ -54,10 +54,10 @@ pub struct VerifyArgs {
     /// An export (JSONL) in place of the database
     #[arg(long, value_name = "FILE")]
     export: Option<PathBuf>,
-    /// A checkpoint that was kept elsewhere: a file of one or more signed notes, of which the newest counts
+    /// What was kept elsewhere: a file of signed notes, or of answers of GET /v1/audit/checkpoint; every one counts
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
-    /// The log's verifier key, from another source than what is verified
+    /// The log's verifier key, from another source than what is verified; every one counts
     #[arg(long, value_name = "KEY", value_parser = parse_key)]
     key: Vec<VerifierKey>,
 }
@@ -120,9 +120,9 @@ pub fn verify_offline(command: &AuditCommand) -> Result<ExitCode, Failure> {
     let AuditCommand::Verify(args) = command else { return Ok(ExitCode::FAILURE) };
     let judged = || -> Result<Report, Failure> {
         let file = args.export.as_deref().unwrap_or(Path::new("-"));
-        let notes = read_notes(&args.checkpoint)?;
+        let kept = read_kept(&args.checkpoint)?;
         let open = || File::open(file).map(BufReader::new);
-        Ok(verify_export(open, args.key.first(), &notes).map_err(|e| format!("{}: {e}", file.display()))?)
+        Ok(verify_export(open, &args.key, &kept).map_err(|e| format!("{}: {e}", file.display()))?)
     };
     tell(judged())
 }
@@ -138,13 +138,13 @@ pub fn run(config: &Config, command: &AuditCommand) -> Result<ExitCode, Failure>
 
 fn verify(config: &Config, args: &VerifyArgs) -> Result<ExitCode, Failure> {
     let judged = || -> Result<Report, Failure> {
-        let notes = read_notes(&args.checkpoint)?;
+        let kept = read_kept(&args.checkpoint)?;
         let which = match (&args.org, args.vault) {
             (Some(org), _) => Which::Org(org.clone()),
             (None, true) => Which::Vault,
             (None, false) => Which::All,
         };
-        Ok(open_trail(config, Clock::system())?.verify(which, &args.key, &notes)?)
+        Ok(open_trail(config, Clock::system())?.verify(&which, &args.key, &kept)?)
     };
     tell(judged())
 }
@@ -155,13 +155,14 @@ pub fn unreadable(error: &dyn std::fmt::Display) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(UNREADABLE))
 }
 
-fn read_notes(files: &[PathBuf]) -> Result<Vec<String>, Failure> {
-    let mut notes = Vec::new();
+fn read_kept(files: &[PathBuf]) -> Result<Kept, Failure> {
+    let mut kept = Kept::default();
     for file in files {
-        let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
-        notes.extend(split_notes(&text));
+        let named = |e: &dyn std::fmt::Display| format!("{}: {e}", file.display());
+        let text = std::fs::read_to_string(file).map_err(|e| named(&e))?;
+        kept.add(&text).map_err(|e| named(&e))?;
     }
-    Ok(notes)
+    Ok(kept)
 }
 
 fn tell(judged: Result<Report, Failure>) -> Result<ExitCode, Failure> {

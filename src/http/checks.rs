@@ -75,7 +75,7 @@ impl From<&Diagnosis> for CheckView {
     responses((status = 200, body = CheckView, description = "What was found."),
         (status = 409, description = "`check-running`, `credential-replaced`, `not-odoo`"),
         (status = 423, description = "`frozen`"),
-        (status = 429, description = "`too-many-refusals`, `too-many-requests`, `event-quota`",
+        (status = 429, description = "`too-many-checks`, `too-many-refusals`, `too-many-requests`, `event-quota`",
          headers(("Retry-After" = i64, description = "Seconds until one is tried again."))),
         (status = 500, description = "`does-not-open`, `damaged`"),
         (status = 503, description = "`key-not-held`, `unavailable`")))]

@@ -97,6 +97,8 @@ kinds! {
     EventQuota = "event-quota", 429, "This org has used up its events of today";
     /// Too many refused logins.
     TooManyRefusals = "too-many-refusals", 429, "Odoo refused too many logins that were checked";
+    /// Too many checks of one host.
+    TooManyChecks = "too-many-checks", 429, "Too many checks of this host in a minute";
     /// Too many calls, or too many bad tokens.
     TooManyRequests = "too-many-requests", 429, "Too many requests";
     /// The body did not come.
@@ -249,6 +251,10 @@ impl From<Error> for Problem {
             Error::TooManyRefusals { until, now } => {
                 let retry_after = Some(seconds_until(until, now));
                 Self { retry_after, ..Self::new(Kind::TooManyRefusals, detail) }
+            }
+            Error::TooManyChecks { until, now } => {
+                let retry_after = Some(seconds_until(until, now));
+                Self { retry_after, ..Self::new(Kind::TooManyChecks, detail) }
             }
             Error::TooManyExports => Self::too_many(detail, EXPORT_AGAIN_IN),
             Error::TooManyLeases { until, now } => {

@@ -6,11 +6,11 @@ use diesel::sql_types::{Nullable, Text};
 use crate::ids::LogId;
 use crate::store::db::{Access, Db, each};
 use crate::store::error::StoreError;
+use crate::store::logs::{LogRow, find_logs};
 use crate::store::schema::{audit_checkpoints, audit_leaves, audit_nodes};
 use crate::store::scopes::{NarrowRole, Scopes};
-use crate::store::trail::ChainView;
+use crate::store::trail::{ChainOf, ChainView};
 use crate::store::tx::Store;
-use crate::store::upkeep::Upkeep;
 
 /// A node of a log.
 pub struct RawNode {
@@ -26,6 +26,8 @@ pub struct RawLeaf {
     pub idx: i64,
     /// The event that it speaks of.
     pub seq: i64,
+    /// The hash of that event.
+    pub head: Vec<u8>,
     /// Its hash; none where its node is gone.
     pub hash: Option<Vec<u8>>,
 }
@@ -46,21 +48,58 @@ struct OrgRow {
     org_id: Option<String>,
 }
 
+/// The whole trail as it was at one moment: the logs, and one chain after the other.
+pub struct TrailView<'a> {
+    db: &'a mut Db,
+}
+
 impl Store {
-    /// Reads the log and whose chains there are, all as it was at one moment. Blocks.
-    pub fn view_log<T>(
+    /// Reads the logs and chains, all as they were at one moment. Blocks.
+    pub fn view_trail<T>(
         &self,
         name: &'static str,
-        work: impl FnOnce(&mut Upkeep) -> Result<T, StoreError>,
+        work: impl FnOnce(&mut TrailView) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.upkeep_of(name, Access::Read, &Scopes::vault(), |tx| {
-            tx.enter(NarrowRole::Log)?;
-            work(tx)
-        })
+        self.upkeep_of(name, Access::Read, &Scopes::vault(), |tx| work(&mut TrailView { db: tx.db }))
     }
 }
 
-impl Upkeep<'_> {
+impl TrailView<'_> {
+    /// Every log there ever was, oldest first.
+    pub fn find_logs(&mut self) -> Result<Vec<LogRow>, StoreError> {
+        self.db.look_at(&Scopes::vault())?;
+        find_logs(self.db)
+    }
+
+    /// Reads of the logs what who grows them sees: no event.
+    pub fn log<T>(
+        &mut self,
+        work: impl FnOnce(&mut LogView) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.db.become_role(NarrowRole::Log)?;
+        let done = work(&mut LogView { db: self.db })?;
+        self.db.leave_role()?;
+        Ok(done)
+    }
+
+    /// Reads one chain.
+    pub fn chain<T>(
+        &mut self,
+        of: &ChainOf,
+        work: impl FnOnce(&mut ChainView) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let (scopes, org) = of.scopes();
+        self.db.look_at(&scopes)?;
+        work(&mut ChainView { db: self.db, org })
+    }
+}
+
+/// The logs in an open transaction, and whose chains there are.
+pub struct LogView<'a> {
+    db: &'a mut Db,
+}
+
+impl LogView<'_> {
     /// The next org after `after` of which there is an event, a leaf or a row, in the database's own order.
     pub fn find_org_after(&mut self, after: &str) -> Result<Option<String>, StoreError> {
         let [a, b, c] = match self.db {
@@ -79,6 +118,13 @@ impl Upkeep<'_> {
             asked.bind::<Text, _>(after).get_result(db)?
         });
         Ok(row.org_id)
+    }
+
+    /// Of how many leaves it is known whose they are.
+    pub fn count_leaves(&mut self, log: &LogId) -> Result<u64, StoreError> {
+        let known = audit_leaves::table.filter(audit_leaves::log_id.eq(log.as_str()));
+        let count: i64 = known.count().get_result(self.db)?;
+        u64::try_from(count).map_err(|_| StoreError::Damaged("audit_leaves"))
     }
 
     /// Nodes of a level from number `from` on, at most `limit`.
@@ -117,13 +163,13 @@ impl Upkeep<'_> {
 }
 
 impl ChainView<'_> {
-    /// Leaves of the chain in a log, of events after number `after`, at most `limit`.
+    /// Leaves of the chain in a log behind that of event and number `after`, at most `limit`.
     pub fn find_leaves(
         &mut self,
         log: &LogId,
-        (after, limit): (i64, i64),
+        (after, limit): ((i64, i64), i64),
     ) -> Result<Vec<RawLeaf>, StoreError> {
-        let rows: Vec<(i64, i64, Option<Vec<u8>>)> = audit_leaves::table
+        let rows: Vec<(i64, i64, Vec<u8>, Option<Vec<u8>>)> = audit_leaves::table
             .left_join(
                 audit_nodes::table.on(audit_nodes::log_id
                     .eq(audit_leaves::log_id)
@@ -132,11 +178,12 @@ impl ChainView<'_> {
             )
             .filter(audit_leaves::org_id.eq(self.org))
             .filter(audit_leaves::log_id.eq(log.as_str()))
-            .filter(audit_leaves::seq.gt(after))
+            .filter(audit_leaves::seq.ge(after.0))
+            .filter(audit_leaves::seq.gt(after.0).or(audit_leaves::idx.gt(after.1)))
             .order((audit_leaves::seq.asc(), audit_leaves::idx.asc()))
             .limit(limit)
-            .select((audit_leaves::idx, audit_leaves::seq, audit_nodes::hash.nullable()))
+            .select((audit_leaves::idx, audit_leaves::seq, audit_leaves::head, audit_nodes::hash.nullable()))
             .load(self.db)?;
-        Ok(rows.into_iter().map(|(idx, seq, hash)| RawLeaf { idx, seq, hash }).collect())
+        Ok(rows.into_iter().map(|(idx, seq, head, hash)| RawLeaf { idx, seq, head, hash }).collect())
     }
 }

@@ -37,7 +37,7 @@ const IN_FORCE: &str = "
         SELECT row(relname, attname, grantee, privilege_type, is_grantable)::text
         FROM granted CROSS JOIN aclexplode(acl) WHERE grantee IN
             (0, to_regrole('pawl_app'), to_regrole('pawl_reseal'), to_regrole('pawl_freeze'), to_regrole('pawl_log'),
-             to_regrole('pawl_prune'))
+             to_regrole('pawl_prune'), to_regrole('pawl_expiry'))
         UNION ALL
         SELECT row(relname, tgenabled, pg_get_triggerdef(pg_trigger.oid))::text
         FROM tables JOIN pg_trigger ON tgrelid = tables.oid AND NOT tgisinternal)

@@ -71,6 +71,7 @@ diesel::table! {
         created_at -> BigInt,
         updated_at -> BigInt,
         sync_interval_seconds -> Nullable<BigInt>,
+        expiry_warned -> Nullable<BigInt>,
     }
 }
 
@@ -216,6 +217,14 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    login_refusals (login) {
+        login -> Text,
+        refused -> BigInt,
+        last_at -> BigInt,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     keys,
     issuer_keys,
@@ -234,5 +243,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     audit_leaves,
     audit_nodes,
     audit_checkpoints,
-    audit_witnesses
+    audit_witnesses,
+    login_refusals
 );

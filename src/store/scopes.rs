@@ -48,6 +48,8 @@ pub(super) enum NarrowRole {
     Log,
     /// Lets go of events that are past their time.
     Prune,
+    /// Looks for credentials that end soon.
+    Expiry,
 }
 
 #[cfg(feature = "postgres")]
@@ -58,6 +60,7 @@ impl NarrowRole {
             Self::Freeze => "pawl_freeze",
             Self::Log => "pawl_log",
             Self::Prune => "pawl_prune",
+            Self::Expiry => "pawl_expiry",
         }
     }
 }

@@ -119,6 +119,7 @@ impl Tx<'_> {
             connections::key_id.eq(new.sealed.key_id.as_str()),
             connections::revision.eq(new.revision.number()),
             connections::credential_expires_at.eq(new.expires_at.map(Moment::micros)),
+            connections::expiry_warned.eq(None::<i64>),
             connections::state.eq("active"),
             connections::updated_at.eq(new.at.micros()),
         ))

@@ -123,7 +123,8 @@ const FOUND: &str = "
            EXISTS (SELECT FROM roles JOIN owners USING (oid)) AS owns,
            EXISTS (SELECT FROM roles WHERE rolreplication) AS copies,
            EXISTS (SELECT FROM roles WHERE rolcreaterole) AS creates,
-           EXISTS (SELECT FROM pg_roles WHERE rolname IN ('pawl_reseal', 'pawl_freeze', 'pawl_log', 'pawl_prune')
+           EXISTS (SELECT FROM pg_roles WHERE rolname IN ('pawl_reseal', 'pawl_freeze', 'pawl_log', 'pawl_prune',
+                                                        'pawl_expiry')
                    AND pg_has_role(current_user, oid, 'USAGE')) AS crosses,
            current_setting('fsync') AS fsync";
 
@@ -139,7 +140,7 @@ pub(super) fn check(db: &mut PgConnection) -> Result<(), StoreError> {
         (found.creates, "has CREATEROLE, or can become one that has"),
         (
             found.crosses,
-            "inherits what pawl_reseal, pawl_freeze, pawl_log or pawl_prune may, which it is to become for a moment",
+            "inherits what pawl_reseal, pawl_freeze, pawl_log, pawl_prune or pawl_expiry may, which it is to become for a moment",
         ),
     ];
     // A superuser has all of them.

@@ -16,18 +16,6 @@ use crate::store::schema::{audit_chains, audit_events};
 use crate::store::scopes::Scopes;
 use crate::store::tx::{Store, Tx};
 
-/// One event, as it was stored.
-pub struct StoredEvent {
-    /// Its number in the org's chain, from 1.
-    pub seq: i64,
-    /// Its canonical bytes: a JSON object of texts.
-    pub event: String,
-    /// The hash of the one before.
-    pub prev_hash: Hash,
-    /// Its own hash.
-    pub hash: Hash,
-}
-
 /// One event as it lies there, of which nothing is believed.
 #[derive(Clone, Debug, QueryableByName)]
 pub struct RawEvent {
@@ -59,7 +47,7 @@ pub enum Sought {
 /// What a search found.
 pub struct Page {
     /// Newest first.
-    pub items: Vec<StoredEvent>,
+    pub items: Vec<RawEvent>,
     /// It goes on with the events before this number; `None` where nothing is left.
     pub before: Option<i64>,
 }
@@ -81,8 +69,6 @@ const STEP: i64 = 1_000;
 /// So many are looked at for one page.
 const MOST_LOOKED_AT: i64 = 20_000;
 
-type EventColumns = (i64, String, Vec<u8>, Vec<u8>);
-
 /// Which chain a command on the host reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChainOf {
@@ -90,6 +76,16 @@ pub enum ChainOf {
     Org(Scope),
     /// The vault's own.
     Vault,
+}
+
+impl ChainOf {
+    /// The rows that it takes, and as whose they lie there.
+    pub(super) fn scopes(&self) -> (Scopes, &str) {
+        match self {
+            Self::Org(scope) => (Scopes::from(scope), scope.org().as_str()),
+            Self::Vault => (Scopes::vault(), ""),
+        }
+    }
 }
 
 /// One chain in an open transaction, to be read.
@@ -106,10 +102,7 @@ impl Store {
         chain: &ChainOf,
         work: impl FnOnce(&mut ChainView) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let (scopes, org) = match chain {
-            ChainOf::Org(scope) => (Scopes::from(scope), scope.org().as_str()),
-            ChainOf::Vault => (Scopes::vault(), ""),
-        };
+        let (scopes, org) = chain.scopes();
         self.upkeep_of(name, Access::Read, &scopes, |tx| work(&mut ChainView { db: tx.db, org }))
     }
 }
@@ -137,7 +130,7 @@ impl ChainView<'_> {
             let rows = self.find_between(pruned, before, step)?;
             let is_end = i64::try_from(rows.len()).unwrap_or(step) < step;
             for row in rows {
-                match judge(row.event.as_bytes()) {
+                match judge(&row.event) {
                     Sought::Last => return Ok(Page { items, before: None }),
                     Sought::Taken if items.len() == limit => {
                         return Ok(Page { items, before: Some(before) });
@@ -165,39 +158,35 @@ impl ChainView<'_> {
         Ok(row.first(self.db).optional()?.unwrap_or(0))
     }
 
-    fn find_between(&mut self, after: i64, before: i64, limit: i64) -> Result<Vec<StoredEvent>, StoreError> {
-        let rows: Vec<EventColumns> = audit_events::table
-            .filter(audit_events::org_id.eq(self.org))
-            .filter(audit_events::seq.gt(after))
-            .filter(audit_events::seq.lt(before))
-            .order(audit_events::seq.desc())
-            .limit(limit)
-            .select((audit_events::seq, audit_events::event, audit_events::prev_hash, audit_events::hash))
-            .load(self.db)?;
-        rows.into_iter()
-            .map(|(seq, event, prev_hash, hash)| {
-                let hash_of =
-                    |bytes: Vec<u8>| Hash::from_bytes(&bytes).ok_or(StoreError::Damaged("audit_events"));
-                Ok(StoredEvent { seq, event, prev_hash: hash_of(prev_hash)?, hash: hash_of(hash)? })
-            })
-            .collect()
+    fn find_between(&mut self, after: i64, before: i64, limit: i64) -> Result<Vec<RawEvent>, StoreError> {
+        self.find_rows("seq > {a} AND seq < {b} ORDER BY seq DESC", (after, before), limit)
     }
 
     /// Events after number `after` up to `upto`, oldest first, at most `limit`, as they lie there.
     pub fn find_raw(&mut self, after: i64, upto: i64, limit: i64) -> Result<Vec<RawEvent>, StoreError> {
-        // Bytes, whatever was put in the place of a text.
-        let (event, [a, b, c, d]) = match self.db {
+        self.find_rows("seq > {a} AND seq <= {b} ORDER BY seq", (after, upto), limit)
+    }
+
+    /// Bytes, whatever was put in the place of a text.
+    fn find_rows(
+        &mut self,
+        which: &str,
+        (a, b): (i64, i64),
+        limit: i64,
+    ) -> Result<Vec<RawEvent>, StoreError> {
+        let (event, [org, first, second, most]) = match self.db {
             Db::Sqlite(_) => ("CAST(event AS BLOB)", ["?", "?", "?", "?"]),
             #[cfg(feature = "postgres")]
             Db::Postgres(_) => ("convert_to(event, 'UTF8')", ["$1", "$2", "$3", "$4"]),
         };
+        let which = which.replace("{a}", first).replace("{b}", second);
         let text = format!(
             "SELECT seq, {event} AS event, prev_hash, hash FROM audit_events
-             WHERE org_id = {a} AND seq > {b} AND seq <= {c} ORDER BY seq LIMIT {d}"
+             WHERE org_id = {org} AND {which} LIMIT {most}"
         );
         let rows = each!(self.db, db => {
-            let asked = diesel::sql_query(text).bind::<Text, _>(self.org).bind::<BigInt, _>(after);
-            asked.bind::<BigInt, _>(upto).bind::<BigInt, _>(limit).load(db)?
+            let asked = diesel::sql_query(text).bind::<Text, _>(self.org).bind::<BigInt, _>(a);
+            asked.bind::<BigInt, _>(b).bind::<BigInt, _>(limit).load(db)?
         });
         Ok(rows)
     }

@@ -9,10 +9,10 @@ use diesel::sql_types::{BigInt, Binary, Text};
 use crate::audit::{Checkpoint, Frontier, Hash, Node, Plan, leaf};
 use crate::clock::Moment;
 use crate::ids::{LogId, OrgId};
-use crate::store::db::{Access, Db, each};
+use crate::store::db::{Db, each};
 use crate::store::error::StoreError;
 use crate::store::schema::{audit_checkpoints, audit_leaves, audit_nodes};
-use crate::store::scopes::{NarrowRole, Scopes};
+use crate::store::scopes::NarrowRole;
 use crate::store::tx::Store;
 use crate::store::upkeep::Upkeep;
 
@@ -93,16 +93,6 @@ impl Store {
     /// short enough for a lend to wait for it.
     pub fn leaves_at_once(&self) -> i64 {
         if self.has_one_writer() { 100 } else { 1000 }
-    }
-
-    /// Of how many leaves it is known whose they are.
-    pub fn count_leaves(&self, log: &LogId) -> Result<u64, StoreError> {
-        self.upkeep_of("count leaves", Access::Read, &Scopes::vault(), |tx| {
-            tx.enter(NarrowRole::Log)?;
-            let known = audit_leaves::table.filter(audit_leaves::log_id.eq(log.as_str()));
-            let count: i64 = known.count().get_result(tx.db)?;
-            u64::try_from(count).map_err(|_| StoreError::Damaged("audit_leaves"))
-        })
     }
 }
 

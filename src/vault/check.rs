@@ -18,7 +18,7 @@ use crate::store::{LendRefused, SealedCredential, Store, StoredConnection, Tx};
 use crate::vault::freeze::frozen_meanwhile;
 use crate::vault::leave::{find_permitted, note_refusal};
 use crate::vault::lend::{binding, proof};
-use crate::vault::refusals::Refusals;
+use crate::vault::logins::{Claim, Logins};
 use crate::vault::{DEADLINE, HostSwitch, Vault};
 
 /// Checks under way at once. Each may wait for a host that says nothing.
@@ -75,24 +75,31 @@ impl Vault {
         }
         self.switch.refuse()?;
         let turn = self.checks.begin(&found.org, &id)?;
-        let now = self.clock.now();
-        if let Some(until) = self.refusals.hold(found.org.as_str(), found.destination.parts(), now) {
-            return Err(Error::TooManyRefusals { until, now });
+        // What is not Odoo's leads nowhere; it is told below.
+        let leads_to = found.destination.parts();
+        if found.kind.is_odoo() {
+            self.logins.begin_check(&found.org, leads_to.0)?;
         }
-        let opened = self.open_to_check(actor, permit, id, refused).await?;
-        let Some(opened) = opened else { return Ok(Diagnosis::refused()) };
+        let claim = self.logins.claim(&found.org, leads_to).await?;
+        let opened = match self.open_to_check(actor, permit, id, refused).await {
+            Ok(Some(opened)) => opened,
+            not_opened => {
+                self.logins.settle(claim, Login::Unknown).await;
+                return not_opened.map(|_| Diagnosis::refused());
+            }
+        };
         let work = Work {
             store: self.store.clone(),
             guard: self.guard.clone(),
             servers: self.servers.clone(),
             clock: self.clock.clone(),
-            refusals: self.refusals.clone(),
+            logins: self.logins.clone(),
             switch: self.switch.clone(),
             actor: actor.clone(),
             scope,
         };
         // A task of its own: a caller who goes away does not undo that the login was refused.
-        let done = tokio::spawn(work.run(opened, turn)).await;
+        let done = tokio::spawn(work.run(opened, claim, turn)).await;
         done.map_err(|_| Error::Unavailable("the check broke off".into()))?
     }
 
@@ -168,14 +175,14 @@ struct Work {
     guard: Guard,
     servers: Servers,
     clock: Clock,
-    refusals: Arc<Refusals>,
+    logins: Logins,
     switch: Arc<HostSwitch>,
     actor: Actor,
     scope: Scope,
 }
 
 impl Work {
-    async fn run(self, opened: Opened, turn: Turn) -> Result<Diagnosis, Error> {
+    async fn run(self, opened: Opened, claim: Claim, turn: Turn) -> Result<Diagnosis, Error> {
         let Opened { connection, credential, expired } = opened;
         let (url, database, username) = connection.destination.parts();
         let subject = odoo::Subject {
@@ -193,9 +200,7 @@ impl Work {
             () = frozen_meanwhile(&self.store, &self.scope, &self.switch) => (Diagnosis::not_made(), true),
             found = odoo::diagnose(subject) => (found, false),
         };
-        if found.login == Login::Refused {
-            self.refusals.note(connection.org.as_str(), connection.destination.parts(), self.clock.now());
-        }
+        self.logins.settle(claim, found.login).await;
         let kept = match self.keep(&connection, &found, was_stopped).await {
             // A refusal that is not kept would be tried again by the next sync.
             Err(Error::Unavailable(_)) if found.login == Login::Refused => {

@@ -1,7 +1,7 @@
 //! `pawl audit`: the trail read on the vault's host, on record as the host's doing, and verified.
 
 use crate::access::Host;
-use crate::audit::{AuditEvent, Report, VerifierKey, member};
+use crate::audit::{AuditEvent, Kept, Report, VerifierKey, member};
 use crate::clock::{Clock, NoRandomness};
 use crate::error::Error;
 use crate::ids::OrgId;
@@ -63,40 +63,9 @@ impl HostTrail {
         Ok(export)
     }
 
-    /// Verifies the log and the chain of `org`, or all chains. `keys` and `notes` are verifier keys and checkpoints that
-    /// somebody else kept.
-    pub fn verify(&self, which: Which, keys: &[VerifierKey], notes: &[String]) -> Result<Report, StoreError> {
-        match which {
-            Which::Vault => self.verify_some([Ok((ChainOf::Vault, None))].into_iter(), keys, notes),
-            Which::Org(org) => {
-                let one = (chain_of(Some(&org)), Some(org));
-                self.verify_some([Ok(one)].into_iter(), keys, notes)
-            }
-            Which::All => {
-                let mut last = String::new();
-                let orgs = std::iter::from_fn(|| {
-                    match self.store.view_log("find chains", |tx| tx.find_org_after(&last)) {
-                        Ok(None) => None,
-                        Err(error) => Some(Err(error)),
-                        Ok(Some(org)) => {
-                            last.clone_from(&org);
-                            let org = OrgId::parse(&org).map_err(|_| StoreError::Damaged("audit_chains"));
-                            Some(org.map(|org| (chain_of(Some(&org)), Some(org))))
-                        }
-                    }
-                });
-                self.verify_some([Ok((ChainOf::Vault, None))].into_iter().chain(orgs), keys, notes)
-            }
-        }
-    }
-
-    fn verify_some(
-        &self,
-        chains: impl Iterator<Item = Result<(ChainOf, Option<OrgId>), StoreError>>,
-        keys: &[VerifierKey],
-        notes: &[String],
-    ) -> Result<Report, StoreError> {
-        verify_stored(&self.store, chains, (keys, notes))
+    /// Verifies the logs and the chain of `org`, or all chains. `keys` and `kept` are what somebody else kept of the logs.
+    pub fn verify(&self, which: &Which, keys: &[VerifierKey], kept: &Kept) -> Result<Report, StoreError> {
+        self.store.view_trail("verify trail", |view| verify_stored(view, which, (keys, kept)))
     }
 
     fn record(
@@ -128,6 +97,6 @@ pub enum Which {
     Org(OrgId),
 }
 
-fn chain_of(org: Option<&OrgId>) -> ChainOf {
+pub(super) fn chain_of(org: Option<&OrgId>) -> ChainOf {
     org.map_or(ChainOf::Vault, |org| ChainOf::Org(Host::audit(org.clone())))
 }

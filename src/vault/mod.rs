@@ -4,6 +4,7 @@ mod browse;
 mod check;
 mod deposit;
 mod exchange;
+mod expiry;
 mod export;
 mod forget;
 mod freeze;
@@ -16,8 +17,8 @@ pub mod keys;
 mod leave;
 mod lend;
 mod log;
+mod logins;
 mod operate;
-mod refusals;
 mod registry;
 mod renew;
 mod repeat;
@@ -30,6 +31,7 @@ mod tell;
 mod trail;
 mod untold;
 mod update;
+mod verify_log;
 mod verify_trail;
 
 use std::sync::Arc;
@@ -46,9 +48,7 @@ use crate::odoo::Servers;
 use crate::store::Store;
 use crate::vault::keys::{Held, Ring};
 
-pub use crate::store::{
-    OrgProof, RawEvent, ResealRun, SealedUnder, StoredConnection, StoredEvent, StoredLease,
-};
+pub use crate::store::{OrgProof, RawEvent, ResealRun, SealedUnder, StoredConnection, StoredLease};
 pub use browse::Page;
 pub use deposit::{Deposit, MAX_NAME_BYTES, MAX_OTHER_SECRET_BYTES, MAX_SECRET_BYTES};
 pub use exchange::{Mint, NotGiven};
@@ -61,8 +61,8 @@ pub use host_trail::{HostTrail, NotRead, Which};
 pub use import::{BATCH, IMPORT_KINDS, Import, Left, Tally, Why};
 pub use lend::{Lend, Loan, PURPOSES};
 pub use log::{
-    Accepted, Doubt, Doubted, Keeper, Log, LogRefused, LogShut, Looked, accept, begin_log, look_at_log,
-    origin_host,
+    Accepted, Doubt, Doubted, Doubting, Keeper, Log, LogRefused, LogShut, Looked, Telling, Witnesses, accept,
+    begin_log, look_at_log, origin_host,
 };
 pub use registry::{NotRegistered, Registry};
 pub use renew::Renew;
@@ -94,11 +94,12 @@ pub struct Vault {
     clock: Clock,
     gates: gate::Gates,
     checks: check::Checks,
-    refusals: Arc<refusals::Refusals>,
+    logins: logins::Logins,
     switch: Arc<HostSwitch>,
     untold: Arc<Untold>,
     limits: Arc<Limits>,
     exports: export::Exports,
+    witnesses: Witnesses,
     /// Looks for a client that an assertion names, at once.
     strangers: Semaphore,
 }
@@ -124,12 +125,16 @@ pub struct Parts {
     pub limits: Arc<Limits>,
     /// What is counted instead of told.
     pub untold: Untold,
+    /// Who is told of checkpoints.
+    pub witnesses: Witnesses,
 }
 
 impl Vault {
     /// A vault of these.
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, ring, guard, models, clock, switch, limits, untold } = parts;
+        let Parts { store, ring, guard, models, clock, switch, limits, untold, witnesses } = parts;
+        let exports = export::Exports::new(clock.clone());
+        let logins = logins::Logins::new(store.clone(), clock.clone());
         Self {
             store,
             ring,
@@ -139,11 +144,12 @@ impl Vault {
             clock,
             gates: gate::Gates::new(),
             checks: check::Checks::new(),
-            refusals: Arc::default(),
+            logins,
             switch,
             untold: Arc::new(untold),
             limits,
-            exports: export::Exports::new(),
+            exports,
+            witnesses,
             strangers: Semaphore::new(STRANGERS),
         }
     }
@@ -167,6 +173,11 @@ impl Vault {
     /// Whether the keys could not be read again of late, and the vault goes on with those it has.
     pub fn has_stale_keys(&self) -> bool {
         self.ring.is_stale()
+    }
+
+    /// How it stands with who is told of checkpoints.
+    pub fn telling(&self) -> Telling {
+        self.witnesses.telling()
     }
 
     /// What is counted, and not put on record one by one.

@@ -7,7 +7,7 @@ use crate::audit::{Actor, AuditEvent, Glance};
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::ids::{ClientId, ConnectionId, UserId};
-use crate::store::{OrgProof, Sought, StoreError, StoredEvent, Tx};
+use crate::store::{OrgProof, RawEvent, Sought, StoreError, Tx};
 use crate::vault::{DEADLINE, Page, Vault};
 
 /// For so long one page is looked for.
@@ -85,7 +85,7 @@ impl Vault {
         actor: &Actor,
         filter: TrailFilter,
         page: Page<i64>,
-    ) -> Result<(Vec<StoredEvent>, Option<i64>), Error> {
+    ) -> Result<(Vec<RawEvent>, Option<i64>), Error> {
         let scope = self.allow(actor, Action::ReadAudit).await?;
         let cursor = page.after.map(|before| ("cursor", before.to_string()));
         let told = filter.told(cursor.as_slice());
@@ -130,6 +130,9 @@ impl Vault {
     /// The newest checkpoint of the log over all chains, and its proofs for the caller's org; `None` before the first.
     pub async fn read_checkpoint(&self, actor: &Actor) -> Result<Option<OrgProof>, Error> {
         let scope = self.allow(actor, Action::ReadAudit).await?;
-        self.store.view("read checkpoint", scope, DEADLINE, |tx| Ok(tx.find_proof()?)).await
+        let look = |tx: &mut Tx| Ok::<_, Error>(tx.find_proof()?);
+        let proof = self.store.view("read checkpoint", scope.clone(), DEADLINE, look).await?;
+        self.record_reading(actor, scope, "audit.checkpoint", &[]).await?;
+        Ok(proof)
     }
 }

@@ -1,264 +1,232 @@
-//! Holds the stored trail against itself: the log's tree against the checkpoints that were signed, every chain against
-//! its hashes, and the chains against the log. A thousand rows are in memory at a time, whatever there is.
+//! Holds the stored trail against itself: every chain against its hashes, and the chains against the logs. All of it is
+//! read as it was at one moment, a thousand rows at a time, whatever there is.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::audit::{
-    Chain, Checkpoint, Frontier, GENESIS, Hash, Inquest, Report, Row, VerifierKey, Wrong, leaf, newest_of,
+    Chain, GENESIS, Inquest, Kept, KeptLeaf, PRUNE, Report, Row, VerifierKey, Wrong, hex_of, leaf, member,
 };
-use crate::ids::{LogId, OrgId};
-use crate::store::{ChainOf, LogRow, RawCheckpoint, RawEvent, RawLeaf, Store, StoreError};
+use crate::ids::OrgId;
+use crate::store::{Boundary, ChainOf, LogRow, RawEvent, RawLeaf, StoreError, TrailView};
+use crate::vault::host_trail::{Which, chain_of};
+use crate::vault::verify_log::{STEP, verify_log};
 
-/// Rows that are read at once.
-const STEP: i64 = 1_000;
-
-/// Verifies the log, and each of `chains` with what it is called. `keys` and `notes` are verifier keys and checkpoints
-/// that somebody else kept.
+/// Verifies the logs and the chains of `which`. `keys` and `kept` are what somebody else kept of the logs: every one
+/// of them counts.
 pub(super) fn verify_stored(
-    store: &Store,
-    chains: impl Iterator<Item = Result<(ChainOf, Option<OrgId>), StoreError>>,
-    (keys, notes): (&[VerifierKey], &[String]),
+    view: &mut TrailView,
+    which: &Which,
+    (keys, kept): (&[VerifierKey], &Kept),
 ) -> Result<Report, StoreError> {
-    let (mut report, logs) = (Report::default(), store.find_logs()?);
+    let (mut report, logs) = (Report::default(), view.find_logs()?);
     for log in &logs {
-        if let Some(wrong) = verify_log(store, log, (keys, notes), &mut report)? {
+        if let Some(wrong) = verify_log(view, log, (keys, kept), &mut report)? {
             report.wrong.push(wrong.tell(""));
         }
     }
-    for key in keys.iter().filter(|key| logs.iter().all(|log| log.origin != key.origin())) {
+    let is_here = |origin: &str| logs.iter().any(|log| log.origin == origin);
+    for key in keys.iter().filter(|key| !is_here(key.origin())) {
         let what = "a public key that was given is of a log that is not here";
         report.wrong.push(format!("another log: {what}: {}", key.origin()));
     }
-    for note in notes {
-        let origin = Checkpoint::claimed(note).map(|claimed| claimed.origin).unwrap_or_default();
-        if !logs.iter().any(|log| log.origin == origin) {
-            let what = "a checkpoint that was given is of a log that is not here";
-            report.wrong.push(format!("older than the checkpoint: {what}: {origin}"));
-        }
+    for origin in kept.origins().filter(|origin| !is_here(origin)) {
+        let what = "a checkpoint that was given is of a log that is not here";
+        report.wrong.push(format!("older than the checkpoint: {what}: {origin}"));
     }
-    for chain in chains {
-        let (of, org) = chain?;
-        report.chains += 1;
-        if let Some(wrong) = verify_chain(store, (&of, org.as_ref()), &logs, &mut report)? {
-            report.wrong.push(wrong.tell(org.as_ref().map_or("the vault", OrgId::as_str)));
+    match which {
+        Which::Vault => verify_one(view, (None, &logs, kept), &mut report)?,
+        Which::Org(org) => verify_one(view, (Some(org), &logs, kept), &mut report)?,
+        Which::All => {
+            verify_one(view, (None, &logs, kept), &mut report)?;
+            let mut last = String::new();
+            while let Some(org) = view.log(|log| log.find_org_after(&last))? {
+                let of = OrgId::parse(&org).map_err(|_| StoreError::Damaged("audit_chains"))?;
+                verify_one(view, (Some(&of), &logs, kept), &mut report)?;
+                last = org;
+            }
         }
     }
     Ok(report)
 }
 
-fn verify_log(
-    store: &Store,
-    log: &LogRow,
-    (keys, notes): (&[VerifierKey], &[String]),
+fn verify_one(
+    view: &mut TrailView,
+    (org, logs, kept): (Option<&OrgId>, &[LogRow], &Kept),
     report: &mut Report,
-) -> Result<Option<Wrong>, StoreError> {
-    let wrong = |what: String| Ok(Some(Wrong::Other(format!("the log {}: {what}", log.origin))));
-    let Ok(own) = VerifierKey::parse(&log.public_key) else { return wrong("altered: its public key".into()) };
-    let key = keys.iter().find(|key| key.origin() == log.origin).unwrap_or(&own);
-    if *key != own {
-        return wrong("its public key is not the one that was given".into());
-    }
-    let given = match newest_of(key, notes) {
-        Ok(given) => given,
-        Err(refused) => return Ok(Some(refused)),
-    };
-    // The tree of no leaves.
-    let Some(mut frontier) = Frontier::of(0, |_| None) else { return Ok(None) };
-    let (mut levels, mut signed) = (Levels::of(store, &log.id), Signed::of(store, &log.id));
-    let mut given = given;
-    loop {
-        let size = frontier.size();
-        while let Some(checkpoint) = signed.next_upto(size)? {
-            if let Some(what) = judge(key, &checkpoint, &frontier.root()) {
-                return wrong(format!("{what}: the checkpoint of size {}", checkpoint.size));
-            }
-        }
-        if let Some(checkpoint) = given.take_if(|given| given.size == size)
-            && checkpoint.root != frontier.root()
-        {
-            return wrong(format!(
-                "rewritten: at {size} leaves the checkpoint that was given has another root"
-            ));
-        }
-        let Some(leaf) = levels.take(0, size)? else { break };
-        for (node, hash) in frontier.append(leaf).into_iter().skip(1) {
-            if levels.take(node.level, node.idx)? != Some(hash) {
-                let (level, idx) = (node.level, node.idx);
-                return wrong(format!(
-                    "altered or dropped: the hash of node {idx} of level {level}, or of a leaf under it"
-                ));
-            }
-        }
-    }
-    let size = frontier.size();
-    if let Some(beyond) = levels.beyond()? {
-        return wrong(format!("dropped: leaf {size}, though there is leaf {beyond}"));
-    }
-    if let Some(checkpoint) = signed.next_upto(u64::MAX)? {
-        return wrong(format!(
-            "cut off after {size} leaves: the checkpoint of size {} is there",
-            checkpoint.size
-        ));
-    }
-    if let Some(given) = given {
-        return wrong(format!(
-            "older than the checkpoint: it has {size} leaves, the checkpoint speaks of {}",
-            given.size
-        ));
-    }
-    // Of one that nobody is named for, no chain would be held against it.
-    let known = store.count_leaves(&log.id)?;
-    if known < size {
-        return wrong(format!("dropped: of {size} leaves {known} say whose they are"));
-    }
-    report.sizes.push(size);
-    Ok(None)
-}
-
-fn judge(key: &VerifierKey, stored: &RawCheckpoint, root: &Hash) -> Option<&'static str> {
-    let Ok(signed) = key.verify(&stored.note) else { return Some("altered") };
-    if u64::try_from(stored.size) != Ok(signed.size) || stored.root != signed.root.as_bytes() {
-        return Some("altered");
-    }
-    (signed.root != *root).then_some("the log's leaves are not those that were signed")
-}
-
-/// The nodes of a log, each level in its order.
-struct Levels<'a> {
-    store: &'a Store,
-    log: &'a LogId,
-    read: BTreeMap<u32, VecDeque<(i64, Vec<u8>)>>,
-}
-
-impl<'a> Levels<'a> {
-    fn of(store: &'a Store, log: &'a LogId) -> Self {
-        Self { store, log, read: BTreeMap::new() }
-    }
-
-    /// The node of that number; `None` where it is not the next that is there, or is no hash.
-    fn take(&mut self, level: u32, idx: u64) -> Result<Option<Hash>, StoreError> {
-        let wanted = i64::try_from(idx).unwrap_or(i64::MAX);
-        self.fill(level, wanted)?;
-        let read = self.read.entry(level).or_default();
-        let next = read.pop_front_if(|(idx, _)| *idx == wanted);
-        Ok(next.and_then(|(_, hash)| Hash::from_bytes(&hash)))
-    }
-
-    /// A leaf that is there though the one before it is not.
-    fn beyond(&mut self) -> Result<Option<i64>, StoreError> {
-        Ok(self.read.get(&0).and_then(|read| read.front()).map(|(idx, _)| *idx))
-    }
-
-    fn fill(&mut self, level: u32, from: i64) -> Result<(), StoreError> {
-        let read = self.read.entry(level).or_default();
-        if read.is_empty() {
-            let nodes =
-                self.store.view_log("verify log", |tx| tx.find_level(self.log, level, (from, STEP)))?;
-            read.extend(nodes.into_iter().map(|node| (node.idx, node.hash)));
-        }
-        Ok(())
-    }
-}
-
-/// The checkpoints of a log, smallest first.
-struct Signed<'a> {
-    store: &'a Store,
-    log: &'a LogId,
-    last: i64,
-    read: VecDeque<RawCheckpoint>,
-}
-
-impl<'a> Signed<'a> {
-    fn of(store: &'a Store, log: &'a LogId) -> Self {
-        Self { store, log, last: -1, read: VecDeque::new() }
-    }
-
-    /// The next one, of at most `size`.
-    fn next_upto(&mut self, size: u64) -> Result<Option<RawCheckpoint>, StoreError> {
-        if self.read.is_empty() {
-            let last = self.last;
-            let found = self
-                .store
-                .view_log("verify checkpoints", |tx| tx.find_checkpoints(self.log, (last, STEP)))?;
-            self.last = found.last().map_or(self.last, |last| last.size);
-            self.read.extend(found);
-        }
-        let most = i64::try_from(size).unwrap_or(i64::MAX);
-        Ok(self.read.pop_front_if(|checkpoint| checkpoint.size <= most))
-    }
-}
-
-fn verify_chain(
-    store: &Store,
-    (of, org): (&ChainOf, Option<&OrgId>),
-    logs: &[LogRow],
-    report: &mut Report,
-) -> Result<Option<Wrong>, StoreError> {
-    let boundary = store.view_chain("verify chain", of, |chain| chain.find_boundary())?;
+) -> Result<(), StoreError> {
+    report.chains += 1;
     let whose = org.map_or("the vault", OrgId::as_str);
-    let Some(boundary) = boundary else {
-        return Ok(Some(Wrong::Other(format!("dropped: the row of {whose} in audit_chains"))));
+    let of = chain_of(org);
+    let boundary = match view.chain(&of, |chain| chain.find_boundary()) {
+        Ok(Some(boundary)) => boundary,
+        Ok(None) => {
+            report.wrong.push(format!("dropped: the row of {whose} in audit_chains"));
+            return Ok(());
+        }
+        Err(StoreError::Damaged(_)) => {
+            report.wrong.push(format!("altered: the row of {whose} in audit_chains"));
+            return Ok(());
+        }
+        Err(error) => return Err(error),
     };
-    let mut chain = Chain::after(org.cloned(), boundary.seq, boundary.hash);
-    let mut leaves: Vec<Leaves> = logs.iter().map(|log| Leaves::of(store, of, log, boundary.seq)).collect();
-    let salt = boundary.salt;
-    let mut covered = boundary.seq;
-    let mut hold = |chain: &Chain, covered: &mut i64| -> Result<Option<Wrong>, StoreError> {
-        for of_log in &mut leaves {
-            while let Some(found) = of_log.take_upto(chain.last())? {
-                let right = leaf(&salt, org, found.seq, chain.head());
-                if found.seq != chain.last() || found.hash.as_deref() != Some(right.as_bytes()) {
-                    return Ok(Some(Wrong::Rewritten(*covered + 1, found.seq)));
+    let chain = Chain::after(org.cloned(), boundary.seq, boundary.hash);
+    let leaves = logs.iter().map(|log| Leaves::of(&of, log)).collect();
+    let mut told = VecDeque::new();
+    for log in logs {
+        let key = VerifierKey::parse(&log.public_key).ok();
+        let of_log = key.map_or(Ok(Vec::new()), |key| kept.leaves(&key, org));
+        match of_log {
+            Ok(of_log) => told.extend(of_log),
+            Err(wrong) => report.wrong.push(wrong.tell(whose)),
+        }
+    }
+    told.make_contiguous().sort_by_key(|leaf: &KeptLeaf| leaf.seq);
+    let covered = boundary.seq;
+    let one = One { org, whose, of: &of, boundary, leaves, told, covered, is_pruning_told: false };
+    if let Some(wrong) = one.verify(view, chain, report)? {
+        report.wrong.push(wrong.tell(whose));
+    }
+    Ok(())
+}
+
+/// One chain, and who speaks of its events.
+struct One<'a> {
+    org: Option<&'a OrgId>,
+    whose: &'a str,
+    of: &'a ChainOf,
+    boundary: Boundary,
+    leaves: Vec<Leaves<'a>>,
+    /// What answers that were kept say of it, in the order of its events.
+    told: VecDeque<KeptLeaf>,
+    /// Up to which event somebody spoke of it.
+    covered: i64,
+    /// There is a record of the pruning that the boundary is of.
+    is_pruning_told: bool,
+}
+
+impl One<'_> {
+    fn verify(
+        mut self,
+        view: &mut TrailView,
+        mut chain: Chain,
+        report: &mut Report,
+    ) -> Result<Option<Wrong>, StoreError> {
+        if self.boundary.seq == 0 && self.boundary.hash != GENESIS {
+            return Ok(Some(Wrong::Other(format!("altered: the row of {} in audit_chains", self.whose))));
+        }
+        if let Some(wrong) = self.hold_pruned(view)? {
+            return Ok(Some(wrong));
+        }
+        if self.boundary.seq > 0
+            && let Some(wrong) = self.hold(view, &chain)?
+        {
+            return Ok(Some(wrong));
+        }
+        loop {
+            let rows = read(view, self.of, chain.last())?;
+            if rows.is_empty() {
+                break;
+            }
+            for (at, row) in rows.iter().enumerate() {
+                if !chain.take(&raw(row)) {
+                    report.events += chain.count();
+                    return judge(view, self.of, chain, row, rows.get(at + 1..).unwrap_or_default())
+                        .map(Some);
                 }
-                *covered = found.seq;
+                self.is_pruning_told = self.is_pruning_told || self.tells_pruning(&row.event);
+                if let Some(wrong) = self.hold(view, &chain)? {
+                    report.events += chain.count();
+                    return Ok(Some(wrong));
+                }
+            }
+        }
+        report.events += chain.count();
+        report.uncovered += chain.last() - self.covered;
+        self.hold_end(view, &chain)
+    }
+
+    /// Holds the leaves of events that were let go of against their nodes, by the hash that they name.
+    fn hold_pruned(&mut self, view: &mut TrailView) -> Result<Option<Wrong>, StoreError> {
+        let last = self.boundary.seq - 1;
+        for of_log in &mut self.leaves {
+            while let Some(found) = of_log.take_upto(view, last)? {
+                if let Some(wrong) = of_log.misplaced(&found, (&self.boundary.salt, self.org), self.whose) {
+                    return Ok(Some(wrong));
+                }
+            }
+        }
+        // Of events that are gone nobody can say more.
+        self.told.retain(|told| told.seq > last);
+        Ok(None)
+    }
+
+    /// Holds against the last event of `chain` what is said of it.
+    fn hold(&mut self, view: &mut TrailView, chain: &Chain) -> Result<Option<Wrong>, StoreError> {
+        let (seq, head) = (chain.last(), chain.head());
+        for of_log in &mut self.leaves {
+            while let Some(found) = of_log.take_upto(view, seq)? {
+                let right = leaf(&self.boundary.salt, self.org, found.seq, head);
+                if found.seq != seq || found.hash.as_deref() != Some(right.as_bytes()) {
+                    return Ok(Some(Wrong::Rewritten(self.covered + 1, found.seq)));
+                }
+                if found.head != head.as_bytes() {
+                    return Ok(Some(of_log.altered(&found, self.whose)));
+                }
+                self.covered = seq;
+            }
+        }
+        while let Some(told) = self.told.pop_front_if(|told| told.seq <= seq) {
+            if !told.is_of(self.org, head) {
+                return Ok(Some(Wrong::Rewritten(self.covered + 1, told.seq)));
             }
         }
         Ok(None)
-    };
-    if boundary.seq > 0
-        && let Some(wrong) = hold(&chain, &mut covered)?
-    {
-        return Ok(Some(wrong));
     }
-    if boundary.seq == 0 && boundary.hash != GENESIS {
-        return Ok(Some(Wrong::Other(format!("altered: the row of {whose} in audit_chains"))));
-    }
-    loop {
-        let rows = read(store, of, chain.last())?;
-        if rows.is_empty() {
-            break;
-        }
-        for (at, row) in rows.iter().enumerate() {
-            if !chain.take(&raw(row)) {
-                report.events += chain.count();
-                return judge_chain(store, of, chain, row, &rows[at + 1..]).map(Some);
-            }
-            if let Some(wrong) = hold(&chain, &mut covered)? {
-                report.events += chain.count();
-                return Ok(Some(wrong));
+
+    /// The chain ends with `chain`: nobody may speak of more.
+    fn hold_end(&mut self, view: &mut TrailView, chain: &Chain) -> Result<Option<Wrong>, StoreError> {
+        for of_log in &mut self.leaves {
+            if let Some(found) = of_log.take_upto(view, i64::MAX)? {
+                let (last, known) = (chain.last(), found.seq);
+                return Ok(Some(Wrong::CutOff { last, known, by: of_log.told(view, found.idx)? }));
             }
         }
-    }
-    report.events += chain.count();
-    report.uncovered += chain.last() - covered;
-    for of_log in &mut leaves {
-        if let Some(found) = of_log.take_upto(i64::MAX)? {
-            // One that came meanwhile speaks of an event that came too.
-            if !read(store, of, chain.last())?.is_empty() {
-                break;
-            }
-            return Ok(Some(Wrong::CutOff {
-                last: chain.last(),
-                known: found.seq,
-                by: of_log.told(store, found.idx)?,
-            }));
+        if let Some(told) = self.told.pop_front() {
+            return Ok(Some(Wrong::CutOff { last: chain.last(), known: told.seq, by: told.told() }));
         }
+        if self.boundary.seq > 0 && !self.is_pruning_told {
+            return Ok(Some(Wrong::Other(format!(
+                "dropped: events up to {} of {}, of which no {PRUNE} is on record",
+                self.boundary.seq, self.whose
+            ))));
+        }
+        Ok(None)
     }
-    Ok(None)
+
+    /// Whether an event is the record of the pruning up to the boundary. Those of before events named more have its
+    /// number alone.
+    fn tells_pruning(&self, event: &[u8]) -> bool {
+        if self.boundary.seq == 0 {
+            return false;
+        }
+        // Most are none: that is seen without reading them.
+        if !event.windows(PRUNE.len()).any(|of| of == PRUNE.as_bytes()) {
+            return false;
+        }
+        let Ok(event) = serde_json::from_slice::<serde_json::Value>(event) else { return false };
+        let says = |name: &str, value: &str| event.get(name).and_then(|of| of.as_str()) == Some(value);
+        let last = self.boundary.seq.to_string();
+        let is_hash = says(member::PRUNED_HASH, &hex_of(self.boundary.hash.as_bytes()));
+        says(member::ACTION, PRUNE)
+            && match event.get(member::PRUNED_LAST) {
+                Some(_) => says(member::PRUNED_LAST, &last) && is_hash,
+                None => says("subject", &last),
+            }
+    }
 }
 
-fn read(store: &Store, of: &ChainOf, after: i64) -> Result<Vec<RawEvent>, StoreError> {
-    store.view_chain("verify chain", of, |chain| chain.find_raw(after, i64::MAX, STEP))
+fn read(view: &mut TrailView, of: &ChainOf, after: i64) -> Result<Vec<RawEvent>, StoreError> {
+    view.chain(of, |chain| chain.find_raw(after, i64::MAX, STEP))
 }
 
 fn raw(row: &RawEvent) -> Row<'_> {
@@ -266,8 +234,8 @@ fn raw(row: &RawEvent) -> Row<'_> {
 }
 
 /// What became of the event that should have come next: a look at all that follow.
-fn judge_chain(
-    store: &Store,
+fn judge(
+    view: &mut TrailView,
     of: &ChainOf,
     chain: Chain,
     found: &RawEvent,
@@ -277,7 +245,7 @@ fn judge_chain(
     rest.iter().for_each(|row| inquest.look(&raw(row)));
     let mut last = rest.last().unwrap_or(found).seq;
     loop {
-        let rows = read(store, of, last)?;
+        let rows = read(view, of, last)?;
         let Some(end) = rows.last() else { return Ok(inquest.end()) };
         last = end.seq;
         rows.iter().for_each(|row| inquest.look(&raw(row)));
@@ -286,38 +254,55 @@ fn judge_chain(
 
 /// The leaves of a chain in one log, in the order of its events.
 struct Leaves<'a> {
-    store: &'a Store,
     of: &'a ChainOf,
     log: &'a LogRow,
-    after: i64,
+    /// Event and number of the last that was read.
+    after: (i64, i64),
     read: VecDeque<RawLeaf>,
     is_end: bool,
 }
 
 impl<'a> Leaves<'a> {
-    /// From event `seq` on, that one with them.
-    fn of(store: &'a Store, of: &'a ChainOf, log: &'a LogRow, seq: i64) -> Self {
-        Self { store, of, log, after: seq - 1, read: VecDeque::new(), is_end: false }
+    fn of(of: &'a ChainOf, log: &'a LogRow) -> Self {
+        Self { of, log, after: (i64::MIN, i64::MIN), read: VecDeque::new(), is_end: false }
     }
 
     /// The next one, of event `seq` at most.
-    fn take_upto(&mut self, seq: i64) -> Result<Option<RawLeaf>, StoreError> {
-        // Looked for again only once there may be more: at the end of the chain.
-        if self.read.is_empty() && (!self.is_end || seq == i64::MAX) {
+    fn take_upto(&mut self, view: &mut TrailView, seq: i64) -> Result<Option<RawLeaf>, StoreError> {
+        if self.read.is_empty() && !self.is_end {
             let (after, log) = (self.after, &self.log.id);
-            let found = self
-                .store
-                .view_chain("verify leaves", self.of, |chain| chain.find_leaves(log, (after, STEP)))?;
+            let found = view.chain(self.of, |chain| chain.find_leaves(log, (after, STEP)))?;
             self.is_end = found.is_empty();
-            self.after = found.last().map_or(self.after, |last| last.seq);
+            self.after = found.last().map_or(self.after, |last| (last.seq, last.idx));
             self.read.extend(found);
         }
         Ok(self.read.pop_front_if(|leaf| leaf.seq <= seq))
     }
 
+    /// What is wrong with a leaf of an event that is gone, if its node is not of what it names.
+    fn misplaced(
+        &self,
+        found: &RawLeaf,
+        (salt, org): (&[u8; 32], Option<&OrgId>),
+        whose: &str,
+    ) -> Option<Wrong> {
+        let head = crate::audit::Hash::from_bytes(&found.head);
+        let right = head.map(|head| leaf(salt, org, found.seq, &head));
+        let is_right = right.is_some_and(|right| found.hash.as_deref() == Some(right.as_bytes()));
+        (!is_right).then(|| self.altered(found, whose))
+    }
+
+    fn altered(&self, found: &RawLeaf, whose: &str) -> Wrong {
+        let RawLeaf { idx, seq, .. } = found;
+        Wrong::Other(format!(
+            "altered: leaf {idx} of the log {}, or that it is of event {seq} of {whose}",
+            self.log.origin
+        ))
+    }
+
     /// Who speaks of the event of leaf `idx`.
-    fn told(&self, store: &Store, idx: i64) -> Result<String, StoreError> {
-        let over = store.view_log("verify checkpoints", |tx| tx.find_checkpoints(&self.log.id, (idx, 1)))?;
+    fn told(&self, view: &mut TrailView, idx: i64) -> Result<String, StoreError> {
+        let over = view.log(|log| log.find_checkpoints(&self.log.id, (idx, 1)))?;
         Ok(match over.first() {
             Some(checkpoint) => format!("the checkpoint of size {}", checkpoint.size),
             None => format!("leaf {idx} of the log"),

@@ -1,7 +1,9 @@
 //! What somebody hides who writes the database, and no more than that: a rolled-back database that is dressed up to be
-//! believed, rows that are put in the place of others, a boundary that is moved over what is young.
+//! believed, rows that are put in the place of others, a boundary that is moved over what is young, a log that is not
+//! the one that somebody kept word of.
 
-use pawl::audit::{Checkpoint, Hash, LogKey, VerifierKey, link};
+use pawl::audit::{Checkpoint, Hash, Kept, LogKey, Report, VerifierKey, link, verify_export};
+use pawl::vault::Which;
 use serde_json::{Value, json};
 
 use crate::checkpoints::covered;
@@ -233,4 +235,248 @@ fn no_row_of_the_trail_is_put_in_the_place_of_another() {
     assert_eq!(rows(&mut sql), before);
     // What follows the last is still taken.
     vault.deposit_as("acme", "ada", &deposit("after", "s"));
+}
+
+const TABLES: [&str; 4] = ["audit_events", "audit_leaves", "audit_nodes", "audit_checkpoints"];
+
+fn keep_tables(home: &Home, age: &str) {
+    TABLES.iter().for_each(|of| home.sql().run(&format!("CREATE TABLE {age}_{of} AS SELECT * FROM {of}")));
+}
+
+fn put_back(home: &Home, age: &str) {
+    let mut sql = unguarded(home);
+    for of in TABLES {
+        sql.run(&format!("DELETE FROM {of}; INSERT INTO {of} SELECT * FROM {age}_{of}"));
+    }
+}
+
+fn deposits(vault: &Vault, names: &[&str]) {
+    names.iter().for_each(|name| drop(vault.deposit_as("acme", "ada", &deposit(name, "s"))));
+}
+
+fn kept(texts: &[&str]) -> Kept {
+    let mut kept = Kept::default();
+    texts.iter().for_each(|text| kept.add(text).unwrap());
+    kept
+}
+
+/// Attack on P4.
+#[test]
+fn every_checkpoint_and_answer_that_was_kept_counts_and_not_the_newest_alone() {
+    let vault = Vault::start();
+    deposits(&vault, &["one", "two"]);
+    covered(&vault, "acme");
+    keep_tables(&vault.home, "old");
+    deposits(&vault, &["hidden"]);
+    let hidden = covered(&vault, "acme");
+    let home = vault.stop();
+    // Put back, and gone on from as if it had never been.
+    put_back(&home, "old");
+    let vault = Vault::start_in(home, &[]);
+    deposits(&vault, &["three", "four", "five"]);
+    covered(&vault, "acme");
+    let newest = covered(&vault, "acme");
+    let auditor = vault.token("acme", "auditor", "auditor");
+    let export = crate::trail::dechunked(&vault.call("GET", "/v1/audit/export?format=jsonl", &auditor, None));
+    let key = VerifierKey::parse(&newest.text("public_key")).unwrap();
+    let other = LogKey::generate(key.origin()).unwrap().verifier().clone();
+    let clock = vault.clock.clone();
+    let home = vault.stop();
+    let trail = home.host_trail(&clock);
+    let stored =
+        |keys: &[VerifierKey], texts: &[&str]| trail.verify(&Which::All, keys, &kept(texts)).unwrap();
+    let offline = |keys: &[VerifierKey], texts: &[&str]| -> Report {
+        verify_export(|| Ok(export.as_bytes()), keys, &kept(texts)).unwrap()
+    };
+    let notes = [hidden.text("checkpoint"), newest.text("checkpoint")];
+    assert_eq!(stored(&[], &[&notes[1], &newest.body]).wrong, [""; 0]);
+    for texts in [[notes[0].as_str(), &notes[1]], [&notes[1], &notes[0]], [&hidden.body, &newest.body]] {
+        let wrong = stored(&[], &texts).wrong;
+        assert!(wrong[0].contains("has another root"), "{texts:?}: {wrong:?}");
+    }
+    // What an answer says of the chain is held against it also where no one asks for the log.
+    let wrong = offline(std::slice::from_ref(&key), &[&hidden.body]).wrong;
+    assert!(wrong.len() == 1 && wrong[0].starts_with("rewritten: events 1 to"), "{wrong:?}");
+    assert_eq!(offline(std::slice::from_ref(&key), &[&newest.body]).wrong, [""; 0]);
+    // Of two keys for one log one is wrong, whichever comes first.
+    for keys in [[key.clone(), other.clone()], [other.clone(), key.clone()]] {
+        assert!(stored(&keys, &[]).wrong[0].contains("not the one that was given"));
+        assert!(offline(&keys, &[]).wrong[0].contains("not the one that was given"));
+    }
+    // The same on the command line; what is neither notes nor answers can't be read.
+    let file = home.path().join("kept.json");
+    let verify = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let mut command = home.pawl(&[]);
+        command
+            .args(["audit", "verify", "--checkpoint", file.to_str().unwrap()])
+            .output()
+            .unwrap()
+            .status
+            .code()
+    };
+    assert_eq!(verify(&format!("{}\n{}\n", newest.body, newest.body)), Some(0));
+    assert_eq!(verify(&format!("{}\n{}\n", newest.body, hidden.body)), Some(1));
+    assert_eq!(verify("{\"checkpoint\": 1}"), Some(2));
+    assert_eq!(verify(""), Some(2));
+}
+
+/// Attack on P4.
+#[test]
+fn an_export_ends_no_earlier_than_the_chain_was_known_to() {
+    let vault = Vault::start();
+    deposits(&vault, &["one"]);
+    covered(&vault, "acme");
+    let then = vault.clock.now();
+    vault.clock.advance(std::time::Duration::from_secs(3600));
+    deposits(&vault, &["two", "three"]);
+    let known = covered(&vault, "acme");
+    deposits(&vault, &["four", "five"]);
+    let auditor = vault.token("acme", "auditor", "auditor");
+    let export = |query: &str| {
+        let path = format!("/v1/audit/export?format=jsonl{query}");
+        crate::trail::dechunked(&vault.call("GET", &path, &auditor, None))
+    };
+    let key = [VerifierKey::parse(&known.text("public_key")).unwrap()];
+    let judge =
+        |export: &str, texts: &[&str]| verify_export(|| Ok(export.as_bytes()), &key, &kept(texts)).unwrap();
+    // A stretch that ends early is whole as that, and not as all that the answer knows.
+    let (early, whole) = (export(&format!("&to={then}")), export(""));
+    assert_eq!(judge(&early, &[]).wrong, [""; 0]);
+    let wrong = judge(&early, &[&known.body]).wrong;
+    assert!(wrong[0].contains("cut off") && wrong[0].contains("an answer that was kept"), "{wrong:?}");
+    assert_eq!(judge(&whole, &[&known.body]).wrong, [""; 0]);
+    // Events of which the log's leaf knows none are not proven by it.
+    let lines: Vec<&str> = whole.split_inclusive('\n').collect();
+    let (mut head, seq) =
+        (serde_json::from_str::<Value>(lines[0]).unwrap(), known.json["leaf"]["seq"].as_u64().unwrap());
+    let late: Vec<&str> = lines[2 + usize::try_from(seq).unwrap()..].to_vec();
+    assert!(late.len() > 1, "{whole}");
+    let first: Value = serde_json::from_str(late[0]).unwrap();
+    head["first_seq"] = first["seq"].clone();
+    let fields = ["pawl_audit_export", "org", "first_seq", "last_seq", "prev_hash", "salt", "public_key"];
+    head["prev_hash"] = json!("11".repeat(32));
+    let head: Vec<String> = fields.iter().map(|name| format!("\"{name}\":{}", head[*name])).collect();
+    let forged_event = "{}";
+    let before = Hash::from_bytes(&[0x11; 32]).unwrap();
+    let org = pawl::ids::OrgId::parse("acme").unwrap();
+    let (mut lines, mut prev) = (vec![format!("{{{}}}\n", head.join(","))], before);
+    for line in &late[..late.len() - 1] {
+        let seq = serde_json::from_str::<Value>(line).unwrap()["seq"].as_i64().unwrap();
+        let hash = link(Some(&org), seq, &prev, forged_event.as_bytes());
+        lines.push(format!(
+            "{{\"seq\":{seq},\"event\":\"{forged_event}\",\"prev_hash\":\"{prev}\",\"hash\":\"{hash}\"}}\n"
+        ));
+        prev = hash;
+    }
+    lines.push(late[late.len() - 1].to_owned());
+    let wrong = judge(&lines.concat(), &[]).wrong;
+    assert!(wrong.len() == 1 && wrong[0].starts_with("not proven"), "{wrong:?}");
+}
+
+/// Attack on P4.
+#[test]
+fn a_boundary_that_was_moved_by_hand_and_leaves_that_point_elsewhere_are_found() {
+    let vault = Vault::start();
+    let mut leaves = Vec::new();
+    for name in ["one", "two", "three"] {
+        deposits(&vault, &[name]);
+        vault.deposit_as("other", "eve", &deposit(name, "s"));
+        leaves.push(covered(&vault, "acme").json["leaf"]["seq"].as_i64().unwrap());
+    }
+    let clock = vault.clock.clone();
+    let home = vault.stop();
+    let (trail, mut sql) = (home.host_trail(&clock), unguarded(&home));
+    let wrong = || trail.verify(&Which::All, &[], &Kept::default()).unwrap().wrong;
+    assert_eq!(wrong(), [""; 0]);
+    sql.run("CREATE TABLE kept_chains AS SELECT * FROM audit_chains; CREATE TABLE kept_leaves AS SELECT * FROM audit_leaves");
+    let to = leaves[1];
+    let hash = format!("(SELECT hash FROM audit_events WHERE org_id = 'acme' AND seq = {to})");
+    sql.run(&format!(
+        "UPDATE audit_chains SET pruned_seq = {to}, pruned_hash = {hash} WHERE org_id = 'acme';
+         DELETE FROM audit_events WHERE org_id = 'acme' AND seq <= {to}"
+    ));
+    let found = wrong();
+    assert!(found.len() == 1 && found[0].contains("no audit.prune is on record"), "{found:?}");
+    // Below the boundary no event is left to hold a leaf against: it is held against what it names.
+    let first = leaves[0];
+    let zeros = "(SELECT pruned_hash FROM audit_chains WHERE org_id = '')";
+    for edit in [
+        "SET org_id = 'other'".to_owned(),
+        "SET org_id = 'nobody'".into(),
+        format!("SET seq = {}", first - 1),
+        format!("SET head = {zeros}"),
+    ] {
+        sql.run(&format!("UPDATE audit_leaves {edit} WHERE org_id = 'acme' AND seq = {first}"));
+        let found = wrong();
+        let is_told = |text: &String| {
+            ["altered: leaf", "rewritten: ", "in audit_chains"].iter().any(|of| text.contains(of))
+        };
+        assert!(found.iter().any(is_told), "{edit}: {found:?}");
+        sql.run("DELETE FROM audit_leaves; INSERT INTO audit_leaves SELECT * FROM kept_leaves");
+    }
+    // Above it too.
+    sql.run(&format!("UPDATE audit_leaves SET head = {zeros} WHERE org_id = 'acme' AND seq = {}", leaves[2]));
+    assert!(wrong()[0].contains("altered: leaf"), "{:?}", wrong());
+    sql.run("UPDATE audit_chains SET pruned_hash = salt WHERE org_id = 'other'");
+    assert!(wrong().iter().any(|of| of == "altered: the row of other in audit_chains"), "{:?}", wrong());
+}
+
+/// Attack on P4.
+#[test]
+fn a_damaged_event_is_shown_in_its_place_and_hides_no_other() {
+    let vault = Vault::start();
+    deposits(&vault, &["one", "two", "three"]);
+    let mut sql = unguarded(&vault.home);
+    let edit = |event: &str, seq: i64| {
+        format!("UPDATE audit_events SET event = {event} WHERE org_id = 'acme' AND seq = {seq}")
+    };
+    sql.run(&edit("'no event'", 1));
+    sql.run(&edit("replace(event, 'Success', 'Failure')", 2));
+    if !on_postgres() {
+        sql.run(&edit("x'ff00fe'", 3));
+    }
+    drop(sql);
+    let auditor = vault.token("acme", "auditor", "auditor");
+    let page = vault.call("GET", "/v1/audit/events", &auditor, None);
+    assert_eq!(page.status, 200, "{}", page.body);
+    let items = page.json["items"].as_array().unwrap();
+    let of = |seq: i64| items.iter().find(|item| item["seq"] == seq).unwrap();
+    assert_eq!((&of(1)["damaged"], &of(1)["event"]), (&json!("no event"), &json!({})));
+    assert_eq!(of(2)["event"]["status"], "Failure");
+    assert!(of(2)["damaged"].as_str().unwrap().contains("\"Failure\""), "{}", of(2));
+    let whole = items.iter().filter(|item| item.get("damaged").is_none()).count();
+    assert_eq!(items.len() - whole, if on_postgres() { 2 } else { 3 }, "{}", page.body);
+    assert!(
+        whole > 0
+            && items
+                .iter()
+                .filter(|item| item["seq"].as_i64() > Some(3))
+                .all(|item| item.get("damaged").is_none())
+    );
+    // A search passes over none of what can't be read.
+    let found = vault.call("GET", "/v1/audit/events?action=connection.forget", &auditor, None);
+    assert!(found.json["items"].as_array().unwrap().iter().any(|item| item["seq"] == 1), "{}", found.body);
+}
+
+#[test]
+fn verifying_beside_a_vault_that_goes_on_raises_no_alarm() {
+    let vault = Vault::start();
+    deposits(&vault, &["first"]);
+    covered(&vault, "acme");
+    let trail = vault.home.host_trail(&vault.clock);
+    let is_done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0..12 {
+                deposits(&vault, &[&format!("bot{n}")]);
+                vault.clock.advance(crate::checkpoints::A_WHILE);
+            }
+            is_done.store(true, std::sync::atomic::Ordering::SeqCst);
+        });
+        while !is_done.load(std::sync::atomic::Ordering::SeqCst) {
+            let report = trail.verify(&Which::All, &[], &Kept::default()).unwrap();
+            assert!(report.wrong.is_empty(), "{report:?}");
+        }
+    });
 }

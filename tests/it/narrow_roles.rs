@@ -294,6 +294,37 @@ fn who_prunes_sees_no_event_and_lets_go_of_none_past_the_boundary() {
     );
 }
 
+/// Attack on P5.
+#[test]
+fn who_looks_for_what_ends_soon_sees_when_and_whose_and_changes_nothing() {
+    let vault = filled();
+    let mut role = vault.home.sql_as("pawl_app");
+    role.run("SET ROLE pawl_expiry");
+    let seen =
+        "FROM connections WHERE credential_expires_at IS NULL AND expiry_warned IS NULL AND revision = 1";
+    assert_eq!(role.texts("count(DISTINCT org_id)", seen), ["2"]);
+    refuses(
+        &mut role,
+        &[
+            "SELECT sealed FROM connections",
+            "SELECT url FROM connections",
+            "SELECT username FROM connections",
+            "SELECT user_id FROM connections",
+            "SELECT label FROM connections",
+            "SELECT * FROM connections",
+            "UPDATE connections SET expiry_warned = 14",
+            "UPDATE connections SET credential_expires_at = NULL",
+            "DELETE FROM connections",
+            "SELECT id FROM leases",
+            "SELECT id FROM keys",
+            "SELECT org_id FROM audit_events",
+            "INSERT INTO audit_events VALUES ('', 1000, '', '', '')",
+            "SELECT login FROM login_refusals",
+            "SELECT org_id FROM org_settings",
+        ],
+    );
+}
+
 /// A role that has these rights at all times is no role to keep rows as; and what they may is watched as the rest.
 /// Attack on P3 and P5.
 #[test]
@@ -310,7 +341,10 @@ fn who_has_a_duty_at_all_times_is_refused() {
          CREATE ROLE {name}_member LOGIN IN ROLE pawl_app"
     ));
     let said = doctor(&home, &format!("{name}_inherits"));
-    assert!(said.contains("inherits what pawl_reseal, pawl_freeze, pawl_log or pawl_prune may"), "{said}");
+    assert!(
+        said.contains("inherits what pawl_reseal, pawl_freeze, pawl_log, pawl_prune or pawl_expiry may"),
+        "{said}"
+    );
     let said = doctor(&home, &format!("{name}_member"));
     assert!(!said.contains("inherits"), "a member of pawl_app is as good: {said}");
     for opened in [

@@ -1,7 +1,7 @@
 //! The trail in the hands of somebody who can write all of it: whatever they do to an event, it is found and named;
 //! what they make anew with all its hashes, the log tells.
 
-use pawl::audit::{GENESIS, Hash, VerifierKey, Wrong, link, verify_export};
+use pawl::audit::{GENESIS, Hash, Kept, VerifierKey, Wrong, link, verify_export};
 use pawl::ids::OrgId;
 use pawl::vault::Which;
 
@@ -163,7 +163,7 @@ fn every_edit_of_the_stored_trail_is_found_and_located() {
     let clock = vault.clock.clone();
     let home = vault.stop();
     let (trail, mut sql) = (home.host_trail(&clock), home.sql());
-    let whole = trail.verify(Which::All, &[], &[]).unwrap();
+    let whole = trail.verify(&Which::All, &[], &Kept::default()).unwrap();
     assert!(whole.wrong.is_empty() && whole.events > 190 && whole.chains == 4, "{whole:?}");
     unguarded(&mut sql);
     // What came after the last leaf is nobody's word yet: cut off here, as if it had never come.
@@ -180,7 +180,7 @@ fn every_edit_of_the_stored_trail_is_found_and_located() {
         let at = random(&mut seed, 3) as usize;
         let (edit, wrong) = edit(ORGS[at], &chains[at], &mut seed);
         sql.run(&edit);
-        let report = trail.verify(Which::All, &[], &[]).unwrap();
+        let report = trail.verify(&Which::All, &[], &Kept::default()).unwrap();
         let told = wrong.tell(ORGS[at]);
         let is_told = match &wrong {
             // How large that checkpoint is, is no matter of the edit.
@@ -194,7 +194,7 @@ fn every_edit_of_the_stored_trail_is_found_and_located() {
         sql.run(&format!("DELETE FROM audit_events WHERE org_id = '{}'", ORGS[at]));
         sql.run(&format!("INSERT INTO audit_events SELECT * FROM kept WHERE org_id = '{}'", ORGS[at]));
     }
-    let whole = trail.verify(Which::All, &[], &[]).unwrap();
+    let whole = trail.verify(&Which::All, &[], &Kept::default()).unwrap();
     assert!(whole.wrong.is_empty(), "{whole:?}");
 }
 
@@ -223,7 +223,7 @@ fn a_chain_whose_hashes_are_made_anew_is_told_by_the_log() {
             sql.run(&set("acme", seq, &forged));
             head = hash;
         }
-        let report = trail.verify(Which::Org(org.clone().unwrap()), &[], &[]).unwrap();
+        let report = trail.verify(&Which::Org(org.clone().unwrap()), &[], &Kept::default()).unwrap();
         let last = report.wrong[0].split_whitespace().nth(4).unwrap().parse::<i64>().unwrap();
         let first = report.wrong[0].split_whitespace().nth(2).unwrap().parse::<i64>().unwrap();
         assert!(report.wrong[0].starts_with("rewritten: events "), "{:?}", report.wrong);
@@ -236,7 +236,7 @@ fn a_chain_whose_hashes_are_made_anew_is_told_by_the_log() {
             sql.run(&set("acme", i64::try_from(n + 1).unwrap(), row));
         }
     }
-    assert!(trail.verify(Which::All, &[], &[]).unwrap().wrong.is_empty());
+    assert!(trail.verify(&Which::All, &[], &Kept::default()).unwrap().wrong.is_empty());
 }
 
 /// Attack on P4.
@@ -254,7 +254,10 @@ fn a_log_that_is_altered_is_told_and_an_old_one_by_a_checkpoint_that_was_kept() 
     let trail = home.host_trail(&clock);
     let note = |of: &crate::harness::Answer| of.text("checkpoint");
     let key = VerifierKey::parse(&new.text("public_key")).unwrap();
-    let told = |notes: &[String]| trail.verify(Which::All, std::slice::from_ref(&key), notes).unwrap().wrong;
+    let told = |notes: &[String]| {
+        let kept = Kept::notes(notes.to_vec());
+        trail.verify(&Which::All, std::slice::from_ref(&key), &kept).unwrap().wrong
+    };
     assert_eq!(told(&[note(&old), note(&new)]), [""; 0]);
 
     unguarded(&mut sql);
@@ -305,7 +308,7 @@ fn a_log_that_is_altered_is_told_and_an_old_one_by_a_checkpoint_that_was_kept() 
     }
     // Another key than the one that the customer knows.
     let forged = pawl::audit::LogKey::generate(key.origin()).unwrap().verifier().clone();
-    let wrong = trail.verify(Which::All, &[forged], &[]).unwrap().wrong;
+    let wrong = trail.verify(&Which::All, &[key.clone(), forged], &Kept::default()).unwrap().wrong;
     assert!(wrong[0].contains("not the one that was given"), "{wrong:?}");
 }
 
@@ -317,7 +320,8 @@ fn every_edit_of_an_export_is_found_and_located() {
     let export = vault.call("GET", "/v1/audit/export?format=jsonl", &auditor, None);
     let key = VerifierKey::parse(&covered(&vault, "acme").text("public_key")).unwrap();
     let body = crate::trail::dechunked(&export);
-    let judge = |bytes: &[u8]| match verify_export(|| Ok(bytes), Some(&key), &[]) {
+    let judge = |bytes: &[u8]| match verify_export(|| Ok(bytes), std::slice::from_ref(&key), &Kept::default())
+    {
         Ok(report) => report.wrong,
         Err(unreadable) => vec![unreadable.to_string()],
     };

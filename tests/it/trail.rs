@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pawl::audit::{COLUMNS, VerifierKey, verify_export};
+use pawl::audit::{COLUMNS, Kept, VerifierKey, verify_export};
 use serde_json::{Value, json};
 
 use crate::checkpoints::covered;
@@ -159,7 +159,7 @@ fn only_an_orgs_owners_and_auditors_read_its_trail() {
 }
 
 /// Events of the org, made by SQL: of no use to who verifies them.
-fn crowd(vault: &Vault, org: &str, count: i64) {
+pub fn crowd(vault: &Vault, org: &str, count: i64) {
     let mut sql = vault.home.sql();
     let rest = format!("FROM audit_events WHERE org_id = '{org}'");
     let last: i64 = sql.texts("max(seq)", &rest)[0].parse().unwrap();
@@ -211,11 +211,14 @@ fn an_export_is_whole_verified_by_the_public_key_alone_and_on_record() {
     assert_eq!((lines[0]["pawl_audit_export"].as_str(), lines[0]["org"].as_str()), (Some("1"), Some("acme")));
     let event: Value = serde_json::from_str(lines[2]["event"].as_str().unwrap()).unwrap();
     assert_eq!(event["activity_name"], "connection.deposit");
-    let report = verify_export(|| Ok(body.as_bytes()), Some(&key), &[shown.text("checkpoint")]).unwrap();
+    let mut kept = Kept::default();
+    kept.add(&shown.body).unwrap();
+    let keys = std::slice::from_ref(&key);
+    let report = verify_export(|| Ok(body.as_bytes()), keys, &kept).unwrap();
     assert_eq!((report.wrong.as_slice(), report.warnings.as_slice()), ([].as_slice(), [].as_slice()));
     assert_eq!(report.events, lines.len() as i64 - 2);
     assert!(report.uncovered < 5, "{report:?}");
-    let unkeyed = verify_export(|| Ok(body.as_bytes()), None, &[]).unwrap();
+    let unkeyed = verify_export(|| Ok(body.as_bytes()), &[], &Kept::default()).unwrap();
     assert!(unkeyed.wrong.is_empty() && unkeyed.warnings[0].contains("proves nothing"), "{unkeyed:?}");
     let newest = |vault: &Vault| {
         let rest = "FROM audit_events WHERE org_id = 'acme' ORDER BY seq DESC LIMIT 1";
@@ -239,7 +242,7 @@ fn an_export_is_whole_verified_by_the_public_key_alone_and_on_record() {
         let auditor = vault.token("acme", "auditor", "auditor");
         let body =
             dechunked(&vault.call("GET", &format!("/v1/audit/export?format=jsonl&{query}"), &auditor, None));
-        let report = verify_export(|| Ok(body.as_bytes()), Some(&key), &[]).unwrap();
+        let report = verify_export(|| Ok(body.as_bytes()), keys, &Kept::default()).unwrap();
         assert!(report.wrong.is_empty() && report.warnings.is_empty(), "{query} {report:?}");
         (body.matches("connection.deposit").count(), report.uncovered)
     };
