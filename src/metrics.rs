@@ -34,6 +34,7 @@ struct Metrics {
     checkpoint_size: GaugeVec,
     witness_lacks: GaugeVec,
     witness_failures: IntCounterVec,
+    witness_state: GaugeVec,
     started: GaugeVec,
     build: GaugeVec,
 }
@@ -152,6 +153,11 @@ impl Metrics {
                 "pawl_witness_failures_total",
                 "Times that the witness could not be asked, or took no checkpoint.",
                 &["witness"],
+            )?,
+            witness_state: gauge(
+                "pawl_witness_state",
+                "1 for how it stands with the witness, by its place in the settings: told, behind or silent; else 0.",
+                &["witness", "state"],
             )?,
             started: gauge(
                 "process_start_time_seconds",
@@ -284,6 +290,13 @@ pub fn witness_lacks(number: usize, leaves: u64) {
 pub fn witness_failed(number: usize) {
     let number = number.to_string();
     tell(|metrics| metrics.witness_failures.get_metric_with_label_values(&[&number]).map(|of| of.inc()));
+}
+
+/// Whether it stands so with the witness.
+pub fn witness_stands(number: usize, state: &'static str, is_so: bool) {
+    let labels = [&*number.to_string(), state];
+    let value = if is_so { 1.0 } else { 0.0 };
+    tell(|metrics| metrics.witness_state.get_metric_with_label_values(&labels).map(|of| of.set(value)));
 }
 
 fn count(gauge: &GaugeVec, labels: &[&str], number: u64) -> Result<()> {

@@ -9,6 +9,7 @@ mod fastapi;
 mod hello;
 mod install;
 mod kv;
+mod lanes;
 mod lend;
 mod load;
 mod page;
@@ -29,6 +30,8 @@ fn main() {
         Some("parse") => parse::run(),
         Some("pull") => pull::run(),
         Some("lend") => lend::run(),
+        Some("lanes") => lanes::run(),
+        Some(lanes::VERB) => lanes::serve(),
         Some("peer") => peer::run(),
         Some(hello::VERB) => hello::serve(),
         Some("seal") => seal::run(),
@@ -36,7 +39,7 @@ fn main() {
         Some("tokens") => tokens::run(),
         Some("trail") => verify::run(),
         _ => eprintln!(
-            "usage: cargo run --release -p pawl-bench -- parse | pull | lend | peer | seal | reseal | tokens | trail"
+            "usage: cargo run --release -p pawl-bench -- parse | pull | lend | lanes | peer | seal | reseal | tokens | trail"
         ),
     }
 }

@@ -13,7 +13,7 @@ use crate::import::{Columns, OpenSource, Source, SourceName, SourceRefused, Sour
 use crate::seal::{self, FernetKeys, Fingerprint};
 use crate::store::StoreError;
 use crate::vault::keys::Ring;
-use crate::vault::{BATCH, HostSwitch, Import, Left, Parts, Reserve, Tally, Untold, Vault};
+use crate::vault::{BATCH, HostSwitch, Import, Left, Parts, Reserve, Tally, Untold, Vault, Witnesses};
 
 /// What is to be moved in.
 pub struct ImportAsked {
@@ -124,6 +124,8 @@ impl App {
             guard: self.guard,
             models: self.models,
             clock: self.clock,
+            // It signs nothing, and tells nobody.
+            witnesses: Witnesses::default(),
         });
         let mut import = Import::new(Host::import(asked.org), name, asked.kind, keys, asked.is_dry);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -3,13 +3,13 @@
 
 use crate::app::App;
 use crate::store::StoreError;
-use crate::vault::{Accepted, LogRefused, Looked, accept, look_at_log, origin_host};
+use crate::vault::{Accepted, Doubting, LogRefused, Looked, accept, look_at_log, origin_host};
 
 impl App {
     /// Asks every witness what it has. Blocks, for a few seconds where they don't answer.
     pub fn look_at_log(&self) -> Result<Looked, StoreError> {
         let runtime = runtime().map_err(|_| StoreError::Unavailable("no runtime"))?;
-        runtime.block_on(look_at_log(&self.store, &self.keyring, &self.config.checkpoints))
+        runtime.block_on(look_at_log(&self.store, &self.keyring, &self.config.checkpoints, &self.doubting()))
     }
 
     /// Takes the database as it is, though witnesses know more: another log begins. Vaults see it in a second.
@@ -17,7 +17,11 @@ impl App {
         let runtime = runtime().map_err(|_| StoreError::Unavailable("no runtime"))?;
         let host = origin_host(&self.config.issuer);
         let how = (&self.config.checkpoints, host.as_str(), &self.clock);
-        runtime.block_on(accept(&self.store, &self.keyring, how))
+        runtime.block_on(accept(&self.store, &self.keyring, how, &self.doubting()))
+    }
+
+    fn doubting(&self) -> Doubting {
+        Doubting::of(&self.config.data_dir)
     }
 }
 

@@ -32,7 +32,8 @@ use crate::secret::Secret;
 use crate::store::{Store, StoreError};
 use crate::vault::keys::{Keys, Ring};
 use crate::vault::{
-    HostTrail, Keeper, Log, Parts, Registry, Reserve, Untold, Vault, Watch, open_issuer, origin_host,
+    Doubting, HostTrail, Keeper, Log, Parts, Registry, Reserve, Untold, Vault, Watch, Witnesses, open_issuer,
+    origin_host,
 };
 
 pub use freeze::{NotSwitched, Switched, look, switch};
@@ -211,6 +212,7 @@ impl App {
         let switch = Arc::new(switch);
         let reserve = Reserve::of(&self.config);
         reserve.look();
+        let witnesses = Witnesses::new(&self.config.checkpoints);
         // Before anything is lent, the witnesses have said whether the database is the one that was.
         let keeper = Keeper::start(Log {
             store: self.store.clone(),
@@ -218,6 +220,8 @@ impl App {
             clock: self.clock.clone(),
             switch: switch.clone(),
             checkpoints: self.config.checkpoints,
+            witnesses: witnesses.clone(),
+            doubting: Doubting::of(&self.config.data_dir),
         })
         .map_err(|source| StartError::Io { what: "the log's thread".into(), source })?;
         let surface = Surface {
@@ -236,6 +240,7 @@ impl App {
             switch,
             limits: limits.clone(),
             untold: Untold::new(self.clock.clone(), reserve),
+            witnesses,
         });
         let (tokens, clock) = (self.tokens, self.clock);
         let state =

@@ -102,7 +102,7 @@ pub(super) fn open_store(config: &Config, setup: Setup) -> Result<Store, StartEr
             Tables::Check
         }
     };
-    Store::open(&config.database, tables, config.lease_caps).map_err(|error| match error {
+    Store::open(&config.database, tables, config.lease_caps, config.lanes).map_err(|error| match error {
         StoreError::NotSetUp => StartError::NotSetUp,
         error => error.into(),
     })

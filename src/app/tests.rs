@@ -49,6 +49,7 @@ fn open() -> Opened {
         guard: app.guard,
         models: app.models,
         clock: app.clock,
+        witnesses: crate::vault::Witnesses::default(),
     });
     Opened { vault: Arc::new(vault), backend, worker, owner, _dir: dir }
 }

@@ -24,7 +24,7 @@ pub use glance::Glance;
 pub use kept::{Kept, KeptLeaf, NothingKept, split_notes};
 pub use log_key::{LogKey, NotALogKey};
 pub use members::{PRUNE, SCHEMA, member};
-pub use note::{Checkpoint, MOST_NOTE_BYTES, NoteRefused, VerifierKey, VerifierKeyRefused};
+pub use note::{Checkpoint, MOST_NOTE_BYTES, NoteRefused, VerifierKey, VerifierKeyRefused, is_signature};
 pub use tree::{
     Frontier, Node, Plan, empty_root, leaf_hash, node_hash, verify_consistency, verify_inclusion,
 };

@@ -15,6 +15,7 @@ pub const MOST_NOTE_BYTES: usize = 128 * 1024;
 const MOST_SIGNATURES: usize = 100;
 /// The signature type of Ed25519.
 pub(super) const ED25519_TYPE: u8 = 1;
+const ED25519_BYTES: usize = 64;
 
 /// What a log says of itself: how many leaves it has, and the root over them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,13 @@ impl Checkpoint {
             return Err(malformed("an empty line in the text"));
         }
         Ok(Self { origin: origin.to_owned(), size, root })
+    }
+
+    /// Whether an Ed25519 signature under `note` bears the very name of the log. Whether it is one is not known here.
+    pub fn is_signed_by_its_own(note: &str) -> bool {
+        let Ok(Note { text, signatures }) = Note::parse(note) else { return false };
+        let Ok(Self { origin, .. }) = Self::parse(text) else { return false };
+        signatures.iter().any(|of| of.name == origin && of.bytes.len() == ED25519_BYTES)
     }
 
     /// What an unproven note claims: only to choose the key that it is to be verified with.
@@ -118,6 +126,11 @@ impl<'a> Signature<'a> {
         let (id, bytes) = signature.split_first_chunk()?;
         (is_name(name) && !bytes.is_empty()).then(|| Self { name, id: *id, bytes: bytes.to_vec() })
     }
+}
+
+/// Whether `line`, without its end, is a signature as a note ends with.
+pub fn is_signature(line: &str) -> bool {
+    Signature::parse(line).is_some()
 }
 
 /// A key's name: not empty, without Unicode spaces and `+`.

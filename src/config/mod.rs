@@ -27,6 +27,9 @@ use read::{Settings, file_settings};
 pub use tls::{Tls, TlsFiles};
 pub use witnesses::{Witness, WitnessRefused, Witnesses};
 
+/// How many threads lend on a server, unless a measurement says otherwise. SQLite has one writer, and one thread for it.
+pub const LANES: usize = 1;
+
 /// Every setting of the vault: its name in `pawl.toml`, and what it is for.
 /// In the environment the name is `PAWL_` and upper case.
 pub const VAULT_SETTINGS: &[(&str, &str)] = &[
@@ -161,6 +164,8 @@ pub struct Config {
     pub egress_ports: Ports,
     /// How many leases may be out at once.
     pub lease_caps: LeaseCaps,
+    /// How many threads lend on a server. No setting names it: it is measured, and then written here.
+    pub lanes: usize,
     /// With fewer bytes free than that, only lends and changes are put on record; 0 for never.
     pub audit_reserve: u64,
     /// The log filter.
@@ -254,6 +259,7 @@ impl Config {
                 of_connection: settings.cap("max_open_leases_per_connection").unwrap_or(100),
                 events_per_day: settings.count("events_per_day", 1..=1_000_000_000).unwrap_or(1_000_000),
             },
+            lanes: LANES,
             audit_reserve: settings.audit_reserve(),
             log: settings.text("log").unwrap_or_else(|| "warn,pawl=info".into()),
             log_format: settings.choice("log_format", LogFormat::NAMES, LogFormat::Text),

@@ -1,7 +1,6 @@
 //! `/v1/audit/events` and `/v1/audit/export`: the org's trail as it was stored.
 
 use actix_web::http::header::{CONTENT_DISPOSITION, HeaderName};
-use actix_web::web::Bytes;
 use actix_web::{HttpResponse, web};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,14 +8,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::audit::{self, GENESIS, link};
-use crate::error::Error;
 use crate::http::State;
 use crate::http::audit_query::{ExportParams, Search, Searched, Wanted};
 use crate::http::extract::By;
 use crate::http::problem::Problem;
 use crate::http::shapes::{EventNumber, Hash};
+use crate::http::taken::taken;
 use crate::ids::OrgId;
-use crate::vault::{Export, ExportFormat, RawEvent};
+use crate::vault::{ExportFormat, RawEvent};
 
 /// So many letters of what lies in a damaged event's place are shown.
 const MOST_SHOWN: usize = 4_096;
@@ -95,7 +94,8 @@ pub(super) async fn list(
 
 /// Export the org's trail, or the stretch of it from `from` to `to` and some minutes around, in which no event is left
 /// out. It is streamed; `docs/audit.md` tells the formats, and how a JSONL export is verified. That it was exported
-/// is itself on record. Two exports of an org at once are enough: more answer 429.
+/// is itself on record. Two exports of an org at once are enough: more answer 429. One of which nothing is taken for 60
+/// seconds, or that is not whole after 15 minutes, is cut off: ask for less at a time.
 #[utoipa::path(get, path = "/v1/audit/export",
     operation_id = "export_audit_events", security(("bearer" = ["audit.read"])),
     params(ExportParams),
@@ -120,16 +120,5 @@ pub(super) async fn export(
     if let Some(checkpoint) = export.checkpoint() {
         response.insert_header((HeaderName::from_static("audit-checkpoint"), STANDARD.encode(checkpoint)));
     }
-    Ok(response.streaming(futures_util::stream::try_unfold(export, piece)))
-}
-
-/// After an error nothing follows: whoever reads sees that the stream broke off.
-async fn piece(mut export: Export) -> Result<Option<(Bytes, Export)>, Error> {
-    match export.next().await {
-        Ok(piece) => Ok(piece.map(|piece| (Bytes::from(piece), export))),
-        Err(error) => {
-            tracing::error!(%error, "an export of the trail broke off");
-            Err(error)
-        }
-    }
+    Ok(response.streaming(taken(export)))
 }

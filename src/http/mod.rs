@@ -24,6 +24,7 @@ mod routes;
 mod settings;
 mod shapes;
 mod surface;
+mod taken;
 mod token;
 mod whole;
 mod wiped;

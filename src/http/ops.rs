@@ -34,6 +34,11 @@ pub struct Readiness {
     /// this vault's keys made; `witness` while a witness knows more of the trail than the database does; `vault` while the whole vault is frozen.
     #[schema(example = "no")]
     frozen: &'static str,
+    /// How it stands with the worst of the trail's witnesses: `none` where none is set; `told` all there is; `behind`
+    /// where one has less than that or than it took, and takes no more; `silent` where one says nothing, or nothing
+    /// that is believed.
+    #[schema(example = "told")]
+    witnesses: &'static str,
 }
 
 /// The process can do its work: the database answers and the keys are held.
@@ -44,7 +49,8 @@ pub(super) async fn readyz(state: web::Data<State>) -> Result<HttpResponse, Prob
     state.vault.is_ready().await?;
     let keys = if state.vault.has_stale_keys() { "stale" } else { "held" };
     let frozen = state.vault.frozen_by().await?.as_str();
-    Ok(HttpResponse::Ok().json(Readiness { status: "ok", keys, frozen }))
+    let witnesses = state.vault.telling().as_str();
+    Ok(HttpResponse::Ok().json(Readiness { status: "ok", keys, frozen, witnesses }))
 }
 
 /// This document.

@@ -1,6 +1,7 @@
 //! One open database of either kind, and how a transaction on it begins and ends.
 
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
+use diesel::result::{DatabaseErrorKind, Error};
 use diesel::{MultiConnection, QueryResult, SqliteConnection};
 
 use crate::store::scopes::{NarrowRole, Scopes};
@@ -33,6 +34,16 @@ macro_rules! each {
     };
 }
 pub(super) use each;
+
+/// Whether it is the session that writes nothing. It stays so when the database is not read-only any more: on PostgreSQL
+/// for what it was told when it began, on SQLite for how it opened the file.
+pub(super) fn is_read_only(error: &Error) -> bool {
+    match error {
+        Error::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, _) => true,
+        Error::DatabaseError(_, told) => told.message().contains("readonly database"),
+        _ => false,
+    }
+}
 
 impl Db {
     /// Begins a transaction on the rows of `scopes`. A reader sees everything as it was at one
@@ -131,6 +142,11 @@ impl Db {
 
     pub(super) fn rollback(&mut self) -> QueryResult<()> {
         each!(self, db => AnsiTransactionManager::rollback_transaction(db))
+    }
+
+    /// Whoever gave it out does not give it out again.
+    pub(super) fn spoil(&mut self) {
+        each!(self, db => AnsiTransactionManager::transaction_manager_status_mut(db).set_in_error());
     }
 
     /// A transaction left open would hand the next caller somebody else's.

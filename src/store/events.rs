@@ -222,6 +222,11 @@ fn begin_day(
     Ok((today, last))
 }
 
+/// The number of the chain's last event; 0 before the first.
+pub(super) fn find_last(db: &mut Db, org: &str) -> Result<i64, StoreError> {
+    Ok(find_end(db, org)?.seq)
+}
+
 fn find_end(db: &mut Db, org: &str) -> Result<End, StoreError> {
     let last: Option<(i64, Vec<u8>)> = audit_events::table
         .filter(audit_events::org_id.eq(org))

@@ -19,8 +19,6 @@ use crate::store::turn::{Answer, Known, Left};
 use crate::store::tx::{Store, Writers};
 use crate::store::unanswered::Unanswered;
 
-/// How many threads lend on a server. SQLite has one writer, and one thread for it.
-const THREADS: usize = 1;
 /// How many lends one transaction takes at most.
 pub(super) const BATCH: usize = 64;
 /// What is left of a lend's deadline for committing and answering it. With less it is not begun.
@@ -105,8 +103,13 @@ impl Store {
 }
 
 impl Lane {
-    pub(super) fn open(opener: Opener, writers: Writers, caps: LeaseCaps) -> Result<Self, StoreError> {
-        let many = if opener.has_one_writer() { 1 } else { THREADS };
+    pub(super) fn open(
+        opener: Opener,
+        writers: Writers,
+        caps: LeaseCaps,
+        lanes: usize,
+    ) -> Result<Self, StoreError> {
+        let many = if opener.has_one_writer() { 1 } else { lanes.max(1) };
         let living = Arc::new(());
         let start = || {
             let (opener, writers) = (opener.clone(), writers.clone());

@@ -3,6 +3,7 @@
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
+use diesel::result::{DatabaseErrorKind, Error};
 use diesel::sql_types::{Array, BigInt, Bool, Text};
 
 use crate::config::PostgresAddress;
@@ -61,20 +62,33 @@ pub(super) fn rollback(db: &mut PgConnection) -> QueryResult<()> {
 pub(super) fn enter(db: &mut PgConnection, access: Access, scopes: &Scopes) -> QueryResult<()> {
     let vault = match access {
         Access::Read => "",
-        Access::Write => ", pg_advisory_xact_lock_shared($2)",
-        Access::Alone => ", pg_advisory_xact_lock($2)",
+        Access::Write => {
+            ", current_setting('transaction_read_only') = 'on' AS is_read_only, pg_advisory_xact_lock_shared($2)"
+        }
+        Access::Alone => {
+            ", current_setting('transaction_read_only') = 'on' AS is_read_only, pg_advisory_xact_lock($2)"
+        }
     };
     let told = diesel::sql_query(format!("{TELL}{vault}")).bind::<Text, _>(scopes.setting());
-    match access {
-        Access::Read => told.execute(db)?,
-        Access::Write | Access::Alone => told.bind::<BigInt, _>(VAULT).execute(db)?,
-    };
-    if access != Access::Read {
+    if access == Access::Read {
+        told.execute(db)?;
+    } else {
+        let Session { is_read_only } = told.bind::<BigInt, _>(VAULT).get_result(db)?;
+        if is_read_only {
+            let told = Box::new("the session is read-only".to_owned());
+            return Err(Error::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, told));
+        }
         for (lock, _) in scopes.locks() {
             diesel::sql_query("SELECT pg_advisory_xact_lock($1)").bind::<BigInt, _>(lock).execute(db)?;
         }
     }
     Ok(())
+}
+
+#[derive(QueryableByName)]
+struct Session {
+    #[diesel(sql_type = Bool)]
+    is_read_only: bool,
 }
 
 #[derive(QueryableByName)]

@@ -16,6 +16,9 @@ use crate::store::transact::{Terms, transact};
 use crate::store::tx::Store;
 use crate::store::upkeep::Upkeep;
 
+/// So many look at once, each on a connection of its own; while they all hang, nobody else begins.
+pub const LOOKS: usize = 4;
+
 /// It, as it was at one moment.
 pub struct StoredStanding {
     /// The issuer's keys, oldest first.

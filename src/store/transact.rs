@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::metrics;
-use crate::store::db::{Access, Db};
+use crate::store::db::{Access, Db, is_read_only};
 use crate::store::error::StoreError;
 use crate::store::scopes::Scopes;
 
@@ -55,6 +55,9 @@ where
         _ => Ok(()),
     };
     if let Err(error) = db.begin(terms.access, terms.scopes) {
+        if is_read_only(&error) {
+            db.spoil();
+        }
         return (Err(stored(error)), Outcome::Failed);
     }
     let done = in_time().and_then(|()| work(db)).and_then(|done| in_time().map(|()| done));
@@ -62,8 +65,9 @@ where
         Ok(done) => match db.commit() {
             Ok(()) => (Ok(done), Outcome::Committed),
             Err(error) => {
-                // A commit that failed leaves the transaction open on SQLite.
+                // A commit that failed leaves the transaction open on SQLite. Nobody else is to meet what it met.
                 let _ = db.rollback();
+                db.spoil();
                 (Err(stored(error)), Outcome::Failed)
             }
         },

@@ -15,6 +15,7 @@ use crate::store::error::StoreError;
 use crate::store::lane::Lane;
 use crate::store::open::{BUSY, Complain, Opener, Tables};
 use crate::store::scopes::Scopes;
+use crate::store::standing::LOOKS;
 use crate::store::transact::{Terms, transact};
 
 /// Connections that the pool keeps: SQLite has one writer, the rest are readers.
@@ -157,13 +158,19 @@ pub struct Tx<'a> {
 }
 
 impl Store {
-    /// Opens the database, and makes its tables or only holds them against what this version expects.
-    pub fn open(database: &Database, tables: Tables, caps: LeaseCaps) -> Result<Self, StoreError> {
+    /// Opens the database, and makes its tables or only holds them against what this version expects. `lanes` threads
+    /// lend on a server, one on SQLite.
+    pub fn open(
+        database: &Database,
+        tables: Tables,
+        caps: LeaseCaps,
+        lanes: usize,
+    ) -> Result<Self, StoreError> {
         let opener = Opener::new(database);
         opener.prepare(tables)?;
         let is_server = !opener.has_one_writer();
         let writers = Writers::of(&opener);
-        let lane = Lane::open(opener.clone(), writers.clone(), caps)?;
+        let lane = Lane::open(opener.clone(), writers.clone(), caps, lanes)?;
         let pool = |size| {
             Pool::builder()
                 .max_size(size)
@@ -177,9 +184,10 @@ impl Store {
                 .build(opener.clone())
                 .map_err(|e| StoreError::NoDatabase(e.to_string()))
         };
-        let (many, one) = (pool(if is_server { POSTGRES_POOL } else { SQLITE_POOL })?, pool(1)?);
+        let many = pool(if is_server { POSTGRES_POOL } else { SQLITE_POOL })?;
+        let lookout = pool(u32::try_from(LOOKS).unwrap_or(1))?;
         let events_per_day = caps.events_per_day;
-        Ok(Self { pool: many, lookout: one, writers, lane: Arc::new(lane), events_per_day })
+        Ok(Self { pool: many, lookout, writers, lane: Arc::new(lane), events_per_day })
     }
 
     /// Brings the tables of a server up to date, as the role that `owner` names, and lets the role that

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::audit::AuditEvent;
 use crate::store::db::{Access, Db};
 use crate::store::error::StoreError;
-use crate::store::events::{append, append_all};
+use crate::store::events::append;
 use crate::store::scopes::{NarrowRole, Scopes};
 use crate::store::transact::{Terms, transact};
 use crate::store::tx::Store;
@@ -82,21 +82,6 @@ impl Store {
     {
         self.transact(name, access, Scopes::vault(), deadline, move |db, appended| {
             work(&mut Upkeep { db, appended, role: None })
-        })
-        .await
-    }
-
-    /// Appends events of one chain, an org's or the vault's own: what was counted, whatever the quota.
-    pub async fn append_counted(
-        &self,
-        events: Vec<AuditEvent>,
-        deadline: Duration,
-    ) -> Result<(), StoreError> {
-        let org = events.first().and_then(AuditEvent::org);
-        let scopes = org.map_or_else(Scopes::vault, Scopes::of_org);
-        self.transact("tell counts", Access::Write, scopes, deadline, move |db, appended| {
-            *appended = u32::try_from(events.len()).unwrap_or(u32::MAX);
-            append_all(db, &events)
         })
         .await
     }

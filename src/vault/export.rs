@@ -1,8 +1,9 @@
 //! A whole stretch of a chain, handed out in pieces of some hundred events, each read when whoever takes it is ready
-//! for it. What is handed out was there when the export was put on record.
+//! for it, and takes it in the time there is. What is handed out was there when the export was put on record.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
@@ -10,7 +11,7 @@ use crate::access::{Action, Scope};
 use crate::audit::{
     Actor, EXPORT, Hash, Head, Last, Leaf, Line, WitnessedNote, csv_head, csv_line, hex_of, line_of,
 };
-use crate::clock::Moment;
+use crate::clock::{Clock, Moment};
 use crate::error::Error;
 use crate::ids::OrgId;
 use crate::store::{OrgProof, RawEvent, Store, StoreError, Stretch, Tx};
@@ -24,6 +25,9 @@ const READERS: usize = 2;
 /// So many exports of an org are open at once, and of all orgs.
 const OPEN_OF_ORG: usize = 2;
 const OPEN: usize = 32;
+/// Of an export something is taken within that, and all of it within this, or it is cut off.
+const TAKEN_WITHIN: Duration = Duration::from_secs(60);
+const LASTS: Duration = Duration::from_secs(15 * 60);
 
 /// As what a trail is exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,39 +78,91 @@ impl ExportAsk {
 /// Exports that are open, and how many may be.
 #[derive(Clone)]
 pub(super) struct Exports {
-    open: Arc<Mutex<BTreeMap<String, usize>>>,
+    clock: Clock,
+    open: Arc<Mutex<Open>>,
     readers: Arc<Semaphore>,
 }
 
+#[derive(Default)]
+struct Open {
+    next: u64,
+    of: BTreeMap<u64, Slot>,
+}
+
+/// One that is open.
+struct Slot {
+    org: OrgId,
+    /// When it began, by a clock that is never set back.
+    since: Duration,
+    /// When something of it was last taken.
+    taken: Duration,
+}
+
+impl Slot {
+    /// Whether whoever takes it has had the time for it.
+    fn is_over(&self, now: Duration) -> bool {
+        now.saturating_sub(self.since) > LASTS || now.saturating_sub(self.taken) > TAKEN_WITHIN
+    }
+}
+
 impl Exports {
-    pub(super) fn new() -> Self {
-        Self { open: Arc::default(), readers: Arc::new(Semaphore::new(READERS)) }
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { clock, open: Arc::default(), readers: Arc::new(Semaphore::new(READERS)) }
     }
 
+    /// A place, if there is one. Who has had the time for theirs leave them to others.
     fn place(&self, org: &OrgId) -> Result<Place, Error> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_org = open.get(org.as_str()).copied().unwrap_or(0);
-        if of_org >= OPEN_OF_ORG || open.values().sum::<usize>() >= OPEN {
+        let (mut open, now) = (self.open(), self.clock.elapsed());
+        open.of.retain(|_, slot| !slot.is_over(now));
+        let of_org = open.of.values().filter(|slot| slot.org == *org).count();
+        if of_org >= OPEN_OF_ORG || open.of.len() >= OPEN {
             return Err(Error::TooManyExports);
         }
-        open.insert(org.to_string(), of_org + 1);
-        Ok(Place { of: self.clone(), org: org.clone() })
+        let number = open.next;
+        open.next += 1;
+        open.of.insert(number, Slot { org: org.clone(), since: now, taken: now });
+        Ok(Place { of: self.clone(), number })
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// One of the open ones, for as long as somebody takes it.
 struct Place {
     of: Exports,
-    org: OrgId,
+    number: u64,
+}
+
+impl Place {
+    /// Notes that something was taken, by who still has the time for more.
+    fn note_taken(&self) -> Result<(), Error> {
+        let (mut open, now) = (self.of.open(), self.of.clock.elapsed());
+        match open.of.get_mut(&self.number).filter(|slot| !slot.is_over(now)) {
+            Some(slot) => {
+                slot.taken = now;
+                Ok(())
+            }
+            None => {
+                open.of.remove(&self.number);
+                Err(Error::Unavailable("it was taken too slowly, and cut off".into()))
+            }
+        }
+    }
+
+    /// Notes that it was not the reader who was waited for.
+    fn note_given(&self) {
+        let (mut open, now) = (self.of.open(), self.of.clock.elapsed());
+        if let Some(slot) = open.of.get_mut(&self.number) {
+            slot.taken = now;
+        }
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut open = self.of.open.lock().unwrap_or_else(PoisonError::into_inner);
-        match open.get_mut(self.org.as_str()) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => drop(open.remove(self.org.as_str())),
-        }
+        self.of.open().of.remove(&self.number);
     }
 }
 
@@ -164,8 +220,19 @@ impl Export {
         self.stretch.proof.as_ref().map(|proof| proof.note.as_str())
     }
 
+    /// Notes that something of it was taken. An error, where that took too long or the whole has: then there is no more.
+    pub fn note_taken(&self) -> Result<(), Error> {
+        self.place.as_ref().map_or(Ok(()), Place::note_taken)
+    }
+
     /// The next piece; `None` after the last. After an error there is none.
     pub async fn next(&mut self) -> Result<Option<String>, Error> {
+        let piece = self.read_next().await;
+        self.place.iter().for_each(Place::note_given);
+        piece
+    }
+
+    async fn read_next(&mut self) -> Result<Option<String>, Error> {
         match self.at {
             At::Head => {
                 self.at = At::After(self.stretch.first - 1);
@@ -173,7 +240,7 @@ impl Export {
             }
             At::After(last) if last >= self.stretch.last => {
                 self.at = At::Last;
-                Box::pin(self.next()).await
+                Box::pin(self.read_next()).await
             }
             At::After(last) => {
                 let rows = self.read(last).await?;
@@ -250,5 +317,44 @@ fn last_of(proof: Option<&OrgProof>) -> Last {
             checkpoint: witnessed.note.clone(),
             consistency: witnessed.consistency.clone(),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn org(name: &str) -> OrgId {
+        OrgId::parse(name).unwrap()
+    }
+
+    /// Attack on P10.
+    #[test]
+    fn who_had_the_time_for_theirs_leave_their_place() {
+        let clock = Clock::held(Moment::from_micros(0));
+        let exports = Exports::new(clock.clone());
+        let of = |name: &str| exports.place(&org(name));
+        let slow: Vec<Place> = (0..OPEN).map(|n| of(&format!("org{}", n / OPEN_OF_ORG)).unwrap()).collect();
+        assert!(of("org0").is_err() && of("other").is_err());
+        clock.advance(TAKEN_WITHIN);
+        slow[0].note_taken().unwrap();
+        slow[1].note_given();
+        assert!(of("other").is_err());
+        clock.advance(Duration::from_secs(1));
+        // The first two of one org went on; all others took nothing.
+        assert!(of("org0").is_err());
+        let other = of("other").unwrap();
+        assert!(slow[2..].iter().all(|place| place.note_taken().is_err()));
+        drop(slow);
+        // Who was cut off takes nobody's place along.
+        assert_eq!(exports.open().of.len(), 1);
+        for _ in 0..15 {
+            clock.advance(Duration::from_secs(59));
+            other.note_taken().unwrap();
+        }
+        clock.advance(Duration::from_secs(30));
+        assert!(other.note_taken().is_err(), "it lasted too long");
+        drop(of("other").unwrap());
+        assert!(exports.open().of.is_empty());
     }
 }

@@ -61,8 +61,8 @@ pub use host_trail::{HostTrail, NotRead, Which};
 pub use import::{BATCH, IMPORT_KINDS, Import, Left, Tally, Why};
 pub use lend::{Lend, Loan, PURPOSES};
 pub use log::{
-    Accepted, Doubt, Doubted, Keeper, Log, LogRefused, LogShut, Looked, accept, begin_log, look_at_log,
-    origin_host,
+    Accepted, Doubt, Doubted, Doubting, Keeper, Log, LogRefused, LogShut, Looked, Telling, Witnesses, accept,
+    begin_log, look_at_log, origin_host,
 };
 pub use registry::{NotRegistered, Registry};
 pub use renew::Renew;
@@ -99,6 +99,7 @@ pub struct Vault {
     untold: Arc<Untold>,
     limits: Arc<Limits>,
     exports: export::Exports,
+    witnesses: Witnesses,
     /// Looks for a client that an assertion names, at once.
     strangers: Semaphore,
 }
@@ -124,12 +125,15 @@ pub struct Parts {
     pub limits: Arc<Limits>,
     /// What is counted instead of told.
     pub untold: Untold,
+    /// Who is told of checkpoints.
+    pub witnesses: Witnesses,
 }
 
 impl Vault {
     /// A vault of these.
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, ring, guard, models, clock, switch, limits, untold } = parts;
+        let Parts { store, ring, guard, models, clock, switch, limits, untold, witnesses } = parts;
+        let exports = export::Exports::new(clock.clone());
         let logins = logins::Logins::new(store.clone(), clock.clone());
         Self {
             store,
@@ -144,7 +148,8 @@ impl Vault {
             switch,
             untold: Arc::new(untold),
             limits,
-            exports: export::Exports::new(),
+            exports,
+            witnesses,
             strangers: Semaphore::new(STRANGERS),
         }
     }
@@ -168,6 +173,11 @@ impl Vault {
     /// Whether the keys could not be read again of late, and the vault goes on with those it has.
     pub fn has_stale_keys(&self) -> bool {
         self.ring.is_stale()
+    }
+
+    /// How it stands with who is told of checkpoints.
+    pub fn telling(&self) -> Telling {
+        self.witnesses.telling()
     }
 
     /// What is counted, and not put on record one by one.

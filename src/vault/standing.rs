@@ -12,13 +12,15 @@ use crate::clock::{Clock, Moment};
 use crate::error::Error;
 use crate::ids::{IssuerKeyId, KeyId};
 use crate::seal::{Binding, Keyring, OpenRefused};
-use crate::store::{SealedIssuerKey, Store, StoredStanding};
+use crate::store::{LOOKS, SealedIssuerKey, Store, StoredStanding};
 use crate::vault::keys::Ring;
 
 /// How often it is looked.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Older than that it decides nothing.
 const GOOD_FOR: Duration = Duration::from_secs(2);
+/// A look that takes longer hangs on a connection that nobody answers any more: it is passed by.
+const HANGS: Duration = LOOK_WITHIN;
 /// For so long a request waits for a fresh look: a lend is to be told 503 within 250 ms.
 const LOOK_WITHIN: Duration = Duration::from_millis(150);
 
@@ -47,9 +49,16 @@ pub struct Watch {
     ring: Arc<Ring>,
     clock: Clock,
     seen: RwLock<Seen>,
-    flight: Mutex<Option<watch::Receiver<()>>>,
+    flights: Mutex<Vec<Boarding>>,
     /// The last look failed, which was said.
     is_blind: AtomicBool,
+}
+
+/// A look that is under way.
+struct Boarding {
+    number: u64,
+    begun: Instant,
+    landed: watch::Receiver<()>,
 }
 
 struct Seen {
@@ -73,7 +82,7 @@ impl Watch {
             ring,
             clock,
             seen: RwLock::new(seen),
-            flight: Mutex::default(),
+            flights: Mutex::default(),
             is_blind: AtomicBool::new(false),
         })
     }
@@ -101,26 +110,35 @@ impl Watch {
         self.recent().ok_or_else(|| Error::Unavailable("who may call could not be read".into()))
     }
 
+    fn is_passed(&self, at: Instant) -> bool {
+        self.seen.read().unwrap_or_else(PoisonError::into_inner).at > at
+    }
+
     fn recent(&self) -> Option<Arc<Standing>> {
         let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
         (seen.at.elapsed() <= GOOD_FOR).then(|| seen.standing.clone())
     }
 
-    /// Looks, or waits for the look that is under way. It goes on when whoever asked has gone.
+    /// Looks, or waits for the look that is under way, and no longer than one takes that is answered. It goes on when
+    /// whoever asked has gone.
     async fn look(self: &Arc<Self>) {
         let mut landed = self.board();
         // Nothing is ever sent: the channel's end is what is waited for.
-        let _ = landed.changed().await;
+        let _ = tokio::time::timeout(HANGS, landed.changed()).await;
     }
 
+    /// The newest look, unless it hangs: then another, if there may be one more.
     fn board(self: &Arc<Self>) -> watch::Receiver<()> {
-        let mut flight = self.flight.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(landed) = &*flight {
-            return landed.clone();
+        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(newest) = flights.last()
+            && (newest.begun.elapsed() < HANGS || flights.len() >= LOOKS)
+        {
+            return newest.landed.clone();
         }
         let (landing, landed) = watch::channel(());
-        *flight = Some(landed.clone());
-        let look = Flight { watch: self.clone(), _landing: landing };
+        let number = flights.last().map_or(0, |newest| newest.number + 1);
+        flights.push(Boarding { number, begun: Instant::now(), landed: landed.clone() });
+        let look = Flight { watch: self.clone(), number, _landing: landing };
         tokio::task::spawn_blocking(move || look.fly());
         landed
     }
@@ -146,7 +164,11 @@ impl Watch {
             false => Arc::new(Issuer::new(keys)),
         };
         let standing = Arc::new(Standing::new(issuer, &found.revocations, Some(&before)));
-        *self.seen.write().unwrap_or_else(PoisonError::into_inner) = Seen { standing, at, shut };
+        let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
+        // One that hung and came back at last has seen less than those that passed it.
+        if at >= seen.at {
+            *seen = Seen { standing, at, shut };
+        }
         wanted
     }
 
@@ -168,6 +190,7 @@ impl Watch {
 /// One look. Whatever becomes of it, the next one can begin.
 struct Flight {
     watch: Arc<Watch>,
+    number: u64,
     _landing: watch::Sender<()>,
 }
 
@@ -186,6 +209,8 @@ impl Flight {
                     tokio::spawn(async move { ring.seek(&key, &held).await });
                 }
             }
+            // One that hung says nothing of those that passed it.
+            Err(_) if self.watch.is_passed(at) => {}
             Err(error) if !self.watch.is_blind.swap(true, Ordering::Relaxed) => {
                 tracing::error!(%error, "who may call could not be read: in two seconds no token is taken");
             }
@@ -196,7 +221,8 @@ impl Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        *self.watch.flight.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let mut flights = self.watch.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        flights.retain(|flight| flight.number != self.number);
     }
 }
 

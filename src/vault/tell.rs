@@ -1,9 +1,11 @@
 //! Once a minute what was counted is told: one event for all that is alike, in the chain of the org that it is about.
-//! What ends the process by force takes at most the counts of a minute with it.
+//! It is told until it is known to be there, and then not again. What ends the process by force takes at most the counts
+//! of a minute with it.
 
 use crate::audit::{AuditEvent, Counted};
 use crate::clock::NoRandomness;
 use crate::ids::OrgId;
+use crate::store::Once;
 use crate::vault::{DEADLINE, Vault};
 
 impl Vault {
@@ -13,20 +15,42 @@ impl Vault {
         if self.is_below_reserve() {
             return;
         }
-        for (_, counts) in self.untold.take(all).by_trail() {
+        for (trail, once) in self.untold.take_unsure(all) {
+            self.tell(trail, once).await;
+        }
+        for (trail, counts) in self.untold.take(all).by_trail() {
+            // First it is to be known what became of those before them.
+            if self.untold.is_unsure(trail.as_ref()) {
+                self.untold.put_back(counts);
+                continue;
+            }
             let now = self.clock.now();
             let event =
                 |(trail, counted): (Option<&OrgId>, Counted)| AuditEvent::counted(trail, &counted, now);
             let events: Result<Vec<AuditEvent>, NoRandomness> = counts.told().map(event).collect();
-            let told = match events {
-                Ok(events) => self.store.append_counted(events, DEADLINE).await.map_err(|e| e.to_string()),
-                Err(error) => Err(error.to_string()),
-            };
-            if let Err(error) = told {
-                tracing::warn!(error, "what was counted could not be put on record: again in a minute");
-                self.untold.put_back(counts);
+            match events {
+                Ok(events) => {
+                    if !self.tell(trail, Once::new(events)).await {
+                        self.untold.put_back(counts);
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "what was counted could not be put on record: again in a minute");
+                    self.untold.put_back(counts);
+                }
             }
         }
+    }
+
+    /// `false`: it is certain that none of them are there, and they are not kept to be told again.
+    async fn tell(&self, trail: Option<OrgId>, once: Once) -> bool {
+        let Err(error) = self.store.append_once(&once, DEADLINE).await else { return true };
+        tracing::warn!(%error, "what was counted could not be put on record: again in a minute");
+        let is_unsure = once.is_unsure();
+        if is_unsure {
+            self.untold.keep_unsure(trail, once);
+        }
+        is_unsure
     }
 
     /// Whether the disk has so little room that only lends, injections and changes are put on record.

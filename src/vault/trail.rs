@@ -130,6 +130,9 @@ impl Vault {
     /// The newest checkpoint of the log over all chains, and its proofs for the caller's org; `None` before the first.
     pub async fn read_checkpoint(&self, actor: &Actor) -> Result<Option<OrgProof>, Error> {
         let scope = self.allow(actor, Action::ReadAudit).await?;
-        self.store.view("read checkpoint", scope, DEADLINE, |tx| Ok(tx.find_proof()?)).await
+        let look = |tx: &mut Tx| Ok::<_, Error>(tx.find_proof()?);
+        let proof = self.store.view("read checkpoint", scope.clone(), DEADLINE, look).await?;
+        self.record_reading(actor, scope, "audit.checkpoint", &[]).await?;
+        Ok(proof)
     }
 }

@@ -14,6 +14,7 @@ use crate::audit::{Actor, Counted, OperatorActor, Outcome};
 use crate::clock::{Clock, Moment};
 use crate::ids::{ClientId, OrgId, UserId};
 use crate::metrics;
+use crate::store::Once;
 use crate::vault::reserve::Reserve;
 
 /// How many denials of an org (or of operators) are put on record one by one in a minute.
@@ -161,6 +162,8 @@ struct Minute {
     counts: Counts,
     /// Which minute the counts are of, at the latest.
     counts_of: u64,
+    /// What was told by a try that nobody knows the end of, by chain, and in which minute.
+    unsure: BTreeMap<Option<OrgId>, (u64, Once)>,
 }
 
 /// What is counted in this process.
@@ -235,6 +238,29 @@ impl Untold {
             true => std::mem::take(&mut minute.counts),
             false => Counts::default(),
         }
+    }
+
+    /// What was told and may be there or not, of the minutes before this one; with `all`, of this one too.
+    pub(super) fn take_unsure(&self, all: bool) -> BTreeMap<Option<OrgId>, Once> {
+        let mut minute = self.minute();
+        let number = minute.number;
+        let (due, kept) =
+            std::mem::take(&mut minute.unsure).into_iter().partition(|(_, (of, _))| all || *of < number);
+        minute.unsure = kept;
+        let due: BTreeMap<Option<OrgId>, (u64, Once)> = due;
+        due.into_iter().map(|(trail, (_, once))| (trail, once)).collect()
+    }
+
+    /// Whether something of that chain may be there or not.
+    pub(super) fn is_unsure(&self, trail: Option<&OrgId>) -> bool {
+        self.minute().unsure.contains_key(&trail.cloned())
+    }
+
+    /// It may be there or not: to be told again, as it is.
+    pub(super) fn keep_unsure(&self, trail: Option<OrgId>, once: Once) {
+        let mut minute = self.minute();
+        let number = minute.number;
+        minute.unsure.insert(trail, (number, once));
     }
 
     /// It could not be told: another time.

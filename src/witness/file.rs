@@ -1,16 +1,12 @@
-//! A file that checkpoints are appended to, with an empty line between them. It only grows, and is read note by note,
-//! however long it has become.
+//! A file that checkpoints are appended to, with an empty line between them. It only grows, and is read from its
+//! beginning.
 
-use std::collections::BTreeMap;
 use std::fs::OpenOptions;
-use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
-use crate::audit::{Checkpoint, MOST_NOTE_BYTES};
-
-/// So many logs may be told of in one file: more are not ours.
-const MOST_LOGS: usize = 1000;
+use crate::witness::notes::{Gathered, Sought, gather};
 
 /// A file by its name.
 #[derive(Clone)]
@@ -30,44 +26,12 @@ impl File {
         Ok(())
     }
 
-    /// The last note of each log. What is no note is stepped over.
-    pub(super) fn ask(&self) -> io::Result<Vec<String>> {
-        let file = match std::fs::File::open(&self.0) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        let mut reader = BufReader::new(file);
-        let (mut last, mut text, mut block) = (BTreeMap::new(), String::new(), String::new());
-        loop {
-            let line = next_line(&mut reader)?;
-            // Behind signatures whatever is none begins something else, an empty line between them or not.
-            let goes_on = |line: &str| line != "\n" && (line.starts_with("— ") || !block.starts_with("— "));
-            if let Some(line) = line.as_deref().filter(|line| goes_on(line)) {
-                block.push_str(line);
-                if block.len() > MOST_NOTE_BYTES {
-                    block.clear();
-                }
-                continue;
-            }
-            // Signatures end a note; anything else may be the text of the next.
-            if block.starts_with("— ") {
-                let note = format!("{text}\n{block}");
-                if let Ok(checkpoint) = Checkpoint::claimed(&note)
-                    && (last.len() < MOST_LOGS || last.contains_key(&checkpoint.origin))
-                {
-                    last.insert(checkpoint.origin, note);
-                }
-                text.clear();
-            } else if !block.is_empty() {
-                text.clone_from(&block);
-            }
-            block.clear();
-            match line {
-                None => return Ok(last.into_values().collect()),
-                Some(line) if line != "\n" => block = line,
-                Some(_) => {}
-            }
+    /// What it has of what is `sought`.
+    pub(super) fn ask(&self, sought: &Sought) -> io::Result<Gathered> {
+        match std::fs::File::open(&self.0) {
+            Ok(file) => gather(BufReader::new(file), sought),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Gathered::default()),
+            Err(error) => Err(error),
         }
     }
 }
@@ -83,48 +47,27 @@ fn gap(file: &mut std::fs::File) -> io::Result<&'static str> {
     Ok(if last == *b"\n" { "\n" } else { "\n\n" })
 }
 
-/// The next line with its end; one that is too long for a note, or is no text, as none of it.
-fn next_line(reader: &mut BufReader<std::fs::File>) -> io::Result<Option<String>> {
-    let most = u64::try_from(MOST_NOTE_BYTES).unwrap_or(u64::MAX);
-    let mut bytes = Vec::new();
-    if reader.by_ref().take(most).read_until(b'\n', &mut bytes)? == 0 {
-        return Ok(None);
-    }
-    Ok(Some(String::from_utf8(bytes).unwrap_or_else(|_| "?\n".into())))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::{LogKey, leaf_hash};
-
-    fn note(key: &LogKey, size: u64) -> String {
-        let origin = key.verifier().origin().to_owned();
-        key.sign(&Checkpoint { origin, size, root: leaf_hash(&size.to_be_bytes()) })
-    }
+    use crate::audit::{Checkpoint, LogKey, leaf_hash};
 
     #[test]
-    fn the_last_note_of_each_log_comes_back_whatever_lies_between() {
+    fn what_was_given_comes_back_whatever_lies_between() {
         let dir = tempfile::tempdir().unwrap();
         let file = File(dir.path().join("witness"));
-        assert_eq!(file.ask().unwrap(), [""; 0]);
-        let (one, two) = (LogKey::generate("a/1").unwrap(), LogKey::generate("b/2").unwrap());
-        for size in 1..=3 {
-            file.give(&note(&one, size)).unwrap();
-            file.give(&note(&two, size * 10)).unwrap();
-        }
-        file.give(&note(&one, 4)).unwrap();
-        assert_eq!(file.ask().unwrap(), [note(&one, 4), note(&two, 30)]);
-        // Broken off in the middle, spoilt, or somebody's own words.
-        for between in ["a/1\n9", "a/1\n9\nxx\n\n— a/1 AAAA", "— a/1 \n", "\n\n\n", "\u{fffd}\0\n"] {
+        let key = LogKey::generate("pawl/audit/log_01ARZ3NDEKTSV4RRFFQ69G5FAV").unwrap();
+        let sought = Sought { keys: vec![key.verifier().clone()] };
+        assert_eq!(file.ask(&sought).unwrap(), Gathered::default());
+        let origin = key.verifier().origin();
+        for (size, between) in [(1, ""), (2, "a/1\n9"), (3, "x"), (4, "\n\n"), (5, "— a/1 ")] {
+            let root = leaf_hash(b"root");
+            let checkpoint = Checkpoint { origin: origin.to_owned(), size, root };
+            file.give(&key.sign(&checkpoint)).unwrap();
             let mut spoilt = OpenOptions::new().append(true).open(&file.0).unwrap();
             spoilt.write_all(between.as_bytes()).unwrap();
-            assert_eq!(file.ask().unwrap(), [note(&one, 4), note(&two, 30)], "{between}");
+            assert_eq!(file.ask(&sought).unwrap().verified, [checkpoint], "{between}");
         }
-        let long = vec![b'x'; 3 * MOST_NOTE_BYTES];
-        OpenOptions::new().append(true).open(&file.0).unwrap().write_all(&long).unwrap();
-        file.give(&note(&one, 5)).unwrap();
-        assert_eq!(file.ask().unwrap(), [note(&one, 5), note(&two, 30)]);
         let mode =
             std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file.0).unwrap().permissions());
         assert_eq!(mode & 0o777, 0o600);

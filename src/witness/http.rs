@@ -1,4 +1,4 @@
-//! An endpoint that checkpoints are posted to, and that gives the newest back. It is asked nothing else, follows
+//! An endpoint that checkpoints are posted to, and that gives the newest back, or more of them. It is asked nothing else, follows
 //! nowhere, and is cut off when it is slow or says too much.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -8,6 +8,7 @@ use reqwest::header::CONTENT_TYPE;
 use url::Url;
 
 use crate::audit::MOST_NOTE_BYTES;
+use crate::witness::notes::{Gathered, Sought, gather};
 use crate::witness::{WITHIN, WitnessFailed};
 
 /// An endpoint.
@@ -42,12 +43,13 @@ impl Http {
         }
     }
 
-    /// Gets the newest note; 404 says that there is none.
-    pub(super) async fn ask(&self) -> Result<Option<String>, WitnessFailed> {
+    /// Gets what it has of what is `sought`; 404 says that there is nothing. What is there and says nothing that is
+    /// believed is not written over.
+    pub(super) async fn ask(&self, sought: &Sought) -> Result<Gathered, WitnessFailed> {
         let answer = self.client.get(self.url.clone()).send().await.map_err(|error| failed(&error))?;
         match answer.status().as_u16() {
             200 => {}
-            404 => return Ok(None),
+            404 => return Ok(Gathered::default()),
             status => return Err(WitnessFailed::Status(status)),
         }
         let (mut body, mut pieces) = (Vec::new(), answer.bytes_stream());
@@ -57,8 +59,9 @@ impl Http {
                 return Err(WitnessFailed::TooLong);
             }
         }
-        // What is no text is no note: told apart where notes are judged.
-        Ok(Some(String::from_utf8_lossy(&body).into_owned()))
+        let gathered =
+            gather(body.as_slice(), sought).map_err(|error| WitnessFailed::Io(error.to_string()))?;
+        if gathered.is_nothing() { Err(WitnessFailed::NotBelieved) } else { Ok(gathered) }
     }
 }
 

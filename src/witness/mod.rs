@@ -1,13 +1,17 @@
-//! Witnesses: whoever is told of each checkpoint of the trail's log, and asked at a start what it was told last. Each
+//! Witnesses: whoever is told of each checkpoint of the trail's log, and asked at a start what it was told. Each
 //! has a bound on how long it may take and how much it may say; nobody else waits for it.
 
+mod desk;
 mod file;
 mod http;
+mod notes;
 
 use std::io::Write;
 use std::time::Duration;
 
 use crate::config::Witness;
+
+pub use notes::{Gathered, Sought};
 
 /// From connecting to the answer read; a file's disk has as long.
 const WITHIN: Duration = Duration::from_secs(3);
@@ -30,15 +34,28 @@ pub enum WitnessFailed {
     /// More than a checkpoint has.
     #[error("what it has is too long for a checkpoint")]
     TooLong,
+    /// Nothing that the log's key signed.
+    #[error("what it has is not believed: no checkpoint that this log's key signed")]
+    NotBelieved,
 }
 
-/// One witness, and how it is reached.
+impl WitnessFailed {
+    /// Whether it said nothing at all, or nothing that is believed.
+    pub fn is_silence(&self) -> bool {
+        match self {
+            Self::Late | Self::Away | Self::NotBelieved => true,
+            Self::Io(_) | Self::Status(_) | Self::TooLong => false,
+        }
+    }
+}
+
+/// One witness, and how it is reached. Clones share what there is one of.
 #[derive(Clone)]
 pub enum Reach {
     /// A file.
-    File(file::File),
+    File(file::File, desk::Desk),
     /// Standard output.
-    Stdout,
+    Stdout(desk::Desk),
     /// By HTTP.
     Http(http::Http),
 }
@@ -47,40 +64,31 @@ impl Reach {
     /// How `witness` is reached.
     pub fn new(witness: &Witness) -> Result<Self, WitnessFailed> {
         Ok(match witness {
-            Witness::File(path) => Self::File(file::File(path.clone())),
-            Witness::Stdout => Self::Stdout,
+            Witness::File(path) => Self::File(file::File(path.clone()), desk::Desk::open()?),
+            Witness::Stdout => Self::Stdout(desk::Desk::open()?),
             Witness::Http(url) => Self::Http(http::Http::new(url.clone())?),
         })
     }
 
     /// Gives it `note`, which it has durably when this answers.
     pub async fn give(&self, note: &str) -> Result<(), WitnessFailed> {
+        let owned = note.to_owned();
         match self.clone() {
             Self::Http(http) => http.give(note).await,
-            Self::File(file) => off_thread(note, move |note| file.give(note)).await,
-            Self::Stdout => off_thread(note, print).await,
+            Self::File(file, desk) => desk.ask(move || file.give(&owned)).await,
+            Self::Stdout(desk) => desk.ask(move || print(&owned)).await,
         }
     }
 
-    /// Asks for the newest note that it has, of each log that it has any of. Standard output has none.
-    pub async fn ask(&self) -> Result<Vec<String>, WitnessFailed> {
-        match self.clone() {
-            Self::Http(http) => Ok(http.ask().await?.into_iter().collect()),
-            Self::File(file) => off_thread("", move |_| file.ask()).await,
-            Self::Stdout => Ok(Vec::new()),
-        }
-    }
-}
-
-async fn off_thread<T: Send + 'static>(
-    note: &str,
-    work: impl FnOnce(&str) -> std::io::Result<T> + Send + 'static,
-) -> Result<T, WitnessFailed> {
-    let note = note.to_owned();
-    match tokio::time::timeout(WITHIN, tokio::task::spawn_blocking(move || work(&note))).await {
-        Ok(Ok(done)) => done.map_err(|error| WitnessFailed::Io(error.to_string())),
-        Ok(Err(_)) => Err(WitnessFailed::Io("the work broke off".into())),
-        Err(_) => Err(WitnessFailed::Late),
+    /// Asks what it has of what is `sought`. Standard output has nothing.
+    pub async fn ask(&self, sought: &Sought) -> Result<Gathered, WitnessFailed> {
+        let owned = sought.clone();
+        let gathered = match self.clone() {
+            Self::Http(http) => http.ask(sought).await?,
+            Self::File(file, desk) => desk.ask(move || file.ask(&owned)).await?,
+            Self::Stdout(_) => Gathered::default(),
+        };
+        if gathered.is_forged { Err(WitnessFailed::NotBelieved) } else { Ok(gathered) }
     }
 }
 

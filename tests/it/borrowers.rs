@@ -8,7 +8,7 @@ use pawl::access::{
 };
 use pawl::audit::{Actor, Call, GENESIS, link};
 use pawl::clock::Clock;
-use pawl::config::{Database, LeaseCaps};
+use pawl::config::{Database, LANES, LeaseCaps};
 use pawl::ids::{ClientId, ConnectionId, IdempotencyKey, LeaseId, OrgId, RequestId, RunId, UserId};
 use pawl::secret::Secret;
 use pawl::store::{LendAsk, Proof, Repeat, Store, Tables};
@@ -112,7 +112,8 @@ pub fn store_of(home: &Home) -> Store {
 /// The same by that address.
 pub fn open(address: &str) -> Store {
     let caps = LeaseCaps { of_org: 100_000, of_connection: 100_000, events_per_day: 1_000_000 };
-    Store::open(&Database::parse(Secret::new(address.to_owned())).unwrap(), Tables::Check, caps).unwrap()
+    Store::open(&Database::parse(Secret::new(address.to_owned())).unwrap(), Tables::Check, caps, LANES)
+        .unwrap()
 }
 
 /// Waits for it, on a runtime of its own.

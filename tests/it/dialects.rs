@@ -173,6 +173,10 @@ fn every_recorded_json_page_reads_as_another_reader_reads_it() {
     let mut pages = Vec::new();
     for (dialect, folder) in [(DialectName::JsonRpc, "jsonrpc"), (DialectName::Json2, "json2")] {
         for name in names(folder) {
+            // Bare ids for references, with an argument that this client has no way to give.
+            if name == "read-load-false" {
+                continue;
+            }
             if let Some(fields) = fields_of(dialect, &name) {
                 let answer = recorded(dialect, &name, 2);
                 pages.push((format!("{folder}/{name}"), dialect, fields, answer));

@@ -5,6 +5,8 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
 use crate::database::on_postgres;
 use crate::harness::{Home, Process, call, deposit};
 use crate::kept_open::{Client, Wire};
@@ -19,12 +21,17 @@ struct Scene {
     bad: String,
     /// Of an org that does nothing but what it may not.
     noisy: String,
+    /// On SQLite; on PostgreSQL the server's disk is its own.
     _volume: Option<Volume>,
 }
 
+const MIB: u64 = 1 << 20;
+/// So much has room.
+const ROOM: u64 = 256;
+
 fn scene() -> Scene {
     let home = Home::new();
-    let volume = if on_postgres() { None } else { Volume::mount(&home.data(), 256) };
+    let volume = if on_postgres() { None } else { Volume::mount(&home.data(), ROOM) };
     let settings = [
         ("PAWL_WRITES_PER_SECOND", "100000"),
         ("PAWL_READS_PER_SECOND", "100000"),
@@ -32,6 +39,11 @@ fn scene() -> Scene {
         ("PAWL_AUDIT_RESERVE_MIB", "16"),
     ];
     let process = home.serve(&settings);
+    if volume.is_none() && !on_postgres() {
+        // No volume can be mounted here: then no file of the vault's grows above as much.
+        let (pid, most) = (Pid::from_raw(process.child.id() as i32).unwrap(), Some(ROOM * MIB));
+        prlimit(Some(pid), Resource::Fsize, Rlimit { current: most, maximum: most }).unwrap();
+    }
     let token = |org: &str, role: &str, client: &str| {
         let asked = ["token", "issue", "--org", org, "--user", "ada", "--role", role, "--client", client];
         let minted = home.pawl(&[]).args(asked).output().unwrap();

@@ -453,9 +453,9 @@ pub fn raw(url: &str, method: &str, path: &str, headers: &str, body: &[u8]) -> A
         "{method} {path} HTTP/1.1\r\nHost: pawl\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n",
         body.len()
     );
-    stream.write_all(head.as_bytes()).unwrap();
-    // The server may answer and close before it has read a body that it refuses.
-    let _ = stream.write_all(body);
+    // In one piece: a second would wait for the first to be acknowledged. The server may answer and close before it
+    // has read a body that it refuses.
+    let _ = stream.write_all(&[head.as_bytes(), body].concat());
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes);
     let text = String::from_utf8(bytes).unwrap();

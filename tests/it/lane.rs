@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use pawl::store::StoreError;
+use pawl::audit::{AuditEvent, Counted, Outcome};
+use pawl::store::{Once, StoreError};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -383,4 +384,45 @@ fn a_lane_that_hangs_is_replaced_and_readyz_says_so() {
     }
     assert!(was_unready);
     between.go_on();
+}
+
+/// Attack on P10.
+#[test]
+fn what_was_counted_is_there_once_whatever_became_of_the_first_try() {
+    let between = Between::start();
+    let vault = Vault::start_in(Home::on_postgres(), &[]);
+    let store = open(&address(&vault.home, &between));
+    let now = vault.clock.now();
+    let counted = |action| Counted {
+        action,
+        outcome: Outcome::Refused("token-invalid"),
+        purpose: None,
+        org: None,
+        user: None,
+        client: None,
+        block: None,
+        count: 7,
+        since: now,
+        until: now,
+    };
+    let count = |action: &str| {
+        let events = vault.own_trail();
+        events.iter().filter(|event| event["activity_name"] == action && event["count"] == "7").count()
+    };
+    let soon = Duration::from_millis(500);
+    // Committed, and nobody was told; and never come so far.
+    for (action, is_silenced) in [("one", true), ("two", false)] {
+        let events = ["a", "b"].map(|_| AuditEvent::counted(None, &counted(action), now).unwrap());
+        let once = Once::new(events.into());
+        match is_silenced {
+            true => between.silence_after_commit(),
+            false => between.stop(),
+        }
+        assert!(wait(store.append_once(&once, soon)).is_err());
+        between.go_on();
+        for _ in 0..2 {
+            wait(store.append_once(&once, PATIENCE)).unwrap();
+            assert_eq!(count(action), 2, "{action}");
+        }
+    }
 }

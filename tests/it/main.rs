@@ -20,6 +20,7 @@ mod demo;
 mod deploy;
 mod dialects;
 mod docs_page;
+mod doubted;
 mod durability;
 mod egress;
 mod every_call;
@@ -91,6 +92,7 @@ mod secrets;
 mod secrets_manager;
 mod served;
 mod servers;
+mod slow_readers;
 #[path = "../../src/bin/pawl-demo/standin.rs"]
 mod standin;
 mod standin_faults;

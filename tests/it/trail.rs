@@ -159,7 +159,7 @@ fn only_an_orgs_owners_and_auditors_read_its_trail() {
 }
 
 /// Events of the org, made by SQL: of no use to who verifies them.
-fn crowd(vault: &Vault, org: &str, count: i64) {
+pub fn crowd(vault: &Vault, org: &str, count: i64) {
     let mut sql = vault.home.sql();
     let rest = format!("FROM audit_events WHERE org_id = '{org}'");
     let last: i64 = sql.texts("max(seq)", &rest)[0].parse().unwrap();

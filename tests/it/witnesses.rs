@@ -13,16 +13,16 @@ use crate::harness::{Home, call, deposit, is_within, until};
 use crate::served::Served;
 use crate::witness::{Manner, Witness};
 
-const OFTEN: (&str, &str) = ("PAWL_CHECKPOINT_SECONDS", "1");
-const OPS: (&str, &str) = ("PAWL_OPS_LISTEN", "127.0.0.1:0");
+pub const OFTEN: (&str, &str) = ("PAWL_CHECKPOINT_SECONDS", "1");
+pub const OPS: (&str, &str) = ("PAWL_OPS_LISTEN", "127.0.0.1:0");
 
-fn serve(home: &Home, witnesses: &str) -> Served {
+pub fn serve(home: &Home, witnesses: &str) -> Served {
     let more = [OFTEN, OPS, ("PAWL_AUDIT_WITNESSES", witnesses)];
     Served::of(home.serve(&more), home.path().into(), || home.pawl(&[]))
 }
 
 /// The newest checkpoint in the database, and its note.
-fn newest(home: &Home) -> (Checkpoint, String) {
+pub fn newest(home: &Home) -> (Checkpoint, String) {
     let rest = "FROM audit_checkpoints JOIN audit_logs ON audit_logs.id = log_id \
                 ORDER BY audit_logs.created_at DESC, size DESC LIMIT 1";
     let note = home.sql().texts("note", rest).remove(0);
@@ -30,7 +30,7 @@ fn newest(home: &Home) -> (Checkpoint, String) {
 }
 
 /// Deposits, and waits until the witness's file ends with a checkpoint that stands over more than before.
-fn goes_on(home: &Home, served: &Served, name: &str) -> String {
+pub fn goes_on(home: &Home, served: &Served, name: &str) -> String {
     let before = newest(home).0.size;
     let id = served.deposit(name);
     let file = home.path().join("witness");
@@ -41,18 +41,18 @@ fn goes_on(home: &Home, served: &Served, name: &str) -> String {
     id
 }
 
-fn doctor(home: &Home, witnesses: &str, args: &[&str]) -> (bool, String) {
+pub fn doctor(home: &Home, witnesses: &str, args: &[&str]) -> (bool, String) {
     let output = home.pawl(&[("PAWL_AUDIT_WITNESSES", witnesses)]).arg("doctor").args(args).output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8(said).unwrap())
 }
 
-fn log_of(home: &Home) -> String {
+pub fn log_of(home: &Home) -> String {
     std::fs::read_to_string(home.path().join("log")).unwrap()
 }
 
 /// It lends nothing and says why, and what only looks goes on.
-fn is_frozen(home: &Home, served: &Served, id: &str) {
+pub fn is_frozen(home: &Home, served: &Served, id: &str) {
     let url = &served.process.url;
     let ready = call(url, "GET", "/readyz", "", None);
     assert_eq!((ready.status, &ready.json["frozen"]), (200, &Value::from("witness")), "{}", log_of(home));
@@ -64,7 +64,7 @@ fn is_frozen(home: &Home, served: &Served, id: &str) {
     assert!(metrics.contains("pawl_frozen{by=\"witness\"} 1"), "{metrics}");
 }
 
-fn accepted(home: &Home) -> Vec<Value> {
+pub fn accepted(home: &Home) -> Vec<Value> {
     let events = home.sql().texts("event", "FROM audit_events WHERE org_id = '' ORDER BY seq");
     let events = events.iter().map(|event| serde_json::from_str::<Value>(event).unwrap());
     events.filter(|event| event["activity_name"] == "audit.accept_restore").collect()
@@ -130,7 +130,7 @@ fn a_database_that_was_put_back_starts_frozen_until_that_is_accepted() {
 }
 
 /// The log's tables without what guards them, as who may do anything there has them.
-fn unguarded(home: &Home) -> Sql {
+pub fn unguarded(home: &Home) -> Sql {
     let mut sql = home.sql();
     if on_postgres() {
         sql.run("SET session_replication_role = replica");
@@ -143,7 +143,7 @@ fn unguarded(home: &Home) -> Sql {
     sql
 }
 
-fn cut(sql: &mut Sql) {
+pub fn cut(sql: &mut Sql) {
     sql.run(
         "DELETE FROM audit_leaves WHERE idx > 0;
          DELETE FROM audit_nodes WHERE level > 0 OR idx > 0;

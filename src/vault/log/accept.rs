@@ -8,10 +8,11 @@ use crate::ids::LogId;
 use crate::seal::Keyring;
 use crate::store::{LogRow, Store, StoreError};
 use crate::vault::DEADLINE;
+use crate::vault::log::LogRefused;
 use crate::vault::log::begin::{LogShut, begin_after};
-use crate::vault::log::doubt::{ACCEPTED, Doubted, judge, told_of};
+use crate::vault::log::doubt::{ACCEPTED, Doubted, NotJudged, judge, sought, told_of};
+use crate::vault::log::doubting::Doubting;
 use crate::vault::log::follows::{Known, newest_believed};
-use crate::vault::log::{LogRefused, numbered};
 use crate::witness::Reach;
 
 /// What the database and its witnesses say of the log in use.
@@ -38,19 +39,21 @@ pub struct Accepted {
     pub doubted: Vec<Doubted>,
 }
 
-/// Asks every witness, and holds what they have against the database.
+/// Asks every witness, and holds what they have against the database; and what this host's vault was told before.
 pub async fn look_at_log(
     store: &Store,
     ring: &Keyring,
     checkpoints: &Checkpoints,
+    doubting: &Doubting,
 ) -> Result<Looked, StoreError> {
-    Ok(look(store, ring, checkpoints).await?.0)
+    Ok(look(store, ring, checkpoints, doubting).await?.0)
 }
 
 async fn look(
     store: &Store,
     ring: &Keyring,
     checkpoints: &Checkpoints,
+    doubting: &Doubting,
 ) -> Result<(Looked, Option<Known>), StoreError> {
     let logs = store.view_own("find logs", DEADLINE, |tx| tx.find_logs()).await?;
     let (known, shut) = newest_believed(&logs, ring);
@@ -59,15 +62,23 @@ async fn look(
     if let Some(LogRow { id, .. }) = looked.log.clone() {
         looked.size = store.view_own("find log's size", DEADLINE, move |tx| tx.find_log_size(&id)).await?;
     }
-    for (_, witness) in numbered(checkpoints) {
+    let sought = sought(known.as_ref());
+    for witness in checkpoints.witnesses.iter() {
         let name = witness.to_string();
         let asked = async {
-            let notes = Reach::new(witness)?.ask().await?;
-            judge(store, known.as_ref(), &name, &notes).await
+            let gathered = Reach::new(witness)?.ask(&sought).await?;
+            Ok::<_, NotJudged>(judge(store, known.as_ref(), &name, &gathered).await?)
         };
         match asked.await {
             Ok(judged) => looked.doubted.extend(judged.doubted),
             Err(error) => looked.silent.push((name, error.to_string())),
+        }
+    }
+    // What was seen before, whoever does not say it any more.
+    for before in doubting.read() {
+        let is_said = |of: &Doubted| (&of.witness, &of.checkpoint) == (&before.witness, &before.checkpoint);
+        if !looked.doubted.iter().any(is_said) && !before.is_settled(known.as_ref()) {
+            looked.doubted.push(before);
         }
     }
     Ok((looked, known))
@@ -78,8 +89,9 @@ pub async fn accept(
     store: &Store,
     ring: &Keyring,
     (checkpoints, host, clock): (&Checkpoints, &str, &Clock),
+    doubting: &Doubting,
 ) -> Result<Accepted, LogRefused> {
-    let (looked, known) = look(store, ring, checkpoints).await?;
+    let (looked, known) = look(store, ring, checkpoints, doubting).await?;
     let Looked { log: in_use, size, shut, doubted, .. } = looked;
     if doubted.is_empty() && shut.is_none() {
         return Err(LogRefused::NothingToAccept);
@@ -90,15 +102,17 @@ pub async fn accept(
         if tx.find_logs()?.pop().map(|log| log.id) != in_use {
             return Err(LogRefused::Meanwhile);
         }
-        let accepted = doubted.iter().map(|doubted| &doubted.checkpoint);
+        let accepted = doubted.iter().filter_map(Doubted::seen);
         let log = begin_after(tx, (ring, host), &Known::followed(known.as_ref(), accepted), at)?;
         if let (Some(shut), Some(before)) = (&shut, &in_use) {
             let (has, before, why) = (size.to_string(), before.to_string(), shut.to_string());
             let told = [("log", before.as_str()), ("database.size", has.as_str()), (member::DETAIL, &why)];
             tx.append(&AuditEvent::of_vault_with(ACCEPTED, log.id.as_str(), &told, at)?)?;
         }
-        for Doubted { witness, checkpoint, .. } in &doubted {
-            let (has, told) = (size.to_string(), told_of(checkpoint));
+        for one in &doubted {
+            let (witness, why) = (&one.witness, one.doubt.to_string());
+            let (has, told) = (size.to_string(), one.seen().map(|seen| told_of(seen).to_vec()));
+            let told = told.unwrap_or_else(|| vec![(member::DETAIL, why)]);
             let told = told.iter().map(|(name, value)| (*name, value.as_str()));
             let more = [("witness", witness.as_str()), ("database.size", has.as_str())];
             let told: Vec<(&'static str, &str)> = more.into_iter().chain(told).collect();
@@ -106,5 +120,6 @@ pub async fn accept(
         }
         Ok(log)
     })?;
+    doubting.end().map_err(LogRefused::StillMarked)?;
     Ok(Accepted { log, shut, doubted })
 }

@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::config::Witness;
 use crate::metrics;
 use crate::store::{StoreError, StoredCheckpoint};
 use crate::vault::DEADLINE;
 use crate::vault::log::Log;
-use crate::vault::log::doubt::{Doubted, Judged, NotJudged, judge};
+use crate::vault::log::doubt::{Doubted, Judged, NotJudged, judge, sought};
 use crate::vault::log::follows::Known;
-use crate::witness::{Reach, WitnessFailed};
+use crate::vault::log::witnesses::{Contact, Telling};
 
 /// One that failed is tried again after this, then after twice as long, up to the last.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -25,11 +24,7 @@ pub(super) struct Courier {
     log: Arc<Log>,
     /// The log that is believed.
     known: Option<Arc<Known>>,
-    /// For the metrics.
-    number: usize,
-    witness: Witness,
-    name: String,
-    reach: Result<Reach, WitnessFailed>,
+    of: Arc<Contact>,
     /// It has said what it has.
     is_asked: AtomicBool,
     /// How many leaves the newest that it has stands over.
@@ -39,18 +34,11 @@ pub(super) struct Courier {
 }
 
 impl Courier {
-    pub(super) fn new(
-        log: Arc<Log>,
-        known: Option<Arc<Known>>,
-        (number, witness): (usize, &Witness),
-    ) -> Self {
+    pub(super) fn new(log: Arc<Log>, known: Option<Arc<Known>>, of: Arc<Contact>) -> Self {
         Self {
             log,
             known,
-            number,
-            witness: witness.clone(),
-            name: witness.to_string(),
-            reach: Reach::new(witness),
+            of,
             is_asked: AtomicBool::new(false),
             taken: AtomicU64::new(0),
             is_failing: AtomicBool::new(false),
@@ -60,10 +48,10 @@ impl Courier {
     /// Asks the witness what it has, once. Answers why the database is doubted, if it is.
     pub(super) async fn ask(&self) -> Vec<Doubted> {
         match self.try_ask().await {
-            Ok(Judged { size, doubted }) => {
+            Ok((Judged { size, doubted }, telling)) => {
                 self.taken.store(size, Ordering::SeqCst);
                 self.is_asked.store(true, Ordering::SeqCst);
-                self.succeeded();
+                self.succeeded(telling);
                 doubted
             }
             Err(error) => {
@@ -73,17 +61,19 @@ impl Courier {
         }
     }
 
-    async fn try_ask(&self) -> Result<Judged, NotJudged> {
-        let notes = self.reach()?.ask().await?;
-        let mut judged = judge(&self.log.store, self.known.as_deref(), &self.name, &notes).await?;
+    async fn try_ask(&self) -> Result<(Judged, Telling), NotJudged> {
+        let known = self.known.as_deref();
+        let gathered = self.of.reach()?.ask(&sought(known)).await?;
+        let mut judged = judge(&self.log.store, known, &self.of.name, &gathered).await?;
         let noted = self.noted().await?;
-        if self.witness == Witness::Stdout {
+        if self.of.is_stdout {
             judged.size = noted;
         } else if judged.size < noted {
             // Or a file of this host's, where others have theirs.
-            tracing::error!(witness = %self.name, noted, has = judged.size, "this witness has less than it took");
+            tracing::error!(witness = %self.of.name, noted, has = judged.size, "this witness has less than it took");
+            return Ok((judged, Telling::Behind));
         }
-        Ok(judged)
+        Ok((judged, Telling::Told))
     }
 
     /// Brings what is newest, for as long as there is a log to tell of.
@@ -92,9 +82,7 @@ impl Courier {
         loop {
             if !self.is_asked.load(Ordering::SeqCst) {
                 let doubted = self.ask().await;
-                if !doubted.is_empty() {
-                    self.log.set_doubted(&doubted);
-                }
+                self.log.doubt(&doubted);
             }
             let checkpoint = newest.borrow_and_update().clone();
             let is_done = match checkpoint {
@@ -120,15 +108,15 @@ impl Courier {
             return false;
         }
         let lacks = checkpoint.size.saturating_sub(self.taken.load(Ordering::SeqCst));
-        metrics::witness_lacks(self.number, lacks);
+        metrics::witness_lacks(self.of.number, lacks);
         if lacks == 0 {
             return true;
         }
         match self.try_bring(checkpoint).await {
             Ok(()) => {
                 self.taken.store(checkpoint.size, Ordering::SeqCst);
-                metrics::witness_lacks(self.number, 0);
-                self.succeeded();
+                metrics::witness_lacks(self.of.number, 0);
+                self.succeeded(Telling::Told);
                 true
             }
             Err(error) => {
@@ -140,9 +128,9 @@ impl Courier {
 
     async fn try_bring(&self, checkpoint: &StoredCheckpoint) -> Result<(), NotJudged> {
         // Another vault may have brought it: that is the witness's to know, and not the database's.
-        self.reach()?.give(&checkpoint.note).await?;
+        self.of.reach()?.give(&checkpoint.note).await?;
         let Some(log) = self.known.as_ref().map(|known| known.row.id.clone()) else { return Ok(()) };
-        let (name, size, at) = (self.name.clone(), checkpoint.size, self.log.clock.now());
+        let (name, size, at) = (self.of.name.clone(), checkpoint.size, self.log.clock.now());
         let note = move |tx: &mut crate::store::Upkeep| tx.note_taken(&log, &name, size, at);
         Ok(self.log.store.upkeep_within("note witness", DEADLINE, note).await?)
     }
@@ -152,29 +140,33 @@ impl Courier {
         let Some(log) = self.known.as_ref().map(|known| known.row.id.clone()) else { return Ok(0) };
         let taken =
             self.log.store.view_own("find witnesses", DEADLINE, move |tx| tx.find_taken(&log)).await?;
-        Ok(taken.into_iter().find(|(name, _)| *name == self.name).map_or(0, |(_, size)| size))
+        Ok(taken.into_iter().find(|(name, _)| *name == self.of.name).map_or(0, |(_, size)| size))
     }
 
-    fn reach(&self) -> Result<&Reach, WitnessFailed> {
-        self.reach.as_ref().map_err(Clone::clone)
-    }
-
-    fn succeeded(&self) {
+    fn succeeded(&self, telling: Telling) {
+        self.of.stands(telling);
         if self.is_failing.swap(false, Ordering::SeqCst) {
-            tracing::warn!(witness = %self.name, "this witness answers again");
+            tracing::warn!(witness = %self.of.name, "this witness answers again");
         }
     }
 
     fn failed(&self, error: &NotJudged) {
-        metrics::witness_failed(self.number);
+        metrics::witness_failed(self.of.number);
+        let is_asked = self.is_asked.load(Ordering::SeqCst);
+        match error {
+            NotJudged::Witness(error) if is_asked && !error.is_silence() => self.of.stands(Telling::Behind),
+            NotJudged::Witness(_) => self.of.stands(Telling::Silent),
+            // Our own failing: it is as it was.
+            NotJudged::Store(_) => {}
+        }
         if !self.is_failing.swap(true, Ordering::SeqCst) {
-            let what = match self.is_asked.load(Ordering::SeqCst) {
+            let what = match is_asked {
                 true => "this witness takes no checkpoint",
                 false => {
                     "this witness can't be asked what it has: whether the database was put back is not known by it"
                 }
             };
-            tracing::error!(witness = %self.name, %error, "{what}");
+            tracing::error!(witness = %self.of.name, %error, "{what}");
         }
     }
 }

@@ -3,15 +3,18 @@
 
 use std::fmt;
 
-use crate::audit::{Checkpoint, NoteRefused};
+use crate::audit::Checkpoint;
 use crate::ids::LogId;
 use crate::store::{Store, StoreError, Upkeep};
 use crate::vault::DEADLINE;
 use crate::vault::log::follows::{Known, find};
-use crate::witness::WitnessFailed;
+use crate::witness::{Gathered, Sought, WitnessFailed};
 
 /// On record for each checkpoint that a restore was accepted against.
 pub(super) const ACCEPTED: &str = "audit.accept_restore";
+
+/// Who doubts what it saw itself.
+pub(super) const THIS_VAULT: &str = "this vault";
 
 /// Why the database is not taken for the one that was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +36,13 @@ pub enum Doubt {
         /// Its origin.
         origin: String,
     },
+    /// It was doubted, and what is left of that can't be read.
+    Unreadable {
+        /// Where that is kept.
+        file: String,
+        /// The system's word.
+        why: String,
+    },
 }
 
 impl fmt::Display for Doubt {
@@ -49,6 +59,9 @@ impl fmt::Display for Doubt {
             Self::UnknownLog { origin } => {
                 write!(f, "a witness has checkpoints of a log that the database does not know: {origin}")
             }
+            Self::Unreadable { file, why } => {
+                write!(f, "the database was doubted before, and {file} can't be read: {why}")
+            }
         }
     }
 }
@@ -64,13 +77,26 @@ pub struct Doubted {
     pub checkpoint: Checkpoint,
 }
 
+impl Doubted {
+    /// The checkpoint, where it is known.
+    pub(super) fn seen(&self) -> Option<&Checkpoint> {
+        (!matches!(self.doubt, Doubt::Unreadable { .. })).then_some(&self.checkpoint)
+    }
+
+    /// Whether it was accepted, where the log `known` is believed, with those before it. What a vault saw itself is, where
+    /// another log was begun in the place of that one.
+    pub(super) fn is_settled(&self, known: Option<&Known>) -> bool {
+        let Some(Known { follows, .. }) = known else { return false };
+        let is_own = self.witness == THIS_VAULT && follows.key_of(&self.checkpoint.origin).is_some();
+        !matches!(self.doubt, Doubt::Unreadable { .. }) && (is_own || follows.is_accepted(&self.checkpoint))
+    }
+}
+
 /// A witness whose word could not be held against anything.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NotJudged {
     #[error(transparent)]
     Witness(#[from] WitnessFailed),
-    #[error("what it has is not believed: {0}")]
-    Note(#[from] NoteRefused),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -83,36 +109,34 @@ pub(super) struct Judged {
     pub(super) doubted: Vec<Doubted>,
 }
 
-/// Holds `notes`, which `witness` has, against the database, of which the log `known` is believed, with those before it.
+/// What a witness is asked for, where the log `known` is believed, with those before it.
+pub(super) fn sought(known: Option<&Known>) -> Sought {
+    Sought { keys: known.map(|known| known.keys().collect()).unwrap_or_default() }
+}
+
+/// Holds what `witness` has against the database, of which the log `known` is believed, with those before it.
 pub(super) async fn judge(
     store: &Store,
     known: Option<&Known>,
     witness: &str,
-    notes: &[String],
-) -> Result<Judged, NotJudged> {
+    gathered: &Gathered,
+) -> Result<Judged, StoreError> {
     let mut judged = Judged { size: 0, doubted: Vec::new() };
-    for note in notes {
-        let claimed = Checkpoint::claimed(note)?;
-        if known.is_some_and(|known| known.follows.is_accepted(&claimed)) {
+    for checkpoint in gathered.verified.iter().chain(&gathered.unknown) {
+        if known.is_some_and(|known| known.follows.is_accepted(checkpoint)) {
             continue;
         }
-        let (checkpoint, doubt) = match find(known, &claimed.origin)? {
-            Some((log, key)) => {
-                let checkpoint = key.verify(note)?;
+        let doubt = match find(known, &checkpoint.origin)? {
+            Some(log) => {
                 if known.is_some_and(|known| known.row.id == log.id) {
                     judged.size = checkpoint.size;
                 }
-                let doubt = doubt_of(store, &log.id, &checkpoint).await?;
-                (checkpoint, doubt)
+                doubt_of(store, &log.id, checkpoint).await?
             }
-            None => {
-                let origin = claimed.origin.clone();
-                (claimed, Some(Doubt::UnknownLog { origin }))
-            }
+            None => Some(Doubt::UnknownLog { origin: checkpoint.origin.clone() }),
         };
-        if let Some(doubt) = doubt {
-            judged.doubted.push(Doubted { doubt, witness: witness.to_owned(), checkpoint });
-        }
+        let (witness, checkpoint) = (witness.to_owned(), checkpoint.clone());
+        judged.doubted.extend(doubt.map(|doubt| Doubted { doubt, witness, checkpoint }));
     }
     Ok(judged)
 }

@@ -72,6 +72,12 @@ impl Known {
         Ok(Self { row: row.clone(), key: key.verifier().clone(), follows, before })
     }
 
+    /// What verifies the checkpoints of it and of those before it.
+    pub(super) fn keys(&self) -> impl Iterator<Item = VerifierKey> {
+        let before = self.follows.logs.iter().filter_map(|key| VerifierKey::parse(key).ok());
+        before.chain([self.key.clone()])
+    }
+
     /// What a log that begins now goes on from, with `accepted`.
     pub(super) fn followed<'a>(
         known: Option<&Self>,
@@ -107,18 +113,17 @@ pub(super) fn newest_believed(rows: &[LogRow], ring: &Keyring) -> (Option<Known>
     (None, shut)
 }
 
-/// A log of this database by its origin, with the key that its notes are verified with; `None`: a stranger's.
-pub(super) fn find<'a>(
-    known: Option<&'a Known>,
-    origin: &str,
-) -> Result<Option<(&'a LogRow, VerifierKey)>, StoreError> {
+/// A log of this database by its origin; `None`: a stranger's.
+pub(super) fn find<'a>(known: Option<&'a Known>, origin: &str) -> Result<Option<&'a LogRow>, StoreError> {
     let Some(known) = known else { return Ok(None) };
     if known.row.origin == origin {
-        return Ok(Some((&known.row, known.key.clone())));
+        return Ok(Some(&known.row));
     }
-    let Some(key) = known.follows.key_of(origin) else { return Ok(None) };
+    if known.follows.key_of(origin).is_none() {
+        return Ok(None);
+    }
     let row = known.before.iter().find(|row| row.origin == origin);
-    Ok(Some((row.ok_or(StoreError::Damaged("audit_logs"))?, key)))
+    row.ok_or(StoreError::Damaged("audit_logs")).map(Some)
 }
 
 #[cfg(test)]

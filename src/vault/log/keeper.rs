@@ -11,16 +11,18 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::audit::{Checkpoint, LogKey};
+use crate::audit::{Checkpoint, LogKey, empty_root};
 use crate::clock::Moment;
 use crate::metrics;
 use crate::seal::OpenRefused;
 use crate::store::{Grown, Growth, LogRow, Sign, StoreError, StoredCheckpoint, Upkeep};
 use crate::vault::DEADLINE;
+use crate::vault::log::Log;
 use crate::vault::log::begin::LogShut;
 use crate::vault::log::courier::Courier;
+use crate::vault::log::doubt::{Doubt, Doubted, THIS_VAULT};
 use crate::vault::log::follows::{Known, believe, newest_believed};
-use crate::vault::log::{Log, numbered};
+use crate::vault::log::witnesses::Contact;
 
 /// How often the clock is looked at.
 const TICK: Duration = Duration::from_millis(250);
@@ -43,7 +45,7 @@ impl Keeper {
         let (begun, has_begun) = sync_channel(1);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         // Whatever keeps the database or the log from being read: nothing is lent before witnesses were asked.
-        log.switch.set_behind(!log.checkpoints.witnesses.is_empty());
+        log.switch.set_behind(!log.witnesses.is_empty() || !log.doubting.read().is_empty());
         let keep = move || {
             runtime.block_on(keep(Arc::new(log), begun, stopped));
             // Not for a disk that never answers.
@@ -136,10 +138,15 @@ impl Session {
             }
         };
         let known = known.map(Arc::new);
-        let courier = |of| Arc::new(Courier::new(log.clone(), known.clone(), of));
-        let couriers: Vec<_> = numbered(&log.checkpoints).map(courier).collect();
+        let remembered = log.remembered(known.as_deref());
+        let courier = |of: &Arc<Contact>| Arc::new(Courier::new(log.clone(), known.clone(), of.clone()));
+        let couriers: Vec<_> = log.witnesses.iter().map(courier).collect();
         let doubted = join_all(couriers.iter().map(|courier| courier.ask())).await;
-        log.set_doubted(&doubted.into_iter().flatten().collect::<Vec<_>>());
+        let doubted: Vec<Doubted> = doubted.into_iter().flatten().chain(remembered).collect();
+        match doubted.is_empty() {
+            true => log.trust(),
+            false => log.doubt(&doubted),
+        }
         if !is_first && !log.switch.is_doubted() {
             tracing::warn!("not frozen: the database is not behind its witnesses");
         }
@@ -230,15 +237,31 @@ impl Session {
         match self.try_make(is_last || is_full).await {
             Ok(()) => (self.counted, self.again_at) = (counted, None),
             Err(error) => {
-                let is_other = matches!(error, NotMade::Shrunk(..) | NotMade::Store(StoreError::Damaged(_)));
                 if self.again_at.is_none() {
                     tracing::error!(%error, "no checkpoint of the trail can be made");
                 }
                 self.again_at = Some(Instant::now() + FOLLOW);
-                return !is_other;
+                let doubted = self.seen_otherwise(&error);
+                self.log.doubt(&doubted);
+                return doubted.is_empty();
             }
         }
         true
+    }
+
+    /// What this process saw of the log itself, where it is not so any more: whatever becomes of the witnesses.
+    fn seen_otherwise(&self, error: &NotMade) -> Vec<Doubted> {
+        let told = self.newest.borrow().as_ref().and_then(|told| Checkpoint::claimed(&told.note).ok());
+        let (doubt, size) = match (error, &told) {
+            (NotMade::Shrunk(before, now), _) => (Doubt::Older { size: *now, witnessed: *before }, *before),
+            (NotMade::Store(StoreError::Damaged(_)), Some(told)) => {
+                (Doubt::Rewritten { size: told.size }, told.size)
+            }
+            _ => return Vec::new(),
+        };
+        let unsigned = || Checkpoint { origin: self.row.origin.clone(), size, root: empty_root() };
+        let checkpoint = told.filter(|told| told.size == size).unwrap_or_else(unsigned);
+        vec![Doubted { doubt, witness: THIS_VAULT.into(), checkpoint }]
     }
 
     async fn try_make(&mut self, is_asked: bool) -> Result<(), NotMade> {

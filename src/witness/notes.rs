@@ -1,0 +1,209 @@
+//! What of a witness's words is believed: of a log that is known the largest checkpoint that its key signed, wherever it
+//! stands; of one that is not, only what is signed in its own name. Everything else is noise, however much there is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, BufRead, Read};
+
+use crate::audit::{Checkpoint, MOST_NOTE_BYTES, VerifierKey, is_signature};
+use crate::ids::LogId;
+
+/// So many notes of a log are held until they are verified, the largest of all.
+const MOST_CLAIMS: usize = 64;
+/// So many logs that are not known may be told of: more are not ours.
+const MOST_LOGS: usize = 1000;
+
+/// What a witness is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Sought {
+    /// What verifies checkpoints of the logs that are known.
+    pub keys: Vec<VerifierKey>,
+}
+
+/// What a witness has of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gathered {
+    /// Of each log that is known the largest checkpoint that was verified; more than one only where two of that size
+    /// differ.
+    pub verified: Vec<Checkpoint>,
+    /// Of each log that is not known here the largest, which nobody here can verify.
+    pub unknown: Vec<Checkpoint>,
+    /// There were notes that say to be of logs that are known, and none was verified.
+    pub is_forged: bool,
+}
+
+impl Gathered {
+    /// Whether nothing was there that is believed.
+    pub fn is_nothing(&self) -> bool {
+        self.verified.is_empty() && self.unknown.is_empty()
+    }
+}
+
+/// Reads `text` note by note, however long it has become. What is no note is stepped over.
+pub(super) fn gather(text: impl BufRead, sought: &Sought) -> io::Result<Gathered> {
+    let mut gathering = Gathering { sought, claims: BTreeMap::new(), unknown: BTreeMap::new() };
+    read(text, |note| gathering.add(note))?;
+    Ok(gathering.end())
+}
+
+struct Gathering<'a> {
+    sought: &'a Sought,
+    /// By origin.
+    claims: BTreeMap<String, BTreeSet<(u64, String)>>,
+    unknown: BTreeMap<String, Checkpoint>,
+}
+
+impl Gathering<'_> {
+    fn add(&mut self, note: String) {
+        let Ok(claimed) = Checkpoint::claimed(&note) else { return };
+        if self.sought.keys.iter().any(|key| key.origin() == claimed.origin) {
+            let claims = self.claims.entry(claimed.origin).or_default();
+            claims.insert((claimed.size, note));
+            if claims.len() > MOST_CLAIMS {
+                claims.pop_first();
+            }
+        } else if is_ours(&claimed.origin) && Checkpoint::is_signed_by_its_own(&note) {
+            let known = self.unknown.get(&claimed.origin);
+            let is_larger = known.is_some_and(|known| known.size < claimed.size);
+            if is_larger || (known.is_none() && self.unknown.len() < MOST_LOGS) {
+                self.unknown.insert(claimed.origin.clone(), claimed);
+            }
+        }
+    }
+
+    fn end(self) -> Gathered {
+        let Self { sought, claims, unknown } = self;
+        let mut verified = Vec::new();
+        for key in &sought.keys {
+            let claims = claims.get(key.origin()).into_iter().flatten().rev();
+            let mut largest: Vec<Checkpoint> = Vec::new();
+            for checkpoint in claims.filter_map(|(_, note)| key.verify(note).ok()) {
+                match largest.first() {
+                    Some(first) if first.size > checkpoint.size => break,
+                    _ if largest.contains(&checkpoint) => {}
+                    _ => largest.push(checkpoint),
+                }
+            }
+            verified.extend(largest);
+        }
+        let is_forged = !claims.is_empty() && verified.is_empty();
+        Gathered { verified, unknown: unknown.into_values().collect(), is_forged }
+    }
+}
+
+/// As every vault names its logs.
+fn is_ours(origin: &str) -> bool {
+    origin.rsplit_once("/audit/").is_some_and(|(_, id)| LogId::parse(id).is_ok())
+}
+
+fn read(mut text: impl BufRead, mut take: impl FnMut(String)) -> io::Result<()> {
+    let (mut body, mut block) = (String::new(), String::new());
+    loop {
+        let line = next_line(&mut text)?;
+        // Behind signatures whatever is none begins something else, an empty line between them or not.
+        let is_signed = block.starts_with("— ");
+        let goes_on = |line: &str| line != "\n" && (!is_signed || is_signature(line.trim_end_matches('\n')));
+        if let Some(line) = line.as_deref().filter(|line| goes_on(line)) {
+            block.push_str(line);
+            if block.len() > MOST_NOTE_BYTES {
+                block.clear();
+            }
+            continue;
+        }
+        // Signatures end a note; anything else may be the text of the next.
+        if block.starts_with("— ") {
+            take(format!("{body}\n{block}"));
+            body.clear();
+        } else if !block.is_empty() {
+            body.clone_from(&block);
+        }
+        block.clear();
+        match line {
+            None => return Ok(()),
+            Some(line) if line != "\n" => block = line,
+            Some(_) => {}
+        }
+    }
+}
+
+/// The next line with its end; one that is too long for a note, or is no text, as none of it.
+fn next_line(text: &mut impl BufRead) -> io::Result<Option<String>> {
+    let most = u64::try_from(MOST_NOTE_BYTES).unwrap_or(u64::MAX);
+    let mut bytes = Vec::new();
+    if text.by_ref().take(most).read_until(b'\n', &mut bytes)? == 0 {
+        return Ok(None);
+    }
+    Ok(Some(String::from_utf8(bytes).unwrap_or_else(|_| "?\n".into())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::{LogKey, leaf_hash};
+
+    const OURS: &str = "pawl/audit/log_01ARZ3NDEKTSV4RRFFQ69G5FAV";
+    const OTHER: &str = "pawl/audit/log_01ARZ3NDEKTSV4RRFFQ69G5FAW";
+
+    fn checkpoint(origin: &str, size: u64) -> Checkpoint {
+        Checkpoint { origin: origin.into(), size, root: leaf_hash(&size.to_be_bytes()) }
+    }
+
+    fn heard(key: &LogKey, text: &str) -> Gathered {
+        let sought = Sought { keys: vec![key.verifier().clone()] };
+        gather(text.as_bytes(), &sought).unwrap()
+    }
+
+    /// Attack on P4.
+    #[test]
+    fn the_largest_that_was_verified_counts_wherever_it_stands() {
+        let (key, liar) = (LogKey::generate(OURS).unwrap(), LogKey::generate(OURS).unwrap());
+        let good = |size| key.sign(&checkpoint(OURS, size));
+        let bad = |size| liar.sign(&checkpoint(OURS, size));
+        let words = ["a/1\n9", "a/1\n9\nxx\n\n— a/1 AAAA", "— a/1 \n", "\n\n\n", "\u{fffd}\0\n", ""];
+        for word in words {
+            let text = format!("{}\n{word}\n\n{}\n{word}\n{}\n{word}", good(2), good(7), good(3));
+            let told = heard(&key, &text);
+            assert_eq!(
+                (told.verified.as_slice(), told.is_forged),
+                ([checkpoint(OURS, 7)].as_slice(), false),
+                "{word}"
+            );
+        }
+        let told = heard(&key, &format!("{}\n{}\n{}", bad(9), good(4), bad(8)));
+        assert_eq!((told.verified, told.is_forged), (vec![checkpoint(OURS, 4)], false));
+        let told = heard(&key, &bad(9));
+        assert!(told.is_forged && told.is_nothing());
+        // Two roots over as many leaves, both signed: each is held against the database.
+        let fork = Checkpoint { root: leaf_hash(b"fork"), ..checkpoint(OURS, 7) };
+        let told = heard(&key, &format!("{}\n{}", good(7), key.sign(&fork)));
+        assert_eq!(told.verified.len(), 2);
+    }
+
+    /// Attack on P4.
+    #[test]
+    fn what_nobody_signed_in_its_name_is_of_no_log() {
+        let (key, other) = (LogKey::generate(OURS).unwrap(), LogKey::generate(OTHER).unwrap());
+        let signed = other.sign(&checkpoint(OTHER, 3));
+        assert_eq!(heard(&key, &signed).unknown, [checkpoint(OTHER, 3)]);
+        let mine = key.sign(&checkpoint(OURS, 3));
+        let (_, signature) = mine.split_once("\n\n").unwrap();
+        let (text, own) = signed.split_once("\n\n").unwrap();
+        let short = own.rsplit_once(' ').map(|(name, _)| format!("{name} AAAAAAAA\n")).unwrap();
+        for note in [
+            format!("{text}\n\n{signature}"),
+            format!("{text}\n\n{short}"),
+            format!("{text}\n"),
+            LogKey::generate("evil/1").unwrap().sign(&checkpoint("evil/1", 3)),
+        ] {
+            assert_eq!(heard(&key, &note), Gathered::default(), "{note}");
+        }
+    }
+
+    #[test]
+    fn however_much_there_is_so_much_is_held() {
+        let key = LogKey::generate(OURS).unwrap();
+        let text: String = (0..200).map(|size| format!("{}\n", key.sign(&checkpoint(OURS, size)))).collect();
+        let long = "x".repeat(3 * MOST_NOTE_BYTES);
+        let told = heard(&key, &format!("{text}{long}\n\n{}", key.sign(&checkpoint(OURS, 200))));
+        assert_eq!(told.verified, [checkpoint(OURS, 200)]);
+    }
+}
