@@ -106,6 +106,39 @@ pub enum Error {
         /// When that was found.
         now: Moment,
     },
+    /// The org has its credentials used by injection alone.
+    #[error(
+        "this org lends no credential of Odoo's: ask for records instead (POST /v1/connections/{{id}}/read)"
+    )]
+    InjectionOnly,
+    /// The credential's user can do more than read.
+    #[error(
+        "a check found that this Odoo user can do more than read, so the credential is not lent: ask for records \
+         instead (POST /v1/connections/{{id}}/read), or take the user's rights away and check again"
+    )]
+    MayWrite,
+    /// As many injections are under way as may be, of the org, to the host or of all.
+    #[error("too many reads of this org, or of this host, are under way: wait until one has ended")]
+    TooManyReads,
+    /// The host answered nobody of late.
+    #[error("the host of that Odoo does not answer: it is not called until {until}")]
+    HostDown {
+        /// Until then.
+        until: Moment,
+        /// When that was found.
+        now: Moment,
+    },
+    /// Odoo, or what stands there, did not answer with records.
+    #[error("{detail}")]
+    OdooFailed {
+        /// The cause's stable name.
+        code: &'static str,
+        /// The cause.
+        detail: String,
+    },
+    /// What came back held the credential.
+    #[error("what that Odoo answered holds the credential itself: the answer was cut, and it is on record")]
+    LeakStopped,
     /// The org's trail takes no more events of this UTC day.
     #[error("this org has used up its events of today: nothing is lent or changed until midnight UTC")]
     EventQuota {
@@ -182,6 +215,8 @@ impl Error {
             LendRefused::CredentialReplaced => Self::CredentialReplaced,
             LendRefused::KeyReused => Self::KeyReused,
             LendRefused::Frozen => Self::Frozen,
+            LendRefused::InjectionOnly => Self::InjectionOnly,
+            LendRefused::MayWrite => Self::MayWrite,
             LendRefused::PastQuota => Self::EventQuota { now },
             LendRefused::TooMany(full) => Self::TooManyLeases { until: full.until, now },
         }

@@ -231,7 +231,8 @@ fn doctor(locked: Locked, accepts_restore: bool) -> Result<ExitCode, Failure> {
     writeln!(out, "database  {}", config.database)?;
     writeln!(out, "keys      {}", config.key_source)?;
     writeln!(out, "issuer    {} (minting here: {})", config.issuer, config.may_issue_tokens())?;
-    writeln!(out, "egress    {}; ports {}", config.egress_allow, config.egress_ports)?;
+    let by = config.egress_proxy.as_ref().map_or_else(String::new, |proxy| format!("; by the proxy {proxy}"));
+    writeln!(out, "egress    {}; ports {}{by}", config.egress_allow, config.egress_ports)?;
     match pawl::app::policy(&config) {
         Ok(policy) => writeln!(out, "policy    {} (SHA-256 {})", policy.name(), policy.digest())?,
         Err(error) => writeln!(out, "wrong     {error}")?,

@@ -19,6 +19,10 @@ struct Metrics {
     requests: HistogramVec,
     refusals: IntCounterVec,
     lends: IntCounterVec,
+    injections: IntCounterVec,
+    injected_records: IntCounterVec,
+    injected_bytes: IntCounterVec,
+    circuits: IntCounterVec,
     pool_wait: HistogramVec,
     transactions: HistogramVec,
     audit_lag: HistogramVec,
@@ -78,6 +82,26 @@ impl Metrics {
                 "pawl_lends_total",
                 "Lends that a caller with a token asked for: granted, or the problem's name.",
                 &["purpose", "outcome"],
+            )?,
+            injections: counter(
+                "pawl_injections_total",
+                "Reads for which the vault called an Odoo: ok, or why there was no answer, by the name in the trail.",
+                &["outcome"],
+            )?,
+            injected_records: counter(
+                "pawl_injected_records_total",
+                "Records that those reads answered.",
+                &[],
+            )?,
+            injected_bytes: counter(
+                "pawl_injected_bytes_total",
+                "Bytes of JSON that those reads answered.",
+                &[],
+            )?,
+            circuits: counter(
+                "pawl_circuit_opens_total",
+                "Times that a host that answered an org nothing was no longer called for a while.",
+                &[],
             )?,
             pool_wait: histogram(
                 "pawl_pool_wait_seconds",
@@ -201,6 +225,22 @@ pub fn refusal(problem: &'static str) {
 /// A lend was answered.
 pub fn lend(purpose: &'static str, outcome: &'static str) {
     tell(|metrics| metrics.lends.get_metric_with_label_values(&[purpose, outcome]).map(|lends| lends.inc()));
+}
+
+/// An injection ended.
+pub fn injection(outcome: &'static str, records: u64, bytes: u64) {
+    tell(|metrics| metrics.injections.get_metric_with_label_values(&[outcome]).map(|of| of.inc()));
+    let none: &[&str] = &[];
+    tell(|metrics| metrics.injected_records.get_metric_with_label_values(none).map(|of| of.inc_by(records)));
+    tell(|metrics| metrics.injected_bytes.get_metric_with_label_values(none).map(|of| of.inc_by(bytes)));
+    // There from the first one on, so that its first rise is one.
+    tell(|metrics| metrics.circuits.get_metric_with_label_values(none).map(|of| of.inc_by(0)));
+}
+
+/// A host is not called for a while.
+pub fn circuit_opened() {
+    let none: &[&str] = &[];
+    tell(|metrics| metrics.circuits.get_metric_with_label_values(none).map(|of| of.inc()));
 }
 
 /// A connection of the pool was waited for.

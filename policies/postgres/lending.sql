@@ -7,7 +7,7 @@
 -- whether somebody else holds it, then of those that are free what stands; and each ask, by its number from 1.
 -- VOLATILE, so that each statement sees what was committed before it began: what is looked for is looked at after
 -- the locks were taken. One plain statement would see it as it was before.
--- Of an org: whether it or the whole vault is frozen, how many of its leases are open if the number of its last event
+-- Of an org: whether it or the whole vault is frozen, what it lends of what can be used by injection, how many of its leases are open if the number of its last event
 -- is past `enough`, that event, and what its day is counted from. Of an ask: the sealed credential, its key's state,
 -- the last fence, how many leases are open if that is past `enough`, and of an exclusive wish the lease that it meets.
 -- The limits keep to a look into an index for each, whatever a plan that was made on empty tables takes for cheap.
@@ -16,9 +16,10 @@ CREATE OR REPLACE FUNCTION pawl_find_lends(
     orgs text[], locks bigint[], orgs_at bigint[], orgs_enough bigint[], orgs_most bigint[],
     ask_orgs text[], owners text[], ids text[], exclusives boolean[], ats bigint[], enoughs bigint[], mosts bigint[]
 ) RETURNS TABLE (
-    org text, is_taken boolean, is_frozen boolean, org_open bigint, seq bigint, hash bytea, day bigint, day_seq bigint,
+    org text, is_taken boolean, is_frozen boolean, injection_only bigint, lend_to_writers bigint, org_open bigint,
+    seq bigint, hash bytea, day bigint, day_seq bigint,
     number bigint, kind text, environment text, url text, database text, username text, sealed text, key_id text,
-    revision bigint, credential_expires_at bigint, state text, key_state text, fence bigint, open bigint,
+    revision bigint, credential_expires_at bigint, state text, may_write bigint, key_state text, fence bigint, open bigint,
     held_id text, held_client text, held_run text, held_revision bigint, held_fence bigint, held_until bigint
 ) LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
@@ -35,16 +36,18 @@ BEGIN
     END IF;
     RETURN QUERY SELECT wanted.org, wanted.org = ANY (taken),
         EXISTS (SELECT FROM public.org_settings WHERE org_id IN (wanted.org, '') AND frozen_at IS NOT NULL),
+        coalesce(settings.injection_only, 0), coalesce(settings.lend_to_writers, 0),
         CASE WHEN last.seq > wanted.enough THEN (SELECT count(*) FROM (
             SELECT FROM public.leases
             WHERE leases.org_id = wanted.org AND ended_at IS NULL AND expires_at > wanted.at
             LIMIT wanted.most) AS open) END,
         last.seq, last.hash, audit_chains.day, audit_chains.day_seq,
         NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text,
-        NULL::bigint, NULL::bigint, NULL::text, NULL::text, NULL::bigint, NULL::bigint,
+        NULL::bigint, NULL::bigint, NULL::text, NULL::bigint, NULL::text, NULL::bigint, NULL::bigint,
         NULL::text, NULL::text, NULL::text, NULL::bigint, NULL::bigint, NULL::bigint
     FROM unnest(orgs, orgs_at, orgs_enough, orgs_most) AS wanted (org, at, enough, most)
     LEFT JOIN public.audit_chains ON audit_chains.org_id = wanted.org
+    LEFT JOIN public.org_settings AS settings ON settings.org_id = wanted.org
     LEFT JOIN LATERAL (
         SELECT audit_events.seq, audit_events.hash FROM public.audit_events
         WHERE audit_events.org_id = wanted.org
@@ -52,10 +55,10 @@ BEGIN
     IF cardinality(taken) = cardinality(orgs) THEN
         RETURN;
     END IF;
-    RETURN QUERY SELECT wanted.org, NULL::boolean, NULL::boolean, NULL::bigint, NULL::bigint, NULL::bytea, NULL::bigint,
-        NULL::bigint,
+    RETURN QUERY SELECT wanted.org, NULL::boolean, NULL::boolean, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint,
+        NULL::bytea, NULL::bigint, NULL::bigint,
         wanted.number, mine.kind, mine.environment, mine.url, mine.database, mine.username, mine.sealed, mine.key_id,
-        mine.revision, mine.credential_expires_at, mine.state,
+        mine.revision, mine.credential_expires_at, mine.state, mine.may_write,
         (SELECT keys.state FROM public.keys WHERE keys.id = mine.key_id),
         last.fence,
         CASE WHEN last.fence > wanted.enough THEN (SELECT count(*) FROM (

@@ -70,7 +70,7 @@ GRANT SELECT, INSERT, UPDATE (verifies_until), DELETE ON issuer_keys TO pawl_app
 GRANT SELECT, INSERT, DELETE ON clients, revocations, client_assertions TO pawl_app;
 GRANT SELECT, INSERT, DELETE,
     UPDATE (label, environment, sync_interval_seconds, sealed, key_id, revision, credential_expires_at, state,
-            updated_at, expiry_warned)
+            updated_at, expiry_warned, may_write)
     ON connections TO pawl_app;
 GRANT SELECT, INSERT, UPDATE (revision, expires_at, ended_at, outcome, records) ON leases TO pawl_app;
 -- Logins that Odoo refused, over all orgs, by a digest.
@@ -78,7 +78,8 @@ GRANT SELECT, INSERT, UPDATE (refused, last_at), DELETE ON login_refusals TO paw
 GRANT SELECT, INSERT, UPDATE (mark, answer), DELETE ON idempotency_keys TO pawl_app;
 GRANT SELECT, INSERT, UPDATE (updated_at, ended_at, outcome, total, moved, shut) ON reseals TO pawl_app;
 GRANT SELECT, INSERT,
-    UPDATE (frozen_at, updated_at, retention_days, next_retention_days, next_retention_from)
+    UPDATE (frozen_at, updated_at, retention_days, next_retention_days, next_retention_from, injection_only,
+            lend_to_writers, readable)
     ON org_settings TO pawl_app;
 -- The trail only grows, and so does what is known of imports.
 GRANT SELECT, INSERT ON audit_events, imports TO pawl_app;
@@ -89,7 +90,7 @@ GRANT SELECT, INSERT ON audit_logs TO pawl_app;
 GRANT SELECT, INSERT, UPDATE (size, taken_at) ON audit_witnesses TO pawl_app;
 
 -- What sealing binds, and no more of a connection than a loan is judged by; that a value left its key.
-GRANT SELECT (id, org_id, user_id, environment, kind, url, database, username, sealed, key_id, revision, credential_expires_at, state),
+GRANT SELECT (id, org_id, user_id, environment, kind, url, database, username, sealed, key_id, revision, credential_expires_at, state, may_write),
     UPDATE (sealed, key_id)
     ON connections TO pawl_reseal;
 GRANT SELECT, UPDATE (sealed, key_id) ON issuer_keys, audit_logs TO pawl_reseal;

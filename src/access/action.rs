@@ -92,6 +92,8 @@ actions! {
     LendForCheck = "lease.lend.check", AsUser;
     /// Borrow a credential, opened, for anything else.
     LendForOther = "lease.lend.other", AsUser;
+    /// Have the vault ask a connection's Odoo for records, without borrowing the credential.
+    Inject = "connection.inject", AsUser;
     /// List open leases.
     ListLeases = "lease.list", ToRows;
     /// Show one lease, open or ended.
@@ -110,6 +112,8 @@ actions! {
     Unfreeze = "settings.unfreeze", ToOrg;
     /// Say for how long the org's trail is kept.
     ChangeRetention = "settings.retention", ToOrg;
+    /// Say how the org's credentials are used: by injection alone or lent too, and how much may be read.
+    ChangeInjection = "settings.injection", ToOrg;
     /// List the master keys, by name alone.
     ListKeys = "keys.list", ToVault;
     /// Put every sealed value under the key that seals.
@@ -143,7 +147,11 @@ impl Action {
 
     /// Its name in the trail, where the purpose of a lend is told apart.
     pub fn recorded(self) -> &'static str {
-        if self.purpose().is_some() { "lease.lend" } else { self.as_str() }
+        match self {
+            _ if self.purpose().is_some() => "lease.lend",
+            Self::Inject => "inject.started",
+            _ => self.as_str(),
+        }
     }
 
     /// Whether it changes nothing.
@@ -174,6 +182,7 @@ impl Action {
                 | Self::LendForSync
                 | Self::LendForCheck
                 | Self::LendForOther
+                | Self::Inject
                 | Self::RenewLease
         )
     }

@@ -122,7 +122,7 @@ impl App {
             store: self.store,
             ring: Ring::new(self.keys, self.keyring),
             guard: self.guard,
-            models: self.models,
+            readable: self.readable,
             clock: self.clock,
             // It signs nothing, and tells nobody.
             witnesses: Witnesses::default(),

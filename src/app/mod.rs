@@ -71,8 +71,8 @@ pub struct App {
     standing: (Standing, Instant),
     policy: Arc<Policy>,
     clock: Clock,
-    models: Vec<String>,
     guard: Guard,
+    readable: Arc<Readable>,
 }
 
 /// The master keys alone, for their own commands: they are there for when nothing else opens.
@@ -130,7 +130,7 @@ impl App {
             make_dir(&config.data_dir)?;
         }
         let policy = Arc::new(policy);
-        let models = Readable::embedded().map_err(|e| StartError::Policy(e.to_string()))?.model_names();
+        let readable = Arc::new(Readable::embedded().map_err(|e| StartError::Policy(e.to_string()))?);
         let store = open_store(&config, setup)?;
         let keys = Keys::new(store.clone(), key_source(&config)?, clock.clone());
         let keyring = open_ring(&keys, &store.find_keys()?, setup)?;
@@ -146,7 +146,7 @@ impl App {
         }
         let tokens = Tokens::new(config.issuer.clone(), policy.clone(), clock.clone());
         let guard = config.guard();
-        Ok(Self { config, store, keys, keyring, tokens, standing, policy, clock, models, guard })
+        Ok(Self { config, store, keys, keyring, tokens, standing, policy, clock, readable, guard })
     }
 
     /// The same, with another way to look a user's hosts up than the system's.
@@ -235,7 +235,7 @@ impl App {
             store: self.store,
             ring,
             guard: self.guard.without(listeners.map(Own::Listener).collect()),
-            models: self.models,
+            readable: self.readable,
             clock: self.clock.clone(),
             switch,
             limits: limits.clone(),

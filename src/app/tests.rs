@@ -47,7 +47,7 @@ fn open() -> Opened {
         store: app.store,
         ring: Ring::new(app.keys, app.keyring),
         guard: app.guard,
-        models: app.models,
+        readable: app.readable,
         clock: app.clock,
         witnesses: crate::vault::Witnesses::default(),
     });
@@ -84,7 +84,7 @@ fn a_change_that_takes_a_credential_away_is_answered_after_the_loan_on_its_way()
             let owner = opened.owner.clone();
             let change = tokio::task::spawn_local(async move {
                 let new = Replace { secret: Secret::new("second".into()), expires_at: None };
-                let freeze = ChangeSettings { frozen: Some(true), retention_days: None };
+                let freeze = ChangeSettings { frozen: Some(true), ..ChangeSettings::default() };
                 match how {
                     "forget" => vault.forget(&backend, gone).await,
                     "replace" => vault.replace(&backend, gone, new, None).await.map(drop),

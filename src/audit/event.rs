@@ -118,6 +118,22 @@ impl AuditEvent {
         Ok(members.render(Some(caller.org().clone())))
     }
 
+    /// What became of an action that took a while, by a name of its own.
+    pub fn of_stage(
+        Actor { caller, call }: &Actor,
+        name: &'static str,
+        (subject, more): (Subject, &[(&'static str, &str)]),
+        outcome: Outcome,
+        now: Moment,
+    ) -> Result<Self, NoRandomness> {
+        let mut members = Members::new(now, name, outcome)?;
+        members.who(caller.org(), caller.user(), caller.client());
+        members.call(call);
+        members.subject(subject);
+        more.iter().for_each(|(name, value)| members.text(name, value));
+        Ok(members.render(Some(caller.org().clone())))
+    }
+
     /// A look at the org's own trail, and what was looked for.
     pub fn of_reading(
         Actor { caller, call }: &Actor,

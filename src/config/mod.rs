@@ -15,15 +15,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::access::Rates;
-use crate::egress::{Exceptions, Guard, Own, Ports};
+use crate::egress::{Exceptions, Guard, Own, Ports, Proxy};
 use crate::telemetry::{LogFormat, OtlpEndpoint};
 
 pub use database::{Database, DatabaseRefused, PostgresAddress};
 pub use key_source::KeySourceName;
 pub use origins::{OriginRefused, Origins};
 pub use proxies::{ProxyRefused, TrustedProxies};
-pub use read::environment_settings;
 use read::{Settings, file_settings};
+pub use read::{environment_settings, secret};
 pub use tls::{Tls, TlsFiles};
 pub use witnesses::{Witness, WitnessRefused, Witnesses};
 
@@ -47,6 +47,11 @@ pub const VAULT_SETTINGS: &[(&str, &str)] = &[
     ("policy_file", "a file that says what roles may do, in the place of policies/access.toml (none)"),
     ("egress_allow", "comma-separated [ORG@]host|cidr[:port] that may be private or plain http"),
     ("egress_ports", "comma-separated ports at which public hosts are called (443)"),
+    (
+        "egress_proxy",
+        "http://[USER:PASSWORD@]HOST:PORT: the proxy by which alone customers' hosts are called (none)",
+    ),
+    ("egress_proxy_file", "the file that holds that address"),
     ("max_open_leases_per_org", "how many leases of an org may be out at once: 1 to 1000000 (1000)"),
     ("max_open_leases_per_connection", "how many of a connection: 1 to 1000000 (100)"),
     ("events_per_day", "how many events an org's trail takes in a UTC day: 1 to 1000000000 (1000000)"),
@@ -86,6 +91,11 @@ pub const WORKER_SETTINGS: &[(&str, &str)] = &[
     ("ca", "the file of certificates (PEM) that alone vouch for the vault; without, the system's"),
     ("egress_allow", "comma-separated host|cidr[:port] that may be private or plain http"),
     ("egress_ports", "comma-separated ports at which public hosts are called (443)"),
+    (
+        "egress_proxy",
+        "http://[USER:PASSWORD@]HOST:PORT: the proxy by which alone customers' hosts are called (none)",
+    ),
+    ("egress_proxy_file", "the file that holds that address"),
     ("log", "what to log"),
     ("log_format", "text (default) or json: an object a line"),
 ];
@@ -162,6 +172,8 @@ pub struct Config {
     pub egress_allow: Exceptions,
     /// The ports of public hosts that are called.
     pub egress_ports: Ports,
+    /// The proxy that leads to them.
+    pub egress_proxy: Option<Proxy>,
     /// How many leases may be out at once.
     pub lease_caps: LeaseCaps,
     /// How many threads lend on a server. No setting names it: it is measured, and then written here.
@@ -254,6 +266,7 @@ impl Config {
             policy_file: settings.text("policy_file").map(PathBuf::from),
             egress_allow: settings.parsed("egress_allow"),
             egress_ports: settings.parsed("egress_ports"),
+            egress_proxy: settings.egress_proxy(),
             lease_caps: LeaseCaps {
                 of_org: settings.cap("max_open_leases_per_org").unwrap_or(1000),
                 of_connection: settings.cap("max_open_leases_per_connection").unwrap_or(100),
@@ -292,7 +305,8 @@ impl Config {
         let databases = [Some(&self.database), self.migrate_database.as_ref()];
         let servers = databases.into_iter().flatten().flat_map(Database::servers);
         let own = servers.map(|(host, port)| Own::Server(host, port)).collect();
-        Guard::new(self.egress_allow.clone()).with_ports(self.egress_ports.clone()).without(own)
+        let guard = Guard::new(self.egress_allow.clone()).with_ports(self.egress_ports.clone());
+        guard.without(own).through(self.egress_proxy.clone())
     }
 
     /// Whether `pawl token issue` may mint here.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::{Database, KeySourceName, PREFIX, VAULT_SETTINGS};
 use crate::access::{MAX_RATE, Rates};
+use crate::egress::Proxy;
 use crate::secret::Secret;
 use crate::telemetry::OtlpEndpoint;
 
@@ -48,23 +49,17 @@ impl Settings {
 
     /// A database's address, from the setting or from the file that `NAME_file` names.
     pub(super) fn database(&mut self, name: &str) -> Option<Database> {
-        let text = match (self.text(name), self.text(&format!("{name}_file"))) {
-            (Some(_), Some(_)) => {
-                let name = spoken(name);
-                self.wrong.push(format!("{name} and {name}_FILE are both set: set one"));
-                return None;
-            }
-            (Some(text), None) => Secret::new(text),
-            (None, Some(path)) => match std::fs::read_to_string(path).map(Secret::new) {
-                Ok(text) => Secret::new(text.expose().trim_end().to_owned()),
-                Err(e) => {
-                    self.wrong.push(format!("{}_FILE can't be read: {e}", spoken(name)));
-                    return None;
-                }
-            },
-            (None, None) => return None,
-        };
+        let text = self.secret(name)?;
         Database::parse(text).map_err(|refused| self.wrong.push(format!("{} {refused}", spoken(name)))).ok()
+    }
+
+    pub(super) fn egress_proxy(&mut self) -> Option<Proxy> {
+        let text = self.secret("egress_proxy")?;
+        Proxy::parse(&text).map_err(|refused| self.wrong.push(format!("PAWL_EGRESS_PROXY {refused}"))).ok()
+    }
+
+    fn secret(&mut self, name: &str) -> Option<Secret> {
+        secret(&mut self.given, name).map_err(|wrong| self.wrong.push(wrong)).ok().flatten()
     }
 
     pub(super) fn key_source(&mut self) -> Option<KeySourceName> {
@@ -135,6 +130,20 @@ impl Settings {
         OtlpEndpoint::parse(&text)
             .map_err(|refused| self.wrong.push(format!("PAWL_OTLP_ENDPOINT {refused}")))
             .ok()
+    }
+}
+
+/// What may hold a secret: from the setting, or from the file that `NAME_file` names.
+pub fn secret(given: &mut BTreeMap<String, String>, name: &str) -> Result<Option<Secret>, String> {
+    match (given.remove(name), given.remove(&format!("{name}_file"))) {
+        (Some(_), Some(_)) => Err(format!("{0} and {0}_FILE are both set: set one", spoken(name))),
+        (Some(text), None) if text.is_empty() => Err(format!("{} is empty", spoken(name))),
+        (Some(text), None) => Ok(Some(Secret::new(text))),
+        (None, Some(path)) => match std::fs::read_to_string(path).map(Secret::new) {
+            Ok(text) => Ok(Some(Secret::new(text.expose().trim_end().to_owned()))),
+            Err(e) => Err(format!("{}_FILE can't be read: {e}", spoken(name))),
+        },
+        (None, None) => Ok(None),
     }
 }
 

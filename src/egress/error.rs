@@ -36,6 +36,9 @@ pub enum EgressError {
     /// The connection broke, or the answer was no HTTP.
     #[error("the connection broke off")]
     Broken,
+    /// The operator's proxy lets nothing through.
+    #[error("the proxy between Pawl and the internet lets nothing through")]
+    Proxy,
     /// This machine has no TLS to offer.
     #[error("no TLS root certificates on this machine (Debian: ca-certificates)")]
     NoTls,

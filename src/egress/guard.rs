@@ -10,6 +10,7 @@ use crate::egress::error::EgressError;
 use crate::egress::exceptions::Exceptions;
 use crate::egress::places::{is_never, is_public};
 use crate::egress::ports::Ports;
+use crate::egress::proxy::Proxy;
 use crate::egress::resolve::Resolve;
 use crate::egress::tls::Tls;
 use crate::egress::url::OdooUrl;
@@ -19,6 +20,7 @@ use crate::egress::url::OdooUrl;
 pub struct Guard {
     rules: Arc<Rules>,
     pub(super) resolve: Resolve,
+    pub(super) proxy: Option<Proxy>,
     pub(super) tls: Tls,
 }
 
@@ -42,7 +44,7 @@ impl Guard {
     /// With what the operator lets be private or plain http, by the system's resolver.
     pub fn new(exceptions: Exceptions) -> Self {
         let rules = Rules { exceptions, ..Rules::default() };
-        Self { rules: Arc::new(rules), resolve: Resolve::system(), tls: Tls::default() }
+        Self { rules: Arc::new(rules), resolve: Resolve::system(), proxy: None, tls: Tls::default() }
     }
 
     /// And with these ports of public hosts.
@@ -60,6 +62,12 @@ impl Guard {
     /// And by that resolver.
     pub fn resolving(self, resolve: Resolve) -> Self {
         Self { resolve, ..self }
+    }
+
+    /// And by way of that proxy, which is a door of the operator's own.
+    pub fn through(self, proxy: Option<Proxy>) -> Self {
+        let own = proxy.iter().map(Proxy::server).map(|(host, port)| Own::Server(host, port)).collect();
+        Self { proxy, ..self.without(own) }
     }
 
     pub(super) fn exceptions(&self) -> &Exceptions {

@@ -36,7 +36,13 @@ pub(super) async fn connect(
     max_head_bytes: usize,
     deadline: Instant,
 ) -> Result<Wire, EgressError> {
-    let stream = reach(found, deadline).await?;
+    let stream = match &guard.proxy {
+        Some(proxy) => {
+            let reached = timeout_at(deadline, proxy.reach(found)).await;
+            reached.map_err(|_| EgressError::Timeout)??
+        }
+        None => reach(found, deadline).await?,
+    };
     let _ = stream.set_nodelay(true);
     if url.is_plain() {
         return speak(stream, max_head_bytes, deadline).await;

@@ -156,6 +156,23 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
     }
 }
 
+/// A JSON body that holds no secret: the connection may be kept.
+pub(super) struct Said<T>(pub T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for Said<T> {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, read) = (request.clone(), Json::<T>::from_request(request, payload));
+        Box::pin(async move {
+            let Json(value) = read.await?;
+            request.extensions_mut().insert(Parsed);
+            Ok(Self(value))
+        })
+    }
+}
+
 /// A JSON body that changes something, and by which `Idempotency-Key` it may come again.
 pub(super) struct Once<T>(pub T, pub Option<KeyedRequest>);
 

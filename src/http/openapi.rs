@@ -12,7 +12,9 @@ use utoipa::{Modify, OpenApi};
 
 use crate::access::{Action, Policy};
 use crate::http::problem::{Kind, ProblemView};
-use crate::http::{audit, checkpoint, checks, connections, docs_page, keys, leases, ops, settings, token};
+use crate::http::{
+    audit, checkpoint, checks, connections, docs_page, keys, leases, ops, reads, settings, token,
+};
 
 /// The OpenAPI document.
 pub fn document() -> utoipa::openapi::OpenApi {
@@ -40,6 +42,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
         leases::show,
         leases::renew,
         leases::give_back,
+        reads::read,
         settings::show,
         settings::change,
         audit::list,

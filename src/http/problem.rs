@@ -89,12 +89,18 @@ kinds! {
     StateNotAllowed = "state-not-allowed", 403, "This token may not do that to a connection in that state";
     /// Not Odoo's.
     NotOdoo = "not-odoo", 409, "That is for a credential of Odoo's alone";
+    /// The org lends none of its credentials.
+    InjectionOnly = "injection-only", 403, "This org lends no credential of Odoo's";
+    /// A credential that could write is not lent.
+    MayWrite = "may-write", 403, "This Odoo user can do more than read: the credential is not lent";
     /// The org or the whole vault is frozen.
     Frozen = "frozen", 423, "This org, or the whole vault, is frozen";
     /// As many leases are out as may be.
     TooManyLeases = "too-many-leases", 429, "Too many leases are out";
     /// The org's events of the day are used up.
     EventQuota = "event-quota", 429, "This org has used up its events of today";
+    /// Too many reads are under way.
+    TooManyReads = "too-many-reads", 429, "Too many reads are under way";
     /// Too many refused logins.
     TooManyRefusals = "too-many-refusals", 429, "Odoo refused too many logins that were checked";
     /// Too many checks of one host.
@@ -115,6 +121,12 @@ kinds! {
     Damaged = "damaged", 500, "A stored row is damaged";
     /// The key is not at hand.
     KeyNotHeld = "key-not-held", 503, "The key of the stored credential is not held";
+    /// Odoo did not do it.
+    OdooFailed = "odoo-failed", 502, "That Odoo did not answer with records";
+    /// What came back held the credential.
+    LeakStopped = "leak-stopped", 502, "What that Odoo answered holds the credential itself";
+    /// The host answers nobody.
+    HostDown = "host-down", 503, "The host of that Odoo does not answer; no secret was sent";
     /// Not now.
     Unavailable = "unavailable", 503, "The vault can't do this now; no secret was sent";
 }
@@ -225,7 +237,8 @@ impl Problem {
                 .map(|e| FieldErrorView { field: e.field.clone(), rule: e.rule, detail: e.detail.clone() })
                 .collect(),
             connection_id: self.connection_id.as_ref().map(ToString::to_string),
-            held_until: self.held.map(|until| until.to_string()),
+            held_until: self.held.filter(|_| self.kind == Kind::LeaseHeld).map(|until| until.to_string()),
+            until: self.held.filter(|_| self.kind == Kind::HostDown).map(|until| until.to_string()),
             error: self.of_token.map(TokenError::as_str),
         };
         let body = serde_json::to_vec(&view).unwrap_or_default();
@@ -235,6 +248,8 @@ impl Problem {
 
 /// An export may be at its end by then.
 const EXPORT_AGAIN_IN: Duration = Duration::from_secs(10);
+/// A read may be at its end by then.
+const READ_AGAIN_IN: Duration = Duration::from_secs(1);
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
@@ -252,6 +267,19 @@ impl From<Error> for Problem {
                 let retry_after = Some(seconds_until(until, now));
                 Self { retry_after, ..Self::new(Kind::TooManyRefusals, detail) }
             }
+            Error::TooManyReads => {
+                let retry_after = Some(whole_seconds(READ_AGAIN_IN));
+                Self { retry_after, ..Self::new(Kind::TooManyReads, detail) }
+            }
+            Error::HostDown { until, now } => {
+                let retry_after = Some(seconds_until(until, now));
+                Self { held: Some(until), retry_after, ..Self::new(Kind::HostDown, detail) }
+            }
+            Error::OdooFailed { code, .. } => {
+                let cause = FieldError::new("odoo", code, detail.clone());
+                Self { errors: vec![cause], ..Self::new(Kind::OdooFailed, detail) }
+            }
+            Error::LeakStopped => Self::new(Kind::LeakStopped, detail),
             Error::TooManyChecks { until, now } => {
                 let retry_after = Some(seconds_until(until, now));
                 Self { retry_after, ..Self::new(Kind::TooManyChecks, detail) }
@@ -277,6 +305,8 @@ impl From<Error> for Problem {
             Error::Unmet(Unmet::Environment) => Self::new(Kind::EnvironmentNotAllowed, detail),
             Error::Unmet(Unmet::State) => Self::new(Kind::StateNotAllowed, detail),
             Error::NotOdoo(wrong) => Self { errors: vec![wrong], ..Self::new(Kind::NotOdoo, detail) },
+            Error::InjectionOnly => Self::new(Kind::InjectionOnly, detail),
+            Error::MayWrite => Self::new(Kind::MayWrite, detail),
             Error::DoesNotOpen => Self::new(Kind::DoesNotOpen, detail),
             Error::KeyNotHeld => Self::new(Kind::KeyNotHeld, detail),
             // None gets here: a request that met it is tried again or told unavailable.
@@ -361,6 +391,10 @@ pub struct ProblemView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Moment>, nullable = false)]
     held_until: Option<String>,
+    /// With `host-down`: until when the host is not called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Moment>, nullable = false)]
+    until: Option<String>,
     /// Of a request for a token: the error by RFC 6749 section 5.2.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

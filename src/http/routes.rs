@@ -2,7 +2,9 @@
 
 use actix_web::web::{self, ServiceConfig, delete, get, patch, post, put, resource};
 
-use crate::http::{audit, checkpoint, checks, connections, docs_page, keys, leases, ops, settings, token};
+use crate::http::{
+    audit, checkpoint, checks, connections, docs_page, keys, leases, ops, reads, settings, token,
+};
 
 /// Adds them all.
 pub fn routes(service: &mut ServiceConfig) {
@@ -33,6 +35,11 @@ pub fn routes(service: &mut ServiceConfig) {
         .service(
             resource("/v1/connections/{id}/leases")
                 .route(post().to(leases::lend))
+                .default_service(web::to(|| ops::wrong_method("POST"))),
+        )
+        .service(
+            resource("/v1/connections/{id}/read")
+                .route(post().to(reads::read))
                 .default_service(web::to(|| ops::wrong_method("POST"))),
         )
         .service(

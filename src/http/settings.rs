@@ -11,6 +11,7 @@ use crate::http::extract::{By, Once};
 use crate::http::problem::Problem;
 use crate::http::shapes::IdempotencyKey;
 use crate::http::whole::Whole;
+use crate::odoo::Narrowed;
 use crate::vault::{ChangeSettings, Settings};
 
 /// What is to change of the org's settings; what is not named stays.
@@ -27,6 +28,19 @@ pub struct ChangeSettingsBody {
     #[serde(default, deserialize_with = "named")]
     #[schema(value_type = i64, required = false, minimum = 90, maximum = 36500)]
     audit_retention_days: Option<Whole<i64>>,
+    /// Whether credentials of Odoo are used by injection alone: then they are not lent, and no lease is renewed.
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = bool, required = false)]
+    injection_only: Option<bool>,
+    /// Whether a credential is lent too whose user, as a check found, can do more than read.
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = bool, required = false)]
+    lend_to_writers: Option<bool>,
+    /// The models, and of each the fields, that may be read by injection: a part of policies/odoo-readable.toml; null for
+    /// all of it.
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = Option<BTreeMap<String, Vec<String>>>)]
+    readable: Option<Option<Narrowed>>,
 }
 
 /// The org's settings.
@@ -44,6 +58,13 @@ pub struct SettingsView {
     /// The shorter time that was asked for.
     #[schema(required = true)]
     next_audit_retention: Option<NextRetention>,
+    /// Whether credentials of Odoo are used by injection alone.
+    injection_only: bool,
+    /// Whether a credential is lent too whose user can do more than read.
+    lend_to_writers: bool,
+    /// The part of the readable policy that may be read by injection; null when it is all of it.
+    #[schema(value_type = Option<BTreeMap<String, Vec<String>>>, required = true)]
+    readable: Option<Narrowed>,
 }
 
 /// A retention that does not count yet.
@@ -67,6 +88,9 @@ impl From<Settings> for SettingsView {
                 .org
                 .next_retention
                 .map(|(days, from)| NextRetention { days, from: from.to_string() }),
+            injection_only: settings.org.injection.only,
+            lend_to_writers: settings.org.injection.lend_to_writers,
+            readable: settings.org.injection.readable.and_then(|part| serde_json::from_str(&part).ok()),
         }
     }
 }
@@ -83,7 +107,7 @@ pub(super) async fn show(state: web::Data<State>, By(actor): By) -> Result<HttpR
 /// Change the org's settings; what is not named stays. Once `frozen` is answered, nothing of the org is lent,
 /// renewed, checked or deposited, its open leases have ended, and no loan of it is on its way.
 #[utoipa::path(put, path = "/v1/org/settings",
-    operation_id = "change_settings", security(("bearer" = ["settings.freeze", "settings.unfreeze", "settings.retention"])),
+    operation_id = "change_settings", security(("bearer" = ["settings.freeze", "settings.unfreeze", "settings.retention", "settings.injection"])),
     params(IdempotencyKey),
     request_body = ChangeSettingsBody,
     responses((status = 200, body = SettingsView, description = "The settings.")))]
@@ -92,8 +116,13 @@ pub(super) async fn change(
     By(actor): By,
     Once(body, repeat): Once<ChangeSettingsBody>,
 ) -> Result<HttpResponse, Problem> {
-    let change =
-        ChangeSettings { frozen: body.frozen, retention_days: body.audit_retention_days.map(|days| days.0) };
+    let change = ChangeSettings {
+        frozen: body.frozen,
+        retention_days: body.audit_retention_days.map(|days| days.0),
+        injection_only: body.injection_only,
+        lend_to_writers: body.lend_to_writers,
+        readable: body.readable,
+    };
     let settings = state.vault.change_settings(&actor, change, repeat).await?;
     Ok(HttpResponse::Ok().json(SettingsView::from(settings)))
 }

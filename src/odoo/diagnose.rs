@@ -90,6 +90,8 @@ pub struct Diagnosis {
     pub findings: Vec<Finding>,
     /// What became of the login.
     pub login: Login,
+    /// Whether the user can do more than read, as far as reading shows it; `None` when that was not seen.
+    pub may_write: Option<bool>,
     /// What the head of the last answer said.
     hearing: Hearing,
 }
@@ -189,7 +191,10 @@ async fn steps(subject: Subject<'_>, found: &mut Diagnosis) -> Result<(), Code> 
     }
     let rights = CheckOnly::embedded().map_err(|_| Code::NotChecked)?;
     match more_than_reads(&odoo, &rights).await {
-        Ok(more) => more.into_iter().for_each(|code| found.say(code, None)),
+        Ok(more) => {
+            found.may_write = Some(more.contains(&Code::MayWrite));
+            more.into_iter().for_each(|code| found.say(code, None));
+        }
         Err(error) if goes_on(error) => found.say(Code::RightsUnknown, None),
         Err(error) => return Err(Code::of_call(error, kind)),
     }

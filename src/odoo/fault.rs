@@ -89,8 +89,14 @@ impl OdooError {
             Self::Egress(EgressError::Redirected(_)) => "redirected",
             Self::Egress(EgressError::Status(_)) => "http_status",
             Self::Egress(EgressError::Broken) => "broken_off",
+            Self::Egress(EgressError::Proxy) => "egress_proxy",
             Self::Egress(EgressError::NoTls) => "no_tls_roots",
         }
+    }
+
+    /// Whether it says that the credential opens nothing there that the connection names: not to be tried again.
+    pub fn is_refusal(self) -> bool {
+        matches!(self, Self::LoginRefused | Self::OtherUser)
     }
 
     /// Whether the same call may go well a moment later.
@@ -102,7 +108,8 @@ impl OdooError {
                 EgressError::HostNotPublic
                 | EgressError::Connect
                 | EgressError::Timeout
-                | EgressError::Broken,
+                | EgressError::Broken
+                | EgressError::Proxy,
             ) => true,
             Self::Egress(EgressError::Status(status)) => matches!(status, 429 | 500 | 502 | 503 | 504),
             Self::LoginRefused

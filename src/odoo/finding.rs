@@ -82,6 +82,9 @@ codes! {
     /// This machine's fault.
     NoTlsRoots = "no_tls_roots", Error, "The machine that checks has no TLS root certificates.",
         "Install ca-certificates where Pawl runs.";
+    /// The operator's fault.
+    EgressProxy = "egress_proxy", Error, "The proxy between Pawl and the internet lets nothing through.",
+        "Ask who runs Pawl to look at PAWL_EGRESS_PROXY, and check again.";
     /// Too slow.
     Timeout = "timeout", Error, "The host did not answer in time.",
         "See that Odoo is up and not overloaded, and check again.";
@@ -227,6 +230,7 @@ impl Code {
             OdooError::Egress(EgressError::Status(502..=504)) => Self::ProxyError,
             OdooError::Egress(EgressError::Status(_)) => Self::HttpStatus,
             OdooError::Egress(EgressError::Broken) => Self::BrokenOff,
+            OdooError::Egress(EgressError::Proxy) => Self::EgressProxy,
             OdooError::Egress(EgressError::NoTls) => Self::NoTlsRoots,
         }
     }

@@ -17,6 +17,7 @@ use crate::store::error::StoreError;
 use crate::store::events::End;
 use crate::store::events::{Ends, NewEvent};
 use crate::store::freeze;
+use crate::store::injection::{self, Lends};
 use crate::store::lend::{LendAsk, OpenLease, SealedRow};
 use crate::store::schema::{audit_events, leases};
 use crate::store::scopes::Scopes;
@@ -54,6 +55,8 @@ pub(super) struct Batch<'a> {
     open: BTreeMap<Of, Open>,
     /// By org, whether it or the whole vault is frozen, where that was read ahead.
     frozen: BTreeMap<String, bool>,
+    /// By org, what it lends, where that was read ahead.
+    lends: BTreeMap<String, Lends>,
     /// By the ask's place; `None` where nothing is read ahead.
     ahead: Option<BTreeMap<usize, Found>>,
     /// The last fences that are known.
@@ -79,7 +82,8 @@ impl<'a> Batch<'a> {
         counted: &'a Counted,
     ) -> Result<(Self, Vec<String>), StoreError> {
         let (ahead, events) = (None, Vec::new());
-        let (open, frozen, fences) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (open, frozen, lends, fences) =
+            (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (changed, ends, leases) = (BTreeSet::new(), Ends::default(), Vec::new());
         let (appended, is_refused) = (0, false);
         let batch = Self {
@@ -87,6 +91,7 @@ impl<'a> Batch<'a> {
             counted,
             open,
             frozen,
+            lends,
             ahead,
             fences,
             changed,
@@ -119,19 +124,20 @@ impl<'a> Batch<'a> {
         scopes: &Scopes,
         asks: &[&LendAsk],
     ) -> Result<(Self, Vec<String>), StoreError> {
-        type OfOrg = (bool, bool, Option<i64>, Option<(i64, Vec<u8>)>, Option<(i64, i64)>);
+        type OfOrg = (bool, bool, i64, i64, Option<i64>, Option<(i64, Vec<u8>)>, Option<(i64, i64)>);
         type OfAsk = (i64, SealedColumns, Option<String>, Option<i64>, Option<i64>, Option<OpenLease>);
         let rows: Vec<(String, Option<OfOrg>, Option<OfAsk>)> = self.wanted(scopes, asks).load(db)?;
         let (mut ahead, mut taken) = (BTreeMap::new(), Vec::new());
         for (org, of_org, of_ask) in rows {
             match of_org {
                 Some((true, ..)) => taken.push(org),
-                Some((false, is_frozen, open, last, day)) => {
+                Some((false, is_frozen, only, to_writers, open, last, day)) => {
                     // One that is damaged is looked at again by each ask of its org, and is their trouble alone.
                     if let Ok(end) = End::of(last, day) {
                         self.ends.note(&org, end);
                     }
                     self.frozen.insert(org.clone(), is_frozen);
+                    self.lends.insert(org.clone(), Lends::of(only, to_writers));
                     self.note_open(Of::Org(org), open);
                 }
                 None => {}
@@ -193,6 +199,14 @@ impl<'a> Batch<'a> {
         match self.frozen.get(ask.scope.org().as_str()) {
             Some(is_frozen) => Ok(*is_frozen),
             None => Ok(freeze::find(db, ask.scope.org())?.is_frozen()),
+        }
+    }
+
+    /// What the ask's org lends of what can be used by injection. True as above.
+    pub(super) fn lends(&mut self, db: &mut Db, ask: &LendAsk) -> Result<Lends, StoreError> {
+        match self.lends.get(ask.scope.org().as_str()) {
+            Some(lends) => Ok(*lends),
+            None => injection::find_lends(db, ask.scope.org()),
         }
     }
 

@@ -105,6 +105,10 @@ pub enum LendRefused {
     Frozen,
     /// As many are open as may be, of the org or of the connection.
     TooMany(Held),
+    /// Its org has it used by injection alone.
+    InjectionOnly,
+    /// Its user can do more than read, and so it is used by injection alone.
+    MayWrite,
     /// The org's trail takes no more events of the day.
     PastQuota,
 }
@@ -128,6 +132,8 @@ impl LendRefused {
             Self::KeyReused => "idempotency-key-reused",
             Self::Frozen => "frozen",
             Self::TooMany(_) => "too-many-leases",
+            Self::InjectionOnly => "injection-only",
+            Self::MayWrite => "may-write",
             Self::PastQuota => "event-quota",
         }
     }
@@ -217,6 +223,11 @@ fn grant(db: &mut Db, batch: &mut Batch, at: usize, ask: &LendAsk) -> Result<Gra
     }
     if ask.is_exclusive() && credential.auth_failed {
         return Ok(Err(LendRefused::AuthFailed));
+    }
+    if credential.kind.is_odoo()
+        && let Err(refused) = batch.lends(db, ask)?.judge(&credential)
+    {
+        return Ok(Err(refused));
     }
     let (lease, expires_at, receipt) = (ask.lease.clone(), ask.at.after(ask.ttl), Receipt::default());
     let mut granted = SealedRow { lease, fence: 0, expires_at, repeats: 0, credential, receipt };

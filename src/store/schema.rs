@@ -72,6 +72,7 @@ diesel::table! {
         updated_at -> BigInt,
         sync_interval_seconds -> Nullable<BigInt>,
         expiry_warned -> Nullable<BigInt>,
+        may_write -> BigInt,
     }
 }
 
@@ -153,6 +154,9 @@ diesel::table! {
         retention_days -> Nullable<BigInt>,
         next_retention_days -> Nullable<BigInt>,
         next_retention_from -> Nullable<BigInt>,
+        injection_only -> BigInt,
+        lend_to_writers -> BigInt,
+        readable -> Nullable<Text>,
     }
 }
 

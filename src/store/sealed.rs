@@ -31,6 +31,8 @@ pub struct SealedCredential {
     pub expires_at: Option<Moment>,
     /// Whether Odoo refused it.
     pub auth_failed: bool,
+    /// Whether a check found that its user can do more than read.
+    pub may_write: bool,
     /// The sealed credential.
     pub sealed: Sealed,
 }
@@ -71,6 +73,7 @@ pub(super) struct SealedColumns {
     revision: i64,
     credential_expires_at: Option<i64>,
     state: String,
+    may_write: i64,
 }
 
 impl SealedColumns {
@@ -83,6 +86,7 @@ impl SealedColumns {
             revision: Revision::from_number(self.revision),
             expires_at: self.credential_expires_at.map(Moment::from_micros),
             auth_failed: self.state == "auth_failed",
+            may_write: self.may_write != 0,
             sealed: Sealed { token: self.sealed, key_id },
         })
     }

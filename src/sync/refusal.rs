@@ -87,6 +87,15 @@ pub enum Refusal {
     /// 403 with `environment-not-allowed` or `state-not-allowed`.
     #[error("the vault's policy lends no credential of that environment or state to this token")]
     Condition,
+    /// 403 with `injection-only`.
+    #[error("the org of that connection lends no credential of Odoo's: it has them used by injection alone")]
+    InjectionOnly,
+    /// 403 with `may-write`.
+    #[error(
+        "the Odoo user of that connection can do more than read, so its credential is not lent: take those rights \
+         away and check it again, or have the org's owner set lend_to_writers"
+    )]
+    MayWrite,
     /// 409 with `not-odoo`.
     #[error("that connection keeps no password or API key of an Odoo's: there is nothing to sync or check")]
     NotOdoo,
@@ -116,6 +125,8 @@ impl Refusal {
             (_, "auth-failed") => Self::AuthFailed,
             (_, "kind-not-allowed") => Self::Kind,
             (_, "environment-not-allowed" | "state-not-allowed") => Self::Condition,
+            (_, "injection-only") => Self::InjectionOnly,
+            (_, "may-write") => Self::MayWrite,
             (_, "frozen") => Self::Frozen,
             (_, "not-odoo") => Self::NotOdoo,
             (_, "lease-ended" | "credential-replaced" | "not-holder") => Self::LeaseOver,

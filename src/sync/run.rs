@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::egress::{Egress, Guard, Limits, OdooUrl};
-use crate::odoo::{Address, Credential, NotLoggedIn, Odoo, OdooError, Readable, Servers};
+use crate::odoo::{Address, Credential, NotLoggedIn, Odoo, Readable, Servers};
 use crate::sync::borrow::{Loan, Outcome, VaultClient};
 use crate::sync::error::SyncError;
 use crate::sync::hold::{Asked, Hold, check_token, wish};
@@ -40,6 +40,7 @@ impl Worker {
         let vault =
             VaultClient::new(settings.vault, settings.ca.as_deref(), settings.identity, clock.clone())?;
         let guard = Guard::new(settings.egress_allow).with_ports(settings.egress_ports);
+        let guard = guard.through(settings.egress_proxy);
         let servers = Servers::new(clock.clone());
         Ok(Self { vault, guard, clock, servers, plan, patience: Patience::default() })
     }
@@ -97,7 +98,7 @@ impl Worker {
 
         let outcome = match &pulled {
             Ok(()) => Outcome::Ok,
-            Err(SyncError::Odoo(_, OdooError::LoginRefused | OdooError::OtherUser)) => Outcome::AuthFailed,
+            Err(SyncError::Odoo(_, cause)) if cause.is_refusal() => Outcome::AuthFailed,
             Err(_) => Outcome::Failed,
         };
         let records = models.iter().map(|(_, swept): &(String, Swept)| swept.count.read).sum();

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::config::{VAULT_SETTINGS, WORKER_SETTINGS, environment_settings};
-use crate::egress::{Exceptions, Ports};
+use crate::config::{VAULT_SETTINGS, WORKER_SETTINGS, environment_settings, secret};
+use crate::egress::{Exceptions, Ports, Proxy};
 use crate::ids::{ClientId, OrgId, UserId};
 use crate::secret::Secret;
 use crate::sync::client::Client;
@@ -31,6 +31,8 @@ pub struct Settings {
     pub egress_allow: Exceptions,
     /// The ports of public hosts that are called.
     pub egress_ports: Ports,
+    /// The proxy that leads to them.
+    pub egress_proxy: Option<Proxy>,
     /// The log filter.
     pub log: String,
     /// What its lines look like.
@@ -64,6 +66,11 @@ impl Settings {
                 Ports::default()
             }),
         };
+        let egress_proxy = secret(&mut given, "egress_proxy").and_then(|text| {
+            let parsed = text.as_ref().map(Proxy::parse).transpose();
+            parsed.map_err(|refused| format!("PAWL_EGRESS_PROXY {refused}"))
+        });
+        let egress_proxy = egress_proxy.map_err(|refused| wrong.push(refused)).ok().flatten();
         // A worker does not know its org, so such an entry would never match.
         if egress_allow.any_with_org() {
             wrong.push("PAWL_EGRESS_ALLOW: the worker takes no ORG@: what it is lent is of one org".into());
@@ -79,7 +86,7 @@ impl Settings {
         let ca = given.remove("ca").map(PathBuf::from);
         match (vault, identity) {
             (Some(vault), Some(identity)) if wrong.is_empty() => {
-                Ok(Self { vault, identity, ca, egress_allow, egress_ports, log, log_format })
+                Ok(Self { vault, identity, ca, egress_allow, egress_ports, egress_proxy, log, log_format })
             }
             _ => Err(SettingsRefused(wrong)),
         }

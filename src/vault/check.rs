@@ -225,12 +225,16 @@ impl Work {
             Login::Unknown => (None, "failed"),
         };
         let (at, actor, checked) = (self.clock.now(), self.actor.clone(), checked.clone());
+        let may_write = found.may_write;
         let keep = move |tx: &mut Tx| {
             let meanwhile = match tx.find_connection(&checked.id)? {
                 None => Some(Error::NotFound),
                 Some(_) if tx.mark_connection(&checked, state, at)? => was_stopped.then_some(Error::Frozen),
                 Some(_) => Some(Error::CredentialReplaced),
             };
+            if let (None, Some(may_write)) = (&meanwhile, may_write) {
+                tx.set_may_write(&checked, may_write)?;
+            }
             let outcome = match &meanwhile {
                 None => Outcome::DoneWith(outcome),
                 Some(Error::NotFound) => Outcome::Refused("not-found"),

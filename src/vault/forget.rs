@@ -35,10 +35,11 @@ impl Vault {
         Ok(())
     }
 
-    /// Ends a check of a credential that is gone now, waits until every loan of it has been answered, and takes its
+    /// Ends a check and the injections of a credential that is gone now, waits until every loan of it has been answered, and takes its
     /// ciphertext out of the log too.
     pub(super) async fn bury(&self, id: &ConnectionId) {
         self.checks.stop(id).await;
+        self.injections.stop(id).await;
         self.gates.close_behind(id).await;
         // The row is gone either way; what stays in the log until the next checkpoint is sealed.
         if let Err(error) = self.store.scrub(DEADLINE).await {

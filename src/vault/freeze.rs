@@ -69,6 +69,7 @@ impl Vault {
             (false, true) => {
                 tracing::error!("frozen: the file {} is there", self.switch.file().display());
                 self.checks.stop_all().await;
+                self.injections.stop_all().await;
             }
             (true, false) => tracing::warn!("no longer frozen: the file is gone"),
             _ => {}

@@ -13,6 +13,7 @@ mod give_back;
 mod host_switch;
 mod host_trail;
 mod import;
+mod inject;
 pub mod keys;
 mod leave;
 mod lend;
@@ -44,7 +45,7 @@ use crate::access::Limits;
 use crate::clock::Clock;
 use crate::egress::Guard;
 use crate::error::Error;
-use crate::odoo::Servers;
+use crate::odoo::{Readable, Servers};
 use crate::store::Store;
 use crate::vault::keys::{Held, Ring};
 
@@ -59,6 +60,7 @@ pub use give_back::{GiveBack, OUTCOMES};
 pub use host_switch::HostSwitch;
 pub use host_trail::{HostTrail, NotRead, Which};
 pub use import::{BATCH, IMPORT_KINDS, Import, Left, Tally, Why};
+pub use inject::{Answer, Injected};
 pub use lend::{Lend, Loan, PURPOSES};
 pub use log::{
     Accepted, Doubt, Doubted, Doubting, Keeper, Log, LogRefused, LogShut, Looked, Telling, Witnesses, accept,
@@ -91,9 +93,12 @@ pub struct Vault {
     guard: Guard,
     servers: Servers,
     models: Vec<String>,
+    readable: Arc<Readable>,
     clock: Clock,
     gates: gate::Gates,
     checks: check::Checks,
+    injections: inject::Injections,
+    circuits: inject::Circuits,
     logins: logins::Logins,
     switch: Arc<HostSwitch>,
     untold: Arc<Untold>,
@@ -115,8 +120,8 @@ pub struct Parts {
     pub ring: Arc<Ring>,
     /// Where a user's URL may lead.
     pub guard: Guard,
-    /// The models that a borrower may read.
-    pub models: Vec<String>,
+    /// What may be asked of an Odoo.
+    pub readable: Arc<Readable>,
     /// The time.
     pub clock: Clock,
     /// What freezes this host.
@@ -132,7 +137,7 @@ pub struct Parts {
 impl Vault {
     /// A vault of these.
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, ring, guard, models, clock, switch, limits, untold, witnesses } = parts;
+        let Parts { store, ring, guard, readable, clock, switch, limits, untold, witnesses } = parts;
         let exports = export::Exports::new(clock.clone());
         let logins = logins::Logins::new(store.clone(), clock.clone());
         Self {
@@ -140,10 +145,13 @@ impl Vault {
             ring,
             guard,
             servers: Servers::new(clock.clone()),
-            models,
+            models: readable.model_names(),
+            readable,
             clock,
             gates: gate::Gates::new(),
             checks: check::Checks::new(),
+            injections: inject::Injections::default(),
+            circuits: inject::Circuits::default(),
             logins,
             switch,
             untold: Arc::new(untold),

@@ -116,5 +116,10 @@ fn hold_against(
     if lease.purpose == "sync" && credential.auth_failed {
         return Ok(Err(LendRefused::AuthFailed));
     }
+    if credential.kind.is_odoo()
+        && let Err(refused) = tx.may_be_lent(&credential)?
+    {
+        return Ok(Err(refused));
+    }
     Ok(Ok(lease))
 }

@@ -1,4 +1,7 @@
-//! What an owner sets for the whole org: whether anything of it is lent, and how long its trail is kept.
+//! What an owner sets for the whole org: whether anything of it is lent, or used by injection alone, and how long its
+//! trail is kept.
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -6,11 +9,12 @@ use crate::access::{Action, Scope};
 use crate::audit::{Actor, AuditEvent, Outcome, Subject};
 use crate::clock::Moment;
 use crate::error::{Error, FieldError};
-use crate::store::{Retention, Tx};
+use crate::odoo::{Narrowed, NotNarrower, Readable};
+use crate::store::{Injection, Retention, Tx};
 use crate::vault::{DEADLINE, KeyedRequest, Vault, repeat};
 
 /// What an org can set, as it is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// What is the org's own.
     pub org: OrgSettings,
@@ -19,7 +23,7 @@ pub struct Settings {
 }
 
 /// What an org has set. Kept as the answer to a change that comes again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrgSettings {
     /// Since when the org is frozen.
     pub frozen_at: Option<Moment>,
@@ -27,15 +31,58 @@ pub struct OrgSettings {
     pub retention_days: i64,
     /// For how many, from when on.
     pub next_retention: Option<(i64, Moment)>,
+    /// How its credentials are used.
+    #[serde(default)]
+    pub injection: Injection,
 }
 
 /// What is to change; what is not named stays.
+#[derive(Default)]
 pub struct ChangeSettings {
     /// Whether the org is frozen.
     pub frozen: Option<bool>,
     /// For how many days its events are to be kept: 90 to 36,500.
     pub retention_days: Option<i64>,
+    /// Whether its credentials of Odoo are used by injection alone.
+    pub injection_only: Option<bool>,
+    /// Whether those are lent too whose user can do more than read.
+    pub lend_to_writers: Option<bool>,
+    /// Which part of the readable policy may be read; all of it when that is `None`.
+    pub readable: Option<Option<Narrowed>>,
 }
+
+impl ChangeSettings {
+    /// What it changes of how credentials are used, as the trail tells it.
+    fn injection(&self) -> Vec<(&'static str, String)> {
+        let only = self.injection_only.map(|is| ("injection_only", is.to_string()));
+        let to_writers = self.lend_to_writers.map(|is| ("lend_to_writers", is.to_string()));
+        let readable = self.readable.as_ref().map(|part| {
+            let names =
+                part.as_ref().map(|part| part.keys().map(String::as_str).collect::<Vec<_>>().join(" "));
+            ("readable", names.unwrap_or_else(|| "all".to_owned()))
+        });
+        only.into_iter().chain(to_writers).chain(readable).collect()
+    }
+
+    /// `now` with what is named changed.
+    fn of_injection(&self, now: Injection) -> Result<Injection, Error> {
+        let readable = match &self.readable {
+            None => now.readable,
+            Some(None) => None,
+            Some(Some(part)) => {
+                Some(serde_json::to_string(part).map_err(|_| Error::Damaged("org_settings"))?)
+            }
+        };
+        Ok(Injection {
+            only: self.injection_only.unwrap_or(now.only),
+            lend_to_writers: self.lend_to_writers.unwrap_or(now.lend_to_writers),
+            readable,
+        })
+    }
+}
+
+/// A part of a change, with what is told of it.
+type Changed = (Action, Vec<(&'static str, String)>);
 
 const RETENTION_DAYS: std::ops::RangeInclusive<i64> = 90..=36_500;
 
@@ -55,12 +102,13 @@ impl Vault {
         change: ChangeSettings,
         again: Option<KeyedRequest>,
     ) -> Result<Settings, Error> {
-        check(&change)?;
+        check(&change, &self.readable)?;
         let (actions, scope) = self.allow_change(actor, &change).await?;
-        let at = self.clock.now();
+        let (at, change) = (self.clock.now(), Arc::new(change));
         let found = self.with_ring(async |held| {
             let (actor, actions, again) = (actor.clone(), actions.clone(), held.marked(again.as_ref()));
-            let ChangeSettings { frozen, retention_days } = change;
+            let asked = change.clone();
+            let ChangeSettings { frozen, retention_days, .. } = *asked;
             let change = move |tx: &mut Tx| {
                 if let Some(first) = repeat::find(tx, &held, &actor, again.as_ref(), at)? {
                     let answer = first.answer.ok_or(Error::KeyReused)?;
@@ -75,17 +123,18 @@ impl Vault {
                     let asked = tx.find_retention(at)?.asked(days, at);
                     tx.set_retention(asked, at)?;
                 }
+                if !asked.injection().is_empty() {
+                    let injection = asked.of_injection(tx.find_injection()?)?;
+                    tx.set_injection(&injection, at)?;
+                }
                 for (action, more) in &actions {
-                    let more = more.as_ref().map(|(name, value)| (*name, value.as_str()));
-                    let event = AuditEvent::of_with(
-                        &actor,
-                        *action,
-                        (Subject::default(), more.as_slice()),
-                        Outcome::Done,
-                        at,
-                    )?;
+                    let more: Vec<_> = more.iter().map(|(name, value)| (*name, value.as_str())).collect();
+                    let event =
+                        AuditEvent::of_with(&actor, *action, (Subject::default(), &more), Outcome::Done, at)?;
                     match action {
-                        Action::ChangeRetention if frozen != Some(true) => tx.append(&event)?,
+                        Action::ChangeRetention | Action::ChangeInjection if frozen != Some(true) => {
+                            tx.append(&event)?
+                        }
                         _ => tx.append_past_quota(&event)?,
                     }
                 }
@@ -100,6 +149,7 @@ impl Vault {
         if change.frozen == Some(true) {
             let ended = async {
                 self.checks.stop_of(scope.org()).await;
+                self.injections.stop_of(scope.org()).await;
                 self.gates.close_behind_org(scope.org()).await;
             };
             let late = |_| Error::Unavailable("it is frozen, but what was under way has not ended".into());
@@ -113,14 +163,16 @@ impl Vault {
         &self,
         actor: &Actor,
         change: &ChangeSettings,
-    ) -> Result<(Vec<(Action, Option<(&'static str, String)>)>, Scope), Error> {
+    ) -> Result<(Vec<Changed>, Scope), Error> {
         let frozen = change.frozen.map(|is_frozen| {
             let action = if is_frozen { Action::Freeze } else { Action::Unfreeze };
-            (action, None)
+            (action, Vec::new())
         });
         let kept =
-            change.retention_days.map(|days| (Action::ChangeRetention, Some(("days", days.to_string()))));
-        let actions: Vec<_> = frozen.into_iter().chain(kept).collect();
+            change.retention_days.map(|days| (Action::ChangeRetention, vec![("days", days.to_string())]));
+        let used = Some(change.injection()).filter(|more| !more.is_empty());
+        let used = used.map(|more| (Action::ChangeInjection, more));
+        let actions: Vec<Changed> = frozen.into_iter().chain(kept).chain(used).collect();
         let mut scope = None;
         for (action, _) in &actions {
             scope = Some(self.allow(actor, *action).await?);
@@ -136,13 +188,22 @@ impl Vault {
 fn find(tx: &mut Tx, at: Moment) -> Result<Settings, Error> {
     let frozen = tx.find_frozen()?;
     let Retention { days, next } = tx.find_retention(at)?;
-    let org = OrgSettings { frozen_at: frozen.org, retention_days: days, next_retention: next };
+    let injection = tx.find_injection()?;
+    let org = OrgSettings { frozen_at: frozen.org, retention_days: days, next_retention: next, injection };
     Ok(Settings { org, is_vault_frozen: frozen.vault.is_some() })
 }
 
-fn check(change: &ChangeSettings) -> Result<(), Error> {
+fn check(change: &ChangeSettings, readable: &Readable) -> Result<(), Error> {
+    if let Some(Some(part)) = &change.readable {
+        let wrong = readable.takes(part).err().unwrap_or_default();
+        if !wrong.is_empty() {
+            return Err(Error::Invalid(wrong.iter().map(of_part).collect()));
+        }
+    }
     match change {
-        ChangeSettings { frozen: None, retention_days: None } => Err(nothing_named()),
+        ChangeSettings { frozen: None, retention_days: None, .. } if change.injection().is_empty() => {
+            Err(nothing_named())
+        }
         ChangeSettings { retention_days: Some(days), .. } if !RETENTION_DAYS.contains(days) => {
             Err(FieldError::new("audit_retention_days", "range", "must be from 90 to 36500").into())
         }
@@ -150,6 +211,19 @@ fn check(change: &ChangeSettings) -> Result<(), Error> {
     }
 }
 
+/// The model is named only where it is one of the policy's: nothing that was sent is quoted.
+fn of_part(wrong: &NotNarrower) -> FieldError {
+    let (field, detail) = match (wrong.field, wrong.rule) {
+        (Some(n), "once") => (format!("readable.{}[{n}]", wrong.model), "must be named once"),
+        (Some(n), _) => {
+            (format!("readable.{}[{n}]", wrong.model), "must be a field that the policy lets be read")
+        }
+        (None, "not_empty") => (format!("readable.{}", wrong.model), "must name a field"),
+        (None, _) => ("readable".to_owned(), "must name models that the policy lets be read"),
+    };
+    FieldError::new(&field, wrong.rule, detail)
+}
+
 fn nothing_named() -> Error {
-    FieldError::new("body", "not_empty", "must name frozen or audit_retention_days").into()
+    FieldError::new("body", "not_empty", "must name a setting").into()
 }

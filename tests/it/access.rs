@@ -25,6 +25,7 @@ connection.forget       y--      nnn     nnn    yy-    nnn      nnn
 lease.lend.sync         nnn      y--     nnn    nnn    nnn      nnn
 lease.lend.check        nnn      y--     nnn    nnn    nnn      nnn
 lease.lend.other        nnn      y--     nnn    nnn    nnn      nnn
+connection.inject       nnn      y--     nnn    nnn    nnn      nnn
 lease.list              nnn      y--     nnn    yy-    nnn      nnn
 lease.show              nnn      y--     nnn    yy-    nnn      nnn
 lease.renew             nnn      y--     nnn    nnn    nnn      nnn
@@ -34,6 +35,7 @@ settings.read           nnn      nnn     nnn    yy-    nnn      nnn
 settings.freeze         nnn      nnn     nnn    yy-    nnn      nnn
 settings.unfreeze       nnn      nnn     nnn    yy-    nnn      nnn
 settings.retention      nnn      nnn     nnn    yy-    nnn      nnn
+settings.injection      nnn      nnn     nnn    yy-    nnn      nnn
 keys.list               nnn      nnn     nnn    nnn    nnn      yyy
 keys.reseal             nnn      nnn     nnn    nnn    nnn      yyy
 keys.watch              nnn      nnn     nnn    nnn    nnn      yyy
@@ -129,6 +131,10 @@ impl Cells {
             Action::LendForSync => letter(&lend("sync")),
             Action::LendForCheck => letter(&lend("check")),
             Action::LendForOther => letter(&lend("other")),
+            Action::Inject => {
+                let ask = json!({"model": "res.partner", "method": "search_read", "fields": ["name"]});
+                letter(&self.call(token, "POST", &format!("{at}/read"), Some(&ask)))
+            }
             Action::ListLeases => {
                 let lease = lease(self);
                 shown(self.call(token, "GET", "/v1/leases?limit=200", None), &lease)
@@ -153,6 +159,7 @@ impl Cells {
             }
             Action::ReadSettings | Action::Freeze | Action::Unfreeze => self.settings(action, token, org),
             Action::ChangeRetention => self.retention(token, org),
+            Action::ChangeInjection => self.injection(token, org),
             Action::ListKeys => letter(&self.call(token, "GET", "/v1/keys", None)),
             Action::Reseal => letter(&self.call(token, "POST", "/v1/keys/reseal", None)),
             Action::WatchReseal => letter(&self.call(token, "GET", "/v1/keys/reseal", None)),
@@ -167,6 +174,19 @@ impl Cells {
         let answer = self.call(token, "PUT", SETTINGS, Some(&json!({"audit_retention_days": asked})));
         match letter(&answer) {
             'y' if days() == asked => 'y',
+            'y' => '-',
+            other => other,
+        }
+    }
+
+    /// Of the org itself: another one's stays as it was.
+    fn injection(&self, token: &str, org: &str) -> char {
+        let owner = self.vault.token(org, "owner", "owner");
+        let is_set = || self.call(&owner, "GET", SETTINGS, None).json["lend_to_writers"] == true;
+        let asked = !is_set();
+        let answer = self.call(token, "PUT", SETTINGS, Some(&json!({"lend_to_writers": asked})));
+        match letter(&answer) {
+            'y' if is_set() == asked => 'y',
             'y' => '-',
             other => other,
         }
@@ -234,6 +254,7 @@ fn on_record<'a>(action: &'a str, role: &str) -> &'a str {
     match action {
         action if role == "operator" && !action.starts_with("keys.") => "tenant.call",
         action if action.starts_with("lease.lend.") => "lease.lend",
+        "connection.inject" => "inject.started",
         // Whoever may change nothing at all is refused that.
         "connection.environment" if role != "backend" => "connection.update",
         action => action,
@@ -243,6 +264,9 @@ fn on_record<'a>(action: &'a str, role: &str) -> &'a str {
 fn letter(answer: &Answer) -> char {
     match answer.status {
         200..300 => 'y',
+        // Asked, and nobody was there to answer.
+        502 if answer.problem() == "odoo-failed" => 'y',
+        503 if answer.problem() == "host-down" => 'y',
         403 if answer.problem() == "forbidden" => 'n',
         404 => '-',
         status => panic!("{status}: {}", answer.body),

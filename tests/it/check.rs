@@ -27,7 +27,7 @@ fn check(scene: &Scene) -> Answer {
     scene.vault.call("POST", &path(&scene.connection), &backend, None)
 }
 
-fn codes(check: &Json) -> Vec<String> {
+pub fn codes(check: &Json) -> Vec<String> {
     let causes = check["causes"].as_array().unwrap_or_else(|| panic!("{check}"));
     causes.iter().map(|cause| cause["code"].as_str().unwrap().to_owned()).collect()
 }

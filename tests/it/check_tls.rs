@@ -17,7 +17,7 @@ use crate::standin::{DATABASE, LOGIN, PASSWORD};
 use crate::tls::{Authority, GOOD};
 
 /// Speaks TLS with that certificate before the stand-in; its port. Ends with the process.
-fn front((certificate, key): &(String, String), behind: &str) -> u16 {
+pub fn front((certificate, key): &(String, String), behind: &str) -> u16 {
     let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pawl::egress::{Ask, Egress, EgressError, Guard, Limits, OdooUrl, Own, Ports, Redirect, Resolve};
+use pawl::egress::{
+    Ask, Egress, EgressError, Guard, Limits, OdooUrl, Own, Ports, Redirect, Resolve, is_public,
+};
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -590,4 +592,76 @@ fn the_operator_names_other_ports() {
     for wrong in ["", "0", "443,", "https", "70000", "443;8443"] {
         assert!(wrong.parse::<Ports>().is_err(), "{wrong}");
     }
+}
+
+/// The samples of a proxy, a firewall and a cluster refuse what the guard refuses, block for block.
+#[test]
+fn the_network_samples_hold_the_guards_own_list() {
+    for (file, begins) in [
+        ("squid.conf", &["acl inner dst ", "acl inner6 dst "][..]),
+        ("nftables.conf", &["elements = { "]),
+        ("kubernetes.yaml", &["except: ["]),
+    ] {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/policies/network/").to_owned() + file;
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines = text.lines().map(str::trim);
+        let lists = lines.filter_map(|line| begins.iter().find_map(|begin| line.strip_prefix(begin)));
+        let nets: Vec<ipnet::IpNet> = lists
+            .flat_map(|list| list.split([',', ' ', ']', '}']).filter(|net| !net.is_empty()))
+            .map(|net| net.parse().unwrap_or_else(|e| panic!("{file}: {net}: {e}")))
+            .collect();
+        let global: ipnet::IpNet = "2000::/3".parse().unwrap();
+        let lets =
+            |ip: IpAddr| !nets.iter().any(|net| net.contains(&ip)) && (ip.is_ipv4() || global.contains(&ip));
+        // Both ends of every block of either, and their neighbours.
+        for net in &nets {
+            for ip in [net.network(), net.broadcast()] {
+                assert!(!is_public(ip), "{file}: {net}");
+            }
+        }
+        for (ip, public) in edges() {
+            assert_eq!(lets(ip), public, "{file}: {ip}");
+        }
+    }
+}
+
+/// Where the guard's list changes its mind, with what it says there.
+fn edges() -> Vec<(IpAddr, bool)> {
+    let wide = (0..=u32::MAX).step_by(1 << 16).flat_map(|net| [net, net | 0xffff]);
+    let narrow =
+        ["168.63.0.0", "192.0.0.0", "192.88.0.0", "198.51.0.0", "203.0.0.0"].into_iter().flat_map(|net| {
+            let net = net.parse::<std::net::Ipv4Addr>().unwrap().to_bits();
+            (net..=net | 0xffff).step_by(1 << 8).flat_map(|net| [net, net | 0xff])
+        });
+    let v4 = wide.chain(narrow).map(std::net::Ipv4Addr::from_bits);
+    let mut edges = Vec::new();
+    let mut last = None;
+    for ip in v4.map(IpAddr::V4) {
+        let public = is_public(ip);
+        if last != Some(public) {
+            edges.push((ip, public));
+        }
+        last = Some(public);
+    }
+    edges.push(("168.63.129.16".parse().unwrap(), false));
+    let v6 = [
+        "2001::",
+        "2001:1ff:ffff::",
+        "2001:200::",
+        "2001:db7:ffff::",
+        "2001:db8::",
+        "2001:db9::",
+        "2002::",
+        "2003::",
+        "3fff::",
+        "3fff:fff:ffff::",
+        "3fff:1000::",
+        "3ffe:ffff::",
+        "2000::1",
+        "4000::",
+        "1fff::",
+    ];
+    edges.extend(v6.iter().map(|ip| (ip.parse().unwrap(), is_public(ip.parse().unwrap()))));
+    assert!(edges.len() > 40);
+    edges
 }

@@ -49,6 +49,7 @@ pub fn example(call: &Call) -> Option<Value> {
         "lend_credential" => json!({"purpose": "other", "ttl_seconds": 60, "run_id": "mine"}),
         "renew_lease" => json!({"ttl_seconds": 60}),
         "change_settings" => json!({"frozen": false}),
+        "read_records" => json!({"model": "res.partner", "method": "read", "fields": ["name"], "ids": [1]}),
         "return_lease" => json!({"outcome": "failed", "records": 1}),
         operation => {
             assert!(!call.takes_body, "{operation} is new: give it an example");

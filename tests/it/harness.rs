@@ -10,6 +10,7 @@ use pawl::access::Policy;
 use pawl::app::{App, Running, Setup, open_registry, open_trail};
 use pawl::clock::{Clock, Moment};
 use pawl::config::Config;
+use pawl::egress::Resolve;
 use pawl::ids::{ClientId, OrgId, UserId};
 use pawl::vault::{HostTrail, Registry};
 use serde_json::{Value, json};
@@ -230,14 +231,30 @@ impl Vault {
         Self::start_by(clock, home, settings, access)
     }
 
+    /// With this way to look a user's hosts up.
+    pub fn start_resolving(home: Home, settings: &[(&str, &str)], resolve: Resolve) -> Self {
+        let clock = Clock::held(Moment::parse("2026-11-24T12:00:00Z").unwrap());
+        Self::start_of(clock, home, settings, ACCESS, |app| app.resolving(resolve))
+    }
+
     /// By this clock: the system's, where processes beside it go by theirs.
     pub fn start_by(clock: Clock, home: Home, settings: &[(&str, &str)], access: &str) -> Self {
+        Self::start_of(clock, home, settings, access, |app| app)
+    }
+
+    fn start_of(
+        clock: Clock,
+        home: Home,
+        settings: &[(&str, &str)],
+        access: &str,
+        with: impl FnOnce(App) -> App,
+    ) -> Self {
         let config = home.config(settings);
         let open = |setup| {
             let policy = Policy::parse(access).unwrap_or_else(|e| panic!("{e}"));
             App::open_under(policy, config.clone(), clock.clone(), setup).unwrap_or_else(|e| panic!("{e}"))
         };
-        let running = Running::start(open(Setup::Make)).unwrap_or_else(|e| panic!("{e}"));
+        let running = Running::start(with(open(Setup::Make))).unwrap_or_else(|e| panic!("{e}"));
         let issuer = open(Setup::Look);
         Self { url: running.url(), clock, issuer, _running: running, replicas: Vec::new(), home }
     }

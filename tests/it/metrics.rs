@@ -132,6 +132,11 @@ fn every_metric_is_explained() {
     let process = home.serve(&[OPS]);
     exercise(&home, &process);
     assert_eq!(call(&process.url, "GET", "/v1/connections", "hunter2", None).status, 401);
+    let (backend, worker) = (token(&home, "backend"), token(&home, "worker"));
+    let nobodys = call(&process.url, "POST", "/v1/connections", &backend, Some(&deposit("reader", "s")));
+    let ask = json!({"model": "res.partner", "method": "search_read", "fields": ["name"]});
+    let path = format!("/v1/connections/{}/read", nobodys.text("id"));
+    assert_eq!(call(&process.url, "POST", &path, &worker, Some(&ask)).problem(), "odoo-failed");
     let mut served = names(&process.metrics());
     drop(process);
     let dir = tempfile::tempdir().unwrap();

@@ -1,0 +1,352 @@
+//! Reading through the vault: what the caller gets and never gets, what is on record of it, and what an org sets.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value as Json, json};
+
+use crate::asked_paths::outside;
+use crate::durability::stop_the_trail;
+use crate::frozen::SETTINGS;
+use crate::harness::{Answer, Vault, until};
+use crate::scene::{LOOPBACK, Scene, columns, deposit, expected};
+use crate::standin::company::Company;
+use crate::standin::settings::{Coding, Echo, Place};
+use crate::standin::wire::Value;
+use crate::standin::{API_KEY, PASSWORD, StandIn};
+
+pub fn read(scene: &Scene, body: &Json) -> Answer {
+    let path = format!("/v1/connections/{}/read", scene.connection);
+    scene.vault.call("POST", &path, &scene.vault.token("acme", "ada", "worker"), Some(body))
+}
+
+pub fn names(limit: u32) -> Json {
+    json!({"model": "res.partner", "method": "search_read", "fields": ["name"], "limit": limit})
+}
+
+pub fn settings(vault: &Vault, body: &Json) -> Answer {
+    vault.call("PUT", SETTINGS, &vault.token("acme", "boss", "owner"), Some(body))
+}
+
+/// The members of each event of an injection, in order.
+pub fn told(scene: &Scene) -> Vec<BTreeMap<String, String>> {
+    let told = |event: &Json| {
+        let event: BTreeMap<String, String> = serde_json::from_value(event["event"].clone()).unwrap();
+        Some(event).filter(|event| event["activity_name"].starts_with("inject."))
+    };
+    scene.vault.trail("acme").iter().filter_map(told).collect()
+}
+
+/// How each one that ended did, by its name in the trail.
+pub fn endings(scene: &Scene) -> Vec<String> {
+    let ended = told(scene).into_iter().filter(|event| event["activity_name"] == "inject.finished");
+    ended.map(|event| event["status_detail"].clone()).collect()
+}
+
+pub fn wait_for_endings(scene: &Scene, wanted: &[&str]) {
+    until(&format!("{wanted:?}"), || endings(scene) == wanted);
+}
+
+fn lend(scene: &Scene, purpose: &str) -> Answer {
+    scene.vault.lend(&scene.connection, &json!({"purpose": purpose}))
+}
+
+/// Attack on P6 and P1.
+#[test]
+fn records_come_back_and_the_secret_never_does() {
+    for secret in [PASSWORD, API_KEY] {
+        let scene = Scene::new(Company::small(3), secret);
+        let company = scene.odoo.company();
+        for model in ["account.move", "res.partner", "account.tax"] {
+            let columns = columns(model);
+            let fields: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+            let body = json!({"model": model, "method": "search_read", "fields": fields, "limit": 2000,
+                "domain": [["id", ">", 1]], "order": "id desc"});
+            let answer = read(&scene, &body);
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            assert_eq!(answer.header("cache-control"), Some("no-store"));
+            assert!(!answer.body.contains(secret) && !answer.head.contains(secret));
+            let records = answer.json["records"].as_array().unwrap();
+            let active = columns.iter().position(|(name, _)| name == "active");
+            let is_shown = |row: &[Json]| active.is_none_or(|at| row[at] == 1);
+            let rows = expected(model, &company).into_iter();
+            let shown = rows.filter(|(id, row)| *id > 1 && is_shown(row));
+            let mut wanted: Vec<i64> = shown.map(|(id, _)| id).collect();
+            wanted.reverse();
+            let ids: Vec<i64> = records.iter().map(|record| record["id"].as_i64().unwrap()).collect();
+            assert_eq!(ids, wanted, "{model}");
+            assert!(!ids.is_empty());
+            for record in records {
+                assert_eq!(record.as_object().unwrap().len(), fields.len() + 1, "{record}");
+            }
+        }
+        let read_one = json!({"model": "account.move", "method": "read", "fields": ["name", "partner_id"], "ids": [2, 999_999]});
+        let answer = read(&scene, &read_one);
+        let records = answer.json["records"].as_array().unwrap();
+        assert_eq!((records.len(), records[0]["id"].as_i64()), (1, Some(2)), "{}", answer.body);
+        assert!(records[0]["partner_id"][1].is_string(), "{}", answer.body);
+
+        wait_for_endings(&scene, &["ok"; 4]);
+        let told = told(&scene);
+        let (begun, ended) = (&told[0], &told[1]);
+        assert_eq!(
+            (begun["activity_name"].as_str(), begun["status"].as_str()),
+            ("inject.started", "Success")
+        );
+        assert_eq!((begun["model"].as_str(), begun["method"].as_str()), ("account.move", "search_read"));
+        assert_eq!(begun["connection.uid"], scene.connection);
+        assert_eq!(ended["api.request.uid"], begun["api.request.uid"]);
+        assert!(ended["records"].parse::<u64>().unwrap() > 0 && ended["bytes"].parse::<u64>().unwrap() > 100);
+        let all = scene.vault.trail("acme").iter().map(Json::to_string).collect::<String>();
+        assert!(!all.contains(secret) && !all.contains("INV/"), "no contents in the trail");
+        assert_eq!(scene.vault.home.sql().texts("count(*)", "FROM leases"), ["0"]);
+    }
+}
+
+/// Attack on P6.
+#[test]
+fn no_path_outside_of_the_policy_reaches_an_odoo() {
+    let scene = Scene::new(Company::small(3), PASSWORD);
+    let all = outside();
+    assert!(all.len() >= 500);
+    for (body, at) in &all {
+        let answer = read(&scene, body);
+        assert_eq!((answer.status, answer.problem().as_str()), (422, "invalid"), "{body}: {}", answer.body);
+        let at = at.as_ref().unwrap();
+        let is_named = answer.errors().iter().any(|wrong| wrong.starts_with(&format!("{at} ")));
+        assert!(is_named, "{body}: {}", answer.body);
+    }
+    for more in ["context", "kwargs", "args", "lang", "method_name", "domain_or_ids"] {
+        let mut body = names(1);
+        body[more] = json!({"active_test": false});
+        let answer = read(&scene, &body);
+        assert_eq!(answer.errors(), [format!("{more} unknown_field")], "{}", answer.body);
+    }
+    assert!(scene.odoo.paths().is_empty(), "{:?}", scene.odoo.paths());
+    assert!(told(&scene).is_empty());
+    assert_eq!(read(&scene, &names(1)).status, 200);
+}
+
+/// Attack on P6.
+#[test]
+fn an_org_that_wants_injection_alone_lends_nothing_of_odoos() {
+    let scene = Scene::new(Company::small(3), PASSWORD);
+    let lease = lend(&scene, "other").text("id");
+    let before = settings(&scene.vault, &json!({"frozen": false}));
+    assert_eq!((&before.json["injection_only"], &before.json["readable"]), (&json!(false), &Json::Null));
+    let set = settings(&scene.vault, &json!({"injection_only": true}));
+    assert_eq!((set.status, &set.json["injection_only"]), (200, &json!(true)), "{}", set.body);
+    for purpose in ["sync", "check", "other"] {
+        let answer = lend(&scene, purpose);
+        assert_eq!((answer.status, answer.problem().as_str()), (403, "injection-only"));
+        assert!(!answer.body.contains(PASSWORD));
+    }
+    let worker = scene.vault.token("acme", "ada", "worker");
+    let renewed = scene.vault.call("POST", &format!("/v1/leases/{lease}/renew"), &worker, Some(&json!({})));
+    assert_eq!((renewed.status, renewed.problem().as_str()), (403, "injection-only"));
+    assert_eq!(read(&scene, &names(1)).status, 200);
+    let of_worker = scene.run("sink");
+    assert!(crate::scene::errors(&of_worker).contains("injection alone"), "{of_worker:?}");
+    // Another org goes on, and so does this one once it wants to.
+    let theirs = scene.vault.deposit_as("other", "eve", &deposit(&scene.odoo, PASSWORD));
+    let eve = scene.vault.token("other", "eve", "worker");
+    let path = format!("/v1/connections/{theirs}/leases");
+    assert_eq!(scene.vault.call("POST", &path, &eve, Some(&json!({"purpose": "sync"}))).status, 201);
+    assert_eq!(settings(&scene.vault, &json!({"injection_only": false})).status, 200);
+    assert_eq!(lend(&scene, "sync").status, 201);
+    let refused = scene.trail("lease.lend", "status_detail");
+    assert_eq!(refused.iter().filter(|cause| *cause == "injection-only").count(), 4, "{refused:?}");
+    let changed = scene.trail("settings.injection", "injection_only");
+    assert_eq!(changed, ["true", "false"]);
+}
+
+/// Attack on P6.
+#[test]
+fn a_bot_that_may_write_is_lent_by_injection_alone() {
+    let scene = Scene::new(Company::small(3), PASSWORD);
+    let check = || {
+        let backend = scene.vault.token("acme", "ada", "backend");
+        let path = format!("/v1/connections/{}/check", scene.connection);
+        assert_eq!(scene.vault.call("POST", &path, &backend, None).status, 200);
+    };
+    let groups = |ids: &[i64]| {
+        let ids = Value::List(ids.iter().copied().map(Value::Int).collect());
+        scene.odoo.edit(|c| c.edit("res.users", 10, |user| drop(user.insert("all_group_ids", ids))));
+    };
+    check();
+    assert_eq!(lend(&scene, "other").status, 201);
+    groups(&[1, 24]);
+    check();
+    let answer = lend(&scene, "other");
+    assert_eq!((answer.status, answer.problem().as_str()), (403, "may-write"), "{}", answer.body);
+    assert_eq!(read(&scene, &names(1)).status, 200);
+    assert_eq!(settings(&scene.vault, &json!({"lend_to_writers": true})).status, 200);
+    assert_eq!(lend(&scene, "other").status, 201);
+    assert_eq!(settings(&scene.vault, &json!({"lend_to_writers": false})).status, 200);
+    assert_eq!(lend(&scene, "other").status, 403);
+    groups(&[1]);
+    check();
+    assert_eq!(lend(&scene, "other").status, 201);
+}
+
+/// Attack on P6.
+#[test]
+fn an_org_lets_less_be_read_and_never_more() {
+    let scene = Scene::new(Company::small(3), PASSWORD);
+    for (part, wrong) in [
+        (json!({"res.users": ["login"]}), "readable readable"),
+        (json!({"res.partner": ["name", "bank_ids"]}), "readable.res.partner[1] readable"),
+        (json!({"res.partner": []}), "readable.res.partner not_empty"),
+        (json!({"res.partner": ["name", "name"]}), "readable.res.partner[1] once"),
+    ] {
+        let answer = settings(&scene.vault, &json!({"readable": part}));
+        assert_eq!((answer.status, answer.errors()), (422, vec![wrong.to_owned()]), "{}", answer.body);
+    }
+    let part = json!({"res.partner": ["name", "city"]});
+    let set = settings(&scene.vault, &json!({"readable": part}));
+    assert_eq!((set.status, &set.json["readable"]), (200, &part), "{}", set.body);
+    assert_eq!(read(&scene, &names(1)).status, 200);
+    let before = scene.odoo.paths().len();
+    let ask = |member: &str, value: Json| {
+        let mut body = names(1);
+        body[member] = value;
+        body
+    };
+    for (body, at) in [
+        (ask("fields", json!(["name", "email"])), "fields[1] readable"),
+        (ask("domain", json!([["email", "ilike", "a"]])), "domain[0][0] readable"),
+        (ask("order", json!("email")), "order readable"),
+        (ask("model", json!("account.move")), "model readable"),
+    ] {
+        let answer = read(&scene, &body);
+        assert_eq!((answer.status, answer.errors()), (422, vec![at.to_owned()]), "{}", answer.body);
+    }
+    assert_eq!(scene.odoo.paths().len(), before);
+    let set = settings(&scene.vault, &json!({"readable": null}));
+    assert_eq!((set.status, &set.json["readable"]), (200, &Json::Null), "{}", set.body);
+    assert_eq!(read(&scene, &ask("fields", json!(["name", "email"]))).status, 200);
+}
+
+/// Attack on P4.
+#[test]
+fn what_can_not_be_recorded_is_not_asked() {
+    let scene = Scene::new(Company::small(3), PASSWORD);
+    let worker = scene.vault.token("acme", "ada", "worker");
+    stop_the_trail(&scene.vault);
+    let path = format!("/v1/connections/{}/read", scene.connection);
+    let answer = scene.vault.call("POST", &path, &worker, Some(&names(1)));
+    assert_eq!((answer.status, answer.problem().as_str()), (503, "unavailable"), "{}", answer.body);
+    assert!(scene.odoo.paths().is_empty());
+}
+
+/// Attack on P6.
+#[test]
+fn a_refused_login_is_kept_and_not_tried_again() {
+    let scene = Scene::new(Company::small(3), PASSWORD);
+    scene.odoo.set_password("another");
+    let answer = read(&scene, &names(1));
+    assert_eq!((answer.status, answer.problem().as_str()), (409, "auth-failed"), "{}", answer.body);
+    assert_eq!(scene.state(), "auth_failed");
+    let asked = scene.odoo.paths().len();
+    for _ in 0..3 {
+        let answer = read(&scene, &names(1));
+        assert_eq!((answer.status, answer.problem().as_str()), (409, "auth-failed"), "{}", answer.body);
+    }
+    assert_eq!(scene.odoo.paths().len(), asked, "once");
+    assert_eq!(endings(&scene), ["auth-failed"]);
+}
+
+/// Attack on P6 and P8.
+#[test]
+fn an_injection_is_held_to_what_a_loan_is() {
+    let scene = Scene::new(Company::small(3), PASSWORD);
+    let backend = scene.vault.token("acme", "ada", "backend");
+    let path = format!("/v1/connections/{}/read", scene.connection);
+    assert_eq!(scene.vault.call("POST", &path, &backend, Some(&names(1))).problem(), "forbidden");
+    assert_eq!(settings(&scene.vault, &json!({"frozen": true})).status, 200);
+    assert_eq!(read(&scene, &names(1)).problem(), "frozen");
+    assert_eq!(settings(&scene.vault, &json!({"frozen": false})).status, 200);
+    let tunnel = json!({"credential": {"kind": "tunnel", "secret": "s"}});
+    let tunnel = scene.vault.deposit_as("acme", "ada", &tunnel);
+    let worker = scene.vault.token("acme", "ada", "worker");
+    let of_tunnel =
+        scene.vault.call("POST", &format!("/v1/connections/{tunnel}/read"), &worker, Some(&names(1)));
+    assert_eq!(of_tunnel.problem(), "kind-not-allowed", "{}", of_tunnel.body);
+    assert!(scene.odoo.paths().is_empty());
+    let forgotten =
+        scene.vault.call("DELETE", &format!("/v1/connections/{}", scene.connection), &backend, None);
+    assert_eq!(forgotten.status, 204);
+    assert_eq!(read(&scene, &names(1)).problem(), "not-found");
+    assert!(scene.odoo.paths().is_empty());
+}
+
+/// What a hostile server says, which no answer may repeat.
+const SAID: &str = "planted-by-the-server";
+
+#[test]
+fn what_an_odoo_does_not_answer_is_told_by_its_cause() {
+    let http = |status: &str, more: &str| {
+        format!("HTTP/1.1 {status}\r\n{more}Content-Length: 21\r\nConnection: close\r\n\r\n{SAID}")
+            .into_bytes()
+    };
+    let scene = Scene::new(Company::small(3), PASSWORD);
+    type Break = Box<dyn Fn(&StandIn)>;
+    let cases: Vec<(&str, Break)> = vec![
+        ("model_missing", Box::new(|o| o.edit(|c| c.missing = Some("res.partner")))),
+        (
+            "redirected",
+            Box::new(move |o| o.answer_raw(1, http("302 Found", &format!("Location: https://{SAID}/\r\n")))),
+        ),
+    ];
+    for (code, arrange) in cases {
+        arrange(&scene.odoo);
+        let answer = read(&scene, &names(1));
+        assert_eq!(
+            (answer.status, answer.problem().as_str()),
+            (502, "odoo-failed"),
+            "{code}: {}",
+            answer.body
+        );
+        assert_eq!(answer.errors(), [format!("odoo {code}")], "{}", answer.body);
+        assert!(!answer.body.contains(SAID));
+    }
+    assert_eq!(endings(&scene), ["odoo-failed"; 2]);
+    assert_eq!(told(&scene).last().unwrap()["odoo"], "redirected");
+}
+
+/// An Odoo, or what stands before it, sends the secret back in whatever place and form: it goes no further.
+/// Attack on P1 and P6.
+#[test]
+fn a_secret_that_is_echoed_goes_no_further() {
+    for (secret, major) in [(API_KEY, 19), (PASSWORD, 18)] {
+        let vault = Vault::start_with(&[LOOPBACK]);
+        let scene = Scene::of(vault, Company::small(3), secret);
+        let mut stopped = 0;
+        for place in Place::ALL {
+            for coding in Coding::ALL {
+                scene.odoo.set(|server| {
+                    server.version = crate::standin::settings::Version::of(major);
+                    server.echo = Some(Echo { place, coding, at_login: false });
+                });
+                // The page of the error opens no circuit: it is an answer.
+                let answer = read(&scene, &names(2));
+                assert!(!crate::harness::holds(answer.body.as_bytes(), secret), "{place:?} {coding:?}");
+                assert!(!answer.head.contains(secret), "{place:?} {coding:?}");
+                if matches!(place, Place::Value | Place::Gzip) {
+                    assert_eq!(answer.problem(), "leak-stopped", "{place:?} {coding:?}: {}", answer.body);
+                }
+                match answer.status {
+                    200 => assert_eq!(place, Place::Header, "{coding:?}: {}", answer.body),
+                    502 => {}
+                    other => panic!("{place:?} {coding:?}: {other} {}", answer.body),
+                }
+                stopped += usize::from(answer.status == 502 && answer.problem() == "leak-stopped");
+            }
+        }
+        let events = told(&scene);
+        let leaks = events.iter().filter(|event| event["activity_name"] == "inject.leak_stopped").count();
+        assert_eq!(leaks, stopped);
+        assert!(stopped >= 12, "{stopped}");
+        let trail = scene.vault.trail("acme").iter().map(Json::to_string).collect::<String>();
+        assert!(!trail.contains(secret));
+    }
+}
