@@ -96,7 +96,12 @@ fn each_cause_is_told_by_its_code() {
         ("password", |o| o.set_password("another"), &["login_refused"], false, "auth_failed"),
         (
             "redirect",
-            |o| o.answer_raw(1, http("302 Found", &format!("Location: https://{SAID}/\r\n"), SAID)),
+            |o| {
+                o.answer_raw(
+                    1,
+                    http("302 Found", &format!("Location: https://elsewhere.example/{SAID}\r\n"), SAID),
+                )
+            },
             &["redirected"],
             false,
             "active",
