@@ -41,8 +41,7 @@ fn front(odoo: &str, leaves: Leaves, is_on: Arc<AtomicBool>) -> String {
             }
             // It lets XML-RPC through and nothing else.
             if is_other(&asked) {
-                let _ = stream
-                    .write_all(b"HTTP/1.0 404 NOT FOUND\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                let _ = stream.write_all(NOT_THERE);
                 continue;
             }
             let mut beyond = TcpStream::connect(&odoo).unwrap();
@@ -65,8 +64,10 @@ fn front(odoo: &str, leaves: Leaves, is_on: Arc<AtomicBool>) -> String {
     url
 }
 
+pub const NOT_THERE: &[u8] = b"HTTP/1.0 404 NOT FOUND\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
 /// Whether it is a whole request that is none of XML-RPC.
-fn is_other(asked: &[u8]) -> bool {
+pub fn is_other(asked: &[u8]) -> bool {
     let text = String::from_utf8_lossy(asked);
     let is_whole =
         text.split_once("\r\n\r\n").is_some_and(|(_, body)| !text.starts_with("POST") || body.ends_with('}'));
