@@ -10,7 +10,7 @@ use crate::audit::{Actor, AuditEvent, Outcome, Subject};
 use crate::clock::Moment;
 use crate::ids::{ClientId, ConnectionId, KeyId, LeaseId, RunId};
 use crate::store::batch::{Batch, Found};
-use crate::store::db::Db;
+use crate::store::db::{Db, first_row};
 use crate::store::error::StoreError;
 use crate::store::leases::is_succeeded;
 use crate::store::repeats::{self, Earlier, First, Kept, Repeat};
@@ -105,6 +105,8 @@ pub enum LendRefused {
     Frozen,
     /// As many are open as may be, of the org or of the connection.
     TooMany(Held),
+    /// Its org does not let its host be called.
+    HostNotAllowed,
     /// Its org has it used by injection alone.
     InjectionOnly,
     /// Its user can do more than read, and so it is used by injection alone.
@@ -132,6 +134,7 @@ impl LendRefused {
             Self::KeyReused => "idempotency-key-reused",
             Self::Frozen => "frozen",
             Self::TooMany(_) => "too-many-leases",
+            Self::HostNotAllowed => "host-not-allowed",
             Self::InjectionOnly => "injection-only",
             Self::MayWrite => "may-write",
             Self::PastQuota => "event-quota",
@@ -224,6 +227,9 @@ fn grant(db: &mut Db, batch: &mut Batch, at: usize, ask: &LendAsk) -> Result<Gra
     if ask.is_exclusive() && credential.auth_failed {
         return Ok(Err(LendRefused::AuthFailed));
     }
+    if let Err(refused) = batch.judge_host(db, ask, &credential.destination)? {
+        return Ok(Err(refused));
+    }
     if credential.kind.is_odoo()
         && let Err(refused) = batch.lends(db, ask)?.judge(&credential)
     {
@@ -303,17 +309,19 @@ fn again(
 /// The open exclusive lease that a `sync` ask meets. The transaction holds its org's chain, so none
 /// can appear between this look and the insert.
 fn find_held(db: &mut Db, ask: &LendAsk) -> Result<Option<OpenLease>, StoreError> {
-    Ok(leases::table
-        .filter(leases::org_id.eq(ask.scope.org().as_str()))
-        .filter(leases::connection_id.eq(ask.connection.as_str()))
-        .filter(leases::purpose.eq("sync"))
-        .filter(leases::ended_at.is_null())
-        .filter(leases::expires_at.gt(ask.at.micros()))
-        // Clocks of two machines may differ: the later one holds.
-        .order(leases::fence.desc())
-        .select(OpenLease::as_select())
-        .first(db)
-        .optional()?)
+    Ok(first_row!(
+        db,
+        OpenLease,
+        leases::table
+            .filter(leases::org_id.eq(ask.scope.org().as_str()))
+            .filter(leases::connection_id.eq(ask.connection.as_str()))
+            .filter(leases::purpose.eq("sync"))
+            .filter(leases::ended_at.is_null())
+            .filter(leases::expires_at.gt(ask.at.micros()))
+            // Clocks of two machines may differ: the later one holds.
+            .order(leases::fence.desc())
+            .select(OpenLease::as_select())
+    )?)
 }
 
 fn is_own(open: &OpenLease, client: &ClientId, run: Option<&RunId>) -> bool {

@@ -64,7 +64,7 @@ impl Ended {
     fn login(&self) -> Login {
         match self {
             Self::Answered(_) | Self::Leaked => Login::Taken,
-            Self::Failed(OdooError::LoginRefused) => Login::Refused,
+            Self::Failed(cause) if cause.is_refusal() => Login::Refused,
             Self::Failed(_) | Self::Stopped | Self::Cancelled => Login::Unknown,
         }
     }
@@ -159,6 +159,10 @@ impl Vault {
                     true => Err(LendRefused::Frozen),
                     false => tx.find_sealed(&owner, &id, &proof(&keyring, &owner, &id))?,
                 };
+                let found = match found {
+                    Ok(found) => tx.may_be_called(&found.destination)?.map(|()| found),
+                    Err(refused) => Err(refused),
+                };
                 let found = found.and_then(|credential| match () {
                     () if !credential.kind.is_odoo() => Err(LendRefused::NotOdoo),
                     () if credential.auth_failed => Err(LendRefused::AuthFailed),
@@ -246,7 +250,7 @@ impl Vault {
                     _ => (Outcome::DoneWith("ok"), None, counts),
                 }
             }
-            Ended::Failed(OdooError::LoginRefused) => {
+            Ended::Failed(cause) if cause.is_refusal() => {
                 (Outcome::Refused("auth-failed"), Some(Error::AuthFailed), (0, 0))
             }
             Ended::Failed(cause) => {
