@@ -106,6 +106,37 @@ fn a_change_that_takes_a_credential_away_is_answered_after_the_loan_on_its_way()
     }
 }
 
+/// Attack on P8.
+#[test]
+fn what_is_forgotten_is_buried_also_where_who_asked_has_gone() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let opened = open();
+    let log = opened._dir.path().join("data/pawl.db-wal");
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let id = deposit(&opened).await;
+        let lend = Lend { purpose: "other".into(), ttl_seconds: None, run_id: None };
+        let loan = opened.vault.lend(&opened.worker, id.clone(), lend, None).await.unwrap();
+        let (vault, backend, gone) = (opened.vault.clone(), opened.backend.clone(), id.clone());
+        let forget = tokio::task::spawn_local(async move { vault.forget(&backend, gone).await });
+        while opened.vault.show(&opened.backend, id.clone()).await.is_ok() {}
+        forget.abort();
+        assert!(forget.await.unwrap_err().is_cancelled());
+        // A repeat waits for the loan on its way, like the first.
+        let (vault, backend, gone) = (opened.vault.clone(), opened.backend.clone(), id.clone());
+        let again = tokio::task::spawn_local(async move { vault.forget(&backend, gone).await });
+        for _ in 0..200 {
+            let _ = opened.vault.show(&opened.backend, id.clone()).await;
+            tokio::task::yield_now().await;
+        }
+        assert!(!again.is_finished() && std::fs::metadata(&log).unwrap().len() > 0);
+        drop(loan);
+        assert!(again.await.unwrap().is_err());
+        while std::fs::metadata(&log).unwrap().len() > 0 {
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
 /// A key file whose reader panics while it is told to.
 struct Breaks {
     file: KeyFile,

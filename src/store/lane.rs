@@ -95,9 +95,17 @@ impl Store {
             mpsc::error::TrySendError::Closed(_) => StoreError::Unavailable("the lane has ended"),
         })?;
         match tokio::time::timeout(deadline, answer).await {
-            Ok(Ok(answer)) => answer,
+            Ok(Ok(answer)) => {
+                if answer.is_ok() {
+                    self.motion.moved();
+                }
+                answer
+            }
             Ok(Err(_)) => Err(StoreError::Unavailable("the lane broke off")),
-            Err(_) => Err(StoreError::Unavailable("deadline")),
+            Err(_) => {
+                self.motion.stood_still();
+                Err(StoreError::Unavailable("deadline"))
+            }
         }
     }
 }

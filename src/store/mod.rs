@@ -37,6 +37,7 @@ mod schema;
 mod scopes;
 mod sealed;
 mod standing;
+mod still;
 #[cfg(feature = "postgres")]
 mod tables;
 mod trail;
@@ -46,6 +47,7 @@ mod turn;
 mod tx;
 mod unanswered;
 mod upkeep;
+mod wait;
 
 pub use clients::{Exchange, NotExchanged};
 pub use connections::{NewConnection, StoredConnection};

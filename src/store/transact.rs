@@ -6,6 +6,7 @@ use crate::metrics;
 use crate::store::db::{Access, Db, is_read_only};
 use crate::store::error::StoreError;
 use crate::store::scopes::Scopes;
+use crate::store::still::Until;
 
 /// What a transaction is, and until when.
 pub(super) struct Terms<'a> {
@@ -14,7 +15,7 @@ pub(super) struct Terms<'a> {
     pub(super) scopes: &'a Scopes,
     /// Since when somebody waits for it.
     pub(super) asked: Instant,
-    pub(super) until: Option<Instant>,
+    pub(super) until: Option<&'a Until>,
 }
 
 /// All of `work` in one transaction, or none of it. Nothing of it once its time has passed: whoever asked
@@ -49,7 +50,7 @@ where
 {
     let stored = |e: diesel::result::Error| E::from(StoreError::from(e));
     let in_time = || match terms.until {
-        Some(until) if terms.access != Access::Read && Instant::now() >= until => {
+        Some(until) if terms.access != Access::Read && until.is_over() => {
             Err(E::from(StoreError::Unavailable("deadline")))
         }
         _ => Ok(()),

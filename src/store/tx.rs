@@ -16,7 +16,7 @@ use crate::store::lane::Lane;
 use crate::store::open::{BUSY, Complain, Opener, Tables};
 use crate::store::scopes::Scopes;
 use crate::store::standing::LOOKS;
-use crate::store::transact::{Terms, transact};
+use crate::store::still::{Motion, Until};
 
 /// Connections that the pool keeps: SQLite has one writer, the rest are readers.
 const SQLITE_POOL: u32 = 4;
@@ -28,9 +28,10 @@ pub struct Store {
     pub(super) pool: Pool<Opener>,
     /// For the look at who may call, which no crowd of others is to keep waiting.
     pub(super) lookout: Pool<Opener>,
-    writers: Writers,
+    pub(super) writers: Writers,
     pub(super) lane: Arc<Lane>,
-    events_per_day: i64,
+    pub(super) motion: Arc<Motion>,
+    pub(super) events_per_day: i64,
 }
 
 /// Places for writers. SQLite has one writer and wakes those who wait for it in no order; here they
@@ -53,7 +54,7 @@ impl Writers {
     }
 
     /// The place of these scopes, to be held until the writing has ended.
-    async fn place(&self, scopes: &Scopes) -> Option<OwnedSemaphorePermit> {
+    pub(super) async fn place(&self, scopes: &Scopes) -> Option<OwnedSemaphorePermit> {
         let mut hasher = self.hashing.build_hasher();
         scopes.orgs().for_each(|org| org.hash(&mut hasher));
         let places = u64::try_from(self.places.len()).unwrap_or(1);
@@ -187,7 +188,8 @@ impl Store {
         let many = pool(if is_server { POSTGRES_POOL } else { SQLITE_POOL })?;
         let lookout = pool(u32::try_from(LOOKS).unwrap_or(1))?;
         let events_per_day = caps.events_per_day;
-        Ok(Self { pool: many, lookout, writers, lane: Arc::new(lane), events_per_day })
+        let motion = Arc::new(Motion::new());
+        Ok(Self { pool: many, lookout, writers, lane: Arc::new(lane), motion, events_per_day })
     }
 
     /// Brings the tables of a server up to date, as the role that `owner` names, and lets the role that
@@ -218,11 +220,8 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let (scopes, events_per_day) = (Scopes::from(&scope), self.events_per_day);
-        self.transact(name, Access::Write, scopes, deadline, move |db, appended| {
-            work(&mut Tx { db, scope: &scope, appended, events_per_day })
-        })
-        .await
+        let (turn, until) = self.change(name, scope, deadline, work);
+        self.wait(&until, true, turn).await
     }
 
     /// Reads rows of `scope`, all as they were at one moment.
@@ -253,30 +252,10 @@ impl Store {
     /// Takes deleted bytes out of the write-ahead log, as far as readers allow it now.
     pub async fn scrub(&self, deadline: Duration) -> Result<(), StoreError> {
         let store = self.clone();
-        self.within(deadline, Access::Write, Scopes::default(), move |_, _| {
-            Ok(store.connection()?.checkpoint()?)
-        })
-        .await
-    }
-
-    pub(super) async fn transact<T, E>(
-        &self,
-        name: &'static str,
-        access: Access,
-        scopes: Scopes,
-        deadline: Duration,
-        work: impl FnOnce(&mut Db, &mut u32) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
-    {
-        let (store, asked) = (self.clone(), Instant::now());
-        self.within(deadline, access, scopes, move |scopes, until| {
-            let terms = Terms { name, access, scopes, asked, until: Some(until) };
-            transact(&mut *store.connection()?, &terms, work)
-        })
-        .await
+        let until = Arc::new(Until::new(deadline));
+        let scrub = move |_: &Scopes, _: &Until| Ok(store.connection()?.checkpoint()?);
+        let turn = self.turn(Access::Write, Scopes::default(), until.clone(), scrub);
+        self.wait(&until, false, turn).await
     }
 
     pub(super) fn connection(&self) -> Result<PooledConnection<Opener>, StoreError> {
@@ -284,38 +263,5 @@ impl Store {
         let got = self.pool.get();
         metrics::pool_wait(asked.elapsed());
         got.map_err(|_| StoreError::Unavailable("no connection"))
-    }
-
-    /// Runs `work` off the async threads. One that is still at it when the deadline passes keeps its
-    /// place as the writer until it has ended; its outcome is not waited for.
-    async fn within<T, E>(
-        &self,
-        deadline: Duration,
-        access: Access,
-        scopes: Scopes,
-        work: impl FnOnce(&Scopes, Instant) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
-    {
-        let (writers, until) = (self.writers.clone(), Instant::now() + deadline);
-        let turn = async move {
-            let place = match access {
-                Access::Read => None,
-                Access::Write | Access::Alone => writers.place(&scopes).await,
-            };
-            let span = tracing::Span::current();
-            tokio::task::spawn_blocking(move || {
-                let (_place, _of_request) = (place, span.entered());
-                work(&scopes, until)
-            })
-            .await
-        };
-        match tokio::time::timeout(deadline, turn).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(StoreError::Unavailable("the work broke off").into()),
-            Err(_) => Err(StoreError::Unavailable("deadline").into()),
-        }
     }
 }

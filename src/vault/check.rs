@@ -258,6 +258,7 @@ fn record(actor: &Actor, id: &ConnectionId, outcome: Outcome, at: Moment) -> Res
 }
 
 /// The checks that are under way in this process.
+#[derive(Clone)]
 pub(super) struct Checks {
     places: Arc<Semaphore>,
     running: Arc<Mutex<BTreeMap<String, Arc<Running>>>>,

@@ -5,7 +5,10 @@ use crate::access::Action;
 use crate::audit::{Actor, AuditEvent, Outcome, Subject};
 use crate::error::Error;
 use crate::ids::ConnectionId;
-use crate::store::Tx;
+use crate::store::{Store, Tx};
+use crate::vault::check::Checks;
+use crate::vault::gate::Gates;
+use crate::vault::inject::Injections;
 use crate::vault::leave::find_permitted;
 use crate::vault::{DEADLINE, Vault};
 
@@ -30,17 +33,38 @@ impl Vault {
             tx.append_past_quota(&AuditEvent::of(&actor, Action::Forget, subject, Outcome::Done, at)?)?;
             Ok::<_, Error>(Ok(()))
         };
-        self.store.run("forget", scope, DEADLINE, forget).await?.map_err(Error::Unmet)?;
-        self.bury(&id).await;
-        Ok(())
+        let after = self.burial(&id).bury();
+        let done = self.store.run_then("forget", scope, DEADLINE, forget, (Result::is_ok, after)).await;
+        if matches!(done, Err(Error::NotFound)) {
+            // It may be gone by a call that was told 503: no loan of it is answered after this either.
+            self.gates.close_behind(&id).await;
+        }
+        done?.map_err(Error::Unmet)
     }
 
-    /// Ends a check and the injections of a credential that is gone now, waits until every loan of it has been answered, and takes its
-    /// ciphertext out of the log too.
-    pub(super) async fn bury(&self, id: &ConnectionId) {
-        self.checks.stop(id).await;
-        self.injections.stop(id).await;
-        self.gates.close_behind(id).await;
+    /// What is left to do once the credential of `id` is gone.
+    pub(super) fn burial(&self, id: &ConnectionId) -> Burial {
+        let (store, checks, gates) = (self.store.clone(), self.checks.clone(), self.gates.clone());
+        Burial { store, checks, injections: self.injections.clone(), gates, id: id.clone() }
+    }
+}
+
+/// What is done also where nobody waits for it any more.
+pub(super) struct Burial {
+    store: Store,
+    checks: Checks,
+    injections: Injections,
+    gates: Gates,
+    id: ConnectionId,
+}
+
+impl Burial {
+    /// Ends a check and the injections of a credential that is gone now, waits until every loan of it has been
+    /// answered, and takes its ciphertext out of the log too.
+    pub(super) async fn bury(self) {
+        self.checks.stop(&self.id).await;
+        self.injections.stop(&self.id).await;
+        self.gates.close_behind(&self.id).await;
         // The row is gone either way; what stays in the log until the next checkpoint is sealed.
         if let Err(error) = self.store.scrub(DEADLINE).await {
             tracing::warn!(%error, "deleted bytes stay in the write-ahead log until the next checkpoint");

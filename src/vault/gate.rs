@@ -17,6 +17,7 @@ pub struct Passage {
     _connection: OwnedRwLockReadGuard<()>,
 }
 
+#[derive(Clone)]
 pub(super) struct Gates {
     orgs: Row,
     connections: Row,
@@ -44,6 +45,7 @@ impl Gates {
     }
 }
 
+#[derive(Clone)]
 struct Row {
     gates: Vec<Arc<RwLock<()>>>,
     hashing: RandomState,

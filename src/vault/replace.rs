@@ -49,7 +49,7 @@ impl Vault {
         let replaced = self.with_ring(async |held| {
             let (actor, covered, id) = (actor.clone(), scope.clone(), id.clone());
             let (again, secret, permit) = (held.marked(again.as_ref()), secret.clone(), permit.clone());
-            let untold = self.untold.clone();
+            let (untold, after) = (self.untold.clone(), self.burial(&id).bury());
             let replace = move |tx: &mut Tx| {
                 let first = repeat::find_connection(tx, &held, &actor, again.as_ref(), &covered, at)?;
                 if let Some(mut first) = first {
@@ -92,11 +92,10 @@ impl Vault {
                 show_frozen(tx, here, std::slice::from_mut(&mut connection))?;
                 Ok::<_, Error>(Ok::<_, LendRefused>(connection))
             };
-            let replaced = self.store.run("replace", scope.clone(), DEADLINE, replace).await?;
+            let after = (Result::is_ok as fn(&_) -> bool, after);
+            let replaced = self.store.run_then("replace", scope.clone(), DEADLINE, replace, after).await?;
             replaced.map_err(|refused| Error::of_lend(refused, at))
         });
-        let replaced = replaced.await?;
-        self.bury(&id).await;
-        Ok(replaced)
+        replaced.await
     }
 }

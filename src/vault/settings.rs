@@ -2,6 +2,7 @@
 //! trail is kept.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +85,7 @@ impl ChangeSettings {
 /// A part of a change, with what is told of it.
 type Changed = (Action, Vec<(&'static str, String)>);
 
+const LATE: &str = "it is frozen, but what was under way has not ended";
 const RETENTION_DAYS: std::ops::RangeInclusive<i64> = 90..=36_500;
 
 impl Vault {
@@ -143,19 +145,27 @@ impl Vault {
                 repeat::keep_settings(tx, &actor, again.as_ref(), answer, at)?;
                 Ok::<_, Error>(found)
             };
-            self.store.run("change settings", scope.clone(), DEADLINE, change).await
-        });
-        let found = found.await?;
-        if change.frozen == Some(true) {
-            let ended = async {
-                self.checks.stop_of(scope.org()).await;
-                self.injections.stop_of(scope.org()).await;
-                self.gates.close_behind_org(scope.org()).await;
+            let (checks, gates, org) = (self.checks.clone(), self.gates.clone(), scope.org().clone());
+            let injections = self.injections.clone();
+            let (is_late, late) = (Arc::new(AtomicBool::new(false)), Error::Unavailable(LATE.into()));
+            let has_ended = is_late.clone();
+            let after = async move {
+                if frozen != Some(true) {
+                    return;
+                }
+                let ended = async {
+                    checks.stop_of(&org).await;
+                    injections.stop_of(&org).await;
+                    gates.close_behind_org(&org).await;
+                };
+                has_ended.store(tokio::time::timeout(DEADLINE, ended).await.is_err(), Ordering::SeqCst);
             };
-            let late = |_| Error::Unavailable("it is frozen, but what was under way has not ended".into());
-            tokio::time::timeout(DEADLINE, ended).await.map_err(late)?;
-        }
-        Ok(self.with_host(found))
+            let after = ((|_| true) as fn(&Settings) -> bool, after);
+            let found =
+                self.store.run_then("change settings", scope.clone(), DEADLINE, change, after).await?;
+            if is_late.load(Ordering::SeqCst) { Err(late) } else { Ok(found) }
+        });
+        Ok(self.with_host(found.await?))
     }
 
     /// Leave for each part of the change, with what is told of it, and the scope that all of them have.

@@ -58,7 +58,10 @@ fn holds_through<'a>(
         assert_eq!((answer.status, answer.problem().as_str()), (503, "unavailable"), "{name}");
         assert!(!answer.body.contains(SECRET), "{name}");
     }
+    let begun = Instant::now();
     let answer = calls.change(name);
+    // As soon as a loan would be refused: it was seen that nothing is taken.
+    is_within(Duration::from_millis(250 + 50), begun.elapsed(), &format!("{name}: a change's 503"));
     assert_eq!((answer.status, answer.problem().as_str()), (503, "unavailable"), "{name}");
     assert!(!answer.body.contains(SECRET), "{name}");
     mend();

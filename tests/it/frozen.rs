@@ -54,6 +54,9 @@ fn nothing_of_a_frozen_org_is_lent_kept_or_checked_until_its_owner_ends_it() {
     let kept = |mut settings: Value| {
         settings["audit_retention_days"] = json!(365);
         settings["next_audit_retention"] = Value::Null;
+        settings["injection_only"] = json!(false);
+        settings["lend_to_writers"] = json!(false);
+        settings["readable"] = Value::Null;
         settings
     };
     let lends = kept(json!({"frozen": false, "frozen_at": null, "vault_frozen": false}));

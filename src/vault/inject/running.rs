@@ -12,7 +12,7 @@ const MOST: usize = 64;
 const MOST_OF_ORG: usize = 16;
 const MOST_TO_HOST: usize = 8;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(in crate::vault) struct Injections(Arc<Mutex<All>>);
 
 #[derive(Default)]
