@@ -20,3 +20,18 @@ pub fn of(records: usize) -> String {
     }
     page + "</data>" + tail
 }
+
+/// The same as JSON-2 answers it, of the recorded `json2/page-80`.
+pub fn json_of(records: usize) -> String {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/odoo-wire");
+    let whole = std::fs::read_to_string(dir.join("json2/page-80.response")).unwrap();
+    let (_, body) = whole.split_once("\r\n\r\n").unwrap();
+    let inside = body.trim().strip_prefix("[{\"id\": ").unwrap().strip_suffix("}]").unwrap();
+    let recorded: Vec<&str> = inside.split("}, {\"id\": ").collect();
+    assert_eq!(recorded.len(), 80);
+    let records = (1..=records).zip(recorded.iter().cycle()).map(|(id, record)| {
+        let (_, rest) = record.split_once(',').unwrap();
+        format!("{{\"id\": {id},{rest}}}")
+    });
+    format!("[{}]", records.collect::<Vec<_>>().join(", "))
+}

@@ -1,11 +1,13 @@
-//! How fast a page of 2,000 invoices is read: by Pawl into the records that the worker writes, by
-//! `xmlrpc`, `dxr` and Python's `xmlrpc.client` into the values that they give their callers.
+//! How fast a page of 2,000 invoices is read, in each of the three formats: by Pawl into the records that the worker
+//! writes, by `xmlrpc`, `dxr`, `serde_json` and Python's own readers into the values that they give their callers.
 
 use std::hint::black_box;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use pawl::odoo::json;
+use pawl::odoo::jsonrpc;
 use pawl::odoo::xmlrpc::{Caps, read_records};
 use pawl::odoo::{Fields, OdooError, Readable, Record};
 
@@ -14,49 +16,81 @@ use crate::{page, table};
 const RECORDS: usize = 2_000;
 const ROUNDS: usize = 15;
 
-/// Reads the page once and answers how many records were on it.
-type Read<'a> = Box<dyn FnMut() -> usize + 'a>;
+/// Reads a page once and answers how many seconds it took.
+type Read<'a> = Box<dyn FnMut() -> f64 + 'a>;
+
+/// One reader of one page.
+struct Reader<'a> {
+    format: &'static str,
+    name: &'static str,
+    bytes: usize,
+    read: Read<'a>,
+}
 
 pub fn run() {
-    let page = page::of(RECORDS);
+    let (xml, json2) = (page::of(RECORDS), page::json_of(RECORDS));
+    let rpc = format!("{{\"jsonrpc\": \"2.0\", \"id\": 2, \"result\": {json2}}}");
     let fields = fields();
-    let mut python = Python::start(&page);
-    let mut readers: Vec<(&str, Read)> = vec![
-        ("pawl", Box::new(|| by_pawl(&page, &fields))),
-        ("dxr", Box::new(|| by_dxr(&page))),
-        ("xmlrpc", Box::new(|| by_xmlrpc(&page))),
+    let mut by_python =
+        [(&xml, XML), (&rpc, JSON_RPC), (&json2, JSON)].map(|(page, load)| Python::start(page, load));
+    let [python_xml, python_rpc, python_json] = &mut by_python;
+    let mut readers = vec![
+        reader("XML-RPC", "pawl", &xml, timed(|| by_pawl(&xml, &fields))),
+        reader("XML-RPC", "dxr", &xml, timed(|| by_dxr(&xml))),
+        reader("XML-RPC", "xmlrpc", &xml, timed(|| by_xmlrpc(&xml))),
+        reader("XML-RPC", "Python's xmlrpc.client", &xml, Box::new(|| python_xml.read())),
+        reader("JSON-RPC", "pawl", &rpc, timed(|| by_pawl_json_rpc(&rpc, &fields))),
+        reader("JSON-RPC", "Python's json", &rpc, Box::new(|| python_rpc.read())),
+        reader("JSON-2", "pawl", &json2, timed(|| by_pawl_json(&json2, &fields))),
+        reader("JSON-2", "serde_json", &json2, timed(|| by_serde_json(&json2))),
+        reader("JSON-2", "Python's json", &json2, Box::new(|| python_json.read())),
     ];
-    let mut seconds: Vec<Vec<f64>> = vec![Vec::new(); readers.len() + 1];
+    let mut seconds: Vec<Vec<f64>> = vec![Vec::new(); readers.len()];
     for round in 0..=ROUNDS {
-        let mut took: Vec<f64> = Vec::new();
-        for (name, read) in &mut readers {
-            let begun = Instant::now();
-            assert_eq!(read(), RECORDS, "{name}");
-            took.push(begun.elapsed().as_secs_f64());
-        }
-        took.push(python.read());
-        // the first round warms up
-        if round > 0 {
-            seconds.iter_mut().zip(took).for_each(|(all, one)| all.push(one));
+        for (reader, all) in readers.iter_mut().zip(&mut seconds) {
+            let took = (reader.read)();
+            // the first round warms up
+            if round > 0 {
+                all.push(took);
+            }
         }
     }
     let medians: Vec<f64> = seconds.into_iter().map(table::median).collect();
-    let names = readers.iter().map(|(name, _)| *name).chain(["Python's xmlrpc.client"]);
-    let megabytes = page.len() as f64 / 1e6;
-    let rows: Vec<Vec<String>> = names
+    let mut own = 0.0;
+    let rows: Vec<Vec<String>> = readers
+        .iter()
         .zip(&medians)
-        .map(|(name, median)| {
-            let speed = format!("{:.1}", megabytes / median);
+        .map(|(reader, median)| {
+            if reader.name == "pawl" {
+                own = *median;
+            }
             vec![
-                name.to_owned(),
-                speed,
-                format!("{:.1}", median * 1e3),
-                format!("{:.2}", median / medians[0]),
+                reader.format.to_owned(),
+                reader.name.to_owned(),
+                format!("{:.1}", reader.bytes as f64 / 1e6 / median),
+                format!("{:.0}", RECORDS as f64 / median),
+                format!("{:.2}", median * 1e3),
+                format!("{:.2}", median / own),
             ]
         })
         .collect();
-    println!("{RECORDS} records, {megabytes:.2} MB, medians of {ROUNDS} rounds\n");
-    table::print(&["reader", "MB/s", "ms", "pawl is faster by"], &rows);
+    let sizes = format!("XML-RPC {:.2} MB, JSON {:.2} MB", xml.len() as f64 / 1e6, json2.len() as f64 / 1e6);
+    println!("{RECORDS} records, {sizes}, medians of {ROUNDS} rounds\n");
+    table::print(&["format", "reader", "MB/s", "records/s", "ms", "pawl is faster by"], &rows);
+}
+
+fn reader<'a>(format: &'static str, name: &'static str, page: &str, read: Read<'a>) -> Reader<'a> {
+    Reader { format, name, bytes: page.len(), read }
+}
+
+fn timed<'a>(mut read: impl FnMut() -> usize + 'a) -> Read<'a> {
+    Box::new(move || {
+        let begun = Instant::now();
+        let records = read();
+        let took = begun.elapsed().as_secs_f64();
+        assert_eq!(records, RECORDS);
+        took
+    })
 }
 
 /// Those of the recorded page.
@@ -92,6 +126,25 @@ fn by_pawl(page: &str, fields: &Fields) -> usize {
     black_box(records).len()
 }
 
+fn by_pawl_json(page: &str, fields: &Fields) -> usize {
+    let mut records = Vec::new();
+    json::read_records(page.as_bytes(), &Caps::default(), fields, &mut |record| records.push(record))
+        .unwrap();
+    black_box(records).len()
+}
+
+fn by_pawl_json_rpc(page: &str, fields: &Fields) -> usize {
+    let mut records = Vec::new();
+    let mut take = |record| records.push(record);
+    jsonrpc::read_records(page.as_bytes(), &Caps::default(), 2, fields, &mut take).unwrap();
+    black_box(records).len()
+}
+
+fn by_serde_json(page: &str) -> usize {
+    let value: serde_json::Value = serde_json::from_str(page).unwrap();
+    black_box(&value).as_array().unwrap().len()
+}
+
 fn by_dxr(page: &str) -> usize {
     let response = dxr::MethodResponse::from_xml(page).unwrap();
     // its values can be counted only by copying them, which is not what is measured
@@ -117,27 +170,31 @@ fn by_xmlrpc(page: &str) -> usize {
     black_box(&value).as_array().unwrap().len()
 }
 
-/// A process that has the page and reads it whenever it is told to.
+/// A process that has a page and reads it whenever it is told to.
 struct Python {
     child: std::process::Child,
     said: BufReader<std::process::ChildStdout>,
 }
 
+const XML: &str = "xmlrpc.client.loads(page)[0][0]";
+const JSON_RPC: &str = "json.loads(page)['result']";
+const JSON: &str = "json.loads(page)";
+
 const READER: &str = "
-import sys, time, xmlrpc.client
+import json, sys, time, xmlrpc.client
 page = sys.stdin.buffer.read(int(sys.argv[1]))
 while sys.stdin.buffer.readline():
     begun = time.perf_counter()
-    (records,), _ = xmlrpc.client.loads(page)
+    records = LOAD
     count = len(records)
     del records
     print(time.perf_counter() - begun, count, flush=True)
 ";
 
 impl Python {
-    fn start(page: &str) -> Self {
+    fn start(page: &str, load: &str) -> Self {
         let mut child = Command::new("python3")
-            .args(["-c", READER, &page.len().to_string()])
+            .args(["-c", &READER.replace("LOAD", load), &page.len().to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -174,6 +174,10 @@ fn complain(what: &str) {
 async fn check(settings: Settings, asked: Check) -> Result<ExitCode, SyncError> {
     let found = Worker::new(settings, Clock::system())?.check(&asked.connection).await?;
     let mut out = std::io::stdout();
+    if let Some(server) = &found.server {
+        let dialect = server.dialect.map(|dialect| format!(" by {dialect}")).unwrap_or_default();
+        let _ = writeln!(out, "Odoo {}{dialect}", server.version);
+    }
     for finding in &found.findings {
         let (severity, code) = (finding.code.severity().as_str(), finding.code.as_str());
         let _ = writeln!(out, "{severity} {code}: {} {}", finding.detail(), finding.code.advice());
@@ -245,6 +249,7 @@ impl Display {
                 self.say(&format!("another run holds this connection until {until}; waiting"));
             }
             Step::Borrowed => tracing::info!("borrowed"),
+            Step::LoggedIn { version, dialect } => self.say(&format!("Odoo {version} by {dialect}")),
             Step::Pulling { model, records } => {
                 tracing::debug!(model, records, "page");
                 if let Some(bar) = &self.0 {

@@ -70,6 +70,31 @@ pub struct Egress {
     /// What the host was found to be, until a connection to it fails.
     checked: Mutex<Option<Vec<SocketAddr>>>,
     idle: Arc<Mutex<Option<Wire>>>,
+    hearing: Hearing,
+}
+
+/// What the head of the last answer of an [`Egress`] said, also to who does not hold that one any more.
+#[derive(Clone, Debug, Default)]
+pub struct Hearing(Arc<Mutex<Heard>>);
+
+impl Hearing {
+    /// The last answer's.
+    pub fn last(&self) -> Heard {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn hear(&self, heard: Heard) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = heard;
+    }
+}
+
+/// What the head of the last answer said beside its status.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// Where it would lead, if it was a redirect.
+    pub redirect: Option<Redirect>,
+    /// When the server says that it was, as it says it (`Date`).
+    pub date: Option<String>,
 }
 
 /// What was answered with HTTP 200.
@@ -108,8 +133,13 @@ impl Egress {
     pub fn new(guard: &Guard, url: OdooUrl, org: Option<&str>, limits: Limits) -> Result<Self, EgressError> {
         install_ring();
         let org = org.map(str::to_owned);
-        let (checked, idle) = (Mutex::default(), Arc::default());
-        Ok(Self { guard: guard.clone(), org, url, limits, checked, idle })
+        let (checked, idle, hearing) = (Mutex::default(), Arc::default(), Hearing::default());
+        Ok(Self { guard: guard.clone(), org, url, limits, checked, idle, hearing })
+    }
+
+    /// Where it calls: scheme, host and port.
+    pub fn origin(&self) -> &str {
+        self.url.as_str()
     }
 
     /// Whether the host is there and public, or excepted. Nothing is connected to; what is called afterwards is
@@ -118,6 +148,11 @@ impl Egress {
         let found = self.guard.find(&self.url, self.org.as_deref()).await?;
         *self.checked.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
         Ok(())
+    }
+
+    /// What the heads of answers say beside their status.
+    pub fn hearing(&self) -> Hearing {
+        self.hearing.clone()
     }
 
     /// Posts `body`, whose buffer is wiped once sent, to `path`, and takes an answer of HTTP 200 alone.
@@ -151,6 +186,7 @@ impl Egress {
         let redirect = text(header::LOCATION).filter(|_| status.is_redirection());
         let redirect = redirect.and_then(|to| self.redirect(to));
         let date = text(header::DATE).filter(|date| date.len() <= 64).map(str::to_owned);
+        self.hearing.hear(Heard { redirect: redirect.clone(), date: date.clone() });
         let body = if accepts.is_empty() || accepts.contains(&media.as_str()) {
             Body::of(response, self.limits.max_bytes, deadline, (self.idle.clone(), wire))?
         } else {

@@ -16,7 +16,7 @@ mod url;
 mod wire;
 
 pub use body::Body;
-pub use client::{Answer, Answered, Ask, Egress, Limits, Redirect};
+pub use client::{Answer, Answered, Ask, Egress, Heard, Hearing, Limits, Redirect};
 pub use error::EgressError;
 pub use exceptions::{ExceptionRefused, Exceptions};
 pub use guard::{Guard, Own};

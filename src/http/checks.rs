@@ -8,9 +8,9 @@ use crate::http::State;
 use crate::http::extract::By;
 use crate::http::parameters::Id;
 use crate::http::problem::Problem;
-use crate::http::shapes::{CheckCode, Severity};
+use crate::http::shapes::{CheckCode, OdooDialect, OdooVersion, Severity};
 use crate::ids::ConnectionId;
-use crate::odoo::Diagnosis;
+use crate::odoo::{Diagnosis, DialectName};
 
 /// What a check found.
 #[derive(Serialize, ToSchema)]
@@ -18,8 +18,22 @@ use crate::odoo::Diagnosis;
 pub struct CheckView {
     /// Whether a sync would go well; warnings do not count.
     ok: bool,
+    /// The Odoo that answered, once it told what it is.
+    server: Option<ServerView>,
     /// In the order of the steps; none when all is well.
     causes: Vec<FindingView>,
+}
+
+/// Which Odoo it is, and how it is spoken to.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Server)]
+pub struct ServerView {
+    /// `19.0`, or `saas~18.2` between releases.
+    #[schema(value_type = OdooVersion)]
+    version: String,
+    /// What the login is made in: none if that Odoo takes no such credential, or has its API closed off.
+    #[schema(value_type = Option<OdooDialect>)]
+    dialect: Option<&'static str>,
 }
 
 /// One thing that a check found.
@@ -44,7 +58,11 @@ impl From<&Diagnosis> for CheckView {
             detail: finding.detail(),
             advice: finding.code.advice(),
         });
-        Self { ok: found.is_ok(), causes: causes.collect() }
+        let server = found.server.map(|server| ServerView {
+            version: server.version.to_string(),
+            dialect: server.dialect.map(DialectName::as_str),
+        });
+        Self { ok: found.is_ok(), server, causes: causes.collect() }
     }
 }
 

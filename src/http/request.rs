@@ -1,6 +1,7 @@
 //! Around every request: it gets an id, its problem and every line that is logged in it get that id, and
 //! one line says how it went, without path values, headers or bodies.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use actix_web::body::{EitherBody, MessageBody};
@@ -40,7 +41,7 @@ pub async fn identify<B: MessageBody + 'static>(
     if has_body {
         let_go_of_buffer(&mut request);
     }
-    let route = request.match_pattern().unwrap_or_else(|| "no route".into());
+    let route = route_of(&request);
 
     let callers = request.headers().get_all(TRACEPARENT).map(|header| header.to_str().ok());
     let trace =
@@ -54,7 +55,7 @@ pub async fn identify<B: MessageBody + 'static>(
         span_id = %trace.span,
         parent_id = trace.parent.map(tracing::field::display),
         unsampled = (!trace.is_sampled).then_some(true),
-        route,
+        route = &*route,
         %method,
         status = Empty,
         problem = Empty,
@@ -178,6 +179,27 @@ fn let_go_of_buffer(request: &mut ServiceRequest) {
     });
 }
 
+/// By its pattern. The router is asked only about what is not sent often: it costs a lend a twentieth of all.
+fn route_of(request: &ServiceRequest) -> Cow<'static, str> {
+    let path = request.match_info().as_str();
+    match WITHOUT_SECRETS.iter().find(|pattern| is_of(path, pattern)) {
+        Some(pattern) => Cow::Borrowed(pattern),
+        None => request.match_pattern().map_or(Cow::Borrowed("no route"), Cow::Owned),
+    }
+}
+
+fn is_of(path: &str, pattern: &str) -> bool {
+    let (mut path, mut pattern) = (path.split('/'), pattern.split('/'));
+    loop {
+        match (path.next(), pattern.next()) {
+            (None, None) => return true,
+            (Some(segment), Some("{id}")) if !segment.is_empty() => {}
+            (Some(segment), Some(wanted)) if segment == wanted => {}
+            _ => return false,
+        }
+    }
+}
+
 /// Routes whose bodies hold no secret, and are sent often.
 const WITHOUT_SECRETS: &[&str] = &[
     "/v1/connections/{id}/leases",
@@ -185,3 +207,23 @@ const WITHOUT_SECRETS: &[&str] = &[
     "/v1/leases/{id}/renew",
     "/v1/leases/{id}/return",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sent_often_is_told_by_its_segments() {
+        for (path, pattern, is_so) in [
+            ("/v1/connections/conn_1/leases", "/v1/connections/{id}/leases", true),
+            ("/v1/connections//leases", "/v1/connections/{id}/leases", false),
+            ("/v1/connections/a/leases/", "/v1/connections/{id}/leases", false),
+            ("/v1/connections/a/b/leases", "/v1/connections/{id}/leases", false),
+            ("/v1/leases/a/renew", "/v1/leases/{id}/renew", true),
+            ("/v1/leases/a", "/v1/leases/{id}/renew", false),
+            ("v1/leases/a/renew", "/v1/leases/{id}/renew", false),
+        ] {
+            assert_eq!(is_of(path, pattern), is_so, "{path}");
+        }
+    }
+}

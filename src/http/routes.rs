@@ -9,6 +9,12 @@ use crate::http::{
 /// Adds them all.
 pub fn routes(service: &mut ServiceConfig) {
     service
+        // They are tried one after the other: what is asked most comes first.
+        .service(
+            resource("/v1/connections/{id}/leases")
+                .route(post().to(leases::lend))
+                .default_service(web::to(|| ops::wrong_method("POST"))),
+        )
         .service(
             resource("/v1/connections")
                 .route(post().to(connections::deposit))
@@ -30,11 +36,6 @@ pub fn routes(service: &mut ServiceConfig) {
         .service(
             resource("/v1/connections/{id}/check")
                 .route(post().to(checks::check))
-                .default_service(web::to(|| ops::wrong_method("POST"))),
-        )
-        .service(
-            resource("/v1/connections/{id}/leases")
-                .route(post().to(leases::lend))
                 .default_service(web::to(|| ops::wrong_method("POST"))),
         )
         .service(

@@ -10,7 +10,7 @@ use crate::clock::Moment;
 use crate::credential::{CredentialKind, ENVIRONMENTS};
 use crate::http::problem::Kind;
 use crate::ids::{ConnectionId, LeaseId, MAX_TEXT_BYTES, ResealId};
-use crate::odoo::{Code, Method};
+use crate::odoo::{Code, DialectName, Method};
 use crate::vault::keys::RunState;
 use crate::vault::{ExportFormat, MAX_NAME_BYTES, OUTCOMES, PURPOSES};
 
@@ -54,7 +54,7 @@ macro_rules! words {
 }
 
 words!(Name, Label, TenantName, Environment, ConnectionState, Address, OdooKind, OtherKind);
-words!(Severity, CheckCode);
+words!(Severity, CheckCode, OdooVersion, OdooDialect);
 words!(GrantType, AssertionType, Jwt, KeyState, ResealState);
 words!(Purpose, Outcome, Ending, LeaseState, OdooMethod, ProblemType, EventNumber, Hash);
 words!(ActionName, AuditOutcome, ExportKind);
@@ -103,6 +103,9 @@ shapes! {
     Severity = one_of(&["error", "warning"], "Whether a sync would fail.");
     CheckCode = text(64, "^[a-z_]+$", "Stable, and explained in docs/checks.md.")
         .examples(Code::ALL.iter().map(|code| code.as_str()));
+    OdooVersion = text(16, r"^(saas~)?[0-9]{1,3}\.[0-9]{1,3}$", "`19.0`, or `saas~18.2` between releases.");
+    OdooDialect = one_of(&DialectName::ALL.iter().map(|dialect| dialect.as_str()).collect::<Vec<_>>(),
+        "How an Odoo is spoken to.");
     ProblemType = text(64, "^urn:pawl:problem:[a-z-]+$", "Stable, and explained in docs/problems.md.")
         .examples(Kind::ALL.iter().map(|kind| kind.urn()));
     GrantType = one_of(&["client_credentials"], "RFC 6749 section 4.4.");

@@ -1,17 +1,19 @@
-//! One customer's Odoo, after one login. Whatever it is asked, it stops itself at the first refusal
-//! of the credential: Odoo does not throttle such logins, and guessing is not ours.
+//! One customer's Odoo, after one login, in the best dialect that it has. Whatever it is asked, it stops itself at
+//! the first refusal of the credential: Odoo does not throttle such logins, and guessing is not ours.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-use crate::egress::{Answered, Egress, EgressError};
+use crate::credential::CredentialKind;
+use crate::egress::{Egress, EgressError};
+use crate::odoo::caps::Caps;
+use crate::odoo::dialect::{Caller, DialectName};
+use crate::odoo::exchange::send;
 use crate::odoo::fault::OdooError;
 use crate::odoo::query::ReadQuery;
 use crate::odoo::record::Record;
-use crate::odoo::xmlrpc::{self, Caps, Login, Reply, Value};
+use crate::odoo::servers::{Server, Servers};
+use crate::odoo::version::Version;
 use crate::secret::Secret;
-
-const COMMON: &str = "/xmlrpc/2/common";
-const OBJECT: &str = "/xmlrpc/2/object";
 
 /// Which database there, as whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,12 +24,25 @@ pub struct Address {
     pub username: String,
 }
 
-/// A logged-in client. The secret goes with every call, as XML-RPC wants it, and is wiped with this.
+/// What opens it. Neither printed nor cloned.
+pub struct Credential {
+    /// Password or API key.
+    pub kind: CredentialKind,
+    /// Itself.
+    pub secret: Secret,
+}
+
+/// A logged-in client. The secret goes with every call, as all dialects want it, and is wiped with this.
 pub struct Odoo {
     egress: Egress,
-    database: String,
+    address: Address,
     secret: Secret,
+    servers: Servers,
+    version: Version,
+    dialect: DialectName,
     uid: i64,
+    /// How many calls there were.
+    calls: AtomicI64,
     refused: AtomicBool,
     caps: Caps,
 }
@@ -36,8 +51,8 @@ pub struct Odoo {
 pub struct NotLoggedIn {
     /// Why.
     pub cause: OdooError,
-    /// What it takes to try again, when nothing of the secret was sent.
-    pub unsent: Option<Box<(Egress, Address, Secret)>>,
+    /// What it takes to try again, when nothing of the secret was sent and the cause may pass.
+    pub unsent: Option<Box<(Egress, Address, Credential)>>,
 }
 
 impl From<OdooError> for NotLoggedIn {
@@ -47,31 +62,79 @@ impl From<OdooError> for NotLoggedIn {
 }
 
 impl Odoo {
-    /// Logs in, once. A refusal is final: once the secret was sent there is nothing to try again with.
-    pub async fn login(egress: Egress, address: Address, secret: Secret) -> Result<Self, NotLoggedIn> {
-        let login = Login { database: &address.database, secret: &secret };
-        let call = xmlrpc::authenticate(&login, &address.username).map_err(OdooError::from)?;
-        let answer = match post(&egress, COMMON, call).await {
-            Ok(answer) => answer,
-            Err(cause @ OdooError::Egress(EgressError::Connect | EgressError::HostNotPublic)) => {
-                return Err(NotLoggedIn { cause, unsent: Some(Box::new((egress, address, secret))) });
+    /// Logs in, once. A refusal is final: once the secret was judged there is nothing to try again with. A dialect that
+    /// is closed off has judged nothing: then the next one is tried.
+    pub async fn login(
+        egress: Egress,
+        address: Address,
+        credential: Credential,
+        servers: &Servers,
+    ) -> Result<Self, NotLoggedIn> {
+        let found = servers.find(&egress, &address.database).await;
+        let (mut server, mut is_remembered) = match found {
+            Ok(found) => found,
+            Err(cause) => {
+                let unsent = cause.retryable().then(|| Box::new((egress, address, credential)));
+                return Err(NotLoggedIn { cause, unsent });
             }
-            Err(cause) => return Err(cause.into()),
         };
-        Self::answered((egress, address, secret), &answer).map_err(NotLoggedIn::from)
+        let mut sent = false;
+        // Asked anew once at the most; after that each turn closes a dialect off.
+        loop {
+            let refused = match server.dialect(credential.kind) {
+                Err(cause) => cause,
+                Ok(dialect) => match log_in(&egress, &address, &credential.secret, dialect).await {
+                    Ok(uid) => {
+                        return Ok(Self::logged_in(
+                            (egress, address, credential),
+                            (servers, &server),
+                            dialect,
+                            uid,
+                        ));
+                    }
+                    Err(cause @ OdooError::Egress(EgressError::Connect | EgressError::HostNotPublic))
+                        if !sent =>
+                    {
+                        return Err(NotLoggedIn {
+                            cause,
+                            unsent: Some(Box::new((egress, address, credential))),
+                        });
+                    }
+                    Err(OdooError::ApiClosed) if !is_remembered => {
+                        sent = true;
+                        server = server.without(dialect);
+                        servers.remember(egress.origin(), &address.database, server.clone());
+                        continue;
+                    }
+                    Err(cause) => cause,
+                },
+            };
+            if !is_remembered || !matches!(refused, OdooError::ApiClosed | OdooError::PasswordNotTaken) {
+                return Err(refused.into());
+            }
+            servers.forget(egress.origin(), &address.database);
+            server = servers.look(&egress, &address.database).await?;
+            (sent, is_remembered) = (true, false);
+        }
     }
 
-    /// The major version of the Odoo that answers there, asked without a login.
-    pub(super) async fn version(egress: &Egress) -> Result<i64, OdooError> {
-        let answer = post(egress, COMMON, xmlrpc::version()).await?;
-        match xmlrpc::read_value(&answer, &Caps::default())? {
-            Reply::Result(Value::Struct(members)) => major(&members).ok_or(OdooError::NotOdoo),
-            Reply::Result(_) => Err(OdooError::NotOdoo),
-            Reply::Fault(fault) => match OdooError::of_fault(&fault, None) {
-                // Nobody has logged in yet.
-                OdooError::LoginRefused | OdooError::NotAllowed => Err(OdooError::NotOdoo),
-                error => Err(error),
-            },
+    fn logged_in(
+        (egress, address, credential): (Egress, Address, Credential),
+        (servers, server): (&Servers, &Server),
+        dialect: DialectName,
+        uid: i64,
+    ) -> Self {
+        Self {
+            egress,
+            address,
+            secret: credential.secret,
+            servers: servers.clone(),
+            version: server.version(),
+            dialect,
+            uid,
+            calls: AtomicI64::new(1),
+            refused: AtomicBool::new(false),
+            caps: Caps::default(),
         }
     }
 
@@ -80,69 +143,62 @@ impl Odoo {
         self.uid
     }
 
-    fn answered(
-        (egress, address, secret): (Egress, Address, Secret),
-        answer: &[u8],
-    ) -> Result<Self, OdooError> {
-        let caps = Caps::default();
-        let uid = match xmlrpc::read_value(answer, &caps)? {
-            Reply::Result(Value::Int(uid)) if uid > 0 => uid,
-            Reply::Result(Value::Bool(false)) => return Err(OdooError::LoginRefused),
-            Reply::Result(_) => return Err(OdooError::Malformed),
-            Reply::Fault(fault) => return Err(OdooError::of_fault(&fault, None)),
-        };
-        Ok(Self { egress, database: address.database, secret, uid, refused: AtomicBool::new(false), caps })
+    /// Which Odoo it is.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// What is spoken with it.
+    pub fn dialect(&self) -> DialectName {
+        self.dialect
     }
 
     /// The records that `query` asks for.
     pub async fn fetch(&self, query: &ReadQuery) -> Result<Vec<Record>, OdooError> {
+        let mut records = Vec::new();
+        self.read(query, &mut |record| records.push(record)).await?;
+        Ok(records)
+    }
+
+    /// Hands on each of the records that `query` asks for, as soon as it is whole. What came before an error is
+    /// not to be kept: that the answer is one to this call may show at its end.
+    pub async fn read(
+        &self,
+        query: &ReadQuery,
+        take: &mut (dyn FnMut(Record) + Send),
+    ) -> Result<(), OdooError> {
         if self.refused.load(Ordering::SeqCst) {
             return Err(OdooError::LoginRefused);
         }
-        let login = Login { database: &self.database, secret: &self.secret };
-        let call = xmlrpc::execute(&login, self.uid, query)?;
-        let answer = post(&self.egress, OBJECT, call).await?;
-        let mut records = Vec::new();
-        let reply = xmlrpc::read_records(&answer, &self.caps, |members| {
-            records.push(Record::of(members, query.fields())?);
-            Ok::<(), OdooError>(())
-        })?;
-        match reply {
-            Reply::Result(()) => Ok(records),
-            Reply::Fault(fault) => {
-                let error = OdooError::of_fault(&fault, Some(query.fields().model()));
-                if error == OdooError::LoginRefused {
-                    self.refused.store(true, Ordering::SeqCst);
-                }
-                Err(error)
+        let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        let caller = caller(&self.address, &self.secret, number);
+        let call = self.dialect.speak().read(&caller, self.uid, query)?;
+        let answer = send(&self.egress, call).await?;
+        let reply = answer.reply(number, &self.caps);
+        let done = self.dialect.speak().records(&reply, query, &mut |record| take(record));
+        match done {
+            Err(OdooError::LoginRefused) => self.refused.store(true, Ordering::SeqCst),
+            Err(OdooError::ApiClosed) => {
+                self.servers.forget(self.egress.origin(), &self.address.database);
             }
+            _ => {}
         }
+        done
     }
 }
 
-/// `server_version_info` begins with 17, or with "saas~17" on Odoo's own hosting.
-fn major(members: &[(String, Value)]) -> Option<i64> {
-    let info = members.iter().find(|(name, _)| name == "server_version_info");
-    match info.map(|(_, value)| value) {
-        Some(Value::Array(info)) => match info.first()? {
-            Value::Int(major) => Some(*major),
-            Value::Text(major) => major.strip_prefix("saas~").unwrap_or(major).parse().ok(),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-async fn post(
+async fn log_in(
     egress: &Egress,
-    path: &'static str,
-    call: zeroize::Zeroizing<Vec<u8>>,
-) -> Result<Vec<u8>, OdooError> {
-    match egress.post(path, "text/xml", call).await {
-        Ok(Answered { media, body }) if matches!(media.as_str(), "text/xml" | "application/xml") => Ok(body),
-        Ok(_) => Err(OdooError::NotOdoo),
-        // Odoo answers XML-RPC with 200 or not at all.
-        Err(EgressError::Status(400..=428 | 430..=499)) => Err(OdooError::NotOdoo),
-        Err(error) => Err(error.into()),
-    }
+    address: &Address,
+    secret: &Secret,
+    dialect: DialectName,
+) -> Result<i64, OdooError> {
+    let number = 1;
+    let call = dialect.speak().log_in(&caller(address, secret, number))?;
+    let answer = send(egress, call).await?;
+    dialect.speak().logged_in(&answer.reply(number, &Caps::default()))
+}
+
+fn caller<'a>(address: &'a Address, secret: &'a Secret, number: i64) -> Caller<'a> {
+    Caller { database: &address.database, username: &address.username, secret, number }
 }

@@ -6,14 +6,19 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::egress::{Egress, EgressError, Guard, Limits, OdooUrl};
-use crate::odoo::client::{Address, Odoo};
+use crate::clock::Moment;
+use crate::credential::CredentialKind;
+use crate::egress::{Egress, EgressError, Guard, Hearing, Limits, OdooUrl};
+use crate::odoo::client::{Address, Credential, Odoo};
+use crate::odoo::dialect::DialectName;
 use crate::odoo::fault::OdooError;
 use crate::odoo::finding::{Code, Finding, Severity};
+use crate::odoo::foresight::{ends_soon, is_skewed, key_ends_soon};
 use crate::odoo::query::{Domain, Order, ReadQuery};
 use crate::odoo::readable::{CheckOnly, Fields, Model, Readable};
 use crate::odoo::record::{Cell, Record};
-use crate::secret::Secret;
+use crate::odoo::servers::Servers;
+use crate::odoo::version::Version;
 
 /// A whole check ends within this.
 pub const CHECK_WITHIN: Duration = Duration::from_secs(30);
@@ -27,9 +32,11 @@ const LIMITS: Limits = Limits {
     max_bytes: 4 * 1024 * 1024,
 };
 /// The first version that the client is built for.
-const OLDEST: i64 = 14;
+const OLDEST: u8 = 14;
 /// The first version in which a user's groups have the name `all_group_ids`.
-const GROUPS_RENAMED: i64 = 19;
+const GROUPS_RENAMED: u8 = 19;
+/// Where an Odoo with several databases sends those who named none.
+const CHOOSES: &str = "/web/database/";
 /// More groups than any Odoo has.
 const MOST_GROUPS: usize = 1_000;
 
@@ -44,9 +51,13 @@ pub struct Subject<'a> {
     /// The database and login there.
     pub address: Address,
     /// The password or API key.
-    pub secret: Secret,
-    /// Whether its own date is over: then it is not sent.
-    pub expired: bool,
+    pub credential: Credential,
+    /// What servers were found to be: asked anew, and remembered for whoever logs in next.
+    pub servers: &'a Servers,
+    /// When it ends by its own date: once that is over, it is not sent.
+    pub ends: Option<Moment>,
+    /// The time as the check begins.
+    pub now: Moment,
 }
 
 /// What became of the login.
@@ -61,27 +72,40 @@ pub enum Login {
     Refused,
 }
 
+/// Which Odoo answers, and how it is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its version.
+    pub version: Version,
+    /// What the login was made in, or would have been; none if the server takes no such credential.
+    pub dialect: Option<DialectName>,
+}
+
 /// What a check found, in the order of its steps.
 #[derive(Debug, Default)]
 pub struct Diagnosis {
+    /// The server, once it told what it is.
+    pub server: Option<Found>,
     /// Each thing found.
     pub findings: Vec<Finding>,
     /// What became of the login.
     pub login: Login,
     /// Whether the user can do more than read, as far as reading shows it; `None` when that was not seen.
     pub may_write: Option<bool>,
+    /// What the head of the last answer said.
+    hearing: Hearing,
 }
 
 impl Diagnosis {
     /// A check that was not made.
     pub fn not_made() -> Self {
-        Self { findings: vec![Finding { code: Code::NotChecked, model: None }], ..Self::default() }
+        Self { findings: vec![Finding::of(Code::NotChecked)], ..Self::default() }
     }
 
     /// A login that is known to be refused, and was not tried.
-    pub fn refused() -> Self {
-        let findings = vec![Finding { code: Code::LoginRefused, model: None }];
-        Self { findings, login: Login::Refused, may_write: None }
+    pub fn refused(kind: CredentialKind) -> Self {
+        let findings = vec![Finding::of(Code::of_login(OdooError::LoginRefused, kind))];
+        Self { findings, login: Login::Refused, ..Self::default() }
     }
 
     /// Whether a sync would go well: nothing found, or warnings alone.
@@ -89,11 +113,24 @@ impl Diagnosis {
         self.findings.iter().all(|finding| finding.code.severity() == Severity::Warning)
     }
 
+    /// A redirect, told by the host that it leads to; unless it leads to where people choose a database.
+    fn say_redirected(&mut self) {
+        match self.hearing.last().redirect {
+            Some(to) if to.path.starts_with(CHOOSES) => self.say(Code::DatabaseNotSelected, None),
+            to => {
+                let redirect = to.map(|to| to.host);
+                self.findings.push(Finding { redirect, ..Finding::of(Code::Redirected) });
+            }
+        }
+    }
+
     fn say(&mut self, code: Code, model: Option<&Model>) {
-        if code == Code::LoginRefused {
+        // Another user's key opens nothing that the connection names.
+        if matches!(code, Code::LoginRefused | Code::KeyRefused | Code::OtherUser) {
             self.login = Login::Refused;
         }
-        self.findings.push(Finding { code, model: model.map(|model| model.name().to_owned()) });
+        let model = model.map(|model| model.name().to_owned());
+        self.findings.push(Finding { model, ..Finding::of(code) });
     }
 }
 
@@ -102,6 +139,7 @@ pub async fn diagnose(subject: Subject<'_>) -> Diagnosis {
     let (mut found, begun) = (Diagnosis::default(), Instant::now());
     match timeout(CHECK_WITHIN, steps(subject, &mut found)).await {
         Ok(Ok(())) => {}
+        Ok(Err(Code::Redirected)) => found.say_redirected(),
         Ok(Err(code)) => found.say(code, None),
         Err(_) => found.say(Code::Timeout, None),
     }
@@ -113,22 +151,33 @@ pub async fn diagnose(subject: Subject<'_>) -> Diagnosis {
 
 /// An error ends the check; what lets it go on is said on the way.
 async fn steps(subject: Subject<'_>, found: &mut Diagnosis) -> Result<(), Code> {
-    let Subject { url, org, guard, address, secret, expired } = subject;
+    let Subject { url, org, guard, address, credential, servers, ends, now } = subject;
+    let (begun, kind) = (Instant::now(), credential.kind);
     // What the guard would not take today is no other cause than what does not resolve.
     let url = OdooUrl::parse(url, guard, org).map_err(|_| Code::HostNotPublic)?;
     let egress = Egress::new(guard, url, org, LIMITS).map_err(|error| Code::of(error.into()))?;
     let judged = timeout(HOST_WITHIN, egress.judge()).await.unwrap_or(Err(EgressError::HostNotPublic));
     judged.map_err(|error| Code::of(error.into()))?;
 
-    let version = Odoo::version(&egress).await.map_err(Code::of)?;
-    if version < OLDEST {
+    found.hearing = egress.hearing();
+    let server = servers.look(&egress, &address.database).await.map_err(Code::of)?;
+    let version = server.version();
+    let dialect = server.dialect(credential.kind);
+    found.server = Some(Found { version, dialect: dialect.ok() });
+    if version.major() < OLDEST {
         found.say(Code::OdooTooOld, None);
     }
-    if expired {
+    if is_skewed(found.hearing.last().date.as_deref(), now.after(begun.elapsed())) {
+        found.say(Code::ClockSkew, None);
+    }
+    if ends.is_some_and(|ends| ends <= now) {
         return Err(Code::CredentialExpired);
     }
-    let odoo = Odoo::login(egress, address, secret).await.map_err(|no| Code::of(no.cause))?;
+    dialect.map_err(Code::of)?;
+    let odoo = Odoo::login(egress, address, credential, servers).await;
+    let odoo = odoo.map_err(|no| Code::of_login(no.cause, kind))?;
     found.login = Login::Taken;
+    found.server = Some(Found { version: odoo.version(), dialect: Some(odoo.dialect()) });
 
     // Parsed at each start of both programs and held by a test.
     let readable = Readable::embedded().map_err(|_| Code::NotChecked)?;
@@ -137,17 +186,29 @@ async fn steps(subject: Subject<'_>, found: &mut Diagnosis) -> Result<(), Code> 
         match odoo.fetch(&first_of(model.all())).await {
             Ok(_) => {}
             Err(error) if goes_on(error) => found.say(Code::of(error), Some(&model)),
-            Err(error) => return Err(Code::of(error)),
+            Err(error) => return Err(Code::of_call(error, kind)),
         }
     }
     let rights = CheckOnly::embedded().map_err(|_| Code::NotChecked)?;
-    match more_than_reads(&odoo, version, &rights).await {
+    match more_than_reads(&odoo, &rights).await {
         Ok(more) => {
             found.may_write = Some(more.contains(&Code::MayWrite));
             more.into_iter().for_each(|code| found.say(code, None));
         }
         Err(error) if goes_on(error) => found.say(Code::RightsUnknown, None),
-        Err(error) => return Err(Code::of(error)),
+        Err(error) => return Err(Code::of_call(error, kind)),
+    }
+    if ends.is_some_and(|ends| ends_soon(ends, now)) {
+        found.say(Code::CredentialExpiresSoon, None);
+    }
+    if kind == CredentialKind::ApiKey {
+        match key_ends_soon(&odoo, &rights, now).await {
+            Ok(true) => found.say(Code::KeyExpiresSoon, None),
+            Ok(false) => {}
+            // It is no worse than not to be told.
+            Err(error) if goes_on(error) => {}
+            Err(error) => return Err(Code::of_call(error, kind)),
+        }
     }
     Ok(())
 }
@@ -160,12 +221,13 @@ fn goes_on(error: OdooError) -> bool {
             | OdooError::NotAllowed
             | OdooError::UnknownField
             | OdooError::QueryRefused
+            | OdooError::RecordMissing
             | OdooError::ServerFailed
     )
 }
 
 /// What reading alone shows of the user's rights to write.
-async fn more_than_reads(odoo: &Odoo, version: i64, rights: &CheckOnly) -> Result<Vec<Code>, OdooError> {
+async fn more_than_reads(odoo: &Odoo, rights: &CheckOnly) -> Result<Vec<Code>, OdooError> {
     let named = |model: &str, field: &str| {
         let model = rights.model(model).map_err(|_| OdooError::QueryRefused)?;
         model.fields(&[field]).map_err(|_| OdooError::QueryRefused)
@@ -176,7 +238,7 @@ async fn more_than_reads(odoo: &Odoo, version: i64, rights: &CheckOnly) -> Resul
         Err(OdooError::NotAllowed) => {}
         Err(error) => return Err(error),
     }
-    let groups = if version < GROUPS_RENAMED { "groups_id" } else { "all_group_ids" };
+    let groups = if odoo.version().major() < GROUPS_RENAMED { "groups_id" } else { "all_group_ids" };
     let own = ReadQuery::Read { ids: vec![odoo.uid()], fields: named("res.users", groups)? };
     let ids = match odoo.fetch(&own).await?.pop().map(|user| user.cells) {
         Some(cells) => match cells.into_iter().next() {

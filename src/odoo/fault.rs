@@ -2,6 +2,7 @@
 //! statuses: fault texts are translated and can quote anything, so none is kept.
 
 use crate::egress::EgressError;
+use crate::odoo::json::{Exception, JsonError};
 use crate::odoo::readable::Model;
 use crate::odoo::xmlrpc::{Fault, XmlError};
 
@@ -11,15 +12,27 @@ pub enum OdooError {
     /// Wrong login, password or API key; or an API key that ended. Never tried again.
     #[error("Odoo refused the login: wrong user, password or API key, or an API key that ended")]
     LoginRefused,
+    /// The key is good, and of somebody else than the connection names.
+    #[error("the API key is not of the user that the connection names")]
+    OtherUser,
+    /// The server takes API keys alone.
+    #[error("that Odoo takes no password any more; it wants an API key")]
+    PasswordNotTaken,
     /// No database of that name there.
     #[error("there is no such database on that Odoo")]
     NoSuchDatabase,
+    /// The server chose no database.
+    #[error("that Odoo offers no database of that name to this host")]
+    DatabaseNotSelected,
     /// The model is not installed.
     #[error("that Odoo does not have this model; its app is not installed")]
     ModelMissing,
     /// The user may not read it.
     #[error("the user may not read this model")]
     NotAllowed,
+    /// A record went away while it was read.
+    #[error("a record went away while it was read")]
+    RecordMissing,
     /// This version lacks a field.
     #[error("that Odoo does not have one of the fields")]
     UnknownField,
@@ -29,14 +42,17 @@ pub enum OdooError {
     /// Something failed there.
     #[error("Odoo failed")]
     ServerFailed,
-    /// The host is no Odoo, or its XML-RPC is closed.
+    /// The host is no Odoo.
     #[error("the host does not answer as Odoo does")]
     NotOdoo,
-    /// No XML-RPC answer, or not the one to this call.
+    /// An Odoo, or a proxy before it, that does not have the paths of its API.
+    #[error("that Odoo's API is closed off: the host does not have its paths")]
+    ApiClosed,
+    /// No answer of that format, or not the one to this call.
     #[error("Odoo's answer is malformed")]
     Malformed,
-    /// A value that XML can't carry.
-    #[error("the database, user or secret holds a character that XML can't carry")]
+    /// A value that can't be said.
+    #[error("the database, user or secret holds a character that can't be sent")]
     Unspeakable,
     /// The way there.
     #[error(transparent)]
@@ -48,13 +64,18 @@ impl OdooError {
     pub fn code(self) -> &'static str {
         match self {
             Self::LoginRefused => "login_refused",
+            Self::OtherUser => "other_user",
+            Self::PasswordNotTaken => "password_not_taken",
             Self::NoSuchDatabase => "no_such_database",
+            Self::DatabaseNotSelected => "database_not_selected",
             Self::ModelMissing => "model_missing",
             Self::NotAllowed => "not_allowed",
+            Self::RecordMissing => "record_missing",
             Self::UnknownField => "unknown_field",
             Self::QueryRefused => "query_refused",
             Self::ServerFailed => "server_failed",
             Self::NotOdoo => "not_odoo",
+            Self::ApiClosed => "api_closed",
             Self::Malformed => "malformed_answer",
             Self::Unspeakable => "unspeakable",
             Self::Egress(EgressError::HostNotPublic) => "host_not_public",
@@ -73,10 +94,15 @@ impl OdooError {
         }
     }
 
+    /// Whether it says that the credential opens nothing there that the connection names: not to be tried again.
+    pub fn is_refusal(self) -> bool {
+        matches!(self, Self::LoginRefused | Self::OtherUser)
+    }
+
     /// Whether the same call may go well a moment later.
     pub fn retryable(self) -> bool {
         match self {
-            Self::ServerFailed => true,
+            Self::ServerFailed | Self::RecordMissing => true,
             // A name that no resolver could look up just now ends as "not public" too.
             Self::Egress(
                 EgressError::HostNotPublic
@@ -87,12 +113,16 @@ impl OdooError {
             ) => true,
             Self::Egress(EgressError::Status(status)) => matches!(status, 429 | 500 | 502 | 503 | 504),
             Self::LoginRefused
+            | Self::OtherUser
+            | Self::PasswordNotTaken
             | Self::NoSuchDatabase
+            | Self::DatabaseNotSelected
             | Self::ModelMissing
             | Self::NotAllowed
             | Self::UnknownField
             | Self::QueryRefused
             | Self::NotOdoo
+            | Self::ApiClosed
             | Self::Malformed
             | Self::Unspeakable
             | Self::Egress(
@@ -114,12 +144,34 @@ impl OdooError {
         match fault.code {
             3 => Self::LoginRefused,
             4 => Self::NotAllowed,
-            2 if fault.text.starts_with("Object ") => Self::ModelMissing,
-            // The same in the user's language, which keeps the model's name.
-            2 if asked.is_some_and(|model| has_word(&fault.text, model.name())) => Self::ModelMissing,
-            2 => Self::QueryRefused,
+            2 => Self::of_user_error(&fault.text, asked),
             _ => Self::of_traceback(&fault.text),
         }
+    }
+
+    /// The cause of an exception that JSON tells by its class; `asked` is as above.
+    pub(super) fn of_exception(told: &Exception, asked: Option<&Model>) -> Self {
+        match told.class.as_str() {
+            "odoo.exceptions.AccessDenied" | "werkzeug.exceptions.Unauthorized" => Self::LoginRefused,
+            "odoo.exceptions.AccessError" | "werkzeug.exceptions.Forbidden" => Self::NotAllowed,
+            "odoo.exceptions.MissingError" => Self::RecordMissing,
+            // Of the two that JSON-2 looks for, the methods are always there.
+            "werkzeug.exceptions.NotFound" => Self::ModelMissing,
+            "werkzeug.exceptions.UnprocessableEntity" | "werkzeug.exceptions.BadRequest" => {
+                Self::QueryRefused
+            }
+            class if class.starts_with("odoo.exceptions.") => Self::of_user_error(&told.said, asked),
+            class => Self::of_class(class.strip_prefix("builtins.").unwrap_or(class), &told.said),
+        }
+    }
+
+    /// What Odoo tells its users in words alone.
+    fn of_user_error(said: &str, asked: Option<&Model>) -> Self {
+        // In English; and in the user's language, which keeps the model's name.
+        if said.starts_with("Object ") || asked.is_some_and(|model| has_word(said, model.name())) {
+            return Self::ModelMissing;
+        }
+        Self::QueryRefused
     }
 
     /// By the class of the exception that ended the traceback: it begins the first line after the
@@ -131,6 +183,10 @@ impl OdooError {
             .find(|line| line.starts_with(|c: char| c.is_ascii_alphabetic()))
             .unwrap_or_default();
         let (class, said) = last.split_once(": ").unwrap_or((last, ""));
+        Self::of_class(class, said)
+    }
+
+    fn of_class(class: &str, said: &str) -> Self {
         match class {
             "psycopg2.OperationalError"
                 if said.contains("database \"") && said.contains("\" does not exist") =>
@@ -154,6 +210,15 @@ fn has_word(text: &str, name: &str) -> bool {
         let after = text.get(at + name.len()..).and_then(|after| after.chars().next());
         !before.is_some_and(joins) && !after.is_some_and(joins)
     })
+}
+
+impl From<JsonError> for OdooError {
+    fn from(error: JsonError) -> Self {
+        match error {
+            JsonError::Malformed(_) => Self::Malformed,
+            JsonError::Limit(_) => Self::Egress(EgressError::TooLarge),
+        }
+    }
 }
 
 impl From<XmlError> for OdooError {

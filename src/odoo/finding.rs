@@ -1,6 +1,7 @@
 //! What a check can find, each with a stable code, one sentence and what to do. The sentences are ours
-//! alone: of what a server said, none quotes anything.
+//! alone: of what a server said, none quotes anything but the host that a redirect leads to.
 
+use crate::credential::CredentialKind;
 use crate::egress::EgressError;
 use crate::odoo::fault::OdooError;
 
@@ -93,6 +94,9 @@ codes! {
     /// A redirect.
     Redirected = "redirected", Error, "The host redirects; Pawl follows no redirect.",
         "Deposit the address that a browser ends at, without its path.";
+    /// A gateway's status.
+    ProxyError = "proxy_error", Error, "What stands before Odoo answers that Odoo does not.",
+        "See that Odoo is up behind its proxy, and that the proxy waits long enough.";
     /// Another status.
     HttpStatus = "http_status", Error, "The host answers with an HTTP error.",
         "See that Odoo is up behind its proxy, and check again.";
@@ -100,8 +104,11 @@ codes! {
     TooLarge = "too_large", Error, "The answer is larger than Odoo's would be.", "See that the host is Odoo.";
     /// Something else there.
     NotOdoo = "not_odoo", Error, "The host does not answer as Odoo does.",
-        "Look at the URL, and see that /xmlrpc/2 is not closed.";
-    /// No XML-RPC, or not of that shape.
+        "Look at the URL, and at what stands before Odoo.";
+    /// Nothing at the paths of the API.
+    ApiClosed = "api_closed", Error, "That Odoo does not offer its API: the host does not have its paths.",
+        "Let /jsonrpc or /xmlrpc/2 through; on Odoo 19 and later /json/2 with an API key will do.";
+    /// Not of the format, or not of that shape.
     Malformed = "malformed_answer", Error, "The host's answer is malformed.",
         "See that the host is Odoo, and what stands before it.";
     /// Failing.
@@ -110,18 +117,36 @@ codes! {
     OdooTooOld = "odoo_too_old", Warning, "That Odoo is older than version 14, for which Pawl is not built.",
         "Upgrade Odoo; API keys came with 14.";
     /// A name that can't be sent.
-    Unspeakable = "unspeakable", Error, "The database, user or secret holds a character that XML can't carry.",
+    Unspeakable = "unspeakable", Error, "The database, user or secret holds a character that can't be sent.",
         "Forget the connection, and deposit it without that character.";
     /// The database.
     NoSuchDatabase = "no_such_database", Error, "There is no database of that name.",
         "Look at the database's name; deposit the connection anew.";
+    /// The database, to a server that has to choose one.
+    DatabaseNotSelected = "database_not_selected", Error,
+        "Odoo offers no database of that name under that host name.",
+        "Look at the database's name, and at Odoo's dbfilter; deposit the connection anew.";
     /// The date of the key.
     CredentialExpired = "credential_expired", Error, "The credential has ended by its own date; it was not sent.",
         "Make a new API key in Odoo, and replace the credential.";
-    /// The login.
+    /// A server without passwords.
+    PasswordNotTaken = "password_not_taken", Error, "That Odoo takes no password any more; it was not sent.",
+        "Make an API key in Odoo, forget the connection, and deposit it with the key.";
+    /// Somebody else's key.
+    OtherUser = "other_user", Error, "The API key is good, but not of the user that was named.",
+        "Look at the user name; deposit the connection anew with the key's own user.";
+    /// A login by password.
     LoginRefused = "login_refused", Error,
-        "Odoo refused the login: wrong user, password or API key, or an API key that ended.",
-        "Look at the user, and replace the credential; it is not tried again by itself.";
+        "Odoo refused the login: wrong user or password, or a user with two-factor authentication, of whom it takes API keys alone.",
+        "Look at the user, and replace the password; with two-factor authentication, deposit an API key. It is not tried again by itself.";
+    /// A login by key. Odoo says the same to all three.
+    KeyRefused = "key_refused", Error,
+        "Odoo refused the API key: it is wrong or of another user, has ended, or was made for another scope than RPC.",
+        "Look at the user and their API keys, make a new one, and replace the credential; it is not tried again by itself.";
+    /// A plan, or a user, without the API. Not recorded: told by rights that are refused at the login itself.
+    NoExternalApi = "no_external_api", Error,
+        "Odoo refuses its API at the login itself: a plan without external API, or a user who may not use it.",
+        "On Odoo Online see that the plan includes the external API (Custom does); else look at the user's rights.";
     /// An app that is not there.
     ModelMissing = "model_missing", Warning, "The model is not there: its app is not installed.",
         "Install the app if its records are wanted.";
@@ -131,12 +156,24 @@ codes! {
     /// A field that is not there.
     UnknownField = "unknown_field", Error, "That Odoo lacks one of the model's fields.",
         "Tell who runs Pawl which version of Odoo it is.";
+    /// A record.
+    RecordMissing = "record_missing", Error, "A record went away while it was read.", "Check again.";
     /// The query.
     QueryRefused = "query_refused", Error, "Odoo does not take the query.",
         "Tell who runs Pawl which version of Odoo it is.";
     /// Rights that can't be seen.
     RightsUnknown = "rights_unknown", Warning, "What else the user may do can't be seen.",
         "See in Odoo that the user has read-only groups alone.";
+    /// The server's clock, or this machine's.
+    ClockSkew = "clock_skew", Warning, "The host's clock and this machine's differ by more than two minutes.",
+        "Set both by NTP: by which time things changed is how a sync knows what to read.";
+    /// By the date of the deposit.
+    CredentialExpiresSoon = "credential_expires_soon", Warning,
+        "The credential ends by its own date within 14 days.",
+        "Make a new API key in Odoo, and replace the credential.";
+    /// By Odoo's own word.
+    KeyExpiresSoon = "key_expires_soon", Warning, "An API key of the user ends in Odoo within 14 days.",
+        "If it is this one, make a new API key in Odoo, and replace the credential.";
     /// An administrator.
     ReadsRights = "bot_reads_access_rights", Warning, "The user can read Odoo's access rights, as administrators can.",
         "Use a user of its own, with read-only groups alone.";
@@ -146,17 +183,39 @@ codes! {
 }
 
 impl Code {
+    /// The code of what ended a login with a credential of that kind.
+    pub fn of_login(error: OdooError, kind: CredentialKind) -> Self {
+        match error {
+            // No model was asked for yet.
+            OdooError::NotAllowed => Self::NoExternalApi,
+            error => Self::of_call(error, kind),
+        }
+    }
+
+    /// The same of a call after it.
+    pub fn of_call(error: OdooError, kind: CredentialKind) -> Self {
+        match error {
+            OdooError::LoginRefused if kind == CredentialKind::ApiKey => Self::KeyRefused,
+            error => Self::of(error),
+        }
+    }
+
     /// The code of what ended a call.
     pub fn of(error: OdooError) -> Self {
         match error {
             OdooError::LoginRefused => Self::LoginRefused,
+            OdooError::OtherUser => Self::OtherUser,
+            OdooError::PasswordNotTaken => Self::PasswordNotTaken,
             OdooError::NoSuchDatabase => Self::NoSuchDatabase,
+            OdooError::DatabaseNotSelected => Self::DatabaseNotSelected,
             OdooError::ModelMissing => Self::ModelMissing,
             OdooError::NotAllowed => Self::NotAllowed,
+            OdooError::RecordMissing => Self::RecordMissing,
             OdooError::UnknownField => Self::UnknownField,
             OdooError::QueryRefused => Self::QueryRefused,
             OdooError::ServerFailed => Self::ServerFailed,
             OdooError::NotOdoo => Self::NotOdoo,
+            OdooError::ApiClosed => Self::ApiClosed,
             OdooError::Malformed => Self::Malformed,
             OdooError::Unspeakable => Self::Unspeakable,
             OdooError::Egress(EgressError::HostNotPublic) => Self::HostNotPublic,
@@ -168,6 +227,7 @@ impl Code {
             OdooError::Egress(EgressError::Timeout) => Self::Timeout,
             OdooError::Egress(EgressError::TooLarge) => Self::TooLarge,
             OdooError::Egress(EgressError::Redirected(_)) => Self::Redirected,
+            OdooError::Egress(EgressError::Status(502..=504)) => Self::ProxyError,
             OdooError::Egress(EgressError::Status(_)) => Self::HttpStatus,
             OdooError::Egress(EgressError::Broken) => Self::BrokenOff,
             OdooError::Egress(EgressError::Proxy) => Self::EgressProxy,
@@ -183,14 +243,22 @@ pub struct Finding {
     pub code: Code,
     /// The model it is about, by the policy's name for it.
     pub model: Option<String>,
+    /// The host that a redirect leads to: all that is ever told of what a server said.
+    pub redirect: Option<String>,
 }
 
 impl Finding {
+    /// Of no model.
+    pub fn of(code: Code) -> Self {
+        Self { code, model: None, redirect: None }
+    }
+
     /// One plain sentence, after the model's name if it is about one.
     pub fn detail(&self) -> String {
-        match &self.model {
-            Some(model) => format!("{model}: {}", self.code.detail()),
-            None => self.code.detail().to_owned(),
+        match (&self.model, &self.redirect) {
+            (Some(model), _) => format!("{model}: {}", self.code.detail()),
+            (None, Some(host)) => format!("{} It leads to {host}.", self.code.detail()),
+            (None, None) => self.code.detail().to_owned(),
         }
     }
 }

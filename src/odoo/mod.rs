@@ -6,19 +6,28 @@ mod caps;
 mod client;
 mod decimal;
 mod diagnose;
+mod dialect;
+mod exchange;
 mod fault;
 mod finding;
+mod foresight;
 pub mod json;
+mod json2;
+pub mod jsonrpc;
 mod method;
+mod probe;
 mod query;
 mod readable;
 mod record;
+mod servers;
+mod version;
 pub mod xmlrpc;
 
 pub use caps::Caps;
-pub use client::{Address, NotLoggedIn, Odoo};
+pub use client::{Address, Credential, NotLoggedIn, Odoo};
 pub use decimal::Decimal;
-pub use diagnose::{CHECK_WITHIN, Diagnosis, Login, Subject, diagnose};
+pub use diagnose::{CHECK_WITHIN, Diagnosis, Found, Login, Subject, diagnose};
+pub use dialect::DialectName;
 pub use fault::OdooError;
 pub use finding::{Code, Finding, Severity};
 pub use method::Method;
@@ -29,3 +38,5 @@ pub use readable::{
     Field, Fields, Kind, Model, Narrowed, NotNarrower, NotReadable, Readable, ReadableRefused,
 };
 pub use record::{Cell, Record};
+pub use servers::{Server, Servers};
+pub use version::Version;

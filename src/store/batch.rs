@@ -11,7 +11,7 @@ use crate::clock::Moment;
 use crate::config::LeaseCaps;
 use crate::ids::RunId;
 use crate::store::caps::{Count, Counted, Of, Open, count, first_end};
-use crate::store::db::Db;
+use crate::store::db::{Db, first_row};
 use crate::store::error::StoreError;
 #[cfg(feature = "postgres")]
 use crate::store::events::End;
@@ -33,6 +33,8 @@ pub(super) struct Found {
 
 #[derive(Insertable)]
 #[diesel(table_name = leases)]
+// Or a lease without a run has another statement than one with, and neither is remembered.
+#[diesel(treat_none_as_default_value = false)]
 struct NewLease {
     id: String,
     org_id: String,
@@ -53,7 +55,7 @@ pub(super) struct Batch<'a> {
     counted: &'a Counted,
     /// What is known of how many leases are open.
     open: BTreeMap<Of, Open>,
-    /// By org, whether it or the whole vault is frozen, where that was read ahead.
+    /// By org, whether it or the whole vault is frozen, where that was read.
     frozen: BTreeMap<String, bool>,
     /// By org, what it lends, where that was read ahead.
     lends: BTreeMap<String, Lends>,
@@ -193,13 +195,16 @@ impl<'a> Batch<'a> {
         self.open.extend(count.map(|count| (of, open(count))));
     }
 
-    /// Whether the ask's org or the whole vault is frozen. What was read ahead stays true: a freeze takes the org's
-    /// chain, or waits for every writer.
+    /// Whether the ask's org or the whole vault is frozen. What was read once stays true: a freeze takes the org's chain,
+    /// or waits for every writer.
     pub(super) fn is_frozen(&mut self, db: &mut Db, ask: &LendAsk) -> Result<bool, StoreError> {
-        match self.frozen.get(ask.scope.org().as_str()) {
-            Some(is_frozen) => Ok(*is_frozen),
-            None => Ok(freeze::find(db, ask.scope.org())?.is_frozen()),
+        let org = ask.scope.org();
+        if let Some(is_frozen) = self.frozen.get(org.as_str()) {
+            return Ok(*is_frozen);
         }
+        let is_frozen = freeze::find(db, org)?.is_frozen();
+        self.frozen.insert(org.to_string(), is_frozen);
+        Ok(is_frozen)
     }
 
     /// What the ask's org lends of what can be used by injection. True as above.
@@ -286,14 +291,14 @@ impl<'a> Batch<'a> {
             return Ok(*last);
         }
         // Not max(): behind row-level security PostgreSQL would look at every lease there ever was.
-        let last: Option<i64> = leases::table
-            .filter(leases::org_id.eq(ask.scope.org().as_str()))
-            .filter(leases::connection_id.eq(ask.connection.as_str()))
-            .select(leases::fence)
-            .order(leases::fence.desc())
-            .first(db)
-            .optional()?;
-        let last = last.unwrap_or(0);
+        let fences = || {
+            leases::table
+                .filter(leases::org_id.eq(ask.scope.org().as_str()))
+                .filter(leases::connection_id.eq(ask.connection.as_str()))
+                .select(leases::fence)
+                .order(leases::fence.desc())
+        };
+        let last = first_row!(db, i64, fences())?.unwrap_or(0);
         self.fences.insert(ask.connection.to_string(), last);
         Ok(last)
     }

@@ -35,6 +35,23 @@ macro_rules! each {
 }
 pub(super) use each;
 
+/// The first row of `query`, if there is one. On SQLite it is read without a limit, and no further: a limit that is bound
+/// has SQLite prepare the statement anew each time, for more than it takes to run.
+macro_rules! first_row {
+    ($db:expr, $row:ty, $query:expr) => {
+        match $db {
+            Db::Sqlite(db) => {
+                use diesel::connection::DefaultLoadingMode;
+                let mut rows = $query.load_iter::<$row, DefaultLoadingMode>(db)?;
+                rows.next().transpose()
+            }
+            #[cfg(feature = "postgres")]
+            Db::Postgres(db) => $query.first::<$row>(db).optional(),
+        }
+    };
+}
+pub(super) use first_row;
+
 /// Whether it is the session that writes nothing. It stays so when the database is not read-only any more: on PostgreSQL
 /// for what it was told when it began, on SQLite for how it opened the file.
 pub(super) fn is_read_only(error: &Error) -> bool {

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use crate::audit::{AuditEvent, GENESIS, Hash, link};
 use crate::clock::{Moment, fill_random};
 use crate::ids::OrgId;
-use crate::store::db::Db;
+use crate::store::db::{Db, each, first_row};
 use crate::store::error::StoreError;
 use crate::store::schema::{audit_chains, audit_events};
 use crate::store::tx::Tx;
@@ -228,16 +228,13 @@ pub(super) fn find_last(db: &mut Db, org: &str) -> Result<i64, StoreError> {
 }
 
 fn find_end(db: &mut Db, org: &str) -> Result<End, StoreError> {
-    let last: Option<(i64, Vec<u8>)> = audit_events::table
-        .filter(audit_events::org_id.eq(org))
-        .order(audit_events::seq.desc())
-        .select((audit_events::seq, audit_events::hash))
-        .first(db)
-        .optional()?;
-    let day: Option<(i64, i64)> = audit_chains::table
-        .find(org)
-        .select((audit_chains::day, audit_chains::day_seq))
-        .first(db)
-        .optional()?;
-    End::of(last, day)
+    let events = || {
+        let of_org = audit_events::table.filter(audit_events::org_id.eq(org));
+        of_org.order(audit_events::seq.desc()).select((audit_events::seq, audit_events::hash))
+    };
+    let last = first_row!(db, (i64, Vec<u8>), events())?;
+    let mut days: Vec<(i64, i64)> = each!(db, db => {
+        audit_chains::table.find(org).select((audit_chains::day, audit_chains::day_seq)).load(db)?
+    });
+    End::of(last, days.pop())
 }

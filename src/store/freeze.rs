@@ -8,7 +8,7 @@ use diesel::prelude::*;
 
 use crate::clock::Moment;
 use crate::ids::OrgId;
-use crate::store::db::{Access, Db};
+use crate::store::db::{Access, Db, each};
 use crate::store::error::StoreError;
 use crate::store::schema::{leases, org_settings};
 use crate::store::scopes::{NarrowRole, Scopes};
@@ -102,11 +102,13 @@ impl Upkeep<'_> {
 
 /// Asked by every transaction that would lend or keep something new.
 pub(super) fn find(db: &mut Db, org: &OrgId) -> Result<Frozen, StoreError> {
-    let rows: Vec<(String, i64)> = org_settings::table
-        .filter(org_settings::org_id.eq(org.as_str()).or(org_settings::org_id.eq(VAULT)))
-        .filter(org_settings::frozen_at.is_not_null())
-        .select((org_settings::org_id, org_settings::frozen_at.assume_not_null()))
-        .load(db)?;
+    let rows: Vec<(String, i64)> = each!(db, db => {
+        org_settings::table
+            .filter(org_settings::org_id.eq(org.as_str()).or(org_settings::org_id.eq(VAULT)))
+            .filter(org_settings::frozen_at.is_not_null())
+            .select((org_settings::org_id, org_settings::frozen_at.assume_not_null()))
+            .load(db)?
+    });
     let of =
         |name: &str| rows.iter().find(|(org, _)| org == name).map(|(_, since)| Moment::from_micros(*since));
     Ok(Frozen { org: of(org.as_str()), vault: of(VAULT) })

@@ -10,7 +10,7 @@ use crate::audit::{Actor, AuditEvent, Outcome, Subject};
 use crate::clock::Moment;
 use crate::ids::{ClientId, ConnectionId, KeyId, LeaseId, RunId};
 use crate::store::batch::{Batch, Found};
-use crate::store::db::Db;
+use crate::store::db::{Db, first_row};
 use crate::store::error::StoreError;
 use crate::store::leases::is_succeeded;
 use crate::store::repeats::{self, Earlier, First, Kept, Repeat};
@@ -303,17 +303,19 @@ fn again(
 /// The open exclusive lease that a `sync` ask meets. The transaction holds its org's chain, so none
 /// can appear between this look and the insert.
 fn find_held(db: &mut Db, ask: &LendAsk) -> Result<Option<OpenLease>, StoreError> {
-    Ok(leases::table
-        .filter(leases::org_id.eq(ask.scope.org().as_str()))
-        .filter(leases::connection_id.eq(ask.connection.as_str()))
-        .filter(leases::purpose.eq("sync"))
-        .filter(leases::ended_at.is_null())
-        .filter(leases::expires_at.gt(ask.at.micros()))
-        // Clocks of two machines may differ: the later one holds.
-        .order(leases::fence.desc())
-        .select(OpenLease::as_select())
-        .first(db)
-        .optional()?)
+    Ok(first_row!(
+        db,
+        OpenLease,
+        leases::table
+            .filter(leases::org_id.eq(ask.scope.org().as_str()))
+            .filter(leases::connection_id.eq(ask.connection.as_str()))
+            .filter(leases::purpose.eq("sync"))
+            .filter(leases::ended_at.is_null())
+            .filter(leases::expires_at.gt(ask.at.micros()))
+            // Clocks of two machines may differ: the later one holds.
+            .order(leases::fence.desc())
+            .select(OpenLease::as_select())
+    )?)
 }
 
 fn is_own(open: &OpenLease, client: &ClientId, run: Option<&RunId>) -> bool {

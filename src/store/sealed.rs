@@ -9,7 +9,7 @@ use crate::credential::{CredentialKind, Destination};
 use crate::ids::{ConnectionId, KeyId, Revision};
 use crate::seal::{OpenRefused, Sealed};
 use crate::store::connections::StoredConnection;
-use crate::store::db::Db;
+use crate::store::db::{Db, each};
 use crate::store::error::StoreError;
 use crate::store::keys::{left, must_seal};
 use crate::store::lend::LendRefused;
@@ -142,14 +142,17 @@ pub(super) fn find_sealed_columns(
     owner: &UserScope,
     id: &ConnectionId,
 ) -> Result<Option<(SealedColumns, Option<String>)>, StoreError> {
-    Ok(connections::table
-        .left_join(keys::table.on(keys::id.eq(connections::key_id)))
-        .filter(connections::org_id.eq(owner.org().as_str()))
-        .filter(connections::user_id.eq(owner.user().as_str()))
-        .filter(connections::id.eq(id.as_str()))
-        .select((SealedColumns::as_select(), keys::state.nullable()))
-        .first(db)
-        .optional()?)
+    // There is one at most: no limit is set, for what first_row says of it.
+    let mut found: Vec<(SealedColumns, Option<String>)> = each!(db, db => {
+        connections::table
+            .left_join(keys::table.on(keys::id.eq(connections::key_id)))
+            .filter(connections::org_id.eq(owner.org().as_str()))
+            .filter(connections::user_id.eq(owner.user().as_str()))
+            .filter(connections::id.eq(id.as_str()))
+            .select((SealedColumns::as_select(), keys::state.nullable()))
+            .load(db)?
+    });
+    Ok(found.pop())
 }
 
 /// What was found, if its key may still open and it does.

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::clock::{Clock, Moment};
+use crate::credential::CredentialKind;
 use crate::ids::{ConnectionId, LeaseId, RunId};
 use crate::secret::Secret;
 use crate::sync::channel::Channel;
@@ -27,6 +28,8 @@ pub struct Loan {
     pub database: String,
     /// The login there.
     pub username: String,
+    /// What the credential is.
+    pub kind: CredentialKind,
     /// The credential.
     pub secret: Secret,
     /// When it ends by itself.
@@ -120,9 +123,9 @@ impl VaultClient {
         let loan: LoanView = serde_json::from_slice(&answer.body).map_err(|_| self.0.strange())?;
         let lease = LeaseId::parse(&loan.id).map_err(|_| self.0.strange())?;
         let LentConnection { url, database, username } = loan.connection;
-        let LentCredential { secret, expires_at } = loan.credential;
+        let LentCredential { kind, secret, expires_at } = loan.credential;
         let expires_at = expires_at.as_deref().and_then(Moment::parse);
-        Ok(Loan { lease, url, database, username, secret, expires_at })
+        Ok(Loan { lease, url, database, username, kind, secret, expires_at })
     }
 
     /// Lets a lease last so long from now on.
@@ -184,6 +187,7 @@ struct LentConnection {
 
 #[derive(Deserialize)]
 struct LentCredential {
+    kind: CredentialKind,
     secret: Secret,
     expires_at: Option<String>,
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::ids::ConnectionId;
-use crate::odoo::{Address, CHECK_WITHIN, Diagnosis, Login, Subject, diagnose};
+use crate::odoo::{Address, CHECK_WITHIN, Credential, Diagnosis, Login, Subject, diagnose};
 use crate::sync::borrow::{Loan, Outcome};
 use crate::sync::error::SyncError;
 use crate::sync::refusal::{BorrowError, Refusal};
@@ -16,15 +16,17 @@ const _: () = assert!(CHECK_WITHIN.as_secs() < LASTING.as_secs());
 impl Worker {
     /// Checks `connection`; the lease is handed back with what became of the login.
     pub async fn check(&self, connection: &ConnectionId) -> Result<Diagnosis, SyncError> {
-        let Loan { lease, url, database, username, secret, expires_at } =
+        let Loan { lease, url, database, username, kind, secret, expires_at } =
             self.vault.lend_for_check(connection, LASTING).await?;
         let subject = Subject {
             url: &url,
             org: None,
             guard: &self.guard,
             address: Address { database, username },
-            secret,
-            expired: expires_at.is_some_and(|ends| ends <= self.clock.now()),
+            credential: Credential { kind, secret },
+            servers: &self.servers,
+            ends: expires_at,
+            now: self.clock.now(),
         };
         let found = diagnose(subject).await;
         let outcome = match found.login {

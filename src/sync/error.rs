@@ -89,8 +89,8 @@ impl SyncError {
     /// What to make of it.
     pub fn verdict(&self) -> Verdict {
         match self {
-            Self::Odoo(_, OdooError::LoginRefused)
-            | Self::Borrow(BorrowError::Refused(Refusal::AuthFailed, _)) => Verdict::CredentialRefused,
+            Self::Borrow(BorrowError::Refused(Refusal::AuthFailed, _)) => Verdict::CredentialRefused,
+            Self::Odoo(_, cause) if cause.is_refusal() => Verdict::CredentialRefused,
             Self::Odoo(_, cause) if cause.retryable() => Verdict::Later,
             Self::Sink(
                 SinkError::OtherConnection { .. } | SinkError::OtherLayout(_) | SinkError::Foreign(_),

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::egress::{Egress, Guard, Limits, OdooUrl};
-use crate::odoo::{Address, NotLoggedIn, Odoo, OdooError, Readable};
-use crate::secret::Secret;
+use crate::odoo::{Address, Credential, NotLoggedIn, Odoo, Readable, Servers};
 use crate::sync::borrow::{Loan, Outcome, VaultClient};
 use crate::sync::error::SyncError;
 use crate::sync::hold::{Asked, Hold, check_token, wish};
@@ -29,6 +28,7 @@ pub struct Worker {
     pub(super) vault: VaultClient,
     pub(super) guard: Guard,
     pub(super) clock: Clock,
+    pub(super) servers: Servers,
     plan: Vec<Part>,
     pub(super) patience: Patience,
 }
@@ -41,7 +41,8 @@ impl Worker {
             VaultClient::new(settings.vault, settings.ca.as_deref(), settings.identity, clock.clone())?;
         let guard = Guard::new(settings.egress_allow).with_ports(settings.egress_ports);
         let guard = guard.through(settings.egress_proxy);
-        Ok(Self { vault, guard, clock, plan, patience: Patience::default() })
+        let servers = Servers::new(clock.clone());
+        Ok(Self { vault, guard, clock, servers, plan, patience: Patience::default() })
     }
 
     /// The trace that what it asks of the vault belongs to.
@@ -97,7 +98,7 @@ impl Worker {
 
         let outcome = match &pulled {
             Ok(()) => Outcome::Ok,
-            Err(SyncError::Odoo(_, OdooError::LoginRefused)) => Outcome::AuthFailed,
+            Err(SyncError::Odoo(_, cause)) if cause.is_refusal() => Outcome::AuthFailed,
             Err(_) => Outcome::Failed,
         };
         let records = models.iter().map(|(_, swept): &(String, Swept)| swept.count.read).sum();
@@ -174,7 +175,9 @@ impl Worker {
         let url = OdooUrl::parse(&loan.url, &self.guard, None).map_err(SyncError::Address)?;
         let egress = Egress::new(&self.guard, url, None, Limits::default())?;
         let address = Address { database: loan.database, username: loan.username };
-        let odoo = log_in(egress, address, loan.secret, say).await?;
+        let credential = Credential { kind: loan.kind, secret: loan.secret };
+        let odoo = log_in((egress, address, credential), &self.servers, say).await?;
+        say(Step::LoggedIn { version: odoo.version(), dialect: odoo.dialect() });
         let (clock, most_pages) = (&self.clock, self.patience.most_pages);
         let (accepts_removals, say) = (job.accepts_removals, RefCell::new(say));
         let puller = Puller { odoo: &odoo, desk, hold, clock, most_pages, accepts_removals, say };
@@ -187,15 +190,14 @@ impl Worker {
 
 /// Once, as soon as the secret is on its way: what is tried again is to reach the host.
 async fn log_in(
-    egress: Egress,
-    address: Address,
-    secret: Secret,
+    mut unsent: (Egress, Address, Credential),
+    servers: &Servers,
     say: &mut dyn FnMut(Step),
 ) -> Result<Odoo, SyncError> {
-    let (mut unsent, mut pauses) = ((egress, address, secret), PAUSES.iter());
+    let mut pauses = PAUSES.iter();
     loop {
-        let (egress, address, secret) = unsent;
-        match (Odoo::login(egress, address, secret).await, pauses.next()) {
+        let (egress, address, credential) = unsent;
+        match (Odoo::login(egress, address, credential, servers).await, pauses.next()) {
             (Ok(odoo), _) => return Ok(odoo),
             (Err(NotLoggedIn { cause, unsent: Some(again) }), Some(pause)) => {
                 say(Step::Retrying { model: "login", cause: cause.code() });

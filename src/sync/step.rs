@@ -1,6 +1,7 @@
 //! What a run tells of itself while it runs, for whoever shows it.
 
 use crate::clock::Moment;
+use crate::odoo::{DialectName, Version};
 use crate::sync::refusal::BorrowError;
 use crate::sync::sweep::Swept;
 
@@ -15,6 +16,13 @@ pub enum Step<'a> {
     },
     /// The credential is borrowed.
     Borrowed,
+    /// Odoo took it.
+    LoggedIn {
+        /// Which Odoo it is.
+        version: Version,
+        /// What is spoken with it.
+        dialect: DialectName,
+    },
     /// So many records of a model are in the sink.
     Pulling {
         /// The model.

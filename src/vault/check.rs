@@ -13,8 +13,7 @@ use crate::clock::{Clock, Moment};
 use crate::egress::Guard;
 use crate::error::{Error, FieldError};
 use crate::ids::{ConnectionId, OrgId};
-use crate::odoo::{self, Address, Diagnosis, Login};
-use crate::secret::Secret;
+use crate::odoo::{self, Address, Credential, Diagnosis, Login, Servers};
 use crate::store::{LendRefused, SealedCredential, Store, StoredConnection, Tx};
 use crate::vault::freeze::frozen_meanwhile;
 use crate::vault::leave::{find_permitted, note_refusal};
@@ -28,8 +27,8 @@ const MOST_AT_ONCE: usize = 8;
 /// What is checked, with its secret, opened. Neither printed nor cloned.
 struct Opened {
     connection: StoredConnection,
-    secret: Secret,
-    expired: bool,
+    credential: Credential,
+    ends: Option<Moment>,
 }
 
 /// What to do with a credential that Odoo refused before.
@@ -86,12 +85,13 @@ impl Vault {
             Ok(Some(opened)) => opened,
             not_opened => {
                 self.logins.settle(claim, Login::Unknown).await;
-                return not_opened.map(|_| Diagnosis::refused());
+                return not_opened.map(|_| Diagnosis::refused(found.kind));
             }
         };
         let work = Work {
             store: self.store.clone(),
             guard: self.guard.clone(),
+            servers: self.servers.clone(),
             clock: self.clock.clone(),
             logins: self.logins.clone(),
             switch: self.switch.clone(),
@@ -161,10 +161,11 @@ impl Vault {
         }
         let binding = binding(&owner, &connection.id, &credential);
         let secret = keyring.open(&binding, &credential.sealed).map_err(|_| Error::DoesNotOpen)?;
-        let expired = credential.expires_at.is_some_and(|ends| ends <= at);
+        let lent = Credential { kind: credential.kind, secret };
+        let ends = credential.expires_at;
         // Where it is sent is what it was sealed for.
         let connection = StoredConnection { destination: credential.destination, ..connection };
-        Ok(Some(Opened { connection, secret, expired }))
+        Ok(Some(Opened { connection, credential: lent, ends }))
     }
 }
 
@@ -172,6 +173,7 @@ impl Vault {
 struct Work {
     store: Store,
     guard: Guard,
+    servers: Servers,
     clock: Clock,
     logins: Logins,
     switch: Arc<HostSwitch>,
@@ -181,15 +183,17 @@ struct Work {
 
 impl Work {
     async fn run(self, opened: Opened, claim: Claim, turn: Turn) -> Result<Diagnosis, Error> {
-        let Opened { connection, secret, expired } = opened;
+        let Opened { connection, credential, ends } = opened;
         let (url, database, username) = connection.destination.parts();
         let subject = odoo::Subject {
             url,
             org: Some(connection.org.as_str()),
             guard: &self.guard,
             address: Address { database: database.to_owned(), username: username.to_owned() },
-            secret,
-            expired,
+            credential,
+            servers: &self.servers,
+            ends,
+            now: self.clock.now(),
         };
         let (found, was_stopped) = tokio::select! {
             biased;

@@ -64,7 +64,7 @@ impl Ended {
     fn login(&self) -> Login {
         match self {
             Self::Answered(_) | Self::Leaked => Login::Taken,
-            Self::Failed(OdooError::LoginRefused) => Login::Refused,
+            Self::Failed(cause) if cause.is_refusal() => Login::Refused,
             Self::Failed(_) | Self::Stopped | Self::Cancelled => Login::Unknown,
         }
     }
@@ -246,7 +246,7 @@ impl Vault {
                     _ => (Outcome::DoneWith("ok"), None, counts),
                 }
             }
-            Ended::Failed(OdooError::LoginRefused) => {
+            Ended::Failed(cause) if cause.is_refusal() => {
                 (Outcome::Refused("auth-failed"), Some(Error::AuthFailed), (0, 0))
             }
             Ended::Failed(cause) => {

@@ -45,7 +45,7 @@ use crate::access::Limits;
 use crate::clock::Clock;
 use crate::egress::Guard;
 use crate::error::Error;
-use crate::odoo::Readable;
+use crate::odoo::{Readable, Servers};
 use crate::store::Store;
 use crate::vault::keys::{Held, Ring};
 
@@ -91,6 +91,7 @@ pub struct Vault {
     store: Store,
     ring: Arc<Ring>,
     guard: Guard,
+    servers: Servers,
     models: Vec<String>,
     readable: Arc<Readable>,
     clock: Clock,
@@ -143,6 +144,7 @@ impl Vault {
             store,
             ring,
             guard,
+            servers: Servers::new(clock.clone()),
             models: readable.model_names(),
             readable,
             clock,

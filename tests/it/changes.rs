@@ -1,12 +1,13 @@
 //! What a run brings home when the sink holds something already: all that changed, whenever it became
 //! visible, and little else.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use pawl::sync::{Patience, SyncError, Verdict};
+use serde_json::json;
 
 use crate::scene::{Scene, code, errors, number, text};
 use crate::standin::PASSWORD;
@@ -188,7 +189,7 @@ fn a_run_that_fails_moves_no_watermark() {
         scene.odoo.edit(|company| [3, 900].into_iter().for_each(|id| set_amount(company, id, 1.5)));
     };
     let fails_at = |request: usize| {
-        scene.odoo.answer_raw(request, "HTTP/1.0 404 NOT FOUND\r\nConnection: close\r\n\r\n");
+        scene.odoo.answer_raw(request, "HTTP/1.0 406 NOT ACCEPTABLE\r\nConnection: close\r\n\r\n");
         let output = scene.run("books.db");
         assert_eq!(code(&output), 1, "{request}: {}", errors(&output));
     };
@@ -236,27 +237,16 @@ fn the_next_page_is_on_its_way_while_one_is_written() {
     scene.assert_same("books.db");
 }
 
-pub fn answer(records: &[(i64, &str)]) -> Vec<u8> {
-    let record = |(id, written): &(i64, &str)| {
-        format!(
-            "<value><struct>\n<member>\n<name>id</name>\n<value><int>{id}</int></value>\n</member>\n<member>\n\
-             <name>write_date</name>\n<value><string>{written}</string></value>\n</member>\n</struct></value>\n"
-        )
-    };
-    let records: String = records.iter().map(record).collect();
-    let body = format!(
-        "<?xml version='1.0'?>\n<methodResponse>\n<params>\n<param>\n<value><array><data>\n{records}</data></array>\
-         </value>\n</param>\n</params>\n</methodResponse>\n"
-    );
-    let mut answer = Vec::new();
-    write!(
-        answer,
-        "HTTP/1.0 200 OK\r\nContent-Type: text/xml; charset=utf-8\r\nContent-Length: {}\r\n\
-         Connection: close\r\n\r\n{body}",
-        body.len()
+/// In JSON-RPC, to the run's `n`th call: ids and times.
+pub fn answer(n: usize, records: &[(i64, &str)]) -> Vec<u8> {
+    let records = records.iter().map(|(id, written)| json!({"id": id, "write_date": written}));
+    let body = json!({"jsonrpc": "2.0", "id": n, "result": records.collect::<Vec<_>>()}).to_string();
+    let length = body.len();
+    format!(
+        "HTTP/1.0 200 OK\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n{body}"
     )
-    .unwrap();
-    answer
+    .into_bytes()
 }
 
 /// Attack on P6 and P10.
@@ -275,7 +265,7 @@ fn a_server_that_lies_about_time_or_order_loses_nothing() {
         ("falling ids", 5, vec![(6, "2025-03-01 10:00:00"), (5, "2025-03-01 10:00:00")]),
         ("more than was asked for", 5, many),
     ] {
-        scene.odoo.answer_raw(request, answer(&records));
+        scene.odoo.answer_raw(request, answer(request, &records));
         let output = scene.run("books.db");
         assert_eq!(code(&output), 1, "{what}: {}", errors(&output));
         assert!(errors(&output).contains("not what was asked for"), "{what}: {}", errors(&output));
@@ -285,7 +275,7 @@ fn a_server_that_lies_about_time_or_order_loses_nothing() {
     }
     // A list of times that are none: what is here differs from it, and is read again.
     let nonsense: Vec<(i64, &str)> = (1..=300).map(|id| (id, "soon")).collect();
-    scene.odoo.answer_raw(5, answer(&nonsense));
+    scene.odoo.answer_raw(5, answer(5, &nonsense));
     run(&scene, &[]);
     scene.assert_same("books.db");
 }

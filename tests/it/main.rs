@@ -9,6 +9,7 @@ mod backup;
 mod borrowers;
 mod changes;
 mod check;
+mod check_causes;
 mod check_tls;
 mod checkpoints;
 mod clients;
@@ -17,6 +18,7 @@ mod contract;
 mod database;
 mod demo;
 mod deploy;
+mod dialects;
 mod docs_page;
 mod doubted;
 mod durability;
@@ -93,6 +95,7 @@ mod secrets;
 #[cfg(feature = "aws")]
 mod secrets_manager;
 mod served;
+mod servers;
 mod slow_readers;
 #[path = "../../src/bin/pawl-demo/standin.rs"]
 mod standin;

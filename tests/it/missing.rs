@@ -34,10 +34,15 @@ fn front(odoo: &str, leaves: Leaves, is_on: Arc<AtomicBool>) -> String {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let (mut stream, mut asked, mut chunk) = (stream.unwrap(), Vec::new(), [0; 4096]);
-            while !asked.ends_with(b"</methodCall>\n") {
+            while !asked.ends_with(b"</methodCall>\n") && !is_other(&asked) {
                 let read = stream.read(&mut chunk).unwrap();
                 assert!(read > 0, "a request broke off");
                 asked.extend_from_slice(&chunk[..read]);
+            }
+            // It lets XML-RPC through and nothing else.
+            if is_other(&asked) {
+                let _ = stream.write_all(NOT_THERE);
+                continue;
             }
             let mut beyond = TcpStream::connect(&odoo).unwrap();
             beyond.write_all(&asked).unwrap();
@@ -57,6 +62,16 @@ fn front(odoo: &str, leaves: Leaves, is_on: Arc<AtomicBool>) -> String {
         }
     });
     url
+}
+
+pub const NOT_THERE: &[u8] = b"HTTP/1.0 404 NOT FOUND\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// Whether it is a whole request that is none of XML-RPC.
+pub fn is_other(asked: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(asked);
+    let is_whole =
+        text.split_once("\r\n\r\n").is_some_and(|(_, body)| !text.starts_with("POST") || body.ends_with('}'));
+    is_whole && !text.starts_with("POST /xmlrpc")
 }
 
 fn left_of(body: &str, leaves: impl Fn(&str, usize) -> bool) -> String {
@@ -144,7 +159,7 @@ fn an_empty_answer_after_a_newest_record_removes_nothing() {
     run(&scene, &[]);
     // The only page of a whole sweep; the list, after what was written since and its end.
     for (more, request) in [(&["--full"][..], 3), (&[], 5)] {
-        scene.odoo.answer_raw(request, answer(&[]));
+        scene.odoo.answer_raw(request, answer(request, &[]));
         let output = scene.command("books.db", more).output().unwrap();
         assert_eq!(code(&output), 1, "{more:?}: {}", errors(&output));
         assert!(errors(&output).contains("then none at all"), "{}", errors(&output));

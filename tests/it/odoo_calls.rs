@@ -1,10 +1,13 @@
 //! What leaves, whatever goes in: logins and reads, and in them exactly what was asked.
 
 use pawl::odoo::xmlrpc::{Login, XmlError, authenticate, execute};
-use pawl::odoo::{Address, Domain, Odoo, OdooError, Operand, Operator, Order, ReadQuery, Readable};
+use pawl::odoo::{
+    Address, DialectName, Domain, Odoo, OdooError, Operand, Operator, Order, ReadQuery, Readable,
+};
 use pawl::secret::Secret;
 use serde_json::json;
 
+use crate::dialects::{only, password};
 use crate::hostile_calls::{by_python, calls, is_harmless, query, text};
 use crate::odoo_wire::{egress, serve, wait, whole};
 use crate::xml_answers::{body_of, random};
@@ -148,9 +151,10 @@ fn no_input_makes_a_logged_in_client_say_another_call() {
         let answers = ["xml-auth-ok", "xml-err-missing-record", "xml-err-missing-record"];
         let served = serve(answers.map(|name| whole(name, "response")).to_vec());
         let address = Address { database: text(&mut seed), username: text(&mut seed) };
-        let secret = Secret::new(text(&mut seed));
+        let credential = password(&text(&mut seed));
+        let servers = only(DialectName::XmlRpc, &served.url, &address.database);
         wait(async {
-            let odoo = match Odoo::login(egress(&served.url), address, secret).await {
+            let odoo = match Odoo::login(egress(&served.url), address, credential, &servers).await {
                 Ok(odoo) => odoo,
                 Err(error) => {
                     assert_eq!(error.cause, OdooError::Unspeakable);

@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 
 use pawl::egress::{Egress, EgressError, Guard, Limits, OdooUrl, Resolve};
 use pawl::odoo::xmlrpc::{Fault, XmlError};
-use pawl::odoo::{Address, Domain, Odoo, OdooError, Operand, Operator, Order, ReadQuery, Readable, Record};
-use pawl::secret::Secret;
+use pawl::odoo::{
+    Address, DialectName, Domain, Odoo, OdooError, Operand, Operator, Order, ReadQuery, Readable, Record,
+};
 
+use crate::dialects::{only, password};
 use crate::standin::company::Company;
 use crate::standin::{API_KEY, DATABASE, LOGIN, PASSWORD, StandIn};
 
@@ -21,7 +23,8 @@ async fn log_in(odoo: &StandIn, [database, username, secret]: [&str; 3]) -> Resu
     let limits = Limits { max_bytes: 1 << 20, ..Limits::default() };
     let egress = Egress::new(&guard, url, None, limits).unwrap();
     let address = Address { database: database.into(), username: username.into() };
-    Odoo::login(egress, address, Secret::new(secret.into())).await.map_err(|no| no.cause)
+    let servers = only(DialectName::XmlRpc, &odoo.url(), database);
+    Odoo::login(egress, address, password(secret), &servers).await.map_err(|no| no.cause)
 }
 
 fn invoices(reference: Operand) -> ReadQuery {
@@ -87,9 +90,10 @@ fn a_host_that_is_no_odoo_has_its_cause() {
         ("no type", answer("", empty), Err(OdooError::NotOdoo), false),
         ("HTML that says it is XML", answer(XML, page), Err(OdooError::Malformed), false),
         ("nothing", answer(XML, ""), Err(OdooError::Malformed), false),
-        ("401", status("401 Unauthorized"), Err(OdooError::NotOdoo), false),
-        ("404", status("404 Not Found"), Err(OdooError::NotOdoo), false),
-        ("405", status("405 Method Not Allowed"), Err(OdooError::NotOdoo), false),
+        ("401", status("401 Unauthorized"), Err(OdooError::ApiClosed), false),
+        ("404", status("404 Not Found"), Err(OdooError::ApiClosed), false),
+        ("405", status("405 Method Not Allowed"), Err(OdooError::ApiClosed), false),
+        ("406", status("406 Not Acceptable"), Err(OdooError::NotOdoo), false),
         ("429", status("429 Too Many Requests"), Err(egress(EgressError::Status(429))), true),
         ("502", status("502 Bad Gateway"), Err(egress(EgressError::Status(502))), true),
         ("204", status("204 No Content"), Err(egress(EgressError::Status(204))), false),
@@ -219,6 +223,7 @@ fn a_login_that_never_reached_the_host_can_be_tried_again_and_a_refused_one_not(
     let url = standin.url().replace("127.0.0.1", "odoo.test");
     for (secret, logs_in) in [(PASSWORD, true), ("wrong", false)] {
         let url = OdooUrl::parse(&url, &guard, None).unwrap();
+        let servers = only(DialectName::XmlRpc, url.as_str(), DATABASE);
         let is_known = std::sync::atomic::AtomicBool::new(false);
         let resolve = Resolve::by(move |_| match is_known.swap(true, std::sync::atomic::Ordering::SeqCst) {
             true => vec!["127.0.0.1".parse().unwrap()],
@@ -228,11 +233,11 @@ fn a_login_that_never_reached_the_host_can_be_tried_again_and_a_refused_one_not(
         let address = Address { database: DATABASE.into(), username: LOGIN.into() };
         let before = standin.seen().len();
         wait(async {
-            let no = Odoo::login(egress, address, Secret::new(secret.into())).await.err().unwrap();
+            let no = Odoo::login(egress, address, password(secret), &servers).await.err().unwrap();
             assert_eq!(no.cause, OdooError::Egress(EgressError::HostNotPublic));
             assert!(no.cause.retryable());
-            let (egress, address, secret) = *no.unsent.unwrap();
-            let again = Odoo::login(egress, address, secret).await;
+            let (egress, address, credential) = *no.unsent.unwrap();
+            let again = Odoo::login(egress, address, credential, &servers).await;
             assert_eq!(again.is_ok(), logs_in);
             if let Err(no) = again {
                 assert_eq!((no.cause, no.unsent.is_some()), (OdooError::LoginRefused, false));

@@ -130,7 +130,7 @@ fn what_nobody_answered_is_no_refusal() {
         odoo.answer_raw(1, Vec::new());
         assert_eq!(found(&ask()), "broken_off");
     }
-    assert_eq!((refused(), odoo.paths().len()), (vec!["4".to_owned()], front.len() + 3));
+    assert_eq!((refused(), odoo.paths().len()), (vec!["4".to_owned()], front.len() + 6));
     assert_eq!(found(&ask()), "login_refused");
     assert_eq!(ask().problem(), "too-many-refusals");
     // Nor does it cost the try of an hour.

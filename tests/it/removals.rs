@@ -6,12 +6,11 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::changes::answer;
+use crate::missing::{NOT_THERE, is_other};
 use crate::scene::{Scene, code, deposit, errors, number};
 use crate::standin::PASSWORD;
 use crate::standin::company::Company;
-
-const EMPTY_PAGE: &str = "<?xml version='1.0'?>\n<methodResponse>\n<params>\n<param>\n<value><array><data>\n\
-                          </data></array></value>\n</param>\n</params>\n</methodResponse>\n";
 
 fn http(body: &str) -> String {
     let length = body.len();
@@ -32,11 +31,15 @@ fn leaving_out(odoo: &str, on: Arc<AtomicBool>) -> String {
             let (mut stream, odoo, on) = (stream.unwrap(), odoo.clone(), on.clone());
             std::thread::spawn(move || {
                 let (mut asked, mut chunk) = (Vec::new(), [0; 4096]);
-                while !asked.ends_with(b"</methodCall>\n") {
+                while !asked.ends_with(b"</methodCall>\n") && !is_other(&asked) {
                     match stream.read(&mut chunk) {
                         Ok(read @ 1..) => asked.extend_from_slice(&chunk[..read]),
                         _ => return,
                     }
+                }
+                if is_other(&asked) {
+                    let _ = stream.write_all(NOT_THERE);
+                    return;
                 }
                 let mut beyond = TcpStream::connect(&odoo).unwrap();
                 beyond.write_all(&asked).unwrap();
@@ -86,7 +89,7 @@ fn an_answer_that_is_empty_for_a_moment_empties_nothing() {
     for nth in 3..=8 {
         let scene = Scene::new(Company::sized(3, 300, 20), PASSWORD);
         assert_eq!(code(&scene.run("books.db")), 0);
-        scene.odoo.answer_raw(nth, http(EMPTY_PAGE));
+        scene.odoo.answer_raw(nth, answer(nth, &[]));
         let _ = scene.run("books.db");
         assert_eq!(number(&scene.sink("books.db"), "SELECT count(*) FROM account_move"), 300, "{nth}");
         assert_eq!(code(&scene.run("books.db")), 0);

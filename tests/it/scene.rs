@@ -96,6 +96,9 @@ impl Scene {
         let seen = self.odoo.seen().into_iter();
         seen.map(|call| match call.method.as_str() {
             "authenticate" => "login".into(),
+            // What stands for one in JSON-2.
+            "search_read" if call.model == "res.users" => "login".into(),
+            "version" => "version".into(),
             "search_read" => format!("{} {}", call.model, call.fields),
             other => panic!("{other}"),
         })

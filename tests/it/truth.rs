@@ -13,6 +13,7 @@ use pawl::odoo::{Kind, Readable};
 use serde_json::{Value as Json, json};
 
 use crate::harness::{Vault, program};
+use crate::missing::{NOT_THERE, is_other};
 use crate::scene::{LOOPBACK, columns, stored};
 
 /// Recorded pages, by model. What is recorded as JSON alone is said in XML by the marshaller that Odoo
@@ -160,12 +161,22 @@ impl Recorded {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
                 let asked = request(&mut stream);
+                if is_other(asked.as_bytes()) {
+                    stream.write_all(NOT_THERE).unwrap();
+                    continue;
+                }
                 let pages = serving.lock().unwrap();
                 let first = asked.contains("<value><int>0</int></value>\n</data></array></value>");
                 let of_model = pages.iter().find(|(model, _)| {
                     asked.contains(&format!("<param>\n<value><string>{model}</string></value>\n</param>"))
                 });
                 let body = match of_model {
+                    _ if asked.contains("<methodName>version") => {
+                        let told = "<struct><member><name>server_version_info</name><value><array><data><value>\
+                                    <int>19</int></value><value><int>0</int></value></data></array></value></member>\
+                                    </struct>";
+                        EMPTY.replace("<array><data>\n</data></array>", told).into_bytes()
+                    }
                     _ if asked.contains("<methodName>authenticate") => {
                         EMPTY.replace("<array><data>\n</data></array>", "<int>10</int>").into_bytes()
                     }
@@ -187,7 +198,7 @@ impl Recorded {
 fn request(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let mut chunk = [0; 4096];
-    while !bytes.ends_with(b"</methodCall>\n") {
+    while !bytes.ends_with(b"</methodCall>\n") && !is_other(&bytes) {
         let read = stream.read(&mut chunk).unwrap();
         assert!(read > 0, "a request broke off");
         bytes.extend_from_slice(&chunk[..read]);

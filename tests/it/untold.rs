@@ -305,6 +305,7 @@ fn below_the_reserve_lends_and_changes_are_recorded_and_denials_counted_until_th
     let filling = home.data().join("filling");
     let file = std::fs::File::create(&filling).unwrap();
     rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, filled).unwrap();
+    drop(file);
     metric("pawl_audit_below_reserve 1");
     let before = stored(&home, "acme").len();
     let denied = || call(&process.url, "GET", "/v1/audit/events", &worker, None).status;

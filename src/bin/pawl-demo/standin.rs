@@ -190,7 +190,7 @@ impl StandIn {
     }
 }
 
-/// What goes wrong. The `n`th request is counted from now: 1 is the next.
+/// What goes wrong. The `n`th request is counted from now: 1 is the next. `GET /web/version` is none of them.
 impl StandIn {
     /// Holds the answer to the `n`th request until [`StandIn::release`].
     pub fn hold(&self, n: usize) {

@@ -2,13 +2,18 @@
 //! value out of the bytes, capped in depth, length and number, no name twice, errors without content.
 //! Records are built straight from it; there is no tree.
 
+mod exception;
 mod number;
 mod reader;
 mod records;
 mod text;
+mod write;
 
+pub(in crate::odoo) use exception::Exception;
 pub use reader::Reader;
 pub use records::read_records;
+pub(in crate::odoo) use records::records;
+pub(in crate::odoo) use write::Writer;
 
 /// Not JSON, or more of it than is taken. Names a rule, never content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -185,6 +185,16 @@ impl<'a> Reader<'a> {
         self.count()
     }
 
+    /// Whether the next value is a text.
+    pub(in crate::odoo) fn is_text(&mut self) -> bool {
+        self.peek() == Some(b'"')
+    }
+
+    /// Whether the next value is an object.
+    pub(in crate::odoo) fn is_object(&mut self) -> bool {
+        self.peek() == Some(b'{')
+    }
+
     /// Whether the next value is `false`; then it is taken, and any other is left.
     pub(in crate::odoo) fn takes_false(&mut self) -> Result<bool, JsonError> {
         let is_false = self.peek() == Some(b'f');

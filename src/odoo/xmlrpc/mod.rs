@@ -2,6 +2,7 @@
 //! capped in bytes, depth and length, no DTD, errors without content. Why it is our own:
 //! `docs/decisions/0001-our-own-xml-rpc.md`.
 
+mod dialect;
 mod read;
 mod scalar;
 mod stream;
@@ -10,6 +11,7 @@ mod write;
 
 pub use crate::odoo::caps::Caps;
 use crate::odoo::decimal::Decimal;
+pub(super) use dialect::{XmlRpc, ask_version, told_version};
 pub use read::{Members, Reply, read_records, read_value};
 pub use write::{Login, authenticate, execute, version};
 

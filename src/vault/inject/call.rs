@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::egress::{Egress, EgressError, Limits, OdooUrl};
-use crate::odoo::{Address, Odoo, OdooError, ReadQuery, Record};
+use crate::odoo::{Address, Credential, Odoo, OdooError, ReadQuery, Record};
 use crate::secret::Secret;
 use crate::store::StoredConnection;
 use crate::vault::Vault;
@@ -69,7 +69,8 @@ impl Vault {
         let judged = timeout(HOST_WITHIN, egress.judge()).await;
         judged.unwrap_or(Err(EgressError::HostNotPublic))?;
         let address = Address { database: database.to_owned(), username: username.to_owned() };
-        let odoo = Odoo::login(egress, address, secret).await.map_err(|no| no.cause)?;
+        let credential = Credential { kind: at.kind, secret };
+        let odoo = Odoo::login(egress, address, credential, &self.servers).await.map_err(|no| no.cause)?;
         odoo.fetch(query).await
     }
 }

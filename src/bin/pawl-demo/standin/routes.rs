@@ -117,7 +117,7 @@ pub fn told<'a>(
 }
 
 /// Asked by browsers, without a call.
-const VERSION: &[&str] = &["/web/version", "/json/version"];
+pub const VERSION: &[&str] = &["/web/version", "/json/version"];
 
 fn told_version(incoming: &Incoming, server: Server<'_>) -> Answer {
     if incoming.method != "GET" {
