@@ -106,6 +106,11 @@ pub enum Error {
         /// When that was found.
         now: Moment,
     },
+    /// The org does not let the connection's host be called.
+    #[error(
+        "the org's owner does not let this connection's host be called: see allowed_hosts of its settings"
+    )]
+    HostNotAllowed,
     /// The org has its credentials used by injection alone.
     #[error(
         "this org lends no credential of Odoo's: ask for records instead (POST /v1/connections/{{id}}/read)"
@@ -215,6 +220,7 @@ impl Error {
             LendRefused::CredentialReplaced => Self::CredentialReplaced,
             LendRefused::KeyReused => Self::KeyReused,
             LendRefused::Frozen => Self::Frozen,
+            LendRefused::HostNotAllowed => Self::HostNotAllowed,
             LendRefused::InjectionOnly => Self::InjectionOnly,
             LendRefused::MayWrite => Self::MayWrite,
             LendRefused::PastQuota => Self::EventQuota { now },

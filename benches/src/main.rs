@@ -6,6 +6,7 @@ mod aims;
 mod cpu;
 mod disk;
 mod fastapi;
+mod guard;
 mod hello;
 mod install;
 mod kv;
@@ -38,8 +39,9 @@ fn main() {
         Some("reseal") => reseal::run(),
         Some("tokens") => tokens::run(),
         Some("trail") => verify::run(),
+        Some("guard") => guard::run(),
         _ => eprintln!(
-            "usage: cargo run --release -p pawl-bench -- parse | pull | lend | lanes | peer | seal | reseal | tokens | trail"
+            "usage: cargo run --release -p pawl-bench -- parse | pull | lend | lanes | peer | seal | reseal | tokens | trail | guard"
         ),
     }
 }

@@ -7,7 +7,7 @@
 -- whether somebody else holds it, then of those that are free what stands; and each ask, by its number from 1.
 -- VOLATILE, so that each statement sees what was committed before it began: what is looked for is looked at after
 -- the locks were taken. One plain statement would see it as it was before.
--- Of an org: whether it or the whole vault is frozen, what it lends of what can be used by injection, how many of its leases are open if the number of its last event
+-- Of an org: whether it or the whole vault is frozen, what it lends of what can be used by injection, which hosts it lets be called, how many of its leases are open if the number of its last event
 -- is past `enough`, that event, and what its day is counted from. Of an ask: the sealed credential, its key's state,
 -- the last fence, how many leases are open if that is past `enough`, and of an exclusive wish the lease that it meets.
 -- The limits keep to a look into an index for each, whatever a plan that was made on empty tables takes for cheap.
@@ -16,7 +16,8 @@ CREATE OR REPLACE FUNCTION pawl_find_lends(
     orgs text[], locks bigint[], orgs_at bigint[], orgs_enough bigint[], orgs_most bigint[],
     ask_orgs text[], owners text[], ids text[], exclusives boolean[], ats bigint[], enoughs bigint[], mosts bigint[]
 ) RETURNS TABLE (
-    org text, is_taken boolean, is_frozen boolean, injection_only bigint, lend_to_writers bigint, org_open bigint,
+    org text, is_taken boolean, is_frozen boolean, injection_only bigint, lend_to_writers bigint,
+    allowed_hosts text, org_open bigint,
     seq bigint, hash bytea, day bigint, day_seq bigint,
     number bigint, kind text, environment text, url text, database text, username text, sealed text, key_id text,
     revision bigint, credential_expires_at bigint, state text, may_write bigint, key_state text, fence bigint, open bigint,
@@ -36,7 +37,7 @@ BEGIN
     END IF;
     RETURN QUERY SELECT wanted.org, wanted.org = ANY (taken),
         EXISTS (SELECT FROM public.org_settings WHERE org_id IN (wanted.org, '') AND frozen_at IS NOT NULL),
-        coalesce(settings.injection_only, 0), coalesce(settings.lend_to_writers, 0),
+        coalesce(settings.injection_only, 0), coalesce(settings.lend_to_writers, 0), settings.allowed_hosts,
         CASE WHEN last.seq > wanted.enough THEN (SELECT count(*) FROM (
             SELECT FROM public.leases
             WHERE leases.org_id = wanted.org AND ended_at IS NULL AND expires_at > wanted.at
@@ -55,7 +56,7 @@ BEGIN
     IF cardinality(taken) = cardinality(orgs) THEN
         RETURN;
     END IF;
-    RETURN QUERY SELECT wanted.org, NULL::boolean, NULL::boolean, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint,
+    RETURN QUERY SELECT wanted.org, NULL::boolean, NULL::boolean, NULL::bigint, NULL::bigint, NULL::text, NULL::bigint, NULL::bigint,
         NULL::bytea, NULL::bigint, NULL::bigint,
         wanted.number, mine.kind, mine.environment, mine.url, mine.database, mine.username, mine.sealed, mine.key_id,
         mine.revision, mine.credential_expires_at, mine.state, mine.may_write,

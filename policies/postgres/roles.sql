@@ -78,7 +78,7 @@ GRANT SELECT, INSERT, UPDATE (refused, last_at), DELETE ON login_refusals TO paw
 GRANT SELECT, INSERT, UPDATE (mark, answer), DELETE ON idempotency_keys TO pawl_app;
 GRANT SELECT, INSERT, UPDATE (updated_at, ended_at, outcome, total, moved, shut) ON reseals TO pawl_app;
 GRANT SELECT, INSERT,
-    UPDATE (frozen_at, updated_at, retention_days, next_retention_days, next_retention_from, injection_only,
+    UPDATE (frozen_at, updated_at, retention_days, next_retention_days, next_retention_from, allowed_hosts, injection_only,
             lend_to_writers, readable)
     ON org_settings TO pawl_app;
 -- The trail only grows, and so does what is known of imports.

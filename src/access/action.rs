@@ -112,6 +112,8 @@ actions! {
     Unfreeze = "settings.unfreeze", ToOrg;
     /// Say for how long the org's trail is kept.
     ChangeRetention = "settings.retention", ToOrg;
+    /// Say which hosts the org lets be called.
+    ChangeHosts = "settings.hosts", ToOrg;
     /// Say how the org's credentials are used: by injection alone or lent too, and how much may be read.
     ChangeInjection = "settings.injection", ToOrg;
     /// List the master keys, by name alone.

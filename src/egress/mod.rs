@@ -1,6 +1,7 @@
 //! Calls to addresses that a customer typed: public HTTPS hosts and nothing else, looked up once and judged,
 //! without redirects, within limits. The ground floor: it knows nothing of Odoo.
 
+mod allowed;
 mod body;
 mod client;
 mod error;
@@ -15,6 +16,7 @@ mod tls;
 mod url;
 mod wire;
 
+pub use allowed::{AllowedHosts, NotAList};
 pub use body::Body;
 pub use client::{Answer, Answered, Ask, Egress, Heard, Hearing, Limits, Redirect};
 pub use error::EgressError;

@@ -288,7 +288,7 @@ pub(super) async fn show(
            IdempotencyKey),
     request_body = RenewBody,
     responses((status = 200, body = LeaseView, description = "The lease."),
-        (status = 403, description = "`forbidden`, `not-holder`, `kind-not-allowed`, `environment-not-allowed`, `state-not-allowed`"),
+        (status = 403, description = "`forbidden`, `not-holder`, `kind-not-allowed`, `environment-not-allowed`, `state-not-allowed`, `host-not-allowed`"),
         (status = 409, description = "`lease-ended`, `credential-replaced`, `auth-failed`"),
         (status = 423, description = "`frozen`"),
         (status = 500, description = "`does-not-open`, `damaged`"),

@@ -89,6 +89,8 @@ kinds! {
     StateNotAllowed = "state-not-allowed", 403, "This token may not do that to a connection in that state";
     /// Not Odoo's.
     NotOdoo = "not-odoo", 409, "That is for a credential of Odoo's alone";
+    /// Not at this host.
+    HostNotAllowed = "host-not-allowed", 403, "This org does not let that host be called";
     /// The org lends none of its credentials.
     InjectionOnly = "injection-only", 403, "This org lends no credential of Odoo's";
     /// A credential that could write is not lent.
@@ -305,6 +307,7 @@ impl From<Error> for Problem {
             Error::Unmet(Unmet::Environment) => Self::new(Kind::EnvironmentNotAllowed, detail),
             Error::Unmet(Unmet::State) => Self::new(Kind::StateNotAllowed, detail),
             Error::NotOdoo(wrong) => Self { errors: vec![wrong], ..Self::new(Kind::NotOdoo, detail) },
+            Error::HostNotAllowed => Self::new(Kind::HostNotAllowed, detail),
             Error::InjectionOnly => Self::new(Kind::InjectionOnly, detail),
             Error::MayWrite => Self::new(Kind::MayWrite, detail),
             Error::DoesNotOpen => Self::new(Kind::DoesNotOpen, detail),

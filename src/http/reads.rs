@@ -61,7 +61,7 @@ pub struct RecordsView {
     params(("id" = ConnectionId, Path, description = "Its id.")),
     request_body = ReadBody,
     responses((status = 200, body = RecordsView, description = "The records."),
-        (status = 403, description = "`forbidden`, `kind-not-allowed`, `environment-not-allowed`, `state-not-allowed`"),
+        (status = 403, description = "`forbidden`, `kind-not-allowed`, `environment-not-allowed`, `state-not-allowed`, `host-not-allowed`"),
         (status = 409, description = "`auth-failed`, `credential-replaced`, `not-odoo`"),
         (status = 423, description = "`frozen`"),
         (status = 429, description = "`too-many-reads`, `too-many-refusals`, `too-many-requests`, `event-quota`",

@@ -28,6 +28,11 @@ pub struct ChangeSettingsBody {
     #[serde(default, deserialize_with = "named")]
     #[schema(value_type = i64, required = false, minimum = 90, maximum = 36500)]
     audit_retention_days: Option<Whole<i64>>,
+    /// The hosts that may be called, and that a deposit may name: host names, addresses, and `*.suffix` for every name
+    /// below one; null for any public host.
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = Option<Vec<String>>, required = false, min_items = 1, max_items = 100)]
+    allowed_hosts: Option<Option<Vec<String>>>,
     /// Whether credentials of Odoo are used by injection alone: then they are not lent, and no lease is renewed.
     #[serde(default, deserialize_with = "named")]
     #[schema(value_type = bool, required = false)]
@@ -58,6 +63,9 @@ pub struct SettingsView {
     /// The shorter time that was asked for.
     #[schema(required = true)]
     next_audit_retention: Option<NextRetention>,
+    /// The hosts that may be called, each in its normal form; null when any public one may.
+    #[schema(required = true)]
+    allowed_hosts: Option<Vec<String>>,
     /// Whether credentials of Odoo are used by injection alone.
     injection_only: bool,
     /// Whether a credential is lent too whose user can do more than read.
@@ -88,6 +96,7 @@ impl From<Settings> for SettingsView {
                 .org
                 .next_retention
                 .map(|(days, from)| NextRetention { days, from: from.to_string() }),
+            allowed_hosts: settings.org.allowed_hosts,
             injection_only: settings.org.injection.only,
             lend_to_writers: settings.org.injection.lend_to_writers,
             readable: settings.org.injection.readable.and_then(|part| serde_json::from_str(&part).ok()),
@@ -107,7 +116,7 @@ pub(super) async fn show(state: web::Data<State>, By(actor): By) -> Result<HttpR
 /// Change the org's settings; what is not named stays. Once `frozen` is answered, nothing of the org is lent,
 /// renewed, checked or deposited, its open leases have ended, and no loan of it is on its way.
 #[utoipa::path(put, path = "/v1/org/settings",
-    operation_id = "change_settings", security(("bearer" = ["settings.freeze", "settings.unfreeze", "settings.retention", "settings.injection"])),
+    operation_id = "change_settings", security(("bearer" = ["settings.freeze", "settings.unfreeze", "settings.retention", "settings.hosts", "settings.injection"])),
     params(IdempotencyKey),
     request_body = ChangeSettingsBody,
     responses((status = 200, body = SettingsView, description = "The settings.")))]
@@ -119,6 +128,7 @@ pub(super) async fn change(
     let change = ChangeSettings {
         frozen: body.frozen,
         retention_days: body.audit_retention_days.map(|days| days.0),
+        allowed_hosts: body.allowed_hosts,
         injection_only: body.injection_only,
         lend_to_writers: body.lend_to_writers,
         readable: body.readable,

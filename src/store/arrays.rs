@@ -52,8 +52,16 @@ statement! {
 
 /// Of an org: whether somebody else holds it, whether it or the whole vault is frozen, what it lends, how many of its leases are open,
 /// its last event, its day.
-type FoundOrg =
-    (Bool, Bool, BigInt, BigInt, Nullable<BigInt>, Nullable<(BigInt, Binary)>, Nullable<(BigInt, BigInt)>);
+type FoundOrg = (
+    Bool,
+    Bool,
+    BigInt,
+    BigInt,
+    Nullable<Text>,
+    Nullable<BigInt>,
+    Nullable<(BigInt, Binary)>,
+    Nullable<(BigInt, BigInt)>,
+);
 
 /// Of an ask: its number, the sealed credential, its key's state, the last fence, how many leases are open, the
 /// exclusive one that it meets.

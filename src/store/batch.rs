@@ -9,6 +9,8 @@ use diesel::prelude::*;
 use crate::audit::AuditEvent;
 use crate::clock::Moment;
 use crate::config::LeaseCaps;
+use crate::credential::Destination;
+use crate::egress::AllowedHosts;
 use crate::ids::RunId;
 use crate::store::caps::{Count, Counted, Of, Open, count, first_end};
 use crate::store::db::{Db, first_row};
@@ -17,8 +19,9 @@ use crate::store::error::StoreError;
 use crate::store::events::End;
 use crate::store::events::{Ends, NewEvent};
 use crate::store::freeze;
+use crate::store::hosts;
 use crate::store::injection::{self, Lends};
-use crate::store::lend::{LendAsk, OpenLease, SealedRow};
+use crate::store::lend::{LendAsk, LendRefused, OpenLease, SealedRow};
 use crate::store::schema::{audit_events, leases};
 use crate::store::scopes::Scopes;
 use crate::store::sealed::{SealedColumns, find_sealed_columns};
@@ -59,6 +62,8 @@ pub(super) struct Batch<'a> {
     frozen: BTreeMap<String, bool>,
     /// By org, what it lends, where that was read ahead.
     lends: BTreeMap<String, Lends>,
+    /// By org, which hosts it lets be called, where that was read ahead.
+    hosts: BTreeMap<String, Option<AllowedHosts>>,
     /// By the ask's place; `None` where nothing is read ahead.
     ahead: Option<BTreeMap<usize, Found>>,
     /// The last fences that are known.
@@ -94,6 +99,7 @@ impl<'a> Batch<'a> {
             open,
             frozen,
             lends,
+            hosts: BTreeMap::new(),
             ahead,
             fences,
             changed,
@@ -126,19 +132,23 @@ impl<'a> Batch<'a> {
         scopes: &Scopes,
         asks: &[&LendAsk],
     ) -> Result<(Self, Vec<String>), StoreError> {
-        type OfOrg = (bool, bool, i64, i64, Option<i64>, Option<(i64, Vec<u8>)>, Option<(i64, i64)>);
+        type OfOrg =
+            (bool, bool, i64, i64, Option<String>, Option<i64>, Option<(i64, Vec<u8>)>, Option<(i64, i64)>);
         type OfAsk = (i64, SealedColumns, Option<String>, Option<i64>, Option<i64>, Option<OpenLease>);
         let rows: Vec<(String, Option<OfOrg>, Option<OfAsk>)> = self.wanted(scopes, asks).load(db)?;
         let (mut ahead, mut taken) = (BTreeMap::new(), Vec::new());
         for (org, of_org, of_ask) in rows {
             match of_org {
                 Some((true, ..)) => taken.push(org),
-                Some((false, is_frozen, only, to_writers, open, last, day)) => {
+                Some((false, is_frozen, only, to_writers, allowed, open, last, day)) => {
                     // One that is damaged is looked at again by each ask of its org, and is their trouble alone.
                     if let Ok(end) = End::of(last, day) {
                         self.ends.note(&org, end);
                     }
                     self.frozen.insert(org.clone(), is_frozen);
+                    if let Ok(allowed) = hosts::read(allowed.as_deref()) {
+                        self.hosts.insert(org.clone(), allowed);
+                    }
                     self.lends.insert(org.clone(), Lends::of(only, to_writers));
                     self.note_open(Of::Org(org), open);
                 }
@@ -212,6 +222,19 @@ impl<'a> Batch<'a> {
         match self.lends.get(ask.scope.org().as_str()) {
             Some(lends) => Ok(*lends),
             None => injection::find_lends(db, ask.scope.org()),
+        }
+    }
+
+    /// Whether the ask's org lets what is at `destination` be called. True as above.
+    pub(super) fn judge_host(
+        &mut self,
+        db: &mut Db,
+        ask: &LendAsk,
+        destination: &Destination,
+    ) -> Result<Result<(), LendRefused>, StoreError> {
+        match self.hosts.get(ask.scope.org().as_str()) {
+            Some(allowed) => Ok(hosts::judge(allowed.as_ref(), destination)),
+            None => Ok(hosts::judge(hosts::find(db, ask.scope.org())?.as_ref(), destination)),
         }
     }
 

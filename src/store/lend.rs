@@ -105,6 +105,8 @@ pub enum LendRefused {
     Frozen,
     /// As many are open as may be, of the org or of the connection.
     TooMany(Held),
+    /// Its org does not let its host be called.
+    HostNotAllowed,
     /// Its org has it used by injection alone.
     InjectionOnly,
     /// Its user can do more than read, and so it is used by injection alone.
@@ -132,6 +134,7 @@ impl LendRefused {
             Self::KeyReused => "idempotency-key-reused",
             Self::Frozen => "frozen",
             Self::TooMany(_) => "too-many-leases",
+            Self::HostNotAllowed => "host-not-allowed",
             Self::InjectionOnly => "injection-only",
             Self::MayWrite => "may-write",
             Self::PastQuota => "event-quota",
@@ -223,6 +226,9 @@ fn grant(db: &mut Db, batch: &mut Batch, at: usize, ask: &LendAsk) -> Result<Gra
     }
     if ask.is_exclusive() && credential.auth_failed {
         return Ok(Err(LendRefused::AuthFailed));
+    }
+    if let Err(refused) = batch.judge_host(db, ask, &credential.destination)? {
+        return Ok(Err(refused));
     }
     if credential.kind.is_odoo()
         && let Err(refused) = batch.lends(db, ask)?.judge(&credential)

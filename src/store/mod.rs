@@ -13,6 +13,7 @@ mod error;
 mod events;
 mod expiry;
 mod freeze;
+mod hosts;
 mod imports;
 mod injection;
 mod issuers;

@@ -154,6 +154,7 @@ diesel::table! {
         retention_days -> Nullable<BigInt>,
         next_retention_days -> Nullable<BigInt>,
         next_retention_from -> Nullable<BigInt>,
+        allowed_hosts -> Nullable<Text>,
         injection_only -> BigInt,
         lend_to_writers -> BigInt,
         readable -> Nullable<Text>,

@@ -87,6 +87,9 @@ pub enum Refusal {
     /// 403 with `environment-not-allowed` or `state-not-allowed`.
     #[error("the vault's policy lends no credential of that environment or state to this token")]
     Condition,
+    /// 403 with `host-not-allowed`.
+    #[error("the org of that connection does not let its host be called (allowed_hosts of its settings)")]
+    Host,
     /// 403 with `injection-only`.
     #[error("the org of that connection lends no credential of Odoo's: it has them used by injection alone")]
     InjectionOnly,
@@ -125,6 +128,7 @@ impl Refusal {
             (_, "auth-failed") => Self::AuthFailed,
             (_, "kind-not-allowed") => Self::Kind,
             (_, "environment-not-allowed" | "state-not-allowed") => Self::Condition,
+            (_, "host-not-allowed") => Self::Host,
             (_, "injection-only") => Self::InjectionOnly,
             (_, "may-write") => Self::MayWrite,
             (_, "frozen") => Self::Frozen,

@@ -127,6 +127,10 @@ impl Vault {
                     true => Err(LendRefused::Frozen),
                     false => found.and_then(of_odoo),
                 };
+                let found = match found {
+                    Ok(found) => tx.may_be_called(&found.destination)?.map(|()| found),
+                    Err(refused) => Err(refused),
+                };
                 if let Err(LendRefused::UnknownKey(key)) = &found
                     && held.may_learn(key)
                 {

@@ -102,6 +102,10 @@ impl Vault {
                     note_refusal(tx, (&actor, &untold), Action::Deposit, subject, why)?;
                     return Ok(Err(refused));
                 }
+                if tx.may_be_called(&new.destination)?.is_err() {
+                    let rule = "must be a host that the org's owner lets be called";
+                    return Err(FieldError::new("url", "host_allowed", rule).into());
+                }
                 lies_ahead("credential.expires_at", new.credential_expires_at, at)?;
                 if new.kind.is_odoo()
                     && let Some(first) = tx.find_connection_of(&new.scope, &new.destination)?

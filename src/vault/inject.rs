@@ -159,6 +159,10 @@ impl Vault {
                     true => Err(LendRefused::Frozen),
                     false => tx.find_sealed(&owner, &id, &proof(&keyring, &owner, &id))?,
                 };
+                let found = match found {
+                    Ok(found) => tx.may_be_called(&found.destination)?.map(|()| found),
+                    Err(refused) => Err(refused),
+                };
                 let found = found.and_then(|credential| match () {
                     () if !credential.kind.is_odoo() => Err(LendRefused::NotOdoo),
                     () if credential.auth_failed => Err(LendRefused::AuthFailed),

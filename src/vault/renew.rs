@@ -116,6 +116,9 @@ fn hold_against(
     if lease.purpose == "sync" && credential.auth_failed {
         return Ok(Err(LendRefused::AuthFailed));
     }
+    if let Err(refused) = tx.may_be_called(&credential.destination)? {
+        return Ok(Err(refused));
+    }
     if credential.kind.is_odoo()
         && let Err(refused) = tx.may_be_lent(&credential)?
     {

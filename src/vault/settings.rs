@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::access::{Action, Scope};
 use crate::audit::{Actor, AuditEvent, Outcome, Subject};
 use crate::clock::Moment;
+use crate::egress::AllowedHosts;
 use crate::error::{Error, FieldError};
 use crate::odoo::{Narrowed, NotNarrower, Readable};
 use crate::store::{Injection, Retention, Tx};
@@ -32,6 +33,9 @@ pub struct OrgSettings {
     pub retention_days: i64,
     /// For how many, from when on.
     pub next_retention: Option<(i64, Moment)>,
+    /// The hosts that may be called; any public one when it is none.
+    #[serde(default)]
+    pub allowed_hosts: Option<Vec<String>>,
     /// How its credentials are used.
     #[serde(default)]
     pub injection: Injection,
@@ -44,6 +48,8 @@ pub struct ChangeSettings {
     pub frozen: Option<bool>,
     /// For how many days its events are to be kept: 90 to 36,500.
     pub retention_days: Option<i64>,
+    /// Which hosts may be called, as they were sent; any public one when that is `None`.
+    pub allowed_hosts: Option<Option<Vec<String>>>,
     /// Whether its credentials of Odoo are used by injection alone.
     pub injection_only: Option<bool>,
     /// Whether those are lent too whose user can do more than read.
@@ -53,6 +59,17 @@ pub struct ChangeSettings {
 }
 
 impl ChangeSettings {
+    /// The list of hosts, held to its rules.
+    fn hosts(&self) -> Result<Option<Option<AllowedHosts>>, Error> {
+        let Some(list) = &self.allowed_hosts else { return Ok(None) };
+        let list = list.as_deref().map(AllowedHosts::parse).transpose();
+        let list = list.map_err(|wrong| {
+            let at = wrong.at.map_or_else(String::new, |at| format!("[{at}]"));
+            FieldError::new(&format!("allowed_hosts{at}"), wrong.rule, wrong.detail)
+        })?;
+        Ok(Some(list))
+    }
+
     /// What it changes of how credentials are used, as the trail tells it.
     fn injection(&self) -> Vec<(&'static str, String)> {
         let only = self.injection_only.map(|is| ("injection_only", is.to_string()));
@@ -105,11 +122,12 @@ impl Vault {
         again: Option<KeyedRequest>,
     ) -> Result<Settings, Error> {
         check(&change, &self.readable)?;
-        let (actions, scope) = self.allow_change(actor, &change).await?;
+        let hosts = change.hosts()?;
+        let (actions, scope) = self.allow_change(actor, &change, hosts.as_ref()).await?;
         let (at, change) = (self.clock.now(), Arc::new(change));
         let found = self.with_ring(async |held| {
             let (actor, actions, again) = (actor.clone(), actions.clone(), held.marked(again.as_ref()));
-            let asked = change.clone();
+            let (asked, hosts) = (change.clone(), hosts.clone());
             let ChangeSettings { frozen, retention_days, .. } = *asked;
             let change = move |tx: &mut Tx| {
                 if let Some(first) = repeat::find(tx, &held, &actor, again.as_ref(), at)? {
@@ -125,6 +143,9 @@ impl Vault {
                     let asked = tx.find_retention(at)?.asked(days, at);
                     tx.set_retention(asked, at)?;
                 }
+                if let Some(hosts) = &hosts {
+                    tx.set_allowed_hosts(hosts.as_ref(), at)?;
+                }
                 if !asked.injection().is_empty() {
                     let injection = asked.of_injection(tx.find_injection()?)?;
                     tx.set_injection(&injection, at)?;
@@ -134,7 +155,9 @@ impl Vault {
                     let event =
                         AuditEvent::of_with(&actor, *action, (Subject::default(), &more), Outcome::Done, at)?;
                     match action {
-                        Action::ChangeRetention | Action::ChangeInjection if frozen != Some(true) => {
+                        Action::ChangeRetention | Action::ChangeHosts | Action::ChangeInjection
+                            if frozen != Some(true) =>
+                        {
                             tx.append(&event)?
                         }
                         _ => tx.append_past_quota(&event)?,
@@ -173,6 +196,7 @@ impl Vault {
         &self,
         actor: &Actor,
         change: &ChangeSettings,
+        hosts: Option<&Option<AllowedHosts>>,
     ) -> Result<(Vec<Changed>, Scope), Error> {
         let frozen = change.frozen.map(|is_frozen| {
             let action = if is_frozen { Action::Freeze } else { Action::Unfreeze };
@@ -180,9 +204,13 @@ impl Vault {
         });
         let kept =
             change.retention_days.map(|days| (Action::ChangeRetention, vec![("days", days.to_string())]));
+        let called = hosts.map(|hosts| {
+            let told = hosts.as_ref().map_or_else(|| "any".to_owned(), |hosts| hosts.entries().join(" "));
+            (Action::ChangeHosts, vec![("hosts", told)])
+        });
         let used = Some(change.injection()).filter(|more| !more.is_empty());
         let used = used.map(|more| (Action::ChangeInjection, more));
-        let actions: Vec<Changed> = frozen.into_iter().chain(kept).chain(used).collect();
+        let actions: Vec<Changed> = frozen.into_iter().chain(kept).chain(called).chain(used).collect();
         let mut scope = None;
         for (action, _) in &actions {
             scope = Some(self.allow(actor, *action).await?);
@@ -199,7 +227,9 @@ fn find(tx: &mut Tx, at: Moment) -> Result<Settings, Error> {
     let frozen = tx.find_frozen()?;
     let Retention { days, next } = tx.find_retention(at)?;
     let injection = tx.find_injection()?;
-    let org = OrgSettings { frozen_at: frozen.org, retention_days: days, next_retention: next, injection };
+    let allowed_hosts = tx.find_allowed_hosts()?.map(|hosts| hosts.entries().to_vec());
+    let (frozen_at, next_retention) = (frozen.org, next);
+    let org = OrgSettings { frozen_at, retention_days: days, next_retention, allowed_hosts, injection };
     Ok(Settings { org, is_vault_frozen: frozen.vault.is_some() })
 }
 
@@ -211,7 +241,9 @@ fn check(change: &ChangeSettings, readable: &Readable) -> Result<(), Error> {
         }
     }
     match change {
-        ChangeSettings { frozen: None, retention_days: None, .. } if change.injection().is_empty() => {
+        ChangeSettings { frozen: None, retention_days: None, allowed_hosts: None, .. }
+            if change.injection().is_empty() =>
+        {
             Err(nothing_named())
         }
         ChangeSettings { retention_days: Some(days), .. } if !RETENTION_DAYS.contains(days) => {

@@ -35,6 +35,7 @@ settings.read           nnn      nnn     nnn    yy-    nnn      nnn
 settings.freeze         nnn      nnn     nnn    yy-    nnn      nnn
 settings.unfreeze       nnn      nnn     nnn    yy-    nnn      nnn
 settings.retention      nnn      nnn     nnn    yy-    nnn      nnn
+settings.hosts          nnn      nnn     nnn    yy-    nnn      nnn
 settings.injection      nnn      nnn     nnn    yy-    nnn      nnn
 keys.list               nnn      nnn     nnn    nnn    nnn      yyy
 keys.reseal             nnn      nnn     nnn    nnn    nnn      yyy
@@ -159,6 +160,7 @@ impl Cells {
             }
             Action::ReadSettings | Action::Freeze | Action::Unfreeze => self.settings(action, token, org),
             Action::ChangeRetention => self.retention(token, org),
+            Action::ChangeHosts => self.hosts(token, org),
             Action::ChangeInjection => self.injection(token, org),
             Action::ListKeys => letter(&self.call(token, "GET", "/v1/keys", None)),
             Action::Reseal => letter(&self.call(token, "POST", "/v1/keys/reseal", None)),
@@ -174,6 +176,21 @@ impl Cells {
         let answer = self.call(token, "PUT", SETTINGS, Some(&json!({"audit_retention_days": asked})));
         match letter(&answer) {
             'y' if days() == asked => 'y',
+            'y' => '-',
+            other => other,
+        }
+    }
+
+    /// Of the org itself: another one's stays as it was.
+    fn hosts(&self, token: &str, org: &str) -> char {
+        let owner = self.vault.token(org, "owner", "owner");
+        let set = || self.call(&owner, "GET", SETTINGS, None).json["allowed_hosts"].clone();
+        // Another list than before, in which the tests' host stays.
+        let other = format!("h{}.example", set().to_string().len());
+        let asked = json!(["acme.odoo.com", "127.0.0.1", other]);
+        let answer = self.call(token, "PUT", SETTINGS, Some(&json!({"allowed_hosts": asked})));
+        match letter(&answer) {
+            'y' if set() == asked => 'y',
             'y' => '-',
             other => other,
         }

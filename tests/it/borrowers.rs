@@ -116,9 +116,12 @@ pub fn open(address: &str) -> Store {
         .unwrap()
 }
 
-/// Waits for it, on a runtime of its own.
+/// Waits for it, on a runtime of its own; for no work that it left behind, which may hang.
 pub fn wait<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let come = runtime.block_on(future);
+    runtime.shutdown_background();
+    come
 }
 
 /// The chain of `org`, oldest event first: read beside the vault, and every link of it tried.

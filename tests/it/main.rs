@@ -3,6 +3,7 @@
 #![allow(missing_docs)]
 
 mod access;
+mod allowed_hosts;
 mod api;
 mod asked_paths;
 mod backup;

@@ -251,15 +251,23 @@ fn a_row_under_a_key_that_nobody_has_is_that_rows_trouble_alone() {
     std::fs::rename(&file, &away).unwrap();
     assert_eq!(vault.lend(&bad, &json!({"purpose": "other"})).problem(), "key-not-held");
     let ready = || call(&vault.url, "GET", "/readyz", "", None).json;
-    assert_eq!(ready(), json!({"status": "ok", "keys": "held", "frozen": "no"}), "nobody looked again");
+    assert_eq!(
+        ready(),
+        json!({"status": "ok", "keys": "held", "frozen": "no", "witnesses": "none"}),
+        "nobody looked again"
+    );
     vault.clock.advance(Duration::from_secs(61));
     assert_eq!(vault.lend(&bad, &json!({"purpose": "other"})).problem(), "unavailable", "nobody can say");
-    assert_eq!(ready(), json!({"status": "ok", "keys": "stale", "frozen": "no"}), "somebody looked");
+    assert_eq!(
+        ready(),
+        json!({"status": "ok", "keys": "stale", "frozen": "no", "witnesses": "none"}),
+        "somebody looked"
+    );
     assert_eq!(vault.lend(&good, &json!({"purpose": "other"})).json["credential"]["secret"], "good");
     std::fs::rename(&away, &file).unwrap();
     vault.clock.advance(Duration::from_secs(61));
     assert_eq!(vault.lend(&bad, &json!({"purpose": "other"})).problem(), "key-not-held");
-    assert_eq!(ready(), json!({"status": "ok", "keys": "held", "frozen": "no"}));
+    assert_eq!(ready(), json!({"status": "ok", "keys": "held", "frozen": "no", "witnesses": "none"}));
     let refused =
         vault.trail("acme").iter().filter(|event| event["event"]["status_detail"] == "key-not-held").count();
     assert_eq!(refused, 3, "each refusal is on record once");

@@ -51,7 +51,7 @@ fn python_opens_a_row_by_the_documented_formula_alone() {
     vault.deposit_as(
         "Ørg",
         "użytkownik",
-        &json!({"url": "https://żółw.example:8443", "database": "d", "username": "b",
+        &json!({"url": "https://żółw.example", "database": "d", "username": "b",
                "credential": {"kind": "api_key", "secret": "ключ 🔑"}}),
     );
     vault.clock.advance(std::time::Duration::from_millis(2));
