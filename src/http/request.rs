@@ -24,7 +24,7 @@ use crate::metrics;
 use crate::telemetry::Trace;
 
 /// The middleware.
-pub async fn identify<B: MessageBody>(
+pub async fn identify<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
@@ -61,7 +61,13 @@ pub async fn identify<B: MessageBody>(
         problem = Empty,
     );
 
-    let response = next.call(request).instrument(span.clone()).await?;
+    let work = next.call(request).instrument(span.clone());
+    let response = match ENDS_WITH_ITS_CALLER.iter().any(|it| **it == *route) {
+        true => work.await?,
+        // In a task of its own: dropped with a connection that its caller closed, a handler would end after its
+        // change and before what has to follow it.
+        false => actix_web::rt::spawn(work).await.map_err(|_| broke_off())??,
+    };
     let told =
         |problem: &Problem| (problem.kind().name(), problem.detail().to_owned(), problem.render(id.as_str()));
     let problem = response.response().error().map(|error| match error.as_error::<Problem>() {
@@ -116,6 +122,13 @@ pub async fn identify<B: MessageBody>(
     });
     Ok(response)
 }
+
+fn broke_off() -> Problem {
+    Problem::new(Kind::Unavailable, "the request broke off")
+}
+
+/// Handlers that are dropped when their caller hangs up, which is how they know.
+const ENDS_WITH_ITS_CALLER: &[&str] = &["/v1/connections/{id}/read"];
 
 /// An operator's call of what is a tenant's, on record in the vault's own trail.
 async fn record_trespass<B>(response: &ServiceResponse<B>) -> Result<(), Problem> {

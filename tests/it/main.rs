@@ -34,6 +34,7 @@ mod flood;
 mod forger;
 mod frozen;
 mod frozen_vault;
+mod hang_up;
 mod harness;
 mod hidden;
 mod hostile_calls;
