@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use crate::secret::Secret;
 
 /// From so many bytes on a secret is looked for inside of values too.
-const LONG: usize = 8;
+pub(super) const LONG: usize = 8;
 /// How often what was unescaped is unescaped again: a value of JSON that holds JSON, XML or a URL.
 const DEPTH: usize = 2;
 
