@@ -48,8 +48,9 @@ impl Scan {
         if self.0.iter().any(is_here) {
             return true;
         }
+        let escapes: [(u8, Unescape); 3] = [(b'\\', json), (b'&', xml), (b'%', url)];
         depth > 0
-            && [(b'\\', json as Unescape), (b'&', xml), (b'%', url)].iter().any(|(mark, unescape)| {
+            && escapes.iter().any(|(mark, unescape)| {
                 memchr::memchr(*mark, bytes).is_some()
                     && self.finds_below(&unescaped(bytes, *mark, *unescape), depth - 1)
             })
