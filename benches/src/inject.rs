@@ -23,8 +23,7 @@ const FIELDS: [&str; 4] = ["name", "move_type", "partner_id", "amount_total"];
 
 pub fn run() {
     let odoo = Odoo::start();
-    let settings = [("PAWL_EGRESS_ALLOW", "127.0.0.1"), ("PAWL_READS_PER_SECOND", "100000")];
-    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let settings = vec![("PAWL_EGRESS_ALLOW".to_owned(), "127.0.0.1".to_owned())];
     let vault = Vault::start(program("pawl"), tempfile::tempdir().unwrap(), settings);
     let id = vault.deposit_at(&vault.token("backend"), &odoo.url, BOT);
     let (path, worker) = (format!("/v1/connections/{id}/read"), vault.token("worker"));
