@@ -8,6 +8,7 @@ mod disk;
 mod fastapi;
 mod guard;
 mod hello;
+mod inject;
 mod install;
 mod kv;
 mod lanes;
@@ -40,8 +41,9 @@ fn main() {
         Some("tokens") => tokens::run(),
         Some("trail") => verify::run(),
         Some("guard") => guard::run(),
+        Some("inject") => inject::run(),
         _ => eprintln!(
-            "usage: cargo run --release -p pawl-bench -- parse | pull | lend | lanes | peer | seal | reseal | tokens | trail | guard"
+            "usage: cargo run --release -p pawl-bench -- parse | pull | lend | lanes | peer | seal | reseal | tokens | trail | guard | inject"
         ),
     }
 }

@@ -28,14 +28,14 @@ const MODELS: &[(&str, Option<&str>, bool)] = &[
 ];
 
 /// The stand-in as a process; ended with this value.
-struct Odoo {
-    url: String,
+pub struct Odoo {
+    pub url: String,
     child: Child,
     _stdout: BufReader<ChildStdout>,
 }
 
 impl Odoo {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let mut child = Command::new(program("pawl-demo"))
             .args(["--only-odoo", "--invoices", INVOICES])
             .stdout(Stdio::piped())
@@ -57,7 +57,7 @@ impl Drop for Odoo {
 }
 
 /// How the stand-in's bot logs in; what it says on standard error.
-const BOT: [&str; 3] = ["acme", "bot@acme.example", "Přísně-tajné & <heslo> 7295"];
+pub const BOT: [&str; 3] = ["acme", "bot@acme.example", "Přísně-tajné & <heslo> 7295"];
 
 pub fn run() {
     let odoo = Odoo::start();

@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use hyper::{Response, header};
 use tokio::time::{Instant, timeout_at};
 
+use crate::egress::client::Tap;
 use crate::egress::error::EgressError;
 use crate::egress::wire::{Wire, cause};
 
@@ -24,6 +25,19 @@ struct Open {
     deadline: Instant,
     idle: Arc<Mutex<Option<Wire>>>,
     wire: Wire,
+    overheard: Option<Overheard>,
+}
+
+/// Told to who listens once no more is read, to its end or not.
+struct Overheard {
+    tap: Arc<dyn Tap>,
+    taken: Vec<u8>,
+}
+
+impl Drop for Overheard {
+    fn drop(&mut self) {
+        self.tap.hear(&self.taken);
+    }
 }
 
 enum Coding {
@@ -60,6 +74,7 @@ impl Body {
         max_bytes: usize,
         deadline: Instant,
         (idle, wire): (Arc<Mutex<Option<Wire>>>, Wire),
+        tap: Option<Arc<dyn Tap>>,
     ) -> Result<Self, EgressError> {
         let mut codings = response.headers().get_all(header::CONTENT_ENCODING).iter();
         let coding = match (codings.next().map(|value| value.as_bytes()), codings.next()) {
@@ -72,7 +87,8 @@ impl Body {
             _ => return Err(EgressError::Broken),
         };
         let incoming = response.into_body();
-        Ok(Self(Some(Open { incoming, coding, left: max_bytes, deadline, idle, wire })))
+        let overheard = tap.map(|tap| Overheard { tap, taken: Vec::new() });
+        Ok(Self(Some(Open { incoming, coding, left: max_bytes, deadline, idle, wire, overheard })))
     }
 
     /// The next piece, unpacked; none at the end. What was read to its end leaves its connection to the next call.
@@ -85,12 +101,14 @@ impl Body {
                     let Ok(packed) = frame.into_data() else { continue };
                     open.left = open.left.checked_sub(packed.len()).ok_or(EgressError::TooLarge)?;
                     let unpacked = open.coding.unpack(packed)?;
+                    open.overhear(&unpacked);
                     if !unpacked.is_empty() {
                         return Ok(Some(unpacked));
                     }
                 }
                 None => {
                     let last = open.coding.end()?;
+                    open.overhear(&last);
                     if let Some(open) = self.0.take() {
                         *open.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(open.wire);
                     }
@@ -108,6 +126,14 @@ impl Body {
             whole.extend_from_slice(&piece);
         }
         Ok(whole)
+    }
+}
+
+impl Open {
+    fn overhear(&mut self, piece: &[u8]) {
+        if let Some(overheard) = &mut self.overheard {
+            overheard.taken.extend_from_slice(piece);
+        }
     }
 }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::ext::ReasonPhrase;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -71,6 +73,14 @@ pub struct Egress {
     checked: Mutex<Option<Vec<SocketAddr>>>,
     idle: Arc<Mutex<Option<Wire>>>,
     hearing: Hearing,
+    tap: Option<Arc<dyn Tap>>,
+}
+
+/// Is told all that comes back: the head of each answer, and what came of its body, unpacked, also of one that nobody
+/// wants.
+pub trait Tap: Send + Sync {
+    /// One part of an answer, whole.
+    fn hear(&self, part: &[u8]);
 }
 
 /// What the head of the last answer of an [`Egress`] said, also to who does not hold that one any more.
@@ -134,7 +144,12 @@ impl Egress {
         install_ring();
         let org = org.map(str::to_owned);
         let (checked, idle, hearing) = (Mutex::default(), Arc::default(), Hearing::default());
-        Ok(Self { guard: guard.clone(), org, url, limits, checked, idle, hearing })
+        Ok(Self { guard: guard.clone(), org, url, limits, checked, idle, hearing, tap: None })
+    }
+
+    /// The same, with all that comes back told to `tap`.
+    pub fn tapped(self, tap: Arc<dyn Tap>) -> Self {
+        Self { tap: Some(tap), ..self }
     }
 
     /// Where it calls: scheme, host and port.
@@ -187,12 +202,32 @@ impl Egress {
         let redirect = redirect.and_then(|to| self.redirect(to));
         let date = text(header::DATE).filter(|date| date.len() <= 64).map(str::to_owned);
         self.hearing.hear(Heard { redirect: redirect.clone(), date: date.clone() });
-        let body = if accepts.is_empty() || accepts.contains(&media.as_str()) {
-            Body::of(response, self.limits.max_bytes, deadline, (self.idle.clone(), wire))?
-        } else {
-            Body::unread()
+        if let Some(tap) = &self.tap {
+            tap.hear(&head(&response));
+        }
+        let is_wanted = accepts.is_empty() || accepts.contains(&media.as_str());
+        let body = match &self.tap {
+            Some(_) if !is_wanted || status.is_redirection() => {
+                self.hear_out(response, wire, deadline).await;
+                Body::unread()
+            }
+            _ if is_wanted => self.body(response, wire, deadline)?,
+            _ => Body::unread(),
         };
         Ok(Answer { status: status.as_u16(), media, redirect, date, body })
+    }
+
+    fn body(&self, response: Response<Incoming>, wire: Wire, deadline: Instant) -> Result<Body, EgressError> {
+        let left = (self.idle.clone(), wire);
+        Body::of(response, self.limits.max_bytes, deadline, left, self.tap.clone())
+    }
+
+    /// Reads what is wanted for nothing else than to be heard. Whatever becomes of it, the head says enough.
+    async fn hear_out(&self, response: Response<Incoming>, wire: Wire, deadline: Instant) {
+        let deadline = deadline.min(Instant::now() + HEARD_OUT_WITHIN);
+        if let Ok(mut body) = self.body(response, wire, deadline) {
+            while let Ok(Some(_)) = body.piece().await {}
+        }
     }
 
     fn request(&self, ask: Ask<'_>) -> Result<Request<Full<Bytes>>, EgressError> {
@@ -230,7 +265,7 @@ impl Egress {
     async fn send(
         &self,
         mut request: Request<Full<Bytes>>,
-    ) -> Result<(Response<hyper::body::Incoming>, Wire), EgressError> {
+    ) -> Result<(Response<Incoming>, Wire), EgressError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(mut wire) = idle
             && wire.ready().await.is_ok()
@@ -252,7 +287,7 @@ impl Egress {
         &self,
         wire: &mut Wire,
         request: Request<Full<Bytes>>,
-    ) -> Result<Result<Response<hyper::body::Incoming>, Request<Full<Bytes>>>, EgressError> {
+    ) -> Result<Result<Response<Incoming>, Request<Full<Bytes>>>, EgressError> {
         let answer = timeout(self.limits.first_byte, wire.try_send_request(request)).await;
         match answer.map_err(|_| EgressError::Timeout)? {
             Ok(response) => Ok(Ok(response)),
@@ -287,6 +322,21 @@ impl Egress {
         Some(Redirect { host, path })
     }
 }
+
+/// What the server wrote of its own: the reason and the headers, a line each.
+fn head(response: &Response<Incoming>) -> Vec<u8> {
+    let reason = response.extensions().get::<ReasonPhrase>();
+    let mut head = reason.map(|reason| reason.as_bytes().to_vec()).unwrap_or_default();
+    for (name, value) in response.headers() {
+        for part in [b"\n", name.as_str().as_bytes(), b": ", value.as_bytes()] {
+            head.extend_from_slice(part);
+        }
+    }
+    head
+}
+
+/// What nobody wants holds nobody up for longer.
+const HEARD_OUT_WITHIN: Duration = Duration::from_secs(5);
 
 /// So much of a redirect's path is told.
 const MAX_PATH: usize = 128;

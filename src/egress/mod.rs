@@ -18,7 +18,7 @@ mod wire;
 
 pub use allowed::{AllowedHosts, NotAList};
 pub use body::Body;
-pub use client::{Answer, Answered, Ask, Egress, Heard, Hearing, Limits, Redirect};
+pub use client::{Answer, Answered, Ask, Egress, Heard, Hearing, Limits, Redirect, Tap};
 pub use error::EgressError;
 pub use exceptions::{ExceptionRefused, Exceptions};
 pub use guard::{Guard, Own};

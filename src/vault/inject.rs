@@ -4,6 +4,7 @@
 
 mod call;
 mod circuit;
+mod echoes;
 mod running;
 mod scan;
 
@@ -53,7 +54,8 @@ struct Ready {
 enum Ended {
     Answered(Injected),
     Failed(OdooError),
-    Leaked,
+    /// What came held the secret; and what it told of that one.
+    Leaked(Login),
     /// By a forget, a replace or a freeze.
     Stopped,
     /// The caller hung up.
@@ -63,10 +65,16 @@ enum Ended {
 impl Ended {
     fn login(&self) -> Login {
         match self {
-            Self::Answered(_) | Self::Leaked => Login::Taken,
+            Self::Answered(_) => Login::Taken,
+            Self::Leaked(login) => *login,
             Self::Failed(cause) if cause.is_refusal() => Login::Refused,
             Self::Failed(_) | Self::Stopped | Self::Cancelled => Login::Unknown,
         }
+    }
+
+    /// Nothing of this is told if the secret was in it.
+    fn unless(self, is_leaked: bool) -> Self {
+        if is_leaked { Self::Leaked(self.login()) } else { self }
     }
 }
 
@@ -221,7 +229,7 @@ impl Vault {
                     metrics::circuit_opened();
                 }
             }
-            Ended::Answered(_) | Ended::Failed(_) | Ended::Leaked => {
+            Ended::Answered(_) | Ended::Failed(_) | Ended::Leaked(_) => {
                 self.circuits.answered(&connection.org, url);
             }
             Ended::Stopped | Ended::Cancelled => {}
@@ -257,7 +265,7 @@ impl Vault {
                 let (code, detail) = (cause.code(), cause.to_string());
                 (Outcome::Refused("odoo-failed"), Some(Error::OdooFailed { code, detail }), (0, 0))
             }
-            Ended::Leaked => (Outcome::Refused("leak-stopped"), Some(Error::LeakStopped), (0, 0)),
+            Ended::Leaked(_) => (Outcome::Refused("leak-stopped"), Some(Error::LeakStopped), (0, 0)),
             Ended::Stopped => {
                 (Outcome::Refused("credential-replaced"), Some(Error::CredentialReplaced), (0, 0))
             }

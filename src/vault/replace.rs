@@ -92,7 +92,8 @@ impl Vault {
                 show_frozen(tx, here, std::slice::from_mut(&mut connection))?;
                 Ok::<_, Error>(Ok::<_, LendRefused>(connection))
             };
-            let after = (Result::is_ok as fn(&_) -> bool, after);
+            let is_done: fn(&_) -> bool = Result::is_ok;
+            let after = (is_done, after);
             let replaced = self.store.run_then("replace", scope.clone(), DEADLINE, replace, after).await?;
             replaced.map_err(|refused| Error::of_lend(refused, at))
         });

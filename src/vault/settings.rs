@@ -183,7 +183,8 @@ impl Vault {
                 };
                 has_ended.store(tokio::time::timeout(DEADLINE, ended).await.is_err(), Ordering::SeqCst);
             };
-            let after = ((|_| true) as fn(&Settings) -> bool, after);
+            let always: fn(&Settings) -> bool = |_| true;
+            let after = (always, after);
             let found =
                 self.store.run_then("change settings", scope.clone(), DEADLINE, change, after).await?;
             if is_late.load(Ordering::SeqCst) { Err(late) } else { Ok(found) }

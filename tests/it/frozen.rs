@@ -57,6 +57,7 @@ fn nothing_of_a_frozen_org_is_lent_kept_or_checked_until_its_owner_ends_it() {
         settings["injection_only"] = json!(false);
         settings["lend_to_writers"] = json!(false);
         settings["readable"] = Value::Null;
+        settings["allowed_hosts"] = Value::Null;
         settings
     };
     let lends = kept(json!({"frozen": false, "frozen_at": null, "vault_frozen": false}));

@@ -1,6 +1,7 @@
 //! The call itself: through the guard, by the read-only client; and nothing of the answer leaves before it was looked
 //! through for the secret.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout};
@@ -10,7 +11,7 @@ use crate::odoo::{Address, Credential, Odoo, OdooError, ReadQuery, Record};
 use crate::secret::Secret;
 use crate::store::StoredConnection;
 use crate::vault::Vault;
-use crate::vault::inject::scan::Scan;
+use crate::vault::inject::echoes::Echoes;
 use crate::vault::inject::{Ended, Injected, WITHIN};
 
 /// An answer is held whole until it was looked through.
@@ -37,22 +38,21 @@ pub(super) fn is_dead(cause: OdooError) -> bool {
 
 impl Vault {
     pub(super) async fn call(&self, at: &StoredConnection, secret: Secret, query: &ReadQuery) -> Ended {
-        let (scan, begun) = (Scan::of(&secret), Instant::now());
-        let asked = timeout(WITHIN, self.ask(at, secret, query)).await;
+        let (echoes, begun) = (Echoes::of(&secret, &at.destination), Instant::now());
+        let asked = timeout(WITHIN, self.ask(at, secret, query, echoes.clone())).await;
         let records = match asked.unwrap_or(Err(OdooError::Egress(EgressError::Timeout))) {
             Ok(records) => records,
             Err(cause) => {
                 if cause == OdooError::Egress(EgressError::HostNotPublic) {
                     sleep_until(begun + HOST_WITHIN).await;
                 }
-                return Ended::Failed(cause);
+                return Ended::Failed(cause).unless(echoes.heard(&[]));
             }
         };
         let body = render(query, &records);
-        if scan.finds(&body) {
-            return Ended::Leaked;
-        }
-        Ended::Answered(Injected { body, records: u64::try_from(records.len()).unwrap_or(u64::MAX) })
+        let is_leaked = echoes.heard(&body);
+        let records = u64::try_from(records.len()).unwrap_or(u64::MAX);
+        Ended::Answered(Injected { body, records }).unless(is_leaked)
     }
 
     async fn ask(
@@ -60,12 +60,13 @@ impl Vault {
         at: &StoredConnection,
         secret: Secret,
         query: &ReadQuery,
+        echoes: Arc<Echoes>,
     ) -> Result<Vec<Record>, OdooError> {
         let (url, database, username) = at.destination.parts();
         let org = Some(at.org.as_str());
         // What the guard would not take today is no other cause than what does not resolve.
         let url = OdooUrl::parse(url, &self.guard, org).map_err(|_| EgressError::HostNotPublic)?;
-        let egress = Egress::new(&self.guard, url, org, LIMITS)?;
+        let egress = Egress::new(&self.guard, url, org, LIMITS)?.tapped(echoes);
         let judged = timeout(HOST_WITHIN, egress.judge()).await;
         judged.unwrap_or(Err(EgressError::HostNotPublic))?;
         let address = Address { database: database.to_owned(), username: username.to_owned() };

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use crate::secret::Secret;
 
 /// From so many bytes on a secret is looked for inside of values too.
-const LONG: usize = 8;
+pub(super) const LONG: usize = 8;
 /// How often what was unescaped is unescaped again: a value of JSON that holds JSON, XML or a URL.
 const DEPTH: usize = 2;
 
@@ -48,8 +48,9 @@ impl Scan {
         if self.0.iter().any(is_here) {
             return true;
         }
+        let escapes: [(u8, Unescape); 3] = [(b'\\', json), (b'&', xml), (b'%', url)];
         depth > 0
-            && [(b'\\', json as Unescape), (b'&', xml), (b'%', url)].iter().any(|(mark, unescape)| {
+            && escapes.iter().any(|(mark, unescape)| {
                 memchr::memchr(*mark, bytes).is_some()
                     && self.finds_below(&unescaped(bytes, *mark, *unescape), depth - 1)
             })

@@ -51,28 +51,30 @@ impl Echo {
     }
 
     /// What becomes of an answer.
-    pub fn wrap(self, secret: &str, mut answer: Answer) -> Answer {
-        if self.coding == Coding::Hidden {
-            let is_json = answer.head.contains("application/json");
-            let escape = |c: char| match is_json {
-                true => units(c, |unit| format!("\\u{unit:04x}")),
-                false => format!("&#x{:x};", u32::from(c)),
-            };
-            let hidden: String = secret.chars().map(escape).collect();
-            let body = String::from_utf8_lossy(&answer.body).replace(STANDS_FOR_IT, &hidden);
-            answer.set_body(body.into_bytes());
-        }
+    pub fn wrap(self, secret: &str, answer: Answer) -> Answer {
         // A header has no room for more than a line of ASCII; on the wire one may stand there raw all the same.
-        match self.place {
-            Place::Value | Place::Fault => answer,
-            Place::Gzip => answer.gzip(),
+        let mut answer = match self.place {
+            Place::Value | Place::Fault | Place::Gzip => answer,
             Place::Header => answer.with(&format!("X-Asked-With: {}\r\n", self.said(secret))),
             Place::Page => page("502 Bad Gateway", TEXT_FIRST, "Bad Gateway", &self.said(secret)),
             Place::Redirect => {
                 let to = format!("Location: /web/login?login={}\r\n", self.said(secret));
                 answered("303 SEE OTHER", TEXT_FIRST, &to, String::new())
             }
+        };
+        if self.coding == Coding::Hidden {
+            let as_json = |c: char| units(c, |unit| format!("\\u{unit:04x}"));
+            let as_xml = |c: char| format!("&#x{:x};", u32::from(c));
+            let is_json = answer.head.contains("application/json");
+            let hidden: String = match is_json {
+                true => secret.chars().map(as_json).collect(),
+                false => secret.chars().map(as_xml).collect(),
+            };
+            let body = String::from_utf8_lossy(&answer.body).replace(STANDS_FOR_IT, &hidden);
+            answer.set_body(body.into_bytes());
+            answer.head = answer.head.replace(STANDS_FOR_IT, &hidden);
         }
+        if self.place == Place::Gzip { answer.gzip() } else { answer }
     }
 }
 
