@@ -46,10 +46,8 @@ impl Decimal {
             return None;
         }
         let has_point = whole.len() < digits.len();
-        let is_json = !text.starts_with('+')
-            && !whole.is_empty()
-            && (whole.len() == 1 || !whole.starts_with('0'))
-            && !(has_point && fraction.is_empty());
+        let is_plain_whole = whole.len() == 1 || !whole.is_empty() && !whole.starts_with('0');
+        let is_json = !text.starts_with('+') && is_plain_whole && (!has_point || !fraction.is_empty());
         if is_json {
             return Some(Self(Spelt::of(text)));
         }

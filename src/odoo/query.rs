@@ -56,6 +56,14 @@ impl ReadQuery {
         }
     }
 
+    /// How many records an answer to it may hold.
+    pub(super) fn most(&self) -> usize {
+        match self {
+            Self::SearchRead { limit, .. } => usize::try_from(limit.get()).unwrap_or(usize::MAX),
+            Self::Read { ids, .. } => ids.len(),
+        }
+    }
+
     /// Whether domain and order are of the model that the fields are of: one of another could ask for what may not
     /// be read here. Nothing else is written into a call.
     pub(super) fn is_of_one_model(&self) -> bool {

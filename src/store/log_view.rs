@@ -169,7 +169,8 @@ impl ChainView<'_> {
         log: &LogId,
         (after, limit): ((i64, i64), i64),
     ) -> Result<Vec<RawLeaf>, StoreError> {
-        let rows: Vec<(i64, i64, Vec<u8>, Option<Vec<u8>>)> = audit_leaves::table
+        type Row = (i64, i64, Vec<u8>, Option<Vec<u8>>);
+        let rows: Vec<Row> = audit_leaves::table
             .left_join(
                 audit_nodes::table.on(audit_nodes::log_id
                     .eq(audit_leaves::log_id)

@@ -102,7 +102,7 @@ impl ChangeSettings {
 /// A part of a change, with what is told of it.
 type Changed = (Action, Vec<(&'static str, String)>);
 
-const LATE: &str = "it is frozen, but what was under way has not ended";
+const LATE: &str = "it is changed, but what was under way has not ended";
 const RETENTION_DAYS: std::ops::RangeInclusive<i64> = 90..=36_500;
 
 impl Vault {
@@ -124,6 +124,8 @@ impl Vault {
         check(&change, &self.readable)?;
         let hosts = change.hosts()?;
         let (actions, scope) = self.allow_change(actor, &change, hosts.as_ref()).await?;
+        // what is being read was judged by the settings from before
+        let is_reads = hosts.is_some() || !change.injection().is_empty();
         let (at, change) = (self.clock.now(), Arc::new(change));
         let found = self.with_ring(async |held| {
             let (actor, actions, again) = (actor.clone(), actions.clone(), held.marked(again.as_ref()));
@@ -173,13 +175,15 @@ impl Vault {
             let (is_late, late) = (Arc::new(AtomicBool::new(false)), Error::Unavailable(LATE.into()));
             let has_ended = is_late.clone();
             let after = async move {
-                if frozen != Some(true) {
+                if frozen != Some(true) && !is_reads {
                     return;
                 }
                 let ended = async {
-                    checks.stop_of(&org).await;
                     injections.stop_of(&org).await;
-                    gates.close_behind_org(&org).await;
+                    if frozen == Some(true) {
+                        checks.stop_of(&org).await;
+                        gates.close_behind_org(&org).await;
+                    }
                 };
                 has_ended.store(tokio::time::timeout(DEADLINE, ended).await.is_err(), Ordering::SeqCst);
             };

@@ -46,7 +46,7 @@ fn what_ends_soon_is_told_once_for_each_threshold_and_credential() {
     vault.clock.advance(Duration::from_secs(3_601));
     until("the one that ends in three days", || told(&vault, "other").len() == 1);
     assert_eq!(told(&vault, "other"), [line(&ids[2], "7", "1")]);
-    assert_eq!(told(&vault, "acme"), [line("", "", ""); 0]);
+    assert!(told(&vault, "acme").is_empty());
 
     // Each day of three weeks, on both replicas.
     let mut seen = Vec::new();

@@ -10,8 +10,8 @@ const OTHERS: [&str; 4] = ["oauth_token", "tunnel", "subscription", "generic"];
 
 /// A vault whose workers may borrow every kind.
 fn lends_all() -> Vault {
-    let few = r#"kinds = ["password", "api_key"]"#;
-    let all = r#"kinds = ["password", "api_key", "oauth_token", "tunnel", "subscription", "generic"]"#;
+    let few = r#""lease.renew"], kinds = ["password", "api_key"]"#;
+    let all = r#""lease.renew"], kinds = ["password", "api_key", "oauth_token", "tunnel", "subscription", "generic"]"#;
     assert_eq!(ACCESS.matches(few).count(), 1);
     Vault::start_under(Home::new(), &[], &ACCESS.replace(few, all))
 }

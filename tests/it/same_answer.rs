@@ -94,7 +94,8 @@ fn another_tenants_id_answers_as_one_that_never_was_also_in_time() {
     // An exclusive lease too.
     for (call, body) in examples.chain([(lend, Some(json!({"purpose": "sync"})))]) {
         let (method, path) = (call.method.as_str(), call.path.as_str());
-        let token = if path.contains("lease") { &worker } else { &backend };
+        let is_workers = path.contains("lease") || path.ends_with("/read");
+        let token = if is_workers { &worker } else { &backend };
         let ids = if path.starts_with("/v1/leases") { leases } else { connections };
         let body = &body.map(|body| body.to_string()).unwrap_or_default();
         let mut line = Line { address: address.clone(), stream: None };

@@ -1,4 +1,5 @@
 //! The reader against serde_json over whatever a seed makes of JSON, and against what nobody honest sends.
+#![allow(clippy::as_conversions)]
 
 use serde_json::Value as Json;
 
@@ -155,7 +156,7 @@ fn records_are_what_another_reader_reads() {
                 "12345678901234567890.125",
             ]);
             let whole = dice.of(&["0", "-1", "9223372036854775807", "-9223372036854775808"]);
-            let mut members = vec![
+            let mut members = [
                 ("id", id.to_string()),
                 ("name", format!("\"{text}\"")),
                 ("quantity", number.to_owned()),

@@ -13,6 +13,8 @@ use crate::odoo::readable::{Fields, Model, Readable};
 
 /// Records of one answer.
 const MOST: u32 = 2_000;
+/// Fields of one question; no model has as many that may be read.
+const MOST_FIELDS: usize = 100;
 /// When the caller names no number.
 const DEFAULT: NonZeroU32 = match NonZeroU32::new(100) {
     Some(default) => default,
@@ -80,6 +82,10 @@ impl Ask {
     /// `id` comes with every record, asked for or not; a call that names nothing else would name no field, which
     /// Odoo takes for all.
     fn fields(&self, reading: &mut Reading, model: &Model) -> Option<Fields> {
+        if self.fields.len() > MOST_FIELDS {
+            reading.refuse("fields", "max_items", "must name at most 100 fields");
+            return None;
+        }
         let mut names: Vec<&str> = Vec::new();
         for (n, name) in self.fields.iter().enumerate() {
             if names.contains(&name.as_str()) {

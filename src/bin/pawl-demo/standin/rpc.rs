@@ -63,7 +63,7 @@ impl Server<'_> {
 
     /// Whether there is a database of that name, which may be another's.
     fn has_database(&self, name: &str) -> bool {
-        name == DATABASE || self.settings.others.iter().any(|other| *other == name)
+        name == DATABASE || self.settings.others.contains(&name)
     }
 }
 
