@@ -175,14 +175,7 @@ impl Odoo {
         let call = self.dialect.speak().read(&caller, self.uid, query)?;
         let answer = send(&self.egress, call).await?;
         let reply = answer.reply(number, &self.caps);
-        let mut come = 0;
-        let done = self.dialect.speak().records(&reply, query, &mut |record| {
-            come += 1;
-            if come <= query.most() {
-                take(record);
-            }
-        });
-        let done = done.and_then(|()| if come > query.most() { Err(OdooError::Malformed) } else { Ok(()) });
+        let done = self.dialect.speak().records(&reply, query, &mut |record| take(record));
         match done {
             Err(OdooError::LoginRefused) => self.refused.store(true, Ordering::SeqCst),
             Err(OdooError::ApiClosed) => {

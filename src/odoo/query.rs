@@ -57,7 +57,7 @@ impl ReadQuery {
     }
 
     /// How many records an answer to it may hold.
-    pub(super) fn most(&self) -> usize {
+    pub fn most(&self) -> usize {
         match self {
             Self::SearchRead { limit, .. } => usize::try_from(limit.get()).unwrap_or(usize::MAX),
             Self::Read { ids, .. } => ids.len(),

@@ -72,7 +72,8 @@ impl Vault {
         let address = Address { database: database.to_owned(), username: username.to_owned() };
         let credential = Credential { kind: at.kind, secret };
         let odoo = Odoo::login(egress, address, credential, &self.servers).await.map_err(|no| no.cause)?;
-        odoo.fetch(query).await
+        let records = odoo.fetch(query).await?;
+        if records.len() > query.most() { Err(OdooError::Malformed) } else { Ok(records) }
     }
 }
 
