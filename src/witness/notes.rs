@@ -1,14 +1,14 @@
 //! What of a witness's words is believed: of a log that is known the largest checkpoint that its key signed, wherever it
 //! stands; of one that is not, only what is signed in its own name. Everything else is noise, however much there is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read};
 
 use crate::audit::{Checkpoint, MOST_NOTE_BYTES, VerifierKey, is_signature};
 use crate::ids::LogId;
 
-/// So many notes of a log are held until they are verified, the largest of all.
-const MOST_CLAIMS: usize = 64;
+/// So many roots of one size, each signed, are held against the database: two are a fork already.
+const MOST_FORKS: usize = 64;
 /// So many logs that are not known may be told of: more are not ours.
 const MOST_LOGS: usize = 1000;
 
@@ -40,26 +40,38 @@ impl Gathered {
 
 /// Reads `text` note by note, however long it has become. What is no note is stepped over.
 pub(super) fn gather(text: impl BufRead, sought: &Sought) -> io::Result<Gathered> {
-    let mut gathering = Gathering { sought, claims: BTreeMap::new(), unknown: BTreeMap::new() };
+    let (verified, unknown) = (BTreeMap::new(), BTreeMap::new());
+    let mut gathering = Gathering { sought, verified, unknown, is_claimed: false };
     read(text, |note| gathering.add(note))?;
     Ok(gathering.end())
 }
 
 struct Gathering<'a> {
     sought: &'a Sought,
-    /// By origin.
-    claims: BTreeMap<String, BTreeSet<(u64, String)>>,
+    /// Of each origin that is known the largest that were verified.
+    verified: BTreeMap<String, Vec<Checkpoint>>,
     unknown: BTreeMap<String, Checkpoint>,
+    /// There were notes that say to be of logs that are known.
+    is_claimed: bool,
 }
 
 impl Gathering<'_> {
+    /// Each claim is verified as it comes, unless it is smaller than one that was: no number of others pushes a true one out.
     fn add(&mut self, note: String) {
         let Ok(claimed) = Checkpoint::claimed(&note) else { return };
-        if self.sought.keys.iter().any(|key| key.origin() == claimed.origin) {
-            let claims = self.claims.entry(claimed.origin).or_default();
-            claims.insert((claimed.size, note));
-            if claims.len() > MOST_CLAIMS {
-                claims.pop_first();
+        let mut keys = self.sought.keys.iter().filter(|key| key.origin() == claimed.origin).peekable();
+        if keys.peek().is_some() {
+            self.is_claimed = true;
+            let largest = self.verified.entry(claimed.origin.clone()).or_default();
+            if largest.first().is_some_and(|first| first.size > claimed.size) {
+                return;
+            }
+            let Some(checkpoint) = keys.find_map(|key| key.verify(&note).ok()) else { return };
+            if largest.first().is_some_and(|first| first.size < checkpoint.size) {
+                largest.clear();
+            }
+            if !largest.contains(&checkpoint) && largest.len() < MOST_FORKS {
+                largest.push(checkpoint);
             }
         } else if is_ours(&claimed.origin) && Checkpoint::is_signed_by_its_own(&note) {
             let known = self.unknown.get(&claimed.origin);
@@ -71,22 +83,9 @@ impl Gathering<'_> {
     }
 
     fn end(self) -> Gathered {
-        let Self { sought, claims, unknown } = self;
-        let mut verified = Vec::new();
-        for key in &sought.keys {
-            let claims = claims.get(key.origin()).into_iter().flatten().rev();
-            let mut largest: Vec<Checkpoint> = Vec::new();
-            for checkpoint in claims.filter_map(|(_, note)| key.verify(note).ok()) {
-                match largest.first() {
-                    Some(first) if first.size > checkpoint.size => break,
-                    _ if largest.contains(&checkpoint) => {}
-                    _ => largest.push(checkpoint),
-                }
-            }
-            verified.extend(largest);
-        }
-        let is_forged = !claims.is_empty() && verified.is_empty();
-        Gathered { verified, unknown: unknown.into_values().collect(), is_forged }
+        let verified: Vec<Checkpoint> = self.verified.into_values().flatten().collect();
+        let is_forged = self.is_claimed && verified.is_empty();
+        Gathered { verified, unknown: self.unknown.into_values().collect(), is_forged }
     }
 }
 
@@ -169,6 +168,10 @@ mod tests {
             );
         }
         let told = heard(&key, &format!("{}\n{}\n{}", bad(9), good(4), bad(8)));
+        assert_eq!((told.verified, told.is_forged), (vec![checkpoint(OURS, 4)], false));
+        // However many claim more.
+        let crowd: String = (0..200).map(|n| format!("{}\n", bad(1_000_000 + n))).collect();
+        let told = heard(&key, &format!("{crowd}{}\n{crowd}", good(4)));
         assert_eq!((told.verified, told.is_forged), (vec![checkpoint(OURS, 4)], false));
         let told = heard(&key, &bad(9));
         assert!(told.is_forged && told.is_nothing());
