@@ -60,9 +60,9 @@ pub(super) struct Batch<'a> {
     open: BTreeMap<Of, Open>,
     /// By org, whether it or the whole vault is frozen, where that was read.
     frozen: BTreeMap<String, bool>,
-    /// By org, what it lends, where that was read ahead.
+    /// By org, what it lends, where that was read.
     lends: BTreeMap<String, Lends>,
-    /// By org, which hosts it lets be called, where that was read ahead.
+    /// By org, which hosts it lets be called, where that was read.
     hosts: BTreeMap<String, Option<AllowedHosts>>,
     /// By the ask's place; `None` where nothing is read ahead.
     ahead: Option<BTreeMap<usize, Found>>,
@@ -219,10 +219,13 @@ impl<'a> Batch<'a> {
 
     /// What the ask's org lends of what can be used by injection. True as above.
     pub(super) fn lends(&mut self, db: &mut Db, ask: &LendAsk) -> Result<Lends, StoreError> {
-        match self.lends.get(ask.scope.org().as_str()) {
-            Some(lends) => Ok(*lends),
-            None => injection::find_lends(db, ask.scope.org()),
+        let org = ask.scope.org();
+        if let Some(lends) = self.lends.get(org.as_str()) {
+            return Ok(*lends);
         }
+        let lends = injection::find_lends(db, org)?;
+        self.lends.insert(org.to_string(), lends);
+        Ok(lends)
     }
 
     /// Whether the ask's org lets what is at `destination` be called. True as above.
@@ -232,10 +235,12 @@ impl<'a> Batch<'a> {
         ask: &LendAsk,
         destination: &Destination,
     ) -> Result<Result<(), LendRefused>, StoreError> {
-        match self.hosts.get(ask.scope.org().as_str()) {
-            Some(allowed) => Ok(hosts::judge(allowed.as_ref(), destination)),
-            None => Ok(hosts::judge(hosts::find(db, ask.scope.org())?.as_ref(), destination)),
+        let org = ask.scope.org();
+        if !self.hosts.contains_key(org.as_str()) {
+            self.hosts.insert(org.to_string(), hosts::find(db, org)?);
         }
+        let allowed = self.hosts.get(org.as_str()).and_then(Option::as_ref);
+        Ok(hosts::judge(allowed, destination))
     }
 
     /// Whether the trail of the ask's org takes no more of the day.
