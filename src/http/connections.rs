@@ -196,7 +196,7 @@ pub(super) async fn deposit(
         match found.login {
             Login::Taken => connection.state = "active".into(),
             Login::Refused => connection.state = "auth_failed".into(),
-            Login::Unknown => {}
+            Login::TurnedAway | Login::Unknown => {}
         }
         check = Some(CheckView::from(&found));
     }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::clock::Moment;
 use crate::credential::CredentialKind;
 use crate::egress::{Egress, EgressError, Guard, Hearing, Limits, OdooUrl};
-use crate::odoo::client::{Address, Credential, Odoo};
+use crate::odoo::client::{Address, Credential, Odoo, wanted};
 use crate::odoo::dialect::DialectName;
 use crate::odoo::fault::OdooError;
 use crate::odoo::finding::{Code, Finding, Severity};
@@ -70,6 +70,19 @@ pub enum Login {
     Taken,
     /// It refused the credential.
     Refused,
+    /// What stands before it saw the credential, and let it not through: whose refusal that is, nobody can tell.
+    TurnedAway,
+}
+
+impl Login {
+    /// What it says of a login that this came of it, or of a call after it.
+    pub fn of(cause: OdooError) -> Self {
+        match cause {
+            cause if cause.is_refusal() => Self::Refused,
+            OdooError::TurnedAway => Self::TurnedAway,
+            _ => Self::Unknown,
+        }
+    }
 }
 
 /// Which Odoo answers, and how it is spoken to.
@@ -126,8 +139,10 @@ impl Diagnosis {
 
     fn say(&mut self, code: Code, model: Option<&Model>) {
         // Another user's key opens nothing that the connection names.
-        if matches!(code, Code::LoginRefused | Code::KeyRefused | Code::OtherUser) {
-            self.login = Login::Refused;
+        match code {
+            Code::LoginRefused | Code::KeyRefused | Code::OtherUser => self.login = Login::Refused,
+            Code::TurnedAway => self.login = Login::TurnedAway,
+            _ => {}
         }
         let model = model.map(|model| model.name().to_owned());
         self.findings.push(Finding { model, ..Finding::of(code) });
@@ -160,9 +175,11 @@ async fn steps(subject: Subject<'_>, found: &mut Diagnosis) -> Result<(), Code> 
     judged.map_err(|error| Code::of(error.into()))?;
 
     found.hearing = egress.hearing();
-    let server = servers.look(&egress, &address.database).await.map_err(Code::of)?;
+    let mut server = servers.look(&egress, &address.database).await.map_err(Code::of)?;
     let version = server.version();
-    let dialect = server.dialect(credential.kind);
+    found.server = Some(Found { version, dialect: None });
+    let wanted = wanted(&address, &credential);
+    let dialect = servers.choose(&egress, &address.database, &mut server, &wanted).await;
     found.server = Some(Found { version, dialect: dialect.ok() });
     if version.major() < OLDEST {
         found.say(Code::OdooTooOld, None);
@@ -173,7 +190,7 @@ async fn steps(subject: Subject<'_>, found: &mut Diagnosis) -> Result<(), Code> 
     if ends.is_some_and(|ends| ends <= now) {
         return Err(Code::CredentialExpired);
     }
-    dialect.map_err(Code::of)?;
+    dialect.map_err(|no| Code::of_login(no, kind))?;
     let odoo = Odoo::login(egress, address, credential, servers).await;
     let odoo = odoo.map_err(|no| Code::of_login(no.cause, kind))?;
     found.login = Login::Taken;

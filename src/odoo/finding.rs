@@ -108,6 +108,14 @@ codes! {
     /// Nothing at the paths of the API.
     ApiClosed = "api_closed", Error, "That Odoo does not offer its API: the host does not have its paths.",
         "Let /jsonrpc or /xmlrpc/2 through; on Odoo 19 and later /json/2 with an API key will do.";
+    /// A login page, a password or an address filter of a proxy.
+    KeptOut = "kept_out", Error,
+        "What stands before Odoo lets nobody in: it answers 401 or 403 to those who have not logged in. The credential was not sent.",
+        "Let Pawl past its password, login page or address filter, at /web/version and at /json/2, /jsonrpc or /xmlrpc/2.";
+    /// The same, once the secret was shown.
+    TurnedAway = "turned_away", Error,
+        "What stands before Odoo answered the login with 401 or 403, which is no answer of Odoo's. It counts as a refused login.",
+        "Look into the log of what stands before Odoo for the reason. Odoo itself has not judged the credential.";
     /// Not of the format, or not of that shape.
     Malformed = "malformed_answer", Error, "The host's answer is malformed.",
         "See that the host is Odoo, and what stands before it.";
@@ -216,6 +224,8 @@ impl Code {
             OdooError::ServerFailed => Self::ServerFailed,
             OdooError::NotOdoo => Self::NotOdoo,
             OdooError::ApiClosed => Self::ApiClosed,
+            OdooError::KeptOut => Self::KeptOut,
+            OdooError::TurnedAway => Self::TurnedAway,
             OdooError::Malformed => Self::Malformed,
             OdooError::Unspeakable => Self::Unspeakable,
             OdooError::Egress(EgressError::HostNotPublic) => Self::HostNotPublic,

@@ -226,7 +226,7 @@ impl Work {
         let (state, outcome) = match found.login {
             Login::Refused => (Some("auth_failed"), "auth_failed"),
             Login::Taken => (Some("active"), if found.is_ok() { "ok" } else { "failed" }),
-            Login::Unknown => (None, "failed"),
+            Login::TurnedAway | Login::Unknown => (None, "failed"),
         };
         let (at, actor, checked) = (self.clock.now(), self.actor.clone(), checked.clone());
         let may_write = found.may_write;
