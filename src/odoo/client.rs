@@ -95,9 +95,11 @@ impl Odoo {
                             uid,
                         ));
                     }
-                    Err(cause @ OdooError::Egress(EgressError::Connect | EgressError::HostNotPublic))
-                        if tried.is_none() =>
-                    {
+                    Err(
+                        cause @ OdooError::Egress(
+                            EgressError::Connect | EgressError::HostNotPublic | EgressError::LookUpsFull,
+                        ),
+                    ) if tried.is_none() => {
                         let unsent = Some(Box::new((egress, address, credential)));
                         return Err(NotLoggedIn { cause, unsent });
                     }
