@@ -172,8 +172,9 @@ codes! {
     /// The query.
     QueryRefused = "query_refused", Error, "Odoo does not take the query.",
         "Tell who runs Pawl which version of Odoo it is.";
-    /// Rights that can't be seen.
-    RightsUnknown = "rights_unknown", Warning, "What else the user may do can't be seen.",
+    /// Rights that can't be seen, or groups that nobody here knows.
+    RightsUnknown = "rights_unknown", Warning,
+        "What else the user may do can't be told: its groups can't be read, or one of them is none that Pawl knows.",
         "See in Odoo that the user has read-only groups alone.";
     /// The server's clock, or this machine's.
     ClockSkew = "clock_skew", Warning, "The host's clock and this machine's differ by more than two minutes.",
@@ -189,8 +190,8 @@ codes! {
     ReadsRights = "bot_reads_access_rights", Warning, "The user can read Odoo's access rights, as administrators can.",
         "Use a user of its own, with read-only groups alone.";
     /// A bookkeeper.
-    MayWrite = "bot_may_write", Warning, "The user is of a group that writes: Invoicing, Billing, Administrator or Settings.",
-        "Take the user out of that group; Accounting / Read-only is enough.";
+    MayWrite = "bot_may_write", Warning, "The user is of a group that writes, such as Invoicing, Contact Creation, Sales / User or Settings.",
+        "Take the user out of such groups; Accounting / Read-only is enough.";
 }
 
 impl Code {
