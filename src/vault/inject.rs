@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::access::{Action, Permit, UserScope};
 use crate::audit::{Actor, AuditEvent, Outcome, Subject};
+use crate::egress::EgressError;
 use crate::error::{Error, FieldError};
 use crate::ids::ConnectionId;
 use crate::metrics;
@@ -67,8 +68,8 @@ impl Ended {
         match self {
             Self::Answered(_) => Login::Taken,
             Self::Leaked(login) => *login,
-            Self::Failed(cause) if cause.is_refusal() => Login::Refused,
-            Self::Failed(_) | Self::Stopped | Self::Cancelled => Login::Unknown,
+            Self::Failed(cause) => Login::of(*cause),
+            Self::Stopped | Self::Cancelled => Login::Unknown,
         }
     }
 
@@ -229,6 +230,8 @@ impl Vault {
                     metrics::circuit_opened();
                 }
             }
+            // Nobody asked it.
+            Ended::Failed(OdooError::Egress(EgressError::LookUpsFull)) => {}
             Ended::Answered(_) | Ended::Failed(_) | Ended::Leaked(_) => {
                 self.circuits.answered(&connection.org, url);
             }

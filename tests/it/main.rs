@@ -97,6 +97,7 @@ mod secrets;
 mod secrets_manager;
 mod served;
 mod servers;
+mod slow_names;
 mod slow_readers;
 #[path = "../../src/bin/pawl-demo/standin.rs"]
 mod standin;
@@ -117,6 +118,7 @@ mod trail;
 mod trust;
 mod truth;
 mod two_readings;
+mod unjudged;
 mod untold;
 mod upgrades;
 mod witness;
