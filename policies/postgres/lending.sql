@@ -77,7 +77,7 @@ BEGIN
         LIMIT 1) AS mine
     LEFT JOIN LATERAL (
         SELECT leases.fence FROM public.leases
-        WHERE leases.connection_id = mine.id
+        WHERE leases.connection_id = wanted.id
         ORDER BY leases.fence DESC LIMIT 1) AS last ON true
     LEFT JOIN LATERAL (
         SELECT * FROM public.leases
