@@ -71,6 +71,9 @@ pub struct StoredConnection {
     pub created_at: Moment,
     /// When it last changed.
     pub updated_at: Moment,
+    /// Whether Odoo took this credential when it was tried last. Of what is kept of answers it is no part.
+    #[serde(skip)]
+    pub was_taken: bool,
     /// When it was last lent, from the leases.
     pub last_lent_at: Option<Moment>,
 }
@@ -150,6 +153,7 @@ struct Columns {
     created_at: i64,
     updated_at: i64,
     sync_interval_seconds: Option<i64>,
+    taken_revision: Option<i64>,
 }
 
 impl Columns {
@@ -167,6 +171,7 @@ impl Columns {
             credential_expires_at: self.credential_expires_at.map(Moment::from_micros),
             state: self.state,
             sync_interval_seconds: self.sync_interval_seconds,
+            was_taken: self.taken_revision == Some(self.revision),
             created_at: Moment::from_micros(self.created_at),
             updated_at: Moment::from_micros(self.updated_at),
             last_lent_at: None,
