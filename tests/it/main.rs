@@ -65,6 +65,7 @@ mod metrics;
 mod missing;
 #[cfg(feature = "postgres")]
 mod narrow_roles;
+mod nat64;
 mod odoo_calls;
 mod odoo_client;
 mod odoo_wire;
@@ -118,6 +119,7 @@ mod trail;
 mod trust;
 mod truth;
 mod two_readings;
+mod unjudged;
 mod untold;
 mod upgrades;
 mod witness;
