@@ -12,7 +12,8 @@ use crate::secret::Secret;
 use crate::store::StoredConnection;
 use crate::vault::Vault;
 use crate::vault::inject::echoes::Echoes;
-use crate::vault::inject::{Ended, Injected, WITHIN};
+use crate::vault::inject::end::Ended;
+use crate::vault::inject::{Injected, WITHIN};
 
 /// An answer is held whole until it was looked through.
 const LIMITS: Limits = Limits {

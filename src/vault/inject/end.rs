@@ -1,0 +1,175 @@
+//! How a read ends: what its caller is told, and what is on record of it.
+
+use crate::audit::{Actor, AuditEvent, Outcome, Subject};
+use crate::error::Error;
+use crate::metrics;
+use crate::odoo::{Login, OdooError};
+use crate::store::{StoredConnection, Tx};
+use crate::vault::inject::{Answer, Injected, Ready, call};
+use crate::vault::{DEADLINE, Vault};
+
+/// How the call ended.
+pub(super) enum Ended {
+    Answered(Injected),
+    Failed(OdooError),
+    /// What came held the secret; and what it told of that one.
+    Leaked(Login),
+    /// By a forget, a replace or a freeze.
+    Stopped,
+    /// The caller hung up.
+    Cancelled,
+}
+
+impl Ended {
+    pub(super) fn login(&self) -> Login {
+        match self {
+            Self::Answered(_) => Login::Taken,
+            Self::Leaked(login) => *login,
+            Self::Failed(cause) if cause.is_refusal() => Login::Refused,
+            Self::Failed(_) | Self::Stopped | Self::Cancelled => Login::Unknown,
+        }
+    }
+
+    /// Nothing of this is told if the secret was in it.
+    pub(super) fn unless(self, is_leaked: bool) -> Self {
+        if is_leaked { Self::Leaked(self.login()) } else { self }
+    }
+}
+
+impl Vault {
+    /// Whether the host answers.
+    pub(super) fn note_host(&self, connection: &StoredConnection, ended: &Ended) {
+        let (url, ..) = connection.destination.parts();
+        match ended {
+            Ended::Failed(cause) if call::is_dead(*cause) => {
+                if self.circuits.failed(&connection.org, url, self.clock.now()) {
+                    metrics::circuit_opened();
+                }
+            }
+            Ended::Answered(_) | Ended::Failed(_) | Ended::Leaked(_) => {
+                self.circuits.answered(&connection.org, url);
+            }
+            Ended::Stopped | Ended::Cancelled => {}
+        }
+    }
+
+    /// Answers, and puts on record how it ended: what was answered well after that, everything else before.
+    pub(super) async fn end_injection(
+        &self,
+        actor: &Actor,
+        ready: &Ready,
+        connection: StoredConnection,
+        ended: Ended,
+        caller: Answer,
+    ) {
+        let mut caller = Some(caller);
+        let mut tell = |answer| match caller.take().map(|caller| caller.send(answer)) {
+            Some(Err(_)) => Ended::Cancelled,
+            _ => Ended::Stopped,
+        };
+        let (outcome, answer, counts) = match ended {
+            Ended::Answered(injected) => {
+                let counts = (injected.records, injected.body.len());
+                match tell(Ok(injected)) {
+                    Ended::Cancelled => (Outcome::Refused("cancelled"), None, (0, 0)),
+                    _ => (Outcome::DoneWith("ok"), None, counts),
+                }
+            }
+            Ended::Failed(cause) if cause.is_refusal() => {
+                (Outcome::Refused("auth-failed"), Some(Error::AuthFailed), (0, 0))
+            }
+            Ended::Failed(cause) => {
+                let (code, detail) = (cause.code(), cause.to_string());
+                (Outcome::Refused("odoo-failed"), Some(Error::OdooFailed { code, detail }), (0, 0))
+            }
+            Ended::Leaked(_) => (Outcome::Refused("leak-stopped"), Some(Error::LeakStopped), (0, 0)),
+            Ended::Stopped => {
+                (Outcome::Refused("credential-replaced"), Some(Error::CredentialReplaced), (0, 0))
+            }
+            Ended::Cancelled => (Outcome::Refused("cancelled"), None, (0, 0)),
+        };
+        let end = End { outcome, counts: (counts.0, u64::try_from(counts.1).unwrap_or(u64::MAX)) };
+        let kept = match self.keep_end(actor, ready, &connection, &answer, end).await {
+            Err(Error::Unavailable(_)) => self.keep_end(actor, ready, &connection, &answer, end).await,
+            kept => kept,
+        };
+        let (name, answer) = match kept {
+            Ok(meanwhile) => (meanwhile.as_ref().map(cause_of), meanwhile.or(answer)),
+            Err(error) => {
+                tracing::error!(%error, connection = %connection.id, "how a read ended is not on record");
+                (None, answer)
+            }
+        };
+        metrics::injection(name.unwrap_or(end.name()), end.counts.0, end.counts.1);
+        if let Some(error) = answer {
+            drop(tell(Err(error)));
+        }
+    }
+
+    /// Puts the end on record, with what it shows of the credential. What became of the connection meanwhile, where
+    /// that is why it ended.
+    async fn keep_end(
+        &self,
+        actor: &Actor,
+        ready: &Ready,
+        connection: &StoredConnection,
+        answer: &Option<Error>,
+        end: End,
+    ) -> Result<Option<Error>, Error> {
+        let (at, actor, connection) = (self.clock.now(), actor.clone(), connection.clone());
+        let was_stopped = matches!(answer, Some(Error::CredentialReplaced));
+        let was_refused = matches!(answer, Some(Error::AuthFailed));
+        let code = if let Some(Error::OdooFailed { code, .. }) = answer { Some(*code) } else { None };
+        let keep = move |tx: &mut Tx| {
+            let now = tx.find_connection(&connection.id)?;
+            let is_same = now.as_ref().is_some_and(|now| now.revision == connection.revision);
+            let meanwhile = match &now {
+                _ if !was_stopped => None,
+                None => Some(Error::NotFound),
+                Some(_) if is_same => Some(Error::Frozen),
+                Some(_) => Some(Error::CredentialReplaced),
+            };
+            if was_refused && is_same {
+                tx.mark_connection(&connection, Some("auth_failed"), at)?;
+            }
+            let subject = Subject { connection: Some(&connection.id), label: None, lease: None };
+            if end.name() == "leak-stopped" {
+                let leak =
+                    AuditEvent::of_stage(&actor, "inject.leak_stopped", (subject, &[]), Outcome::Done, at)?;
+                tx.append_past_quota(&leak)?;
+            }
+            let (records, bytes) = (end.counts.0.to_string(), end.counts.1.to_string());
+            let mut more = vec![("records", records.as_str()), ("bytes", bytes.as_str())];
+            more.extend(code.map(|code| ("odoo", code)));
+            let outcome = meanwhile.as_ref().map_or(end.outcome, |why| Outcome::Refused(cause_of(why)));
+            let event = AuditEvent::of_stage(&actor, "inject.finished", (subject, &more), outcome, at)?;
+            tx.append_past_quota(&event)?;
+            Ok::<_, Error>(meanwhile)
+        };
+        self.store.run("end inject", ready.scope.clone().into(), DEADLINE, keep).await
+    }
+}
+
+#[derive(Clone, Copy)]
+struct End {
+    outcome: Outcome,
+    counts: (u64, u64),
+}
+
+impl End {
+    fn name(self) -> &'static str {
+        match self.outcome {
+            Outcome::Done => "ok",
+            Outcome::DoneWith(name) | Outcome::Refused(name) => name,
+        }
+    }
+}
+
+/// Why an injection was stopped, in the trail's words.
+fn cause_of(meanwhile: &Error) -> &'static str {
+    match meanwhile {
+        Error::NotFound => "not-found",
+        Error::Frozen => "frozen",
+        _ => "credential-replaced",
+    }
+}
