@@ -37,6 +37,8 @@ const OLDEST: u8 = 14;
 const GROUPS_RENAMED: u8 = 19;
 /// Where an Odoo with several databases sends those who named none.
 const CHOOSES: &str = "/web/database/";
+/// The longest name, with a port.
+const MOST_HOST: usize = 253 + ":65535".len();
 /// More groups than any Odoo has.
 const MOST_GROUPS: usize = 1_000;
 
@@ -118,7 +120,7 @@ impl Diagnosis {
         match self.hearing.last().redirect {
             Some(to) if to.path.starts_with(CHOOSES) => self.say(Code::DatabaseNotSelected, None),
             to => {
-                let redirect = to.map(|to| to.host);
+                let redirect = to.map(|to| to.host).filter(|host| host.len() <= MOST_HOST);
                 self.findings.push(Finding { redirect, ..Finding::of(Code::Redirected) });
             }
         }

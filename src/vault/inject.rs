@@ -2,14 +2,19 @@
 //! begins is on record before the secret is opened; how it ended comes after. A forget, a replace or a freeze ends what
 //! is under way before it answers; so does a caller who hangs up.
 
+mod aside;
 mod begin;
 mod call;
 mod circuit;
 mod echoes;
 mod end;
+mod escapes;
+mod injected;
 mod running;
 mod scan;
+mod stands;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -18,24 +23,17 @@ use crate::access::{Action, Permit, UserScope};
 use crate::audit::Actor;
 use crate::error::{Error, FieldError};
 use crate::ids::ConnectionId;
-use crate::odoo::{Ask, AskRefused, Login, ReadQuery};
-use crate::store::{Injection, StoredConnection, Tx};
-use crate::vault::freeze::frozen_meanwhile;
+use crate::odoo::{Ask, AskRefused, Login, ReadQuery, Readable};
+use crate::store::{StoredConnection, Tx};
 use crate::vault::inject::end::Ended;
 use crate::vault::inject::running::Turn;
 use crate::vault::{LEND_DEADLINE, Vault};
 
+pub(super) use aside::Aside;
 pub(super) use circuit::Circuits;
+pub(super) use echoes::Echoes;
+pub use injected::Injected;
 pub(super) use running::Injections;
-
-/// An answer.
-#[derive(Debug)]
-pub struct Injected {
-    /// `{"records":[…]}`.
-    pub body: Vec<u8>,
-    /// How many there are.
-    pub records: u64,
-}
 
 /// Who waits for the answer. Dropped at its other end, the injection ends.
 pub type Answer = oneshot::Sender<Result<Injected, Error>>;
@@ -45,7 +43,10 @@ struct Ready {
     permit: Permit,
     scope: UserScope,
     found: StoredConnection,
+    ask: Arc<Ask>,
+    /// By what its org lets be read.
     query: ReadQuery,
+    readable: Option<String>,
     turn: Turn,
 }
 
@@ -53,35 +54,34 @@ impl Vault {
     /// Asks the Odoo of the caller's own connection `id`, and tells `caller` what came of it.
     pub async fn inject(&self, actor: &Actor, id: ConnectionId, ask: Ask, mut caller: Answer) {
         let begun = async {
-            let ready = self.ready_to_inject(actor, &id, &ask).await?;
+            let ready = self.ready_to_inject(actor, &id, ask).await?;
             let claim = self.logins.claim(&ready.found.org, ready.found.destination.parts()).await?;
             match self.open_to_inject(actor, &ready).await {
-                Ok(opened) => Ok((ready, claim, opened)),
+                Ok((begun, secret)) => Ok((ready.turn, claim, begun, secret)),
                 Err(refused) => {
                     self.logins.settle(claim, Login::Unknown).await;
                     Err(refused)
                 }
             }
         };
-        let (ready, claim, (connection, secret)) = match begun.await {
+        let (turn, claim, begun, secret) = match begun.await {
             Ok(begun) => begun,
             // Who is gone needs no answer.
             Err(refused) => return drop(caller.send(Err(refused))),
         };
-        let scope = ready.scope.clone().into();
         let ended = tokio::select! {
             biased;
-            () = ready.turn.stopped() => Ended::Stopped,
-            () = frozen_meanwhile(&self.store, &scope, &self.switch) => Ended::Stopped,
+            () = turn.stopped() => Ended::Stopped,
+            () = self.falls(&begun) => Ended::Stopped,
             () = caller.closed() => Ended::Cancelled,
-            ended = self.call(&connection, secret, &ready.query) => ended,
+            ended = self.call(&begun.connection, secret, &begun.query) => ended,
         };
-        self.note_host(&connection, &ended);
+        self.note_host(&begun.connection, &ended);
         self.logins.settle(claim, ended.login()).await;
-        self.end_injection(actor, &ready, connection, ended, caller).await;
+        self.end_injection(actor, (begun, &turn), ended, caller).await;
     }
 
-    async fn ready_to_inject(&self, actor: &Actor, id: &ConnectionId, ask: &Ask) -> Result<Ready, Error> {
+    async fn ready_to_inject(&self, actor: &Actor, id: &ConnectionId, ask: Ask) -> Result<Ready, Error> {
         let permit = self.permit(actor, Action::Inject).await?;
         let scope = permit.own().clone();
         // By the whole policy first: whether the question is one does not depend on whose connection it is.
@@ -89,30 +89,30 @@ impl Vault {
         let own = id.clone();
         let look = move |tx: &mut Tx| {
             let found = tx.find_connection(&own)?.ok_or(Error::NotFound)?;
-            Ok::<_, Error>((found, tx.find_injection()?))
+            Ok::<_, Error>((found, tx.find_injection()?.readable))
         };
-        let (found, set) =
+        let (found, readable) =
             self.store.view("look before inject", scope.clone().into(), LEND_DEADLINE, look).await?;
         if let Err(unmet) = permit.judge(&found.user, found.about()) {
             return Err(self.record_unmet(actor, Action::Inject, Some(id), unmet).await);
         }
-        let query = self.narrowed(ask, &set)?;
+        let query = narrowed(&self.readable, readable.as_deref(), &ask)?;
         self.switch.refuse()?;
         let now = self.clock.now();
         let (url, ..) = found.destination.parts();
         let turn = self.injections.begin(id, &found.org, url).ok_or(Error::TooManyReads)?;
         self.circuits.pass(&found.org, url, now).map_err(|until| Error::HostDown { until, now })?;
-        Ok(Ready { permit, scope, found, query, turn })
+        Ok(Ready { permit, scope, found, ask: Arc::new(ask), query, readable, turn })
     }
+}
 
-    /// The question, held against what the org lets be asked.
-    fn narrowed(&self, ask: &Ask, set: &Injection) -> Result<ReadQuery, Error> {
-        match &set.readable {
-            None => ask.judged_by(&self.readable).map_err(of_ask),
-            Some(part) => {
-                let part = serde_json::from_str(part).map_err(|_| Error::Damaged("org_settings"))?;
-                ask.judged_by(&self.readable.narrowed(&part)).map_err(of_ask)
-            }
+/// The question, held against the part of `all` that the org lets be asked.
+fn narrowed(all: &Readable, part: Option<&str>, ask: &Ask) -> Result<ReadQuery, Error> {
+    match part {
+        None => ask.judged_by(all).map_err(of_ask),
+        Some(part) => {
+            let part = serde_json::from_str(part).map_err(|_| Error::Damaged("org_settings"))?;
+            ask.judged_by(&all.narrowed(&part)).map_err(of_ask)
         }
     }
 }

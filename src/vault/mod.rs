@@ -29,6 +29,7 @@ mod retention;
 mod settings;
 mod standing;
 mod tell;
+mod tighter;
 mod trail;
 mod untold;
 mod update;
@@ -98,6 +99,7 @@ pub struct Vault {
     gates: gate::Gates,
     checks: check::Checks,
     injections: inject::Injections,
+    aside: inject::Aside,
     circuits: inject::Circuits,
     logins: logins::Logins,
     switch: Arc<HostSwitch>,
@@ -140,6 +142,7 @@ impl Vault {
         let Parts { store, ring, guard, readable, clock, switch, limits, untold, witnesses } = parts;
         let exports = export::Exports::new(clock.clone());
         let logins = logins::Logins::new(store.clone(), clock.clone());
+        let injections = inject::Injections::new(clock.clone());
         Self {
             store,
             ring,
@@ -150,7 +153,8 @@ impl Vault {
             clock,
             gates: gate::Gates::new(),
             checks: check::Checks::new(),
-            injections: inject::Injections::default(),
+            injections,
+            aside: inject::Aside::default(),
             circuits: inject::Circuits::default(),
             logins,
             switch,

@@ -1,21 +1,29 @@
 //! How a read ends: what its caller is told, and what is on record of it.
 
+use bytes::Bytes;
+
 use crate::audit::{Actor, AuditEvent, Outcome, Subject};
 use crate::error::Error;
 use crate::metrics;
 use crate::odoo::{Login, OdooError};
 use crate::store::{StoredConnection, Tx};
-use crate::vault::inject::{Answer, Injected, Ready, call};
+use crate::vault::inject::begin::Begun;
+use crate::vault::inject::running::Turn;
+use crate::vault::inject::stands::fallen;
+use crate::vault::inject::{Answer, Injected, call};
 use crate::vault::{DEADLINE, Vault};
 
 /// How the call ended.
 pub(super) enum Ended {
-    Answered(Injected),
+    /// With so many records.
+    Answered(Bytes, u64),
     Failed(OdooError),
     /// What came held the secret; and what it told of that one.
     Leaked(Login),
-    /// By a forget, a replace or a freeze.
+    /// By a forget, a replace, a freeze or another setting of its org's.
     Stopped,
+    /// It can't be seen whether the read still stands.
+    Unseen,
     /// The caller hung up.
     Cancelled,
 }
@@ -23,10 +31,10 @@ pub(super) enum Ended {
 impl Ended {
     pub(super) fn login(&self) -> Login {
         match self {
-            Self::Answered(_) => Login::Taken,
+            Self::Answered(..) => Login::Taken,
             Self::Leaked(login) => *login,
             Self::Failed(cause) if cause.is_refusal() => Login::Refused,
-            Self::Failed(_) | Self::Stopped | Self::Cancelled => Login::Unknown,
+            Self::Failed(_) | Self::Stopped | Self::Unseen | Self::Cancelled => Login::Unknown,
         }
     }
 
@@ -46,10 +54,10 @@ impl Vault {
                     metrics::circuit_opened();
                 }
             }
-            Ended::Answered(_) | Ended::Failed(_) | Ended::Leaked(_) => {
+            Ended::Answered(..) | Ended::Failed(_) | Ended::Leaked(_) => {
                 self.circuits.answered(&connection.org, url);
             }
-            Ended::Stopped | Ended::Cancelled => {}
+            Ended::Stopped | Ended::Unseen | Ended::Cancelled => {}
         }
     }
 
@@ -57,22 +65,27 @@ impl Vault {
     pub(super) async fn end_injection(
         &self,
         actor: &Actor,
-        ready: &Ready,
-        connection: StoredConnection,
+        (begun, turn): (Begun, &Turn),
         ended: Ended,
         caller: Answer,
     ) {
-        let mut caller = Some(caller);
-        let mut tell = |answer| match caller.take().map(|caller| caller.send(answer)) {
-            Some(Err(_)) => Ended::Cancelled,
-            _ => Ended::Stopped,
+        let ended = match ended {
+            // What was taken away since the last look, also by another replica, is not told any more.
+            Ended::Answered(body, records) => match self.stands(&begun).await {
+                Ok(true) => Ended::Answered(body, records),
+                Ok(false) => Ended::Stopped,
+                Err(_) => Ended::Unseen,
+            },
+            ended => ended,
         };
+        let mut caller = Some(caller);
+        let mut tell = |answer| caller.take().is_some_and(|caller| caller.send(answer).is_ok());
         let (outcome, answer, counts) = match ended {
-            Ended::Answered(injected) => {
-                let counts = (injected.records, injected.body.len());
-                match tell(Ok(injected)) {
-                    Ended::Cancelled => (Outcome::Refused("cancelled"), None, (0, 0)),
-                    _ => (Outcome::DoneWith("ok"), None, counts),
+            Ended::Answered(body, records) => {
+                let counts = (records, u64::try_from(body.len()).unwrap_or(u64::MAX));
+                match tell(Ok(Injected::new(turn.place(), body))) {
+                    true => (Outcome::DoneWith("ok"), None, counts),
+                    false => (Outcome::Refused("cancelled"), None, (0, 0)),
                 }
             }
             Ended::Failed(cause) if cause.is_refusal() => {
@@ -86,23 +99,27 @@ impl Vault {
             Ended::Stopped => {
                 (Outcome::Refused("credential-replaced"), Some(Error::CredentialReplaced), (0, 0))
             }
+            Ended::Unseen => {
+                let unseen = Error::Unavailable("whether it may still be read can't be seen".into());
+                (Outcome::Refused("unavailable"), Some(unseen), (0, 0))
+            }
             Ended::Cancelled => (Outcome::Refused("cancelled"), None, (0, 0)),
         };
-        let end = End { outcome, counts: (counts.0, u64::try_from(counts.1).unwrap_or(u64::MAX)) };
-        let kept = match self.keep_end(actor, ready, &connection, &answer, end).await {
-            Err(Error::Unavailable(_)) => self.keep_end(actor, ready, &connection, &answer, end).await,
+        let end = End { outcome, counts };
+        let kept = match self.keep_end(actor, &begun, &answer, end).await {
+            Err(Error::Unavailable(_)) => self.keep_end(actor, &begun, &answer, end).await,
             kept => kept,
         };
         let (name, answer) = match kept {
             Ok(meanwhile) => (meanwhile.as_ref().map(cause_of), meanwhile.or(answer)),
             Err(error) => {
-                tracing::error!(%error, connection = %connection.id, "how a read ended is not on record");
+                tracing::error!(%error, connection = %begun.connection.id, "how a read ended is not on record");
                 (None, answer)
             }
         };
         metrics::injection(name.unwrap_or(end.name()), end.counts.0, end.counts.1);
         if let Some(error) = answer {
-            drop(tell(Err(error)));
+            tell(Err(error));
         }
     }
 
@@ -111,29 +128,31 @@ impl Vault {
     async fn keep_end(
         &self,
         actor: &Actor,
-        ready: &Ready,
-        connection: &StoredConnection,
+        begun: &Begun,
         answer: &Option<Error>,
         end: End,
     ) -> Result<Option<Error>, Error> {
-        let (at, actor, connection) = (self.clock.now(), actor.clone(), connection.clone());
+        let (at, actor, connection) = (self.clock.now(), actor.clone(), begun.connection.clone());
+        let (readable, is_frozen_here) = (begun.readable.clone(), self.switch.is_frozen());
         let was_stopped = matches!(answer, Some(Error::CredentialReplaced));
         let was_refused = matches!(answer, Some(Error::AuthFailed));
         let code = if let Some(Error::OdooFailed { code, .. }) = answer { Some(*code) } else { None };
         let keep = move |tx: &mut Tx| {
-            let now = tx.find_connection(&connection.id)?;
-            let is_same = now.as_ref().is_some_and(|now| now.revision == connection.revision);
-            let meanwhile = match &now {
-                _ if !was_stopped => None,
-                None => Some(Error::NotFound),
-                Some(_) if is_same => Some(Error::Frozen),
-                Some(_) => Some(Error::CredentialReplaced),
+            let meanwhile = match was_stopped {
+                true => {
+                    let why = fallen(tx, &connection, readable.as_deref())?;
+                    // What stopped it and is not there any more is on record by itself.
+                    let here = if is_frozen_here { Error::Frozen } else { Error::Unavailable(OVER.into()) };
+                    Some(why.unwrap_or(here))
+                }
+                false => None,
             };
-            if was_refused && is_same {
+            if was_refused {
                 tx.mark_connection(&connection, Some("auth_failed"), at)?;
             }
             let subject = Subject { connection: Some(&connection.id), label: None, lease: None };
             if end.name() == "leak-stopped" {
+                tx.mark_leaked(&connection)?;
                 let leak =
                     AuditEvent::of_stage(&actor, "inject.leak_stopped", (subject, &[]), Outcome::Done, at)?;
                 tx.append_past_quota(&leak)?;
@@ -146,7 +165,7 @@ impl Vault {
             tx.append_past_quota(&event)?;
             Ok::<_, Error>(meanwhile)
         };
-        self.store.run("end inject", ready.scope.clone().into(), DEADLINE, keep).await
+        self.store.run("end inject", begun.scope.clone().into(), DEADLINE, keep).await
     }
 }
 
@@ -170,6 +189,10 @@ fn cause_of(meanwhile: &Error) -> &'static str {
     match meanwhile {
         Error::NotFound => "not-found",
         Error::Frozen => "frozen",
+        Error::HostNotAllowed => "host-not-allowed",
+        Error::Unavailable(_) => "settings-changed",
         _ => "credential-replaced",
     }
 }
+
+const OVER: &str = "the read was ended by what is over by now: ask again";

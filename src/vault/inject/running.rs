@@ -2,18 +2,23 @@
 //! up its own places and no others; and how they are ended, which is waited for.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, OwnedMutexGuard};
 
+use crate::clock::Clock;
 use crate::ids::{ConnectionId, OrgId};
+use crate::vault::inject::injected::Rest;
 
 const MOST: usize = 64;
 const MOST_OF_ORG: usize = 16;
 const MOST_TO_HOST: usize = 8;
 
-#[derive(Clone, Default)]
-pub(in crate::vault) struct Injections(Arc<Mutex<All>>);
+#[derive(Clone)]
+pub(in crate::vault) struct Injections {
+    all: Arc<Mutex<All>>,
+    clock: Clock,
+}
 
 #[derive(Default)]
 struct All {
@@ -27,32 +32,63 @@ struct Running {
     host: String,
     stop: Notify,
     ended: Arc<tokio::sync::Mutex<()>>,
+    /// What is still to be taken of its answer.
+    rest: Mutex<Option<Rest>>,
 }
 
 /// Held while an injection is under way.
 pub(super) struct Turn {
+    place: Arc<Place>,
+    _until: OwnedMutexGuard<()>,
+}
+
+/// One of those that there are; held until the answer was taken, which is after the end.
+pub(super) struct Place {
     number: u64,
     running: Arc<Running>,
-    all: Arc<Mutex<All>>,
-    _until: OwnedMutexGuard<()>,
+    of: Injections,
 }
 
 impl Turn {
     /// Ends when the injection is to end.
     pub(super) async fn stopped(&self) {
-        self.running.stop.notified().await;
+        self.place.running.stop.notified().await;
+    }
+
+    pub(super) fn place(&self) -> Arc<Place> {
+        self.place.clone()
+    }
+}
+
+impl Place {
+    /// What is still to be taken.
+    pub(super) fn rest(&self) -> MutexGuard<'_, Option<Rest>> {
+        self.running.rest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.of.clock
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.of.all().running.remove(&self.number);
     }
 }
 
 impl Injections {
-    /// `None` where as many are under way as may be.
+    pub(in crate::vault) fn new(clock: Clock) -> Self {
+        Self { all: Arc::default(), clock }
+    }
+
+    /// `None` where as many are under way as may be, or on their way to who takes them.
     pub(super) fn begin(&self, connection: &ConnectionId, org: &OrgId, host: &str) -> Option<Turn> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = |of: &dyn Fn(&Running) -> bool| all.running.values().filter(|it| of(it)).count();
-        let is_full = all.running.len() >= MOST
-            || count(&|running| running.org == *org) >= MOST_OF_ORG
-            || count(&|running| running.host == host) >= MOST_TO_HOST;
-        if is_full {
+        let mut all = self.all();
+        if all.is_full(org, host) {
+            all.cut_off(&self.clock);
+        }
+        if all.is_full(org, host) {
             return None;
         }
         let running = Arc::new(Running {
@@ -61,12 +97,13 @@ impl Injections {
             host: host.to_owned(),
             stop: Notify::new(),
             ended: Arc::default(),
+            rest: Mutex::default(),
         });
         let until = running.ended.clone().try_lock_owned().ok()?;
         all.last += 1;
         let number = all.last;
         all.running.insert(number, running.clone());
-        Some(Turn { number, running, all: self.0.clone(), _until: until })
+        Some(Turn { place: Arc::new(Place { number, running, of: self.clone() }), _until: until })
     }
 
     /// Ends those of a connection, and waits until they have.
@@ -86,19 +123,43 @@ impl Injections {
 
     async fn stop_where(&self, stops: impl Fn(&Running) -> bool) {
         let stopped: Vec<Arc<Running>> = {
-            let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let all = self.all();
             all.running.values().filter(|running| stops(running)).cloned().collect()
         };
-        stopped.iter().for_each(|running| running.stop.notify_one());
+        for running in &stopped {
+            running.stop.notify_one();
+            // And what was not taken yet of an answer.
+            *running.rest.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
         for running in stopped {
             drop(running.ended.lock().await);
         }
     }
+
+    fn all(&self) -> MutexGuard<'_, All> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-impl Drop for Turn {
-    fn drop(&mut self) {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).running.remove(&self.number);
+impl All {
+    fn is_full(&self, org: &OrgId, host: &str) -> bool {
+        let count = |of: &dyn Fn(&Running) -> bool| self.running.values().filter(|it| of(it)).count();
+        self.running.len() >= MOST
+            || count(&|running| running.org == *org) >= MOST_OF_ORG
+            || count(&|running| running.host == host) >= MOST_TO_HOST
+    }
+
+    /// Who takes their answer too slowly takes no more of it, and nobody's place.
+    fn cut_off(&mut self, clock: &Clock) {
+        let now = clock.elapsed();
+        self.running.retain(|_, running| {
+            let mut rest = running.rest.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_over = rest.as_ref().is_some_and(|rest| rest.is_over(now));
+            if is_over {
+                *rest = None;
+            }
+            !is_over
+        });
     }
 }
 
@@ -106,11 +167,14 @@ impl Drop for Turn {
 mod tests {
     use super::*;
     use crate::clock::Moment;
+    use crate::vault::inject::injected::Injected;
+    use bytes::Bytes;
+    use std::time::Duration;
 
     /// Attack on P4.
     #[test]
     fn a_slow_host_uses_up_its_own_places_alone() {
-        let injections = Injections::default();
+        let injections = Injections::new(Clock::held(Moment::from_micros(0)));
         let id = ConnectionId::new(Moment::from_micros(0)).unwrap();
         let org = |n: usize| OrgId::parse(&format!("o{n}")).unwrap();
         let mut turns: Vec<Turn> = (0..8).map(|_| injections.begin(&id, &org(1), "slow").unwrap()).collect();
@@ -122,5 +186,33 @@ mod tests {
         assert!(injections.begin(&id, &org(9), "another").is_none(), "of all");
         turns.pop();
         assert!(injections.begin(&id, &org(9), "another").is_some());
+    }
+    /// Attack on P4.
+    #[test]
+    fn who_takes_an_answer_too_slowly_takes_no_place_and_no_more_of_it() {
+        let clock = Clock::held(Moment::from_micros(0));
+        let injections = Injections::new(clock.clone());
+        let (id, acme) = (ConnectionId::new(Moment::from_micros(0)).unwrap(), OrgId::parse("acme").unwrap());
+        let begin = || injections.begin(&id, &acme, "h");
+        let body = Bytes::from(vec![b'x'; 40 * 1024]);
+        let told: Vec<Injected> =
+            (0..8).map(|_| Injected::new(begin().unwrap().place(), body.clone())).collect();
+        assert!(begin().is_none(), "told, and not taken yet");
+        clock.advance(Duration::from_secs(59));
+        assert_eq!(told[0].slice().unwrap().unwrap().len(), 16 * 1024);
+        clock.advance(Duration::from_secs(2));
+        assert!(begin().is_some());
+        assert!(told[1..].iter().all(|told| told.slice().unwrap().is_err()));
+        let rest: usize = (0..2).map(|_| told[0].slice().unwrap().unwrap().len()).sum();
+        assert_eq!((rest, told[0].slice().is_none()), (24 * 1024, true));
+        drop(told);
+        assert!(injections.all().running.is_empty());
+        // By a byte a minute neither.
+        let told = Injected::new(begin().unwrap().place(), Bytes::from(vec![b'x'; 1024 * 1024]));
+        let taken = (0..).take_while(|_| {
+            clock.advance(Duration::from_secs(50));
+            told.slice().unwrap().is_ok()
+        });
+        assert_eq!(taken.count(), 6);
     }
 }
