@@ -163,10 +163,11 @@ impl Egress {
         self.url.as_str()
     }
 
-    /// Whether the host is there and public, or excepted. Nothing is connected to; what is called afterwards is
-    /// what was judged here.
-    pub async fn judge(&self) -> Result<(), EgressError> {
-        let found = self.guard.find(&self.url, self.org.as_deref()).await?;
+    /// Whether the host is there and public, or excepted, as far as `within` tells. Nothing is connected to; what is
+    /// called afterwards is what was judged here.
+    pub async fn judge(&self, within: Duration) -> Result<(), EgressError> {
+        let found = self.guard.find(&self.url, self.org.as_deref(), Instant::now() + within / 2);
+        let found = timeout(within, found).await.unwrap_or(Err(EgressError::HostNotPublic))?;
         *self.checked.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
         Ok(())
     }
@@ -307,7 +308,8 @@ impl Egress {
         let found = match known {
             Some(found) => found,
             None => {
-                let found = self.guard.find(&self.url, self.org.as_deref());
+                let place_until = Instant::now() + self.limits.connect / 2;
+                let found = self.guard.find(&self.url, self.org.as_deref(), place_until);
                 let found = timeout_at(deadline, found).await.map_err(|_| EgressError::Timeout)??;
                 *self.checked.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.clone());
                 found

@@ -6,6 +6,9 @@ pub enum EgressError {
     /// Private, refused or not there: one cause, so that it tells nothing about anybody's network.
     #[error("the host is not public, or does not exist")]
     HostNotPublic,
+    /// Too many names are being looked up, by the org or in all.
+    #[error("too many names are being looked up just now")]
+    LookUpsFull,
     /// No connection.
     #[error("the host takes no connection")]
     Connect,

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
+use tokio::time::Instant;
 use url::Host;
 
 use crate::egress::error::EgressError;
@@ -79,35 +80,31 @@ impl Guard {
     }
 
     /// Every address of `url`'s host, looked up once: all of them public or excepted for `org`, and at least
-    /// one. What is connected to is one of these.
+    /// one. What is connected to is one of these. A look-up that has no place until `until` is none.
     pub(super) async fn find(
         &self,
         url: &OdooUrl,
         org: Option<&str>,
+        until: Instant,
     ) -> Result<Vec<SocketAddr>, EgressError> {
         let found = match url.host() {
             Host::Ipv4(ip) => vec![IpAddr::V4(*ip)],
             Host::Ipv6(ip) => vec![IpAddr::V6(*ip)],
-            Host::Domain(name) => self.look_up(name, url.port(), org).await,
+            Host::Domain(name) if self.rules.exceptions.allow_name(name, url.port(), org) => {
+                self.resolve.find(name, org, until).await?
+            }
+            // A public host's name is whole: no search list of this machine's makes an inner one of it.
+            Host::Domain(name) => self.resolve.find(&format!("{name}."), org, until).await?,
         };
         let good = |ip: &IpAddr| is_public(*ip) || self.is_excepted(url, *ip, org);
         if found.is_empty() || !found.iter().all(good) {
             return Err(EgressError::HostNotPublic);
         }
         let found: Vec<_> = found.into_iter().map(|ip| SocketAddr::new(ip, url.port())).collect();
-        if self.leads_to_own(url, &found).await {
+        if self.leads_to_own(url, &found, (org, until)).await? {
             return Err(EgressError::HostNotPublic);
         }
         Ok(found)
-    }
-
-    /// A public host's name is whole: no search list of this machine's makes an inner one of it.
-    async fn look_up(&self, name: &str, port: u16, org: Option<&str>) -> Vec<IpAddr> {
-        if self.rules.exceptions.allow_name(name, port, org) {
-            self.resolve.find(name).await
-        } else {
-            self.resolve.find(&format!("{name}.")).await
-        }
     }
 
     fn is_excepted(&self, url: &OdooUrl, ip: IpAddr, org: Option<&str>) -> bool {
@@ -119,22 +116,27 @@ impl Guard {
         !is_never(ip) && (by_name || exceptions.allow_address(ip, port, org))
     }
 
-    async fn leads_to_own(&self, url: &OdooUrl, found: &[SocketAddr]) -> bool {
+    async fn leads_to_own(
+        &self,
+        url: &OdooUrl,
+        found: &[SocketAddr],
+        (org, until): (Option<&str>, Instant),
+    ) -> Result<bool, EgressError> {
         for own in &self.rules.own {
             let leads = match own {
                 Own::Listener(at) if at.port() != url.port() => false,
                 Own::Listener(at) => found.iter().any(|to| is_same(at.ip(), to.ip())),
                 Own::Server(_, port) if *port != url.port() => false,
                 Own::Server(host, _) => {
-                    let theirs = self.resolve.find(host).await;
+                    let theirs = self.resolve.find(host, org, until).await?;
                     found.iter().any(|to| theirs.iter().any(|ip| is_same(*ip, to.ip())))
                 }
             };
             if leads {
-                return true;
+                return Ok(true);
             }
         }
-        false
+        Ok(false)
     }
 }
 

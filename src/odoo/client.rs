@@ -92,9 +92,11 @@ impl Odoo {
                             uid,
                         ));
                     }
-                    Err(cause @ OdooError::Egress(EgressError::Connect | EgressError::HostNotPublic))
-                        if !sent =>
-                    {
+                    Err(
+                        cause @ OdooError::Egress(
+                            EgressError::Connect | EgressError::HostNotPublic | EgressError::LookUpsFull,
+                        ),
+                    ) if !sent => {
                         return Err(NotLoggedIn {
                             cause,
                             unsent: Some(Box::new((egress, address, credential))),

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::clock::Moment;
 use crate::credential::CredentialKind;
-use crate::egress::{Egress, EgressError, Guard, Hearing, Limits, OdooUrl};
+use crate::egress::{Egress, Guard, Hearing, Limits, OdooUrl};
 use crate::odoo::client::{Address, Credential, Odoo};
 use crate::odoo::dialect::DialectName;
 use crate::odoo::fault::OdooError;
@@ -158,8 +158,7 @@ async fn steps(subject: Subject<'_>, found: &mut Diagnosis) -> Result<(), Code> 
     // What the guard would not take today is no other cause than what does not resolve.
     let url = OdooUrl::parse(url, guard, org).map_err(|_| Code::HostNotPublic)?;
     let egress = Egress::new(guard, url, org, LIMITS).map_err(|error| Code::of(error.into()))?;
-    let judged = timeout(HOST_WITHIN, egress.judge()).await.unwrap_or(Err(EgressError::HostNotPublic));
-    judged.map_err(|error| Code::of(error.into()))?;
+    egress.judge(HOST_WITHIN).await.map_err(|error| Code::of(error.into()))?;
 
     found.hearing = egress.hearing();
     let server = servers.look(&egress, &address.database).await.map_err(Code::of)?;

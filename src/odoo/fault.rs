@@ -79,6 +79,7 @@ impl OdooError {
             Self::Malformed => "malformed_answer",
             Self::Unspeakable => "unspeakable",
             Self::Egress(EgressError::HostNotPublic) => "host_not_public",
+            Self::Egress(EgressError::LookUpsFull) => "look_ups_full",
             Self::Egress(EgressError::Connect) => "connect",
             Self::Egress(EgressError::Tls) => "tls",
             Self::Egress(EgressError::CertificateExpired) => "certificate_expired",
@@ -106,6 +107,7 @@ impl OdooError {
             // A name that no resolver could look up just now ends as "not public" too.
             Self::Egress(
                 EgressError::HostNotPublic
+                | EgressError::LookUpsFull
                 | EgressError::Connect
                 | EgressError::Timeout
                 | EgressError::Broken

@@ -65,6 +65,9 @@ codes! {
     /// Private, absent or refused: one cause.
     HostNotPublic = "host_not_public", Error, "The host is not public, or does not exist.",
         "Look at the URL; give the host a public address, or ask who runs Pawl for an exception.";
+    /// Too many look-ups.
+    LookUpsFull = "look_ups_full", Error, "Too many names are being looked up just now.",
+        "Check again; if it stays so, see that the name servers of your hosts answer.";
     /// No TCP connection.
     Connect = "connect", Error, "The host takes no connection.",
         "See that Odoo is up, that the port is right, and that a firewall lets Pawl in.";
@@ -219,6 +222,7 @@ impl Code {
             OdooError::Malformed => Self::Malformed,
             OdooError::Unspeakable => Self::Unspeakable,
             OdooError::Egress(EgressError::HostNotPublic) => Self::HostNotPublic,
+            OdooError::Egress(EgressError::LookUpsFull) => Self::LookUpsFull,
             OdooError::Egress(EgressError::Connect) => Self::Connect,
             OdooError::Egress(EgressError::Tls) => Self::Tls,
             OdooError::Egress(EgressError::CertificateExpired) => Self::CertificateExpired,

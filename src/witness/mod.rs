@@ -64,7 +64,7 @@ impl Reach {
     /// How `witness` is reached.
     pub fn new(witness: &Witness) -> Result<Self, WitnessFailed> {
         Ok(match witness {
-            Witness::File(path) => Self::File(file::File(path.clone()), desk::Desk::open()?),
+            Witness::File(path) => Self::File(file::File::new(path.clone()), desk::Desk::open()?),
             Witness::Stdout => Self::Stdout(desk::Desk::open()?),
             Witness::Http(url) => Self::Http(http::Http::new(url.clone())?),
         })

@@ -13,7 +13,7 @@ const MOST_FORKS: usize = 64;
 const MOST_LOGS: usize = 1000;
 
 /// What a witness is asked for.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sought {
     /// What verifies checkpoints of the logs that are known.
     pub keys: Vec<VerifierKey>,
@@ -42,7 +42,7 @@ impl Gathered {
 pub(super) fn gather(text: impl BufRead, sought: &Sought) -> io::Result<Gathered> {
     let (verified, unknown) = (BTreeMap::new(), BTreeMap::new());
     let mut gathering = Gathering { sought, verified, unknown, is_claimed: false };
-    read(text, |note| gathering.add(note))?;
+    read(text, |text, signature| gathering.add(&format!("{text}\n{signature}")))?;
     Ok(gathering.end())
 }
 
@@ -57,23 +57,23 @@ struct Gathering<'a> {
 
 impl Gathering<'_> {
     /// Each claim is verified as it comes, unless it is smaller than one that was: no number of others pushes a true one out.
-    fn add(&mut self, note: String) {
-        let Ok(claimed) = Checkpoint::claimed(&note) else { return };
+    fn add(&mut self, note: &str) {
+        let Ok(claimed) = Checkpoint::claimed(note) else { return };
         let mut keys = self.sought.keys.iter().filter(|key| key.origin() == claimed.origin).peekable();
         if keys.peek().is_some() {
             self.is_claimed = true;
             let largest = self.verified.entry(claimed.origin.clone()).or_default();
-            if largest.first().is_some_and(|first| first.size > claimed.size) {
+            if largest.contains(&claimed) || largest.first().is_some_and(|first| first.size > claimed.size) {
                 return;
             }
-            let Some(checkpoint) = keys.find_map(|key| key.verify(&note).ok()) else { return };
+            let Some(checkpoint) = keys.find_map(|key| key.verify(note).ok()) else { return };
             if largest.first().is_some_and(|first| first.size < checkpoint.size) {
                 largest.clear();
             }
-            if !largest.contains(&checkpoint) && largest.len() < MOST_FORKS {
+            if largest.len() < MOST_FORKS {
                 largest.push(checkpoint);
             }
-        } else if is_ours(&claimed.origin) && Checkpoint::is_signed_by_its_own(&note) {
+        } else if is_ours(&claimed.origin) && Checkpoint::is_signed_by_its_own(note) {
             let known = self.unknown.get(&claimed.origin);
             let is_larger = known.is_some_and(|known| known.size < claimed.size);
             if is_larger || (known.is_none() && self.unknown.len() < MOST_LOGS) {
@@ -94,34 +94,30 @@ fn is_ours(origin: &str) -> bool {
     origin.rsplit_once("/audit/").is_some_and(|(_, id)| LogId::parse(id).is_ok())
 }
 
-fn read(mut text: impl BufRead, mut take: impl FnMut(String)) -> io::Result<()> {
-    let (mut body, mut block) = (String::new(), String::new());
-    loop {
-        let line = next_line(&mut text)?;
+/// Tells of each text with each signature under it by itself: whatever else somebody wrote there, a true one counts.
+fn read(mut text: impl BufRead, mut take: impl FnMut(&str, &str)) -> io::Result<()> {
+    let (mut signed, mut block, mut is_signed) = (String::new(), String::new(), false);
+    while let Some(line) = next_line(&mut text)? {
+        if block.is_empty() && is_signature(line.trim_end_matches('\n')) {
+            is_signed = true;
+            take(&signed, &line);
+            continue;
+        }
         // Behind signatures whatever is none begins something else, an empty line between them or not.
-        let is_signed = block.starts_with("— ");
-        let goes_on = |line: &str| line != "\n" && (!is_signed || is_signature(line.trim_end_matches('\n')));
-        if let Some(line) = line.as_deref().filter(|line| goes_on(line)) {
-            block.push_str(line);
+        if std::mem::take(&mut is_signed) {
+            signed.clear();
+        }
+        if line != "\n" {
+            block.push_str(&line);
             if block.len() > MOST_NOTE_BYTES {
                 block.clear();
             }
-            continue;
-        }
-        // Signatures end a note; anything else may be the text of the next.
-        if block.starts_with("— ") {
-            take(format!("{body}\n{block}"));
-            body.clear();
         } else if !block.is_empty() {
-            body.clone_from(&block);
-        }
-        block.clear();
-        match line {
-            None => return Ok(()),
-            Some(line) if line != "\n" => block = line,
-            Some(_) => {}
+            // It may be what the next lines sign.
+            signed = std::mem::take(&mut block);
         }
     }
+    Ok(())
 }
 
 /// The next line with its end; one that is too long for a note, or is no text, as none of it.
@@ -157,9 +153,19 @@ mod tests {
         let (key, liar) = (LogKey::generate(OURS).unwrap(), LogKey::generate(OURS).unwrap());
         let good = |size| key.sign(&checkpoint(OURS, size));
         let bad = |size| liar.sign(&checkpoint(OURS, size));
+        let signature = |note: String| note.split_once("\n\n").unwrap().1.to_owned();
+        // By nobody known; as if by the same key; cut off; more than a note has; more than is held.
+        let nobodys = |count: usize| "— a/1 AAAAAAA=\n".repeat(count);
+        let (wrong, long) = (signature(good(6)), nobodys(MOST_NOTE_BYTES / 8));
+        let signatures = [&signature(bad(5)), &wrong, wrong.trim_end(), &nobodys(1), &nobodys(101), &long];
         let words = ["a/1\n9", "a/1\n9\nxx\n\n— a/1 AAAA", "— a/1 \n", "\n\n\n", "\u{fffd}\0\n", ""];
-        for word in words {
-            let text = format!("{}\n{word}\n\n{}\n{word}\n{}\n{word}", good(2), good(7), good(3));
+        for (word, behind) in words.iter().chain(&signatures).flat_map(|word| [(word, ""), (word, "\n")]) {
+            let text = format!(
+                "{}{behind}{word}\n\n{}{behind}{word}\n\n{}{behind}{word}",
+                good(2),
+                good(7),
+                good(3)
+            );
             let told = heard(&key, &text);
             assert_eq!(
                 (told.verified.as_slice(), told.is_forged),

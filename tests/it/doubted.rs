@@ -68,6 +68,31 @@ fn the_largest_checkpoint_that_was_verified_counts_and_noise_does_not() {
 
 /// Attack on P4.
 #[test]
+fn nothing_right_behind_the_newest_checkpoint_hides_it() {
+    let home = Home::new();
+    let witnesses = format!("file:{}", home.path().join("witness").display());
+    let served = serve(&home, &witnesses);
+    let id = goes_on(&home, &served, "one");
+    let early = newest(&home).1;
+    goes_on(&home, &served, "two");
+    drop(served);
+    cut(&mut unguarded(&home));
+    let own = early.rsplit_once("\n\n").unwrap().1;
+    let nobodys = |count: usize| "— a/1 AAAAAAA=\n".repeat(count);
+    let known = std::fs::read(home.path().join("witness")).unwrap();
+    for behind in [own, &nobodys(1), &nobodys(101), &nobodys(20_000)] {
+        std::fs::write(home.path().join("witness"), &known).unwrap();
+        append(&home, &[behind]);
+        let served = serve(&home, &witnesses);
+        is_frozen(&home, &served, &id);
+        assert!(log_of(&home).contains("is older than its newest witnessed checkpoint"), "{}", log_of(&home));
+        drop(served);
+        std::fs::remove_file(home.data().join("doubted")).unwrap();
+    }
+}
+
+/// Attack on P4.
+#[test]
 fn a_freeze_outlasts_the_witness_that_gave_rise_to_it_and_the_process() {
     let home = Home::new();
     let witness = home.path().join("witness");

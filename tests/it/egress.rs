@@ -506,7 +506,7 @@ fn a_host_is_looked_up_once_and_called_where_it_was_judged() {
     let egress =
         egress(&format!("http://odoo.localhost:{port}"), "odoo.localhost", Limits::default(), resolve);
     wait(async {
-        egress.judge().await.unwrap();
+        egress.judge(Duration::from_secs(5)).await.unwrap();
         for _ in 0..6 {
             let answered = egress.post("/x", "text/xml", Zeroizing::new(b"body".to_vec())).await;
             assert_eq!(answered.map(|answered| answered.body).ok().as_deref(), Some(&b"hello"[..]));
@@ -573,7 +573,7 @@ fn no_exception_opens_metadata_or_the_vault_itself() {
         let parsed = OdooUrl::parse(url, &all, None).unwrap_or_else(|e| panic!("{url}: {e}"));
         let egress = Egress::new(&all, parsed, None, Limits::default()).unwrap();
         let expected = if good { Ok(()) } else { Err(EgressError::HostNotPublic) };
-        assert_eq!(wait(egress.judge()), expected, "{url}");
+        assert_eq!(wait(egress.judge(Duration::from_secs(5))), expected, "{url}");
     }
 }
 

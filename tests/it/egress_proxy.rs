@@ -201,7 +201,7 @@ fn a_proxy_is_asked_for_nothing_that_the_guard_refuses() {
         let parsed = OdooUrl::parse(&url, &guard, None).unwrap();
         let egress = Egress::new(&guard, parsed, None, Limits::default()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        assert_eq!(runtime.block_on(egress.judge()), expected, "{url}");
+        assert_eq!(runtime.block_on(egress.judge(Duration::from_secs(5))), expected, "{url}");
     }
     assert_eq!(between.heads(), Vec::<String>::new());
 }

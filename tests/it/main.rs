@@ -97,6 +97,7 @@ mod secrets;
 mod secrets_manager;
 mod served;
 mod servers;
+mod slow_names;
 mod slow_readers;
 #[path = "../../src/bin/pawl-demo/standin.rs"]
 mod standin;

@@ -78,8 +78,7 @@ impl Vault {
         // What the guard would not take today is no other cause than what does not resolve.
         let url = OdooUrl::parse(url, &self.guard, org).map_err(|_| EgressError::HostNotPublic)?;
         let egress = Egress::new(&self.guard, url, org, LIMITS)?.tapped(echoes);
-        let judged = timeout(HOST_WITHIN, egress.judge()).await;
-        judged.unwrap_or(Err(EgressError::HostNotPublic))?;
+        egress.judge(HOST_WITHIN).await?;
         let address = Address { database: database.to_owned(), username: username.to_owned() };
         let credential = Credential { kind: at.kind, secret };
         let odoo = Odoo::login(egress, address, credential, &self.servers).await.map_err(|no| no.cause)?;

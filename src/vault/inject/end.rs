@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::audit::{Actor, AuditEvent, Outcome, Subject};
+use crate::egress::EgressError;
 use crate::error::Error;
 use crate::metrics;
 use crate::odoo::{Login, OdooError};
@@ -54,6 +55,8 @@ impl Vault {
                     metrics::circuit_opened();
                 }
             }
+            // Nobody asked it.
+            Ended::Failed(OdooError::Egress(EgressError::LookUpsFull)) => {}
             Ended::Answered(..) | Ended::Failed(_) | Ended::Leaked(_) => {
                 self.circuits.answered(&connection.org, url);
             }
