@@ -87,6 +87,7 @@ fn what_is_taken_away_ends_the_read_before_it_answers() {
             scene.connection = scene.vault.deposit_as("acme", "ada", &deposit(&scene.odoo, PASSWORD));
         }
         assert_eq!(read(&scene, &names(1)).status, 200, "{cause}");
+        until("that is on record", || endings(&scene).last().is_some_and(|how| how == "ok"));
     }
 }
 
