@@ -49,6 +49,24 @@ kinds! {
     Generic = "generic",
 }
 
+/// What the user of a credential may do in its Odoo, by the last check that could tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rights {
+    /// Nobody has looked, or it could not be told.
+    #[default]
+    Unknown,
+    /// Read, as far as reading shows it.
+    Reader,
+    /// More than that.
+    Writer,
+}
+
+impl Rights {
+    /// All of them.
+    pub const NAMES: &[&str] = &["unknown", "reader", "writer"];
+}
+
 impl CredentialKind {
     /// The kind of that name, if there is one.
     pub fn parse(text: &str) -> Option<Self> {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::clock::Moment;
-use crate::credential::CredentialKind;
+use crate::credential::{CredentialKind, Rights};
 use crate::http::State;
 use crate::http::checks::CheckView;
 use crate::http::deposit_body::{AnyDeposit, DepositBody};
@@ -13,7 +13,9 @@ use crate::http::extract::{By, Json, Once};
 use crate::http::object::Object;
 use crate::http::parameters::{Id, Paged, Wanted};
 use crate::http::problem::Problem;
-use crate::http::shapes::{ConnectionState, Environment, IdempotencyKey, Label, Name, PageOf, TenantName};
+use crate::http::shapes::{
+    ConnectionState, Environment, IdempotencyKey, Label, Name, PageOf, TenantName, UserRights,
+};
 use crate::http::whole::Whole;
 use crate::ids::ConnectionId;
 use crate::odoo::{Diagnosis, Login};
@@ -83,6 +85,9 @@ pub struct ConnectionView {
     username: Option<String>,
     #[schema(value_type = ConnectionState)]
     state: String,
+    /// Null of what is not Odoo's.
+    #[schema(value_type = Option<UserRights>, required = true)]
+    rights: Option<Rights>,
     credential: CredentialView,
     /// How often it is to be synced.
     #[schema(required = true)]
@@ -121,6 +126,7 @@ impl From<StoredConnection> for ConnectionView {
             database: stored.destination.database,
             username: stored.destination.username,
             state: stored.state,
+            rights: stored.kind.is_odoo().then_some(stored.rights),
             credential: CredentialView {
                 kind: stored.kind,
                 revision: stored.revision.number(),
@@ -196,7 +202,10 @@ pub(super) async fn deposit(
         match found.login {
             Login::Taken => connection.state = "active".into(),
             Login::Refused => connection.state = "auth_failed".into(),
-            Login::Unknown => {}
+            Login::TurnedAway | Login::Unknown => {}
+        }
+        if let Some(rights) = found.rights {
+            connection.rights = Some(rights);
         }
         check = Some(CheckView::from(&found));
     }

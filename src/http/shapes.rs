@@ -7,7 +7,7 @@ use utoipa::openapi::{KnownFormat, RefOr, Required, SchemaFormat};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use crate::clock::Moment;
-use crate::credential::{CredentialKind, ENVIRONMENTS};
+use crate::credential::{CredentialKind, ENVIRONMENTS, Rights};
 use crate::http::problem::Kind;
 use crate::ids::{ConnectionId, LeaseId, MAX_TEXT_BYTES, ResealId};
 use crate::odoo::{Code, DialectName, Method};
@@ -54,7 +54,7 @@ macro_rules! words {
 }
 
 words!(Name, Label, TenantName, Environment, ConnectionState, Address, OdooKind, OtherKind);
-words!(Severity, CheckCode, OdooVersion, OdooDialect);
+words!(UserRights, Severity, CheckCode, OdooVersion, OdooDialect);
 words!(GrantType, AssertionType, Jwt, KeyState, ResealState);
 words!(Purpose, Outcome, Ending, LeaseState, OdooMethod, ProblemType, EventNumber, Hash);
 words!(ActionName, AuditOutcome, ExportKind);
@@ -85,6 +85,11 @@ shapes! {
         "https, a public host, no path.",
     )
     .examples(["https://acme.odoo.com"]);
+    UserRights = one_of(
+        Rights::NAMES,
+        "What the user may do in Odoo, by the last check that could tell: `reader` is of groups alone that are known not to \
+         write; `writer` is lent by injection alone, unless the org lends to writers.",
+    );
     ConnectionState = one_of(
         &["active", "auth_failed", "frozen"],
         "`auth_failed` after the credential was refused; `frozen` while the org or the vault is.",

@@ -11,7 +11,7 @@ use crate::odoo::exchange::{Received, send};
 use crate::odoo::fault::OdooError;
 use crate::odoo::query::ReadQuery;
 use crate::odoo::record::Record;
-use crate::odoo::servers::{Server, Servers};
+use crate::odoo::servers::{Server, Servers, Wanted};
 use crate::odoo::version::Version;
 use crate::secret::Secret;
 
@@ -62,8 +62,8 @@ impl From<OdooError> for NotLoggedIn {
 }
 
 impl Odoo {
-    /// Logs in, once. A refusal is final: once the secret was judged there is nothing to try again with. A dialect that
-    /// is closed off has judged nothing: then the next one is tried.
+    /// Logs in, once, where an Odoo has answered in that dialect. A refusal is final: once the secret was judged there
+    /// is nothing to try again with. Where what was remembered of the server is not so any more, it is asked anew.
     pub async fn login(
         egress: Egress,
         address: Address,
@@ -78,12 +78,15 @@ impl Odoo {
                 return Err(NotLoggedIn { cause, unsent });
             }
         };
-        let mut sent = false;
-        // Asked anew once at the most; after that each turn closes a dialect off.
+        let wanted = wanted(&address, &credential);
+        let mut tried: Option<(DialectName, OdooError)> = None;
+        // Asked anew once at the most.
         loop {
-            let refused = match server.dialect(credential.kind) {
-                Err(cause) => cause,
-                Ok(dialect) => match log_in(&egress, &address, &credential.secret, dialect).await {
+            let chosen = servers.choose(&egress, &address.database, &mut server, &wanted).await;
+            let refused = match (chosen, tried) {
+                // Once in each at the most.
+                (Ok(dialect), Some((shown, cause))) if dialect == shown => return Err(cause.into()),
+                (Ok(dialect), _) => match log_in(&egress, &address, &credential.secret, dialect).await {
                     Ok(uid) => {
                         return Ok(Self::logged_in(
                             (egress, address, credential),
@@ -96,27 +99,34 @@ impl Odoo {
                         cause @ OdooError::Egress(
                             EgressError::Connect | EgressError::HostNotPublic | EgressError::LookUpsFull,
                         ),
-                    ) if !sent => {
-                        return Err(NotLoggedIn {
-                            cause,
-                            unsent: Some(Box::new((egress, address, credential))),
-                        });
+                    ) if tried.is_none() => {
+                        let unsent = Some(Box::new((egress, address, credential)));
+                        return Err(NotLoggedIn { cause, unsent });
                     }
-                    Err(OdooError::ApiClosed) if !is_remembered => {
-                        sent = true;
-                        server = server.without(dialect);
-                        servers.remember(egress.origin(), &address.database, server.clone());
-                        continue;
+                    // The path is not there any more, or not for that database.
+                    Err(cause @ (OdooError::ApiClosed | OdooError::DatabaseNotSelected)) if is_remembered => {
+                        tried = Some((dialect, cause));
+                        cause
                     }
-                    Err(cause) => cause,
+                    Err(cause) => {
+                        if !is_odoos_own(cause) {
+                            servers.forget(egress.origin(), &address.database);
+                        }
+                        return Err(cause.into());
+                    }
                 },
+                (Err(cause), None) if cause.retryable() => {
+                    let unsent = Some(Box::new((egress, address, credential)));
+                    return Err(NotLoggedIn { cause, unsent });
+                }
+                (Err(cause), _) => cause,
             };
-            if !is_remembered || !matches!(refused, OdooError::ApiClosed | OdooError::PasswordNotTaken) {
+            if !is_remembered || refused == OdooError::Unspeakable {
                 return Err(refused.into());
             }
             servers.forget(egress.origin(), &address.database);
             server = servers.look(&egress, &address.database).await?;
-            (sent, is_remembered) = (true, false);
+            is_remembered = false;
         }
     }
 
@@ -190,7 +200,7 @@ impl Odoo {
     pub fn note(&self, done: &Result<(), OdooError>) {
         match done {
             Err(OdooError::LoginRefused) => self.refused.store(true, Ordering::SeqCst),
-            Err(OdooError::ApiClosed) => {
+            Err(cause) if !is_odoos_own(*cause) => {
                 self.servers.forget(self.egress.origin(), &self.address.database);
             }
             _ => {}
@@ -216,7 +226,8 @@ impl Unread {
     /// Hands on each of the records that `query`, the question, asked for, as [`Odoo::read`] does. Takes a processor for
     /// as long as the answer is large.
     pub fn records(&self, query: &ReadQuery, take: &mut dyn FnMut(Record)) -> Result<(), OdooError> {
-        self.dialect.speak().records(&self.answer.reply(self.number, &self.caps), query, take)
+        let reply = self.answer.reply(self.number, &self.caps);
+        self.dialect.speak().records(&reply, query, take).map_err(shown)
     }
 }
 
@@ -229,7 +240,26 @@ async fn log_in(
     let number = 1;
     let call = dialect.speak().log_in(&caller(address, secret, number))?;
     let answer = send(egress, call).await?;
-    dialect.speak().logged_in(&answer.reply(number, &Caps::default()))
+    dialect.speak().logged_in(&answer.reply(number, &Caps::default())).map_err(shown)
+}
+
+/// The secret went along.
+fn shown(cause: OdooError) -> OdooError {
+    if cause == OdooError::KeptOut { OdooError::TurnedAway } else { cause }
+}
+
+/// Whether an Odoo that speaks the dialect may have said so, or nobody has said anything.
+fn is_odoos_own(cause: OdooError) -> bool {
+    use OdooError::{ApiClosed, DatabaseNotSelected, Malformed, NotOdoo, TurnedAway};
+    !matches!(cause, ApiClosed | DatabaseNotSelected | Malformed | NotOdoo | TurnedAway)
+}
+
+/// What a dialect must do to log in so.
+pub(super) fn wanted(address: &Address, credential: &Credential) -> Wanted {
+    let caller = caller(address, &credential.secret, 1);
+    let is_unspeakable = |dialect: &DialectName| dialect.speak().log_in(&caller).is_err();
+    let unspeakable = DialectName::ALL.iter().copied().filter(is_unspeakable).collect();
+    Wanted { kind: credential.kind, unspeakable }
 }
 
 fn caller<'a>(address: &'a Address, secret: &'a Secret, number: i64) -> Caller<'a> {

@@ -7,16 +7,16 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::clock::Moment;
-use crate::credential::CredentialKind;
+use crate::credential::{CredentialKind, Rights};
 use crate::egress::{Egress, Guard, Hearing, Limits, OdooUrl};
-use crate::odoo::client::{Address, Credential, Odoo};
+use crate::odoo::client::{Address, Credential, Odoo, wanted};
 use crate::odoo::dialect::DialectName;
 use crate::odoo::fault::OdooError;
 use crate::odoo::finding::{Code, Finding, Severity};
 use crate::odoo::foresight::{ends_soon, is_skewed, key_ends_soon};
 use crate::odoo::query::{Domain, Order, ReadQuery};
 use crate::odoo::readable::{CheckOnly, Fields, Model, Readable};
-use crate::odoo::record::{Cell, Record};
+use crate::odoo::rights::rights;
 use crate::odoo::servers::Servers;
 use crate::odoo::version::Version;
 
@@ -33,14 +33,10 @@ const LIMITS: Limits = Limits {
 };
 /// The first version that the client is built for.
 const OLDEST: u8 = 14;
-/// The first version in which a user's groups have the name `all_group_ids`.
-const GROUPS_RENAMED: u8 = 19;
 /// Where an Odoo with several databases sends those who named none.
 const CHOOSES: &str = "/web/database/";
 /// The longest name, with a port.
 const MOST_HOST: usize = 253 + ":65535".len();
-/// More groups than any Odoo has.
-const MOST_GROUPS: usize = 1_000;
 
 /// What is to be checked. Holds a secret: neither printed nor cloned.
 pub struct Subject<'a> {
@@ -72,6 +68,19 @@ pub enum Login {
     Taken,
     /// It refused the credential.
     Refused,
+    /// What stands before it saw the credential, and let it not through: whose refusal that is, nobody can tell.
+    TurnedAway,
+}
+
+impl Login {
+    /// What it says of a login that this came of it, or of a call after it.
+    pub fn of(cause: OdooError) -> Self {
+        match cause {
+            cause if cause.is_refusal() => Self::Refused,
+            OdooError::TurnedAway => Self::TurnedAway,
+            _ => Self::Unknown,
+        }
+    }
 }
 
 /// Which Odoo answers, and how it is spoken to.
@@ -92,8 +101,8 @@ pub struct Diagnosis {
     pub findings: Vec<Finding>,
     /// What became of the login.
     pub login: Login,
-    /// Whether the user can do more than read, as far as reading shows it; `None` when that was not seen.
-    pub may_write: Option<bool>,
+    /// What the user may do, as far as reading shows it; `None` when it did not come to that.
+    pub rights: Option<Rights>,
     /// What the head of the last answer said.
     hearing: Hearing,
 }
@@ -128,8 +137,10 @@ impl Diagnosis {
 
     fn say(&mut self, code: Code, model: Option<&Model>) {
         // Another user's key opens nothing that the connection names.
-        if matches!(code, Code::LoginRefused | Code::KeyRefused | Code::OtherUser) {
-            self.login = Login::Refused;
+        match code {
+            Code::LoginRefused | Code::KeyRefused | Code::OtherUser => self.login = Login::Refused,
+            Code::TurnedAway => self.login = Login::TurnedAway,
+            _ => {}
         }
         let model = model.map(|model| model.name().to_owned());
         self.findings.push(Finding { model, ..Finding::of(code) });
@@ -161,9 +172,11 @@ async fn steps(subject: Subject<'_>, found: &mut Diagnosis) -> Result<(), Code> 
     egress.judge(HOST_WITHIN).await.map_err(|error| Code::of(error.into()))?;
 
     found.hearing = egress.hearing();
-    let server = servers.look(&egress, &address.database).await.map_err(Code::of)?;
+    let mut server = servers.look(&egress, &address.database).await.map_err(Code::of)?;
     let version = server.version();
-    let dialect = server.dialect(credential.kind);
+    found.server = Some(Found { version, dialect: None });
+    let wanted = wanted(&address, &credential);
+    let dialect = servers.choose(&egress, &address.database, &mut server, &wanted).await;
     found.server = Some(Found { version, dialect: dialect.ok() });
     if version.major() < OLDEST {
         found.say(Code::OdooTooOld, None);
@@ -174,7 +187,7 @@ async fn steps(subject: Subject<'_>, found: &mut Diagnosis) -> Result<(), Code> 
     if ends.is_some_and(|ends| ends <= now) {
         return Err(Code::CredentialExpired);
     }
-    dialect.map_err(Code::of)?;
+    dialect.map_err(|no| Code::of_login(no, kind))?;
     let odoo = Odoo::login(egress, address, credential, servers).await;
     let odoo = odoo.map_err(|no| Code::of_login(no.cause, kind))?;
     found.login = Login::Taken;
@@ -190,20 +203,23 @@ async fn steps(subject: Subject<'_>, found: &mut Diagnosis) -> Result<(), Code> 
             Err(error) => return Err(Code::of_call(error, kind)),
         }
     }
-    let rights = CheckOnly::embedded().map_err(|_| Code::NotChecked)?;
-    match more_than_reads(&odoo, &rights).await {
-        Ok(more) => {
-            found.may_write = Some(more.contains(&Code::MayWrite));
+    let checks = CheckOnly::embedded().map_err(|_| Code::NotChecked)?;
+    match rights(&odoo, &checks).await {
+        Ok((rights, more)) => {
+            found.rights = Some(rights);
             more.into_iter().for_each(|code| found.say(code, None));
         }
-        Err(error) if goes_on(error) => found.say(Code::RightsUnknown, None),
+        Err(error) if goes_on(error) => {
+            found.rights = Some(Rights::Unknown);
+            found.say(Code::RightsUnknown, None);
+        }
         Err(error) => return Err(Code::of_call(error, kind)),
     }
     if ends.is_some_and(|ends| ends_soon(ends, now)) {
         found.say(Code::CredentialExpiresSoon, None);
     }
     if kind == CredentialKind::ApiKey {
-        match key_ends_soon(&odoo, &rights, now).await {
+        match key_ends_soon(&odoo, &checks, now).await {
             Ok(true) => found.say(Code::KeyExpiresSoon, None),
             Ok(false) => {}
             // It is no worse than not to be told.
@@ -227,52 +243,7 @@ fn goes_on(error: OdooError) -> bool {
     )
 }
 
-/// What reading alone shows of the user's rights to write.
-async fn more_than_reads(odoo: &Odoo, rights: &CheckOnly) -> Result<Vec<Code>, OdooError> {
-    let named = |model: &str, field: &str| {
-        let model = rights.model(model).map_err(|_| OdooError::QueryRefused)?;
-        model.fields(&[field]).map_err(|_| OdooError::QueryRefused)
-    };
-    let mut more = Vec::new();
-    match odoo.fetch(&first_of(named("ir.model.access", "name")?)).await {
-        Ok(_) => more.push(Code::ReadsRights),
-        Err(OdooError::NotAllowed) => {}
-        Err(error) => return Err(error),
-    }
-    let groups = if odoo.version().major() < GROUPS_RENAMED { "groups_id" } else { "all_group_ids" };
-    let own = ReadQuery::Read { ids: vec![odoo.uid()], fields: named("res.users", groups)? };
-    let ids = match odoo.fetch(&own).await?.pop().map(|user| user.cells) {
-        Some(cells) => match cells.into_iter().next() {
-            Some(Cell::Ids(ids)) if !ids.is_empty() && ids.len() <= MOST_GROUPS => ids,
-            _ => return Err(OdooError::QueryRefused),
-        },
-        None => return Err(OdooError::QueryRefused),
-    };
-    let groups = odoo.fetch(&ReadQuery::Read { ids, fields: named("res.groups", "full_name")? }).await?;
-    if groups.iter().any(writes) {
-        more.push(Code::MayWrite);
-    }
-    Ok(more)
-}
-
-/// What the groups that write invoices, or give others rights, are called in Odoo 14 to 19.
-const WRITERS: &[&str] = &[
-    "/ Invoicing",
-    "/ Administrator",
-    "/ Billing",
-    "/ Billing Administrator",
-    "/ Show Full Accounting Features",
-    "/ Settings",
-    "/ Access Rights",
-];
-
-/// A group of such a name, whatever the app.
-fn writes(group: &Record) -> bool {
-    let ends = |name: &str| WRITERS.iter().any(|end| name.ends_with(end));
-    group.cells.iter().any(|cell| matches!(cell, Cell::Text(name) if ends(name)))
-}
-
-fn first_of(fields: Fields) -> ReadQuery {
+pub(super) fn first_of(fields: Fields) -> ReadQuery {
     ReadQuery::SearchRead {
         domain: Domain::all(fields.model()),
         fields,

@@ -16,7 +16,7 @@ use crate::odoo::xmlrpc::XmlRpc;
 use crate::secret::Secret;
 
 /// Which of them, the one to be preferred first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DialectName {
     /// `/json/2`: Odoo 19 and later, with an API key.
     Json2,
@@ -111,13 +111,14 @@ pub(super) trait Dialect: Sync {
 }
 
 impl Reply<'_> {
-    /// Where an answer of this media type is no answer of Odoo's. `closed` are the statuses with which a proxy, or a
-    /// server that does not have the path, says that there is nothing.
+    /// Where an answer of this status and media type is none of Odoo's.
     pub(super) fn elsewhere(&self) -> OdooError {
         match self.status {
             200 => OdooError::NotOdoo,
-            // Theirs who do not have the path, or do not let it through.
-            401 | 403 | 404 | 405 | 410 => OdooError::ApiClosed,
+            // Theirs who do not have the path.
+            404 | 405 | 410 => OdooError::ApiClosed,
+            // Theirs who do not let everybody to it.
+            401 | 403 | 451 => OdooError::KeptOut,
             400..=428 | 430..=499 => OdooError::NotOdoo,
             status => OdooError::Egress(crate::egress::EgressError::Status(status)),
         }

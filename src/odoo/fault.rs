@@ -48,6 +48,12 @@ pub enum OdooError {
     /// An Odoo, or a proxy before it, that does not have the paths of its API.
     #[error("that Odoo's API is closed off: the host does not have its paths")]
     ApiClosed,
+    /// What stands before an Odoo answers for it, to those who have not logged in.
+    #[error("what stands before that Odoo lets nobody in")]
+    KeptOut,
+    /// The same, to those who have: the secret was shown, and it is not told who judged it.
+    #[error("what stands before that Odoo turned the login away")]
+    TurnedAway,
     /// No answer of that format, or not the one to this call.
     #[error("Odoo's answer is malformed")]
     Malformed,
@@ -76,6 +82,8 @@ impl OdooError {
             Self::ServerFailed => "server_failed",
             Self::NotOdoo => "not_odoo",
             Self::ApiClosed => "api_closed",
+            Self::KeptOut => "kept_out",
+            Self::TurnedAway => "turned_away",
             Self::Malformed => "malformed_answer",
             Self::Unspeakable => "unspeakable",
             Self::Egress(EgressError::HostNotPublic) => "host_not_public",
@@ -125,6 +133,8 @@ impl OdooError {
             | Self::QueryRefused
             | Self::NotOdoo
             | Self::ApiClosed
+            | Self::KeptOut
+            | Self::TurnedAway
             | Self::Malformed
             | Self::Unspeakable
             | Self::Egress(

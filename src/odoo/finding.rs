@@ -111,6 +111,14 @@ codes! {
     /// Nothing at the paths of the API.
     ApiClosed = "api_closed", Error, "That Odoo does not offer its API: the host does not have its paths.",
         "Let /jsonrpc or /xmlrpc/2 through; on Odoo 19 and later /json/2 with an API key will do.";
+    /// A login page, a password or an address filter of a proxy.
+    KeptOut = "kept_out", Error,
+        "What stands before Odoo lets nobody in: it answers 401 or 403 to those who have not logged in. The credential was not sent.",
+        "Let Pawl past its password, login page or address filter, at /web/version and at /json/2, /jsonrpc or /xmlrpc/2.";
+    /// The same, once the secret was shown.
+    TurnedAway = "turned_away", Error,
+        "What stands before Odoo answered the login with 401 or 403, which is no answer of Odoo's. It counts as a refused login.",
+        "Look into the log of what stands before Odoo for the reason. Odoo itself has not judged the credential.";
     /// Not of the format, or not of that shape.
     Malformed = "malformed_answer", Error, "The host's answer is malformed.",
         "See that the host is Odoo, and what stands before it.";
@@ -164,8 +172,9 @@ codes! {
     /// The query.
     QueryRefused = "query_refused", Error, "Odoo does not take the query.",
         "Tell who runs Pawl which version of Odoo it is.";
-    /// Rights that can't be seen.
-    RightsUnknown = "rights_unknown", Warning, "What else the user may do can't be seen.",
+    /// Rights that can't be seen, or groups that nobody here knows.
+    RightsUnknown = "rights_unknown", Warning,
+        "What else the user may do can't be told: its groups can't be read, or one of them is none that Pawl knows.",
         "See in Odoo that the user has read-only groups alone.";
     /// The server's clock, or this machine's.
     ClockSkew = "clock_skew", Warning, "The host's clock and this machine's differ by more than two minutes.",
@@ -181,8 +190,8 @@ codes! {
     ReadsRights = "bot_reads_access_rights", Warning, "The user can read Odoo's access rights, as administrators can.",
         "Use a user of its own, with read-only groups alone.";
     /// A bookkeeper.
-    MayWrite = "bot_may_write", Warning, "The user is of a group that writes: Invoicing, Billing, Administrator or Settings.",
-        "Take the user out of that group; Accounting / Read-only is enough.";
+    MayWrite = "bot_may_write", Warning, "The user is of a group that writes, such as Invoicing, Contact Creation, Sales / User or Settings.",
+        "Take the user out of such groups; Accounting / Read-only is enough.";
 }
 
 impl Code {
@@ -219,6 +228,8 @@ impl Code {
             OdooError::ServerFailed => Self::ServerFailed,
             OdooError::NotOdoo => Self::NotOdoo,
             OdooError::ApiClosed => Self::ApiClosed,
+            OdooError::KeptOut => Self::KeptOut,
+            OdooError::TurnedAway => Self::TurnedAway,
             OdooError::Malformed => Self::Malformed,
             OdooError::Unspeakable => Self::Unspeakable,
             OdooError::Egress(EgressError::HostNotPublic) => Self::HostNotPublic,

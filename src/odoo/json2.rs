@@ -7,6 +7,7 @@ use crate::odoo::json::{self, Exception, Reader, Writer};
 use crate::odoo::query::{Domain, Operand, Operator, Order, ReadQuery};
 use crate::odoo::readable::{CheckOnly, Fields, Model};
 use crate::odoo::record::{Cell, Record};
+use crate::secret::Secret;
 
 /// See above.
 pub(super) struct Json2;
@@ -43,29 +44,7 @@ impl Dialect for Json2 {
     }
 
     fn read<'a>(&self, caller: &Caller<'a>, _: i64, query: &ReadQuery) -> Result<Call<'a>, OdooError> {
-        if !query.is_of_one_model() {
-            return Err(OdooError::QueryRefused);
-        }
-        let is_sayable = |text: &str| text.bytes().all(|b| (b'!'..=b'~').contains(&b));
-        if !is_sayable(caller.database) || !is_sayable(caller.secret.expose()) {
-            return Err(OdooError::Unspeakable);
-        }
-        let mut json = Writer::with_room(0);
-        json.object(|json| {
-            match query {
-                ReadQuery::SearchRead { domain, .. } => json.member("domain", |json| json.domain(domain)),
-                ReadQuery::Read { ids, .. } => json.member("ids", |json| json.ids(ids)),
-            }
-            json.rest_of(query);
-        });
-        Ok(Call {
-            path: format!("/json/2/{}/{}", query.fields().model().name(), query.method().as_str()).into(),
-            media: JSON,
-            body: json.end(),
-            accepts: &[JSON, HTML],
-            bearer: Some(caller.secret),
-            database: Some(caller.database),
-        })
+        call(caller.database, Some(caller.secret), query)
     }
 
     fn records(
@@ -76,6 +55,50 @@ impl Dialect for Json2 {
     ) -> Result<(), OdooError> {
         read(reply, query.fields(), take)
     }
+}
+
+/// What a login asks, of any user and without a key: an Odoo says that it wants one.
+pub(super) fn knock(database: &str) -> Result<Call<'_>, OdooError> {
+    let fields = own_user()?;
+    let (domain, order, limit) = (Domain::all(fields.model()), Order::IdAscending, std::num::NonZeroU32::MIN);
+    let query = ReadQuery::SearchRead { domain, fields, order, offset: 0, limit, archived: false };
+    call(database, None, &query)
+}
+
+/// Whether it was an Odoo's answer.
+pub(super) fn knocked(reply: &Reply) -> Result<(), OdooError> {
+    match read(reply, &own_user()?, &mut |_| {}) {
+        Err(OdooError::LoginRefused) => Ok(()),
+        // Before it asks for a key, it knows no such path.
+        Err(OdooError::ModelMissing) => Err(OdooError::ApiClosed),
+        other => other,
+    }
+}
+
+fn call<'a>(database: &'a str, bearer: Option<&'a Secret>, query: &ReadQuery) -> Result<Call<'a>, OdooError> {
+    if !query.is_of_one_model() {
+        return Err(OdooError::QueryRefused);
+    }
+    let is_sayable = |text: &str| text.bytes().all(|b| (b'!'..=b'~').contains(&b));
+    if !is_sayable(database) || bearer.is_some_and(|secret| !is_sayable(secret.expose())) {
+        return Err(OdooError::Unspeakable);
+    }
+    let mut json = Writer::with_room(0);
+    json.object(|json| {
+        match query {
+            ReadQuery::SearchRead { domain, .. } => json.member("domain", |json| json.domain(domain)),
+            ReadQuery::Read { ids, .. } => json.member("ids", |json| json.ids(ids)),
+        }
+        json.rest_of(query);
+    });
+    Ok(Call {
+        path: format!("/json/2/{}/{}", query.fields().model().name(), query.method().as_str()).into(),
+        media: JSON,
+        body: json.end(),
+        accepts: &[JSON, HTML],
+        bearer,
+        database: Some(database),
+    })
 }
 
 /// The login, and the keys that the user has.

@@ -19,6 +19,7 @@ mod probe;
 mod query;
 mod readable;
 mod record;
+mod rights;
 mod servers;
 mod version;
 pub mod xmlrpc;

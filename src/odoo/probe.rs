@@ -1,5 +1,5 @@
-//! Asks a server which version it is, without a login: first where Odoo 19 and later tell it, then by JSON-RPC,
-//! then by XML-RPC.
+//! What a server tells without a login: which version it is, first where Odoo 19 and later tell it, then by JSON-RPC,
+//! then by XML-RPC; and whether a dialect is spoken there, so that no secret goes where it is not.
 
 use crate::egress::{Ask, Egress, EgressError};
 use crate::odoo::caps::Caps;
@@ -7,9 +7,9 @@ use crate::odoo::dialect::{DialectName, Reply};
 use crate::odoo::exchange::{Received, received, send};
 use crate::odoo::fault::OdooError;
 use crate::odoo::json::{JsonError, Reader};
-use crate::odoo::servers::Server;
+use crate::odoo::servers::{Door, Server};
 use crate::odoo::version::Version;
-use crate::odoo::{jsonrpc, xmlrpc};
+use crate::odoo::{json2, jsonrpc, xmlrpc};
 
 const WEB_VERSION: &str = "/web/version";
 const JSON: &str = "application/json";
@@ -18,24 +18,66 @@ const NUMBER: i64 = 1;
 
 /// The server that `egress` reaches.
 pub(super) async fn probe(egress: &Egress) -> Result<Server, OdooError> {
-    match by_web(egress).await {
+    let by_web = match by_web(egress).await {
         Ok(version) => return Ok(Server::of(version)),
         Err(error) if ends(error) => return Err(error),
-        Err(_) => {}
-    }
-    let is_closed = match by_json_rpc(egress).await {
-        Ok(version) => return Ok(Server::of(version)),
+        Err(error) => error,
+    };
+    let by_json_rpc = match by_json_rpc(egress).await {
+        Ok(version) => return Ok(Server::of(version).with(DialectName::JsonRpc)),
         Err(error) if ends(error) => return Err(error),
-        Err(error) => error == OdooError::ApiClosed,
+        Err(error) => error,
     };
     match by_xml_rpc(egress).await {
-        Ok(version) if is_closed => Ok(Server::of(version).without(DialectName::JsonRpc)),
-        Ok(version) => Ok(Server::of(version)),
-        // Nobody has logged in yet, and nobody knows what it is.
-        Err(OdooError::LoginRefused | OdooError::NotAllowed | OdooError::ApiClosed) => {
-            Err(OdooError::NotOdoo)
+        Ok(version) => {
+            let server = Server::of(version).with(DialectName::XmlRpc);
+            Ok(match closes(by_json_rpc) {
+                Some(why) => server.closed(DialectName::JsonRpc, why),
+                None => server,
+            })
         }
+        // Nobody has logged in yet, and nobody knows what it is.
+        Err(
+            error @ (OdooError::LoginRefused
+            | OdooError::NotAllowed
+            | OdooError::ApiClosed
+            | OdooError::KeptOut
+            | OdooError::NotOdoo),
+        ) => match [by_web, by_json_rpc, error].contains(&OdooError::KeptOut) {
+            true => Err(OdooError::KeptOut),
+            false => Err(OdooError::NotOdoo),
+        },
         Err(error) => Err(error),
+    }
+}
+
+/// What stands where `dialect` is spoken, for that database.
+pub(super) async fn knock(egress: &Egress, dialect: DialectName, database: &str) -> Result<Door, OdooError> {
+    let told = match dialect {
+        DialectName::Json2 => by_json_2(egress, database).await,
+        DialectName::JsonRpc => by_json_rpc(egress).await.map(drop),
+        DialectName::XmlRpc => by_xml_rpc(egress).await.map(drop),
+    };
+    match told {
+        Ok(()) => Ok(Door::Open),
+        Err(error) => closes(error).map(Door::Closed).ok_or(error),
+    }
+}
+
+/// Why nobody gets in there, if that is so for a while; else it says nothing of the path.
+fn closes(error: OdooError) -> Option<OdooError> {
+    match error {
+        OdooError::Egress(EgressError::Redirected(_) | EgressError::TooLarge)
+        | OdooError::ApiClosed
+        | OdooError::KeptOut
+        | OdooError::NotOdoo
+        | OdooError::NotAllowed
+        | OdooError::DatabaseNotSelected
+        | OdooError::Unspeakable
+        | OdooError::Malformed => Some(error),
+        OdooError::Egress(_) | OdooError::ServerFailed => None,
+        // Nobody has logged in yet.
+        _ => Some(OdooError::NotOdoo),
     }
 }
 
@@ -47,6 +89,11 @@ fn ends(error: OdooError) -> bool {
         OdooError::Egress(_) | OdooError::DatabaseNotSelected => true,
         _ => false,
     }
+}
+
+async fn by_json_2(egress: &Egress, database: &str) -> Result<(), OdooError> {
+    let answer = send(egress, json2::knock(database)?).await?;
+    json2::knocked(&reply(&answer, &Caps::default()))
 }
 
 async fn by_web(egress: &Egress) -> Result<Version, OdooError> {

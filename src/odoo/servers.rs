@@ -1,4 +1,4 @@
-//! What each server was found to be: its version, and which dialects are closed off there. Remembered for a while,
+//! What each server was found to be: its version, and which dialects are spoken there. Remembered for a while,
 //! so that not every login asks; forgotten as soon as an answer does not fit.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use crate::credential::CredentialKind;
 use crate::egress::Egress;
 use crate::odoo::dialect::DialectName;
 use crate::odoo::fault::OdooError;
-use crate::odoo::probe::probe;
+use crate::odoo::probe::{knock, probe};
 use crate::odoo::version::Version;
 
 /// So many at once. Whoever deposits can make them many.
@@ -21,20 +21,41 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(3_600);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     version: Version,
-    closed: Vec<DialectName>,
+    /// Of a dialect that is not among them, it is not known yet.
+    doors: BTreeMap<DialectName, Door>,
+}
+
+/// What stands where a dialect is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Door {
+    /// Odoo, which wants a login.
+    Open,
+    /// Something else, for this reason.
+    Closed(OdooError),
 }
 
 impl Server {
     /// With all that the version has.
     pub fn of(version: Version) -> Self {
-        Self { version, closed: Vec::new() }
+        Self { version, doors: BTreeMap::new() }
+    }
+
+    /// With a dialect that is known to be spoken there.
+    pub fn with(self, dialect: DialectName) -> Self {
+        self.found(dialect, Door::Open)
     }
 
     /// Without a dialect, whose path is not there.
-    pub fn without(mut self, dialect: DialectName) -> Self {
-        if !self.closed.contains(&dialect) {
-            self.closed.push(dialect);
-        }
+    pub fn without(self, dialect: DialectName) -> Self {
+        self.closed(dialect, OdooError::ApiClosed)
+    }
+
+    pub(super) fn closed(self, dialect: DialectName, why: OdooError) -> Self {
+        self.found(dialect, Door::Closed(why))
+    }
+
+    fn found(mut self, dialect: DialectName, door: Door) -> Self {
+        self.doors.insert(dialect, door);
         self
     }
 
@@ -43,14 +64,31 @@ impl Server {
         self.version
     }
 
-    /// The best dialect that is left for a credential of that kind; or why there is none.
-    pub fn dialect(&self, kind: CredentialKind) -> Result<DialectName, OdooError> {
-        let all = self.version.dialects(kind);
-        if all.is_empty() {
-            return Err(OdooError::PasswordNotTaken);
+    /// The best dialect that is left for it, and whether it is known to be spoken there; or why there is none.
+    fn best(&self, wanted: &Wanted) -> Result<(DialectName, bool), OdooError> {
+        let all = self.version.dialects(wanted.kind);
+        let mut why = if all.is_empty() { OdooError::PasswordNotTaken } else { OdooError::ApiClosed };
+        for dialect in all {
+            let no = match self.doors.get(&dialect) {
+                _ if wanted.unspeakable.contains(&dialect) => OdooError::Unspeakable,
+                Some(Door::Closed(no)) => *no,
+                known => return Ok((dialect, known.is_some())),
+            };
+            // What is said of the best one, unless that is only not there.
+            if why == OdooError::ApiClosed {
+                why = no;
+            }
         }
-        all.into_iter().find(|it| !self.closed.contains(it)).ok_or(OdooError::ApiClosed)
+        Err(why)
     }
+}
+
+/// What a dialect must do.
+pub(super) struct Wanted {
+    /// Take a credential of that kind.
+    pub kind: CredentialKind,
+    /// Those that have no way to say it.
+    pub unspeakable: Vec<DialectName>,
 }
 
 /// Those that are remembered. Cheap to clone.
@@ -113,6 +151,28 @@ impl Servers {
         let server = probe(egress).await?;
         self.remember(egress.origin(), database, server.clone());
         Ok(server)
+    }
+
+    /// The best dialect that is spoken there and does what is wanted, asked without a login where it is not known; or
+    /// why there is none.
+    pub(super) async fn choose(
+        &self,
+        egress: &Egress,
+        database: &str,
+        server: &mut Server,
+        wanted: &Wanted,
+    ) -> Result<DialectName, OdooError> {
+        loop {
+            let dialect = match server.best(wanted)? {
+                (dialect, true) => return Ok(dialect),
+                (dialect, false) => dialect,
+            };
+            *server = server.clone().found(dialect, knock(egress, dialect, database).await?);
+            let place = (egress.origin().to_owned(), database.to_owned());
+            if let Some(known) = self.lock().get_mut(&place) {
+                known.server = server.clone();
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Place, Known>> {

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::{About, UserScope};
 use crate::clock::Moment;
-use crate::credential::{CredentialKind, Destination};
+use crate::credential::{CredentialKind, Destination, Rights};
 use crate::ids::{ConnectionId, IdRefused, KeyId, OrgId, Revision, UserId};
 use crate::seal::Sealed;
 use crate::store::error::StoreError;
+use crate::store::injection;
 use crate::store::keys::{left, must_seal};
 use crate::store::repeats;
 use crate::store::schema::{connections, leases};
@@ -65,6 +66,9 @@ pub struct StoredConnection {
     pub credential_expires_at: Option<Moment>,
     /// `active` or `auth_failed`; shown as `frozen` while its org is.
     pub state: String,
+    /// What its user may do there.
+    #[serde(default)]
+    pub rights: Rights,
     /// How often it is to be synced: 60 to 604800.
     pub sync_interval_seconds: Option<i64>,
     /// When it was deposited.
@@ -150,6 +154,7 @@ struct Columns {
     revision: i64,
     credential_expires_at: Option<i64>,
     state: String,
+    may_write: i64,
     created_at: i64,
     updated_at: i64,
     sync_interval_seconds: Option<i64>,
@@ -170,6 +175,7 @@ impl Columns {
             revision: Revision::from_number(self.revision),
             credential_expires_at: self.credential_expires_at.map(Moment::from_micros),
             state: self.state,
+            rights: injection::rights_of(self.may_write),
             sync_interval_seconds: self.sync_interval_seconds,
             created_at: Moment::from_micros(self.created_at),
             updated_at: Moment::from_micros(self.updated_at),

@@ -4,6 +4,7 @@ use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
+use crate::credential::Rights;
 use crate::ids::OrgId;
 use crate::store::connections::StoredConnection;
 use crate::store::db::Db;
@@ -40,11 +41,24 @@ impl Lends {
     pub(super) fn judge(self, credential: &SealedCredential) -> Result<(), LendRefused> {
         if self.is_injection_only {
             Err(LendRefused::InjectionOnly)
-        } else if credential.may_write && !self.to_writers {
+        } else if credential.rights == Rights::Writer && !self.to_writers {
             Err(LendRefused::MayWrite)
         } else {
             Ok(())
         }
+    }
+}
+
+const UNKNOWN: i64 = 0;
+const WRITER: i64 = 1;
+const READER: i64 = 2;
+
+/// What `may_write` of a connection says.
+pub(super) fn rights_of(may_write: i64) -> Rights {
+    match may_write {
+        UNKNOWN => Rights::Unknown,
+        READER => Rights::Reader,
+        _ => Rights::Writer,
     }
 }
 
@@ -96,16 +110,22 @@ impl Tx<'_> {
         Ok(find_lends(self.db, self.scope.org())?.judge(credential))
     }
 
-    /// Keeps what a check of `checked` found: whether its user can do more than read.
-    pub fn set_may_write(&mut self, checked: &StoredConnection, may_write: bool) -> Result<(), StoreError> {
+    /// Keeps what a check of `checked` found its user may do. What it could not tell makes a writer no less of one.
+    pub fn set_rights(&mut self, checked: &StoredConnection, rights: Rights) -> Result<(), StoreError> {
+        let (may_write, but_of) = match rights {
+            Rights::Unknown => (UNKNOWN, WRITER),
+            Rights::Reader => (READER, READER),
+            Rights::Writer => (WRITER, WRITER),
+        };
         diesel::update(
             connections::table
                 .filter(connections::org_id.eq(checked.org.as_str()))
                 .filter(connections::user_id.eq(checked.user.as_str()))
                 .filter(connections::id.eq(checked.id.as_str()))
-                .filter(connections::revision.eq(checked.revision.number())),
+                .filter(connections::revision.eq(checked.revision.number()))
+                .filter(connections::may_write.ne(but_of)),
         )
-        .set(connections::may_write.eq(i64::from(may_write)))
+        .set(connections::may_write.eq(may_write))
         .execute(self.db)?;
         Ok(())
     }

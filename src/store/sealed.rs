@@ -5,12 +5,13 @@ use diesel::prelude::*;
 
 use crate::access::{About, UserScope};
 use crate::clock::Moment;
-use crate::credential::{CredentialKind, Destination};
+use crate::credential::{CredentialKind, Destination, Rights};
 use crate::ids::{ConnectionId, KeyId, Revision};
 use crate::seal::{OpenRefused, Sealed};
 use crate::store::connections::StoredConnection;
 use crate::store::db::{Db, each};
 use crate::store::error::StoreError;
+use crate::store::injection;
 use crate::store::keys::{left, must_seal};
 use crate::store::lend::LendRefused;
 use crate::store::repeats;
@@ -31,8 +32,8 @@ pub struct SealedCredential {
     pub expires_at: Option<Moment>,
     /// Whether Odoo refused it.
     pub auth_failed: bool,
-    /// Whether a check found that its user can do more than read.
-    pub may_write: bool,
+    /// What its user may do there.
+    pub rights: Rights,
     /// The sealed credential.
     pub sealed: Sealed,
 }
@@ -86,7 +87,7 @@ impl SealedColumns {
             revision: Revision::from_number(self.revision),
             expires_at: self.credential_expires_at.map(Moment::from_micros),
             auth_failed: self.state == "auth_failed",
-            may_write: self.may_write != 0,
+            rights: injection::rights_of(self.may_write),
             sealed: Sealed { token: self.sealed, key_id },
         })
     }

@@ -32,7 +32,7 @@ impl Worker {
         let outcome = match found.login {
             Login::Taken => Outcome::Ok,
             Login::Refused => Outcome::AuthFailed,
-            Login::Unknown => Outcome::Failed,
+            Login::TurnedAway | Login::Unknown => Outcome::Failed,
         };
         match self.vault.give_back(&lease, (outcome, 0), self.patience.hand_back_within).await {
             // Over is over.

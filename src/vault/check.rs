@@ -232,18 +232,18 @@ impl Work {
         let (state, outcome) = match found.login {
             Login::Refused => (Some("auth_failed"), "auth_failed"),
             Login::Taken => (Some("active"), if found.is_ok() { "ok" } else { "failed" }),
-            Login::Unknown => (None, "failed"),
+            Login::TurnedAway | Login::Unknown => (None, "failed"),
         };
         let (at, actor, checked) = (self.clock.now(), self.actor.clone(), checked.clone());
-        let may_write = found.may_write;
+        let rights = found.rights;
         let keep = move |tx: &mut Tx| {
             let meanwhile = match tx.find_connection(&checked.id)? {
                 None => Some(Error::NotFound),
                 Some(_) if tx.mark_connection(&checked, state, at)? => was_stopped.then_some(Error::Frozen),
                 Some(_) => Some(Error::CredentialReplaced),
             };
-            if let (None, Some(may_write)) = (&meanwhile, may_write) {
-                tx.set_may_write(&checked, may_write)?;
+            if let (None, Some(rights)) = (&meanwhile, rights) {
+                tx.set_rights(&checked, rights)?;
             }
             let outcome = match &meanwhile {
                 None => Outcome::DoneWith(outcome),

@@ -72,7 +72,8 @@ impl Logins {
         let end = match login {
             Login::Taken => LoginEnd::Taken,
             Login::Unknown => LoginEnd::Unknown,
-            Login::Refused => {
+            // What judges before Odoo does would tell a guesser as much.
+            Login::Refused | Login::TurnedAway => {
                 self.refused.note(claim.org.as_str(), now);
                 LoginEnd::Refused
             }

@@ -11,7 +11,7 @@ use crate::durability::stop_the_trail;
 use crate::harness::{Answer, Home, Vault, call, holds, program, raw};
 use crate::scene::{LOOPBACK, Scene, code, deposit, errors};
 use crate::standin::company::Company;
-use crate::standin::settings::{Front, NO_JSON_RPC, Settings, Version};
+use crate::standin::settings::{Front, Settings, Version};
 use crate::standin::wire::Value;
 use crate::standin::{API_KEY, DATABASE, LOGIN, PASSWORD, StandIn};
 
@@ -68,9 +68,11 @@ type Arrange = fn(&StandIn);
 const NOTHING: Front = Front::Closed(&["/"], "404 Not Found");
 const NO_RPC: Front = Front::Closed(&["/jsonrpc", "/xmlrpc"], "404 Not Found");
 
-/// Then the first request that counts is refused, and the second is XML-RPC's for the version.
+/// Where it is asked for the version then.
+const XML: &str = "/xmlrpc/2/common";
+
 fn by_xml_alone(settings: &mut Settings) {
-    (settings.version, settings.front) = (Version::of(18), NO_JSON_RPC);
+    (settings.version, settings.front) = (Version::of(18), Front::Closed(&["/jsonrpc"], "404 Not Found"));
 }
 
 /// Attack on P6 and P10.
@@ -147,7 +149,7 @@ fn each_cause_is_told_by_its_code() {
                              <value><int>3</int></value></member><member><name>faultString</name><value><string>Access \
                              Denied</string></value></member></struct></value></fault></methodResponse>";
                 o.set(by_xml_alone);
-                o.answer_raw(2, http("200 OK", "Content-Type: text/xml\r\n", fault));
+                o.answer_before_login(XML, http("200 OK", "Content-Type: text/xml\r\n", fault));
             },
             &["not_odoo"],
             false,
@@ -159,7 +161,7 @@ fn each_cause_is_told_by_its_code() {
             "no version",
             |o| {
                 o.set(by_xml_alone);
-                o.answer_raw(2, version(&format!("<string>{SAID}</string>")));
+                o.answer_before_login(XML, version(&format!("<string>{SAID}</string>")));
             },
             &["not_odoo"],
             false,

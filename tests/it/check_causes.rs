@@ -95,9 +95,15 @@ fn what_stands_before_odoo_is_told_from_odoo() {
         ("it shows a login", |s| s.front = Front::LoginPage, "not_odoo"),
         (
             "it closes the API",
-            |s| s.front = Front::Closed(&["/jsonrpc", "/xmlrpc", "/json/2"], "403 Forbidden"),
+            |s| s.front = Front::Closed(&["/jsonrpc", "/xmlrpc", "/json/2"], "404 Not Found"),
             "api_closed",
         ),
+        (
+            "it keeps the API to itself",
+            |s| s.front = Front::Closed(&["/jsonrpc", "/xmlrpc", "/json/2"], "403 Forbidden"),
+            "kept_out",
+        ),
+        ("it wants a password first", |s| s.front = Front::Closed(&["/"], "401 Unauthorized"), "kept_out"),
         ("a database is to be chosen", |s| s.front = Front::Selector, "database_not_selected"),
         (
             "several databases, and the API is not there before one is chosen",

@@ -21,7 +21,8 @@ use crate::xml_answers::{body_of, python, random, wire_dir};
 pub fn only(dialect: DialectName, url: &str, database: &str) -> Servers {
     let servers = Servers::new(Clock::system());
     let others = DialectName::ALL.iter().filter(|other| **other != dialect);
-    let server = others.fold(Server::of(Version::of(19, 0)), |server, other| server.without(*other));
+    let here = Server::of(Version::of(19, 0)).with(dialect);
+    let server = others.fold(here, |server, other| server.without(*other));
     servers.remember(url, database, server);
     servers
 }
@@ -406,12 +407,14 @@ fn a_login_is_judged_once_in_json_too() {
         (
             Json2,
             http("401 Unauthorized", "application/json", r#"{"error": "gateway"}"#),
-            OdooError::ApiClosed,
+            OdooError::TurnedAway,
         ),
+        (JsonRpc, http("403 Forbidden", "text/html", "no"), OdooError::TurnedAway),
+        (JsonRpc, http("404 Not Found", "text/html", "no"), OdooError::ApiClosed),
     ] {
         let served = serve(vec![answer]);
         let refused = wait(log_in(dialect, &served.url)).err();
-        if expected == OdooError::ApiClosed {
+        if matches!(expected, OdooError::ApiClosed | OdooError::DatabaseNotSelected) {
             // It was remembered otherwise, so it is asked anew what it is: here by nobody who answers.
             assert!(matches!(refused, Some(OdooError::Egress(_))), "{refused:?}");
             continue;
@@ -453,7 +456,8 @@ fn an_answer_to_another_call_or_of_another_shape_is_none() {
         ((Json2, http("200 OK", "text/html", one)), Err(OdooError::NotOdoo)),
         ((Json2, http("200 OK", "text/xml", one)), Err(OdooError::NotOdoo)),
         ((Json2, http("404 Not Found", "text/html", "<p>gone</p>")), Err(OdooError::ApiClosed)),
-        ((Json2, http("403 Forbidden", "text/html", "no")), Err(OdooError::ApiClosed)),
+        ((Json2, http("403 Forbidden", "text/html", "no")), Err(OdooError::TurnedAway)),
+        ((JsonRpc, http("401 Unauthorized", "text/html", "no")), Err(OdooError::TurnedAway)),
         ((Json2, http("502 Bad Gateway", "text/html", "no")), Err(status(502))),
         ((Json2, http("503 Busy", "application/json", "{\"message\": \"busy\"}")), Err(status(503))),
         ((JsonRpc, http("429 Too Many Requests", "application/json", "{}")), Err(status(429))),

@@ -1,10 +1,12 @@
 //! Reading through the vault: what the caller gets and never gets, what is on record of it, and what an org sets.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
 use crate::asked_paths::outside;
+use crate::check::codes;
 use crate::durability::stop_the_trail;
 use crate::frozen::SETTINGS;
 use crate::harness::{Answer, Vault, until};
@@ -173,16 +175,24 @@ fn a_bot_that_may_write_is_lent_by_injection_alone() {
     let check = || {
         let backend = scene.vault.token("acme", "ada", "backend");
         let path = format!("/v1/connections/{}/check", scene.connection);
-        assert_eq!(scene.vault.call("POST", &path, &backend, None).status, 200);
+        let found = scene.vault.call("POST", &path, &backend, None);
+        assert_eq!(found.status, 200, "{}", found.body);
+        codes(&found.json)
+    };
+    let rights = || {
+        let backend = scene.vault.token("acme", "ada", "backend");
+        let path = format!("/v1/connections/{}", scene.connection);
+        scene.vault.call("GET", &path, &backend, None).text("rights").to_owned()
     };
     let groups = |ids: &[i64]| {
         let ids = Value::List(ids.iter().copied().map(Value::Int).collect());
         scene.odoo.edit(|c| c.edit("res.users", 10, |user| drop(user.insert("all_group_ids", ids))));
     };
+    assert_eq!((rights().as_str(), lend(&scene, "other").status), ("unknown", 201), "nobody has looked yet");
     check();
-    assert_eq!(lend(&scene, "other").status, 201);
+    assert_eq!((rights().as_str(), lend(&scene, "other").status), ("reader", 201));
     groups(&[1, 24]);
-    check();
+    assert_eq!((check(), rights().as_str()), (vec!["bot_may_write".to_owned()], "writer"));
     let answer = lend(&scene, "other");
     assert_eq!((answer.status, answer.problem().as_str()), (403, "may-write"), "{}", answer.body);
     assert_eq!(read(&scene, &names(1)).status, 200);
@@ -190,9 +200,41 @@ fn a_bot_that_may_write_is_lent_by_injection_alone() {
     assert_eq!(lend(&scene, "other").status, 201);
     assert_eq!(settings(&scene.vault, &json!({"lend_to_writers": false})).status, 200);
     assert_eq!(lend(&scene, "other").status, 403);
+
+    // What can't be told makes it no less of one; nor does another credential of the same user.
+    let unknown = vec!["rights_unknown".to_owned()];
+    scene.odoo.edit(|c| c.closed = Some("res.groups"));
+    assert_eq!((check(), rights().as_str(), lend(&scene, "other").status), (unknown.clone(), "writer", 403));
+    scene.odoo.edit(|c| c.closed = None);
+    groups(&[1, 30]);
+    assert_eq!((check(), rights().as_str(), lend(&scene, "other").status), (unknown.clone(), "writer", 403));
+    groups(&[1, 99]);
+    assert_eq!((check(), rights().as_str()), (unknown.clone(), "writer"), "a group that is not shown");
+    let backend = scene.vault.token("acme", "ada", "backend");
+    let path = format!("/v1/connections/{}/credential", scene.connection);
+    let replaced = scene.vault.call("PUT", &path, &backend, Some(&json!({"secret": PASSWORD})));
+    assert_eq!((replaced.status, replaced.text("rights").as_str()), (200, "writer"), "{}", replaced.body);
+    assert_eq!(lend(&scene, "other").status, 403);
+    scene.vault.clock.advance(Duration::from_secs(60));
+
     groups(&[1]);
-    check();
-    assert_eq!(lend(&scene, "other").status, 201);
+    assert_eq!((check(), rights().as_str(), lend(&scene, "other").status), (vec![], "reader", 201));
+    scene.odoo.edit(|c| c.closed = Some("res.groups"));
+    assert_eq!((check(), rights().as_str(), lend(&scene, "other").status), (unknown, "unknown", 201));
+    scene.odoo.edit(|c| (c.closed, c.bot_reads_rights) = (None, true));
+    let told = vec!["bot_reads_access_rights".to_owned()];
+    assert_eq!((check(), rights().as_str(), lend(&scene, "other").status), (told, "writer", 403));
+    scene.odoo.edit(|c| c.bot_reads_rights = false);
+    groups(&[1, 23, 31]);
+    assert_eq!((check(), rights().as_str()), (vec!["bot_may_write".to_owned()], "writer"));
+    // Told at the deposit, too; and of what is not Odoo's there is nothing to tell.
+    let body = deposit(&scene.odoo, PASSWORD);
+    let bob = scene.vault.token("acme", "bob", "backend");
+    let deposited = scene.vault.call("POST", "/v1/connections?check=true", &bob, Some(&body));
+    assert_eq!((deposited.status, deposited.text("rights").as_str()), (201, "writer"), "{}", deposited.body);
+    let other = json!({"credential": {"kind": "generic", "secret": "s"}});
+    let deposited = scene.vault.call("POST", "/v1/connections", &bob, Some(&other));
+    assert_eq!((deposited.status, &deposited.json["rights"]), (201, &Json::Null), "{}", deposited.body);
 }
 
 /// Attack on P6.

@@ -90,7 +90,7 @@ fn a_host_that_is_no_odoo_has_its_cause() {
         ("no type", answer("", empty), Err(OdooError::NotOdoo), false),
         ("HTML that says it is XML", answer(XML, page), Err(OdooError::Malformed), false),
         ("nothing", answer(XML, ""), Err(OdooError::Malformed), false),
-        ("401", status("401 Unauthorized"), Err(OdooError::ApiClosed), false),
+        ("401", status("401 Unauthorized"), Err(OdooError::TurnedAway), false),
         ("404", status("404 Not Found"), Err(OdooError::ApiClosed), false),
         ("405", status("405 Method Not Allowed"), Err(OdooError::ApiClosed), false),
         ("406", status("406 Not Acceptable"), Err(OdooError::NotOdoo), false),

@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::harness::{Answer, Vault};
 use crate::scene::{LOOPBACK, deposit};
 use crate::standin::company::Company;
+use crate::standin::settings::Front;
 use crate::standin::{LOGIN, PASSWORD, StandIn};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -90,6 +91,48 @@ fn five_refusals_of_a_login_hold_it_for_every_org_and_replica() {
     assert_eq!(vault.home.sql().count("login_refusals"), 1, "nothing forgotten is kept");
 }
 
+/// What stands before an Odoo may judge as well, and would tell a guesser no less.
+/// Attack on P6.
+#[test]
+fn who_is_turned_away_before_odoo_is_counted_and_asked_no_more() {
+    for status in ["401 Unauthorized", "403 Forbidden"] {
+        let (vault, odoo) = standing();
+        odoo.set(|settings| settings.front = Front::Guarded(status));
+        let id = vault.deposit_as("acme", "ada", &deposit(&odoo, PASSWORD));
+        for n in 1..=5 {
+            assert_eq!(found(&check_as(&vault, &vault.url, ("acme", "ada"), &id)), "turned_away");
+            assert_eq!(odoo.asked(), n, "{status}");
+        }
+        let held = check_as(&vault, &vault.url, ("acme", "ada"), &id);
+        assert_eq!((held.status, held.problem().as_str()), (429, "too-many-refusals"));
+        // A read logs in too.
+        let worker = vault.token("acme", "ada", "worker");
+        let ask = json!({"model": "res.company", "method": "search_read", "fields": ["name"]});
+        let read = vault.call("POST", &format!("/v1/connections/{id}/read"), &worker, Some(&ask));
+        assert_eq!((read.status, read.problem().as_str()), (429, "too-many-refusals"), "{}", read.body);
+        assert_eq!(odoo.asked(), 5);
+        // Odoo has not judged it.
+        let token = vault.token("acme", "ada", "backend");
+        let shown = vault.call("GET", &format!("/v1/connections/{id}"), &token, None);
+        assert_eq!(shown.text("state"), "active");
+        vault.clock.advance(HOUR);
+        let worker = vault.token("acme", "ada", "worker");
+        let read = vault.call("POST", &format!("/v1/connections/{id}/read"), &worker, Some(&ask));
+        assert_eq!((read.status, read.problem().as_str()), (502, "odoo-failed"), "{}", read.body);
+        assert_eq!((&read.json["errors"][0]["rule"], odoo.asked()), (&json!("turned_away"), 6));
+        let read = vault.call("POST", &format!("/v1/connections/{id}/read"), &worker, Some(&ask));
+        assert_eq!(read.problem(), "too-many-refusals", "{}", read.body);
+    }
+    // A path that is closed to everybody has seen nothing.
+    let (vault, odoo) = standing();
+    odoo.set(|settings| settings.front = Front::Closed(&["/"], "403 Forbidden"));
+    let id = vault.deposit_as("acme", "ada", &deposit(&odoo, PASSWORD));
+    for _ in 0..7 {
+        assert_eq!(found(&check_as(&vault, &vault.url, ("acme", "ada"), &id)), "kept_out");
+    }
+    assert_eq!(odoo.asked(), 0);
+}
+
 /// Attack on P6.
 #[test]
 fn many_at_once_are_no_more_guesses_than_one_after_the_other() {
@@ -124,13 +167,13 @@ fn what_nobody_answered_is_no_refusal() {
         assert_eq!(found(&ask()), "login_refused");
     }
     let refused = || vault.home.sql().texts("refused", "FROM login_refusals");
-    let front = odoo.paths();
+    let before = odoo.asked();
     vault.clock.advance(MINUTE);
     for _ in 0..3 {
         odoo.answer_raw(1, Vec::new());
         assert_eq!(found(&ask()), "broken_off");
     }
-    assert_eq!((refused(), odoo.paths().len()), (vec!["4".to_owned()], front.len() + 6));
+    assert_eq!((refused(), odoo.asked()), (vec!["4".to_owned()], before + 3));
     assert_eq!(found(&ask()), "login_refused");
     assert_eq!(ask().problem(), "too-many-refusals");
     // Nor does it cost the try of an hour.

@@ -84,9 +84,9 @@ fn each_server_is_spoken_to_in_the_best_dialect_that_it_has() {
         (Standing::online(21, 1), "", Password, Front::Bare, Err(OdooError::PasswordNotTaken)),
         (Standing::of(22), "", Password, Front::Bare, Err(OdooError::PasswordNotTaken)),
         (Standing::of(19), "", Password, NO_RPC, Err(OdooError::ApiClosed)),
-        (Standing::of(22), "", ApiKey, NO_JSON_2, Err(OdooError::ApiClosed)),
+        (Standing::of(22), "", ApiKey, NO_JSON_2, Err(OdooError::KeptOut)),
         (Standing::of(18), "", ApiKey, NO_RPC, Err(OdooError::NotOdoo)),
-        (Standing::of(22), "", ApiKey, NO_WEB, Err(OdooError::NotOdoo)),
+        (Standing::of(22), "", ApiKey, NO_WEB, Err(OdooError::KeptOut)),
         (Standing::of(19), "", ApiKey, Front::LoginPage, Err(OdooError::NotOdoo)),
         (Standing::of(19), "", ApiKey, Front::Selector, Err(OdooError::Egress(EgressError::Redirected(303)))),
         (Standing::of(19), "", Password, Front::Down, Err(OdooError::Egress(EgressError::Status(502)))),
@@ -106,7 +106,7 @@ fn each_server_is_spoken_to_in_the_best_dialect_that_it_has() {
                 let last = seen.last().unwrap();
                 assert_eq!((last.method.as_str(), last.dialect), ("search_read", of(dialect)));
             }
-            Err(_) => assert!(seen.iter().all(|seen| seen.method == "version"), "{seen:?}"),
+            Err(_) => assert!(seen.is_empty(), "{seen:?}"),
         }
     }
     assert!(read.len() > 10 && read[0].len() > 10);
@@ -134,7 +134,7 @@ fn what_a_server_is_is_remembered_for_an_hour_and_asked_anew_when_it_does_not_fi
     }
     assert_eq!(asked(), 1);
     // A proxy closes one off: the next is taken, and that is remembered too.
-    odoo.set(|settings| settings.front = NO_JSON_RPC);
+    odoo.set(|settings| settings.front = Front::Closed(&["/jsonrpc"], "404 Not Found"));
     for _ in 0..3 {
         assert_eq!(spoken(ApiKey), Ok(XmlRpc));
     }
@@ -193,6 +193,93 @@ fn a_key_of_another_user_is_not_taken_for_the_ones_that_was_named() {
         odoo.set(|settings| settings.key = key);
         assert_eq!(refused(LOGIN), Some(OdooError::LoginRefused));
     }
+}
+
+/// What stands before an Odoo may see a secret once; and nothing that is closed does.
+/// Attack on P6.
+#[test]
+fn a_secret_is_shown_once_and_only_where_an_odoo_has_answered() {
+    use OdooError::{ApiClosed, KeptOut, TurnedAway};
+    const ALL: &[&str] = &["/json/2", "/jsonrpc", "/xmlrpc"];
+    let cases: &[(Front, OdooError, usize)] = &[
+        (Front::Closed(ALL, "401 Unauthorized"), KeptOut, 0),
+        (Front::Closed(ALL, "403 Forbidden"), KeptOut, 0),
+        (Front::Closed(ALL, "451 Unavailable For Legal Reasons"), KeptOut, 0),
+        (Front::Closed(ALL, "404 Not Found"), ApiClosed, 0),
+        (Front::Closed(ALL, "405 Method Not Allowed"), ApiClosed, 0),
+        (Front::Closed(ALL, "410 Gone"), ApiClosed, 0),
+        (Front::Closed(&["/"], "401 Unauthorized"), KeptOut, 0),
+        (Front::Closed(&["/"], "403 Forbidden"), KeptOut, 0),
+        (Front::Closed(&["/"], "404 Not Found"), OdooError::NotOdoo, 0),
+        (Front::Guarded("401 Unauthorized"), TurnedAway, 1),
+        (Front::Guarded("403 Forbidden"), TurnedAway, 1),
+        (Front::Guarded("404 Not Found"), ApiClosed, 1),
+        (Front::Guarded("200 OK"), OdooError::NotOdoo, 1),
+        (Front::Guarded("503 Busy"), OdooError::Egress(EgressError::Status(503)), 1),
+    ];
+    for (front, cause, shown) in cases {
+        for kind in [Password, ApiKey] {
+            let odoo = StandIn::start(Company::small(1)).unwrap();
+            odoo.set(|settings| settings.front = *front);
+            let servers = forgetful();
+            for _ in 0..2 {
+                let before = odoo.asked();
+                assert_eq!(wait(log_in(&odoo, kind, &servers)).err(), Some(*cause), "{kind} {front:?}");
+                assert_eq!(odoo.asked() - before, *shown, "{kind} {front:?}");
+            }
+            assert_eq!(odoo.logins(), 0);
+        }
+    }
+    // What was open and is closed now sees it once, and where it is open it is shown once.
+    for (kind, closed, status) in [
+        (Password, &["/jsonrpc"], "404 Not Found"),
+        (ApiKey, &["/json/2"], "404 Not Found"),
+        (ApiKey, &["/json/2"], "410 Gone"),
+    ] {
+        let (odoo, servers) = (StandIn::start(Company::small(1)).unwrap(), forgetful());
+        assert_eq!(wait(log_in(&odoo, kind, &servers)).err(), None);
+        odoo.set(|settings| settings.front = Front::Closed(closed, status));
+        let before = odoo.asked();
+        assert_eq!(wait(log_in(&odoo, kind, &servers)).err(), None);
+        assert_eq!(odoo.asked() - before, 2, "{kind} {status}");
+        odoo.set(|settings| settings.front = Front::Guarded("403 Forbidden"));
+        let before = odoo.asked();
+        assert_eq!(wait(log_in(&odoo, kind, &servers)).err(), Some(TurnedAway));
+        assert_eq!(odoo.asked() - before, 1, "{kind} {status}");
+    }
+}
+
+/// Where JSON-2 can't be spoken, another way is gone; and nothing is shown on the way to it.
+#[test]
+fn what_json_2_can_not_say_or_find_is_said_in_another_way() {
+    let log_in_to = |odoo: &StandIn, database: &str, secret: &str| {
+        let guard = Guard::new("127.0.0.1".parse().unwrap());
+        let url = OdooUrl::parse(&odoo.url(), &guard, None).unwrap();
+        let egress = Egress::new(&guard, url, None, Limits::default()).unwrap();
+        let address = Address { database: database.into(), username: LOGIN.into() };
+        let credential = Credential { kind: ApiKey, secret: Secret::new(secret.into()) };
+        let logged_in = wait(Odoo::login(egress, address, credential, &forgetful()));
+        logged_in.map(|odoo| odoo.dialect()).map_err(|no| no.cause)
+    };
+    for version in [19, 21] {
+        let odoo = StandIn::start(Company::small(1)).unwrap();
+        odoo.set(|settings| settings.version = Standing::of(version));
+        // No header holds such a name or key.
+        assert_eq!(log_in_to(&odoo, "bücher", API_KEY), Err(OdooError::NoSuchDatabase));
+        assert_eq!(log_in_to(&odoo, DATABASE, "klíč"), Err(OdooError::LoginRefused));
+        // What stands before it takes the header away, and several databases are there.
+        odoo.set(|settings| (settings.others, settings.strips_database) = (vec!["beta"], true));
+        assert_eq!(log_in_to(&odoo, DATABASE, API_KEY), Ok(JsonRpc));
+        odoo.set(|settings| settings.front = NO_JSON_RPC);
+        assert_eq!(log_in_to(&odoo, DATABASE, API_KEY), Ok(XmlRpc));
+        assert_eq!(odoo.asked(), 4);
+    }
+    // There is no other way.
+    let odoo = StandIn::start(Company::small(1)).unwrap();
+    odoo.set(|settings| settings.version = Standing::of(22));
+    assert_eq!(log_in_to(&odoo, "bücher", API_KEY), Err(OdooError::Unspeakable));
+    assert_eq!(log_in_to(&odoo, "another", API_KEY), Err(OdooError::DatabaseNotSelected));
+    assert_eq!(odoo.asked(), 0);
 }
 
 /// By both programs: what the sink holds is what Odoo holds, whichever way it came; and who asks is told which.

@@ -109,6 +109,7 @@ impl StandIn {
             seen: Vec::new(),
             asked: 0,
             faults: BTreeMap::new(),
+            instead: BTreeMap::new(),
             hold: None,
             held: 0,
             latency: Duration::ZERO,
@@ -127,7 +128,7 @@ impl StandIn {
         format!("http://{}", self.address)
     }
 
-    /// Every call so far, in order.
+    /// Every call so far that wanted a login, in order.
     pub fn seen(&self) -> Vec<Seen> {
         self.shared.lock().seen.clone()
     }
@@ -135,6 +136,11 @@ impl StandIn {
     /// The path of each request so far, in order.
     pub fn paths(&self) -> Vec<String> {
         self.shared.lock().paths.clone()
+    }
+
+    /// How many requests there were that wanted a login, whoever answered them: so often a secret was shown.
+    pub fn asked(&self) -> usize {
+        self.shared.lock().asked
     }
 
     /// How often anyone tried to log in. JSON-2 has no login.
@@ -190,7 +196,8 @@ impl StandIn {
     }
 }
 
-/// What goes wrong. The `n`th request is counted from now: 1 is the next. `GET /web/version` is none of them.
+/// What goes wrong. The `n`th request is counted from now: 1 is the next. What is asked without a login is none of
+/// them.
 impl StandIn {
     /// Holds the answer to the `n`th request until [`StandIn::release`].
     pub fn hold(&self, n: usize) {
@@ -223,6 +230,11 @@ impl StandIn {
     /// Answers the `n`th request with exactly these bytes; with none, hangs up.
     pub fn answer_raw(&self, n: usize, bytes: impl Into<Vec<u8>>) {
         self.fault(n, Fault::Instead(bytes.into()));
+    }
+
+    /// Answers what is asked there without a login with exactly these bytes, from now on.
+    pub fn answer_before_login(&self, path: &'static str, bytes: impl Into<Vec<u8>>) {
+        self.shared.lock().instead.insert(path, bytes.into());
     }
 
     /// Answers the `n`th request with an HTTP status, such as `502 BAD GATEWAY`, and a page about it.

@@ -34,8 +34,8 @@ impl Ended {
         match self {
             Self::Answered(..) => Login::Taken,
             Self::Leaked(login) => *login,
-            Self::Failed(cause) if cause.is_refusal() => Login::Refused,
-            Self::Failed(_) | Self::Stopped | Self::Unseen | Self::Cancelled => Login::Unknown,
+            Self::Failed(cause) => Login::of(*cause),
+            Self::Stopped | Self::Unseen | Self::Cancelled => Login::Unknown,
         }
     }
 

@@ -3,6 +3,7 @@
 
 use super::DATABASE;
 use super::http::{Answer, Incoming, JSON_LAST, TEXT_FIRST, answered, page};
+use super::routes;
 use super::settings::{Front, Settings};
 use super::wire::Value;
 
@@ -12,7 +13,8 @@ pub fn answer(incoming: &Incoming, settings: &Settings) -> Option<Answer> {
         Front::Closed(paths, status) if paths.iter().any(|path| incoming.path.starts_with(path)) => {
             Some(of_proxy(status))
         }
-        Front::Bare | Front::Closed(..) => unchosen(incoming, settings),
+        Front::Guarded(status) if !routes::needs_no_login(incoming) => Some(of_proxy(status)),
+        Front::Bare | Front::Closed(..) | Front::Guarded(_) => unchosen(incoming, settings),
         Front::Down => Some(of_proxy("502 Bad Gateway")),
         Front::Selector => Some(to("/web/database/selector")),
         Front::LoginPage => Some(answered("200 OK", TEXT_FIRST, "", LOGIN_PAGE.to_owned())),

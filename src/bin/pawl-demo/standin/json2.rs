@@ -58,7 +58,7 @@ pub fn answer(incoming: &Incoming, rest: &str, server: Server<'_>) -> Done {
 
 /// The page that stands where no database can be told, or one without Odoo's tables.
 fn without_database(incoming: &Incoming, server: Server<'_>) -> Option<Answer> {
-    match incoming.header("x-odoo-database") {
+    match incoming.header("x-odoo-database").filter(|_| !server.settings.strips_database) {
         Some(DATABASE) => None,
         None if server.settings.others.is_empty() => None,
         Some(other) if server.settings.others.contains(&other) => (other == UNINITIALISED).then(|| {

@@ -119,6 +119,17 @@ pub fn told<'a>(
 /// Asked by browsers, without a call.
 pub const VERSION: &[&str] = &["/web/version", "/json/version"];
 
+/// Whether it asks, without a login, which version this is or whether there is an API.
+pub fn needs_no_login(incoming: &Incoming) -> bool {
+    match incoming.path.as_str() {
+        path if VERSION.contains(&path) => true,
+        path if path.starts_with(json2::PATH) => incoming.header("authorization").is_none(),
+        JSON_RPC => serde_json::from_slice::<serde_json::Value>(&incoming.body)
+            .is_ok_and(|request| request["params"]["method"] == "version"),
+        _ => incoming.text().and_then(Request::parse).is_some_and(|request| request.method == "version"),
+    }
+}
+
 fn told_version(incoming: &Incoming, server: Server<'_>) -> Answer {
     if incoming.method != "GET" {
         let why = "Session expired (invalid CSRF token)";

@@ -13,6 +13,8 @@ pub struct Settings {
     /// Of several databases none is chosen by the host's name, and the paths of XML-RPC and JSON-RPC are not
     /// there before one is: a server whose `server_wide_modules` leaves them out.
     pub hides_rpc: bool,
+    /// What stands before it lets no `X-Odoo-Database` through.
+    pub strips_database: bool,
     /// A plan without external API: the version is told, every login and call is refused. Not recorded.
     pub without_api: bool,
     /// The bot has a second factor: its password opens nothing but the browser's login.
@@ -32,6 +34,7 @@ impl Default for Settings {
             front: Front::Bare,
             others: Vec::new(),
             hides_rpc: false,
+            strips_database: false,
             without_api: false,
             second_factor: false,
             key: Key::Good,
@@ -129,6 +132,8 @@ pub enum Front {
     Bare,
     /// A proxy that answers for paths that begin so: with this status, such as `403 Forbidden`, and a page.
     Closed(&'static [&'static str], &'static str),
+    /// A proxy that answers with this status and a page whoever logs in, and lets everything else through.
+    Guarded(&'static str),
     /// A proxy whose server is down.
     Down,
     /// Every path leads to where a database is chosen.

@@ -40,6 +40,8 @@ pub const GROUPS: &[Group] = &[
     (23, "Accounting / Read-only", "Read-only"),
     (24, "Accounting / Invoicing", "Invoicing"),
     (27, "Accounting / Administrator", "Administrator"),
+    (30, "Acme / Robots", "Robots"),
+    (31, "Extra Rights / Contact Creation", "Contact Creation"),
 ];
 
 pub fn group_field(group: &Group, name: &str) -> Value {
