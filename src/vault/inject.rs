@@ -55,7 +55,7 @@ impl Vault {
     pub async fn inject(&self, actor: &Actor, id: ConnectionId, ask: Ask, mut caller: Answer) {
         let begun = async {
             let ready = self.ready_to_inject(actor, &id, ask).await?;
-            let claim = self.logins.claim(&ready.found.org, ready.found.destination.parts()).await?;
+            let claim = self.logins.claim(&ready.found).await?;
             match self.open_to_inject(actor, &ready).await {
                 Ok((begun, secret)) => Ok((ready.turn, claim, begun, secret)),
                 Err(refused) => {

@@ -153,6 +153,9 @@ impl Vault {
             if was_refused {
                 tx.mark_connection(&connection, Some("auth_failed"), at)?;
             }
+            if was_refused || (end.name() == "ok" && !connection.was_taken) {
+                tx.note_login(&connection, !was_refused)?;
+            }
             let subject = Subject { connection: Some(&connection.id), label: None, lease: None };
             if end.name() == "leak-stopped" {
                 tx.mark_leaked(&connection)?;
