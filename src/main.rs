@@ -125,6 +125,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     pawl::process::harden()?;
+    pawl::process::open_files();
     let locked = pawl::memory::lock();
     if let Command::Client { command: ClientCommand::Keygen { file } } = &command {
         return cli::client::keygen(file);

@@ -36,6 +36,7 @@ struct Metrics {
     certificate_end: GaugeVec,
     checkpoint: GaugeVec,
     checkpoint_size: GaugeVec,
+    chains_damaged: GaugeVec,
     witness_lacks: GaugeVec,
     witness_failures: IntCounterVec,
     witness_state: GaugeVec,
@@ -166,6 +167,11 @@ impl Metrics {
             checkpoint_size: gauge(
                 "pawl_checkpoint_leaves",
                 "Leaves of the trail's log under that checkpoint.",
+                &[],
+            )?,
+            chains_damaged: gauge(
+                "pawl_chains_damaged",
+                "Chains of the trail of which a row is damaged, so that no checkpoint speaks of their end.",
                 &[],
             )?,
             witness_lacks: gauge(
@@ -319,6 +325,11 @@ pub fn events_durable() -> u64 {
 pub fn checkpoint(size: u64, at: Moment) {
     tell(|metrics| set(&metrics.checkpoint, &[], at));
     tell(|metrics| count(&metrics.checkpoint_size, &[], size));
+}
+
+/// So many chains were stepped over, since a row of them is damaged.
+pub fn chains_damaged(chains: usize) {
+    tell(|metrics| count(&metrics.chains_damaged, &[], u64::try_from(chains).unwrap_or(u64::MAX)));
 }
 
 /// What the witness, by its place in the settings, has not seen.

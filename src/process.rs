@@ -1,6 +1,6 @@
-//! What the process does to keep its memory to itself: no core dump, no reader beside root.
+//! What the process asks of the system for itself: memory that nobody reads beside root, no core dump, and its files.
 
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 
 /// The system would not let the process protect its memory.
 #[derive(Debug, thiserror::Error)]
@@ -17,4 +17,10 @@ pub fn harden() -> Result<(), NotHardened> {
     setrlimit(Resource::Core, none).map_err(|source| NotHardened { what: "turn core dumps off", source })?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(|source| NotHardened { what: "make the process undumpable", source })
+}
+
+/// Takes as many open files as the host lets it have: each connection is two, and what hosts begin with is for a shell.
+pub fn open_files() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }

@@ -268,6 +268,7 @@ impl App {
         .shutdown_timeout(STOP_WITHIN_SECONDS)
         .client_request_timeout(HEAD_WITHIN)
         .tls_handshake_timeout(HEAD_WITHIN)
+        .on_connect(http::Line::keep)
         // Who closes their side has hung up: a read of theirs ends. What is not to end is in a task of its own.
         .h1_allow_half_closed(false)
         // A loan is sent in two pieces, of which the second would wait for the first to be acknowledged.

@@ -1,7 +1,7 @@
 //! `/v1/audit/events` and `/v1/audit/export`: the org's trail as it was stored.
 
 use actix_web::http::header::{CONTENT_DISPOSITION, HeaderName};
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
@@ -11,6 +11,7 @@ use crate::audit::{self, GENESIS, link};
 use crate::http::State;
 use crate::http::audit_query::{ExportParams, Search, Searched, Wanted};
 use crate::http::extract::By;
+use crate::http::line::Line;
 use crate::http::problem::Problem;
 use crate::http::shapes::{EventNumber, Hash};
 use crate::http::taken::taken;
@@ -105,6 +106,7 @@ pub(super) async fn list(
             ("Content-Disposition" = String, description = "`attachment`, with a name for the file."),
             ("Audit-Checkpoint" = String, description = "The newest checkpoint, a signed note, in Base64; none before the first.")))))]
 pub(super) async fn export(
+    request: HttpRequest,
     state: web::Data<State>,
     By(actor): By,
     Wanted(ask): Wanted,
@@ -120,5 +122,5 @@ pub(super) async fn export(
     if let Some(checkpoint) = export.checkpoint() {
         response.insert_header((HeaderName::from_static("audit-checkpoint"), STANDARD.encode(checkpoint)));
     }
-    Ok(response.streaming(taken(export)))
+    Ok(response.streaming(taken(export, request.conn_data::<Line>().cloned())))
 }

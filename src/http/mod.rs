@@ -14,6 +14,7 @@ mod form;
 mod json;
 mod keys;
 mod leases;
+mod line;
 mod object;
 mod openapi;
 mod ops;
@@ -36,6 +37,7 @@ use crate::access::{Limits, Strains, Tokens};
 use crate::clock::Clock;
 use crate::vault::{Vault, Watch};
 
+pub use line::Line;
 pub use openapi::document;
 pub use ops::ops_routes;
 pub use problem::Kind;

@@ -29,16 +29,18 @@ pub struct StoredCheckpoint {
 
 /// A chain whose end the log does not have yet.
 pub struct Moved {
-    org: String,
+    /// `None`: the vault's own.
+    org: Option<OrgId>,
     salt: [u8; 32],
     seq: i64,
     head: Hash,
 }
 
 impl Moved {
-    /// Whose chain it is; the vault's own has an empty name.
-    pub fn org(&self) -> &str {
-        &self.org
+    fn of(row: &MovedRow) -> Option<Self> {
+        let org = (!row.org_id.is_empty()).then(|| OrgId::parse(&row.org_id)).transpose().ok()?;
+        let (salt, head) = (row.salt.as_slice().try_into().ok()?, Hash::from_bytes(&row.hash)?);
+        Some(Self { org, salt, seq: row.seq, head })
     }
 }
 
@@ -56,6 +58,10 @@ pub struct Growth {
     pub newest: Option<StoredCheckpoint>,
     /// Chains that moved, in order of their orgs, and no more than were asked for.
     pub moved: Vec<Moved>,
+    /// How many more did, of which a row is damaged: nothing can be said of those, and all of the others.
+    pub damaged: usize,
+    /// Whose chain was looked at last; `None` where there are no more.
+    pub last: Option<String>,
 }
 
 /// Signs a checkpoint: answers the note.
@@ -100,7 +106,9 @@ impl Upkeep<'_> {
     /// How far the log has come, and at most `limit` chains from `from` on in order of their orgs that are past it.
     pub fn find_growth(&mut self, log: &LogId, from: &str, limit: i64) -> Result<Growth, StoreError> {
         self.enter(NarrowRole::Log)?;
-        let (size, newest) = (find_size(self.db, log)?, find_newest(self.db, log)?);
+        // In this order: what another vault signs between the two is over no more leaves than are found.
+        let newest = find_newest(self.db, log)?;
+        let size = find_size(self.db, log)?;
         let text = match self.db {
             Db::Sqlite(_) => MOVED_ON_SQLITE,
             #[cfg(feature = "postgres")]
@@ -110,13 +118,10 @@ impl Upkeep<'_> {
             let moved = diesel::sql_query(text).bind::<Text, _>(from).bind::<Text, _>(log.as_str());
             moved.bind::<BigInt, _>(limit).load(db)?
         });
-        let moved = rows.into_iter().map(|row| {
-            let damaged = StoreError::Damaged("audit_chains");
-            let salt = row.salt.try_into().map_err(|_| damaged.clone())?;
-            let head = Hash::from_bytes(&row.hash).ok_or(damaged)?;
-            Ok(Moved { org: row.org_id, salt, seq: row.seq, head })
-        });
-        Ok(Growth { size, newest, moved: moved.collect::<Result<_, StoreError>>()? })
+        let moved: Vec<Moved> = rows.iter().filter_map(Moved::of).collect();
+        let is_whole = i64::try_from(rows.len()).is_ok_and(|found| found < limit);
+        let last = rows.last().filter(|_| !is_whole).map(|row| row.org_id.clone());
+        Ok(Growth { size, newest, damaged: rows.len() - moved.len(), moved, last })
     }
 
     /// Appends a leaf for each of `moved` to a log that has `size` of them, and where it is told who signs a
@@ -144,18 +149,15 @@ impl Upkeep<'_> {
         let mut frontier = frontier.ok_or(StoreError::Damaged("audit_nodes"))?;
         let (mut leaves, mut whole) = (Vec::with_capacity(moved.len()), Vec::new());
         for chain in moved {
-            let org = match chain.org.as_str() {
-                "" => None,
-                org => Some(OrgId::parse(org).map_err(|_| StoreError::Damaged("audit_chains"))?),
-            };
             leaves.push(NewLeaf {
                 log_id: log.to_string(),
                 idx: to_number(frontier.size())?,
-                org_id: chain.org.clone(),
+                org_id: chain.org.as_ref().map_or("", OrgId::as_str).to_owned(),
                 seq: chain.seq,
                 head: chain.head.as_bytes().to_vec(),
             });
-            for (node, hash) in frontier.append(leaf(&chain.salt, org.as_ref(), chain.seq, &chain.head)) {
+            for (node, hash) in frontier.append(leaf(&chain.salt, chain.org.as_ref(), chain.seq, &chain.head))
+            {
                 whole.push(NewNode::of(log, node, &hash)?);
             }
         }
@@ -255,8 +257,17 @@ fn find_size(db: &mut Db, log: &LogId) -> Result<u64, StoreError> {
         .order(audit_nodes::idx.desc())
         .select(audit_nodes::idx)
         .first(db)
-        .optional()?;
+        .optional()
+        .map_err(of_nodes)?;
     Ok(last.map(from_number).transpose()?.map_or(0, |last| last + 1))
+}
+
+/// A row that can't even be read is damaged as well: that one of the log is, is told from one of a chain.
+fn of_nodes(error: diesel::result::Error) -> StoreError {
+    match StoreError::from(error) {
+        StoreError::Damaged(_) => StoreError::Damaged("audit_nodes"),
+        error => error,
+    }
 }
 
 pub(super) fn find_newest(db: &mut Db, log: &LogId) -> Result<Option<StoredCheckpoint>, StoreError> {
@@ -289,7 +300,8 @@ pub(super) fn find_nodes(
             .filter(audit_nodes::level.eq(i64::from(level)))
             .filter(audit_nodes::idx.eq_any(idx))
             .select((audit_nodes::idx, audit_nodes::hash))
-            .load(db)?;
+            .load(db)
+            .map_err(of_nodes)?;
         for (idx, hash) in rows {
             let hash = Hash::from_bytes(&hash).ok_or(StoreError::Damaged("audit_nodes"))?;
             found.insert(Node { level, idx: from_number(idx)? }, hash);

@@ -2,7 +2,7 @@
 //! for it, and takes it in the time there is. What is handed out was there when the export was put on record.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -121,7 +121,7 @@ impl Exports {
         let number = open.next;
         open.next += 1;
         open.of.insert(number, Slot { org: org.clone(), since: now, taken: now });
-        Ok(Place { of: self.clone(), number })
+        Ok(Place { of: self.clone(), number, is_open: Arc::default() })
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
@@ -133,6 +133,27 @@ impl Exports {
 struct Place {
     of: Exports,
     number: u64,
+    is_open: Arc<()>,
+}
+
+/// An export, seen by who does not take it.
+pub struct Watched {
+    of: Exports,
+    number: u64,
+    is_open: Weak<()>,
+}
+
+impl Watched {
+    /// Whether somebody still has it.
+    pub fn is_open(&self) -> bool {
+        self.is_open.strong_count() > 0
+    }
+
+    /// Whether whoever takes it has had the time for it.
+    pub fn is_over(&self) -> bool {
+        let (open, now) = (self.of.open(), self.of.clock.elapsed());
+        open.of.get(&self.number).is_none_or(|slot| slot.is_over(now))
+    }
 }
 
 impl Place {
@@ -218,6 +239,12 @@ impl Export {
     /// The signed note that covers it, if there is one yet.
     pub fn checkpoint(&self) -> Option<&str> {
         self.stretch.proof.as_ref().map(|proof| proof.note.as_str())
+    }
+
+    /// It, to look at while somebody takes it; none of one that takes its time on the host.
+    pub fn watched(&self) -> Option<Watched> {
+        let Place { of, number, is_open } = self.place.as_ref()?;
+        Some(Watched { of: of.clone(), number: *number, is_open: Arc::downgrade(is_open) })
     }
 
     /// Notes that something of it was taken. An error, where that took too long or the whole has: then there is no more.

@@ -53,7 +53,7 @@ pub use crate::store::{OrgProof, RawEvent, ResealRun, SealedUnder, StoredConnect
 pub use browse::Page;
 pub use deposit::{Deposit, MAX_NAME_BYTES, MAX_OTHER_SECRET_BYTES, MAX_SECRET_BYTES};
 pub use exchange::{Mint, NotGiven};
-pub use export::{Export, ExportAsk, ExportFormat};
+pub use export::{Export, ExportAsk, ExportFormat, Watched};
 pub use freeze::{FrozenBy, switch_vault};
 pub use gate::Passage;
 pub use give_back::{GiveBack, OUTCOMES};

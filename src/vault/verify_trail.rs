@@ -114,7 +114,7 @@ impl One<'_> {
         if self.boundary.seq == 0 && self.boundary.hash != GENESIS {
             return Ok(Some(Wrong::Other(format!("altered: the row of {} in audit_chains", self.whose))));
         }
-        if let Some(wrong) = self.hold_pruned(view)? {
+        if let Some(wrong) = self.hold_pruned(view, report)? {
             return Ok(Some(wrong));
         }
         if self.boundary.seq > 0
@@ -146,13 +146,28 @@ impl One<'_> {
     }
 
     /// Holds the leaves of events that were let go of against their nodes, by the hash that they name.
-    fn hold_pruned(&mut self, view: &mut TrailView) -> Result<Option<Wrong>, StoreError> {
+    fn hold_pruned(
+        &mut self,
+        view: &mut TrailView,
+        report: &mut Report,
+    ) -> Result<Option<Wrong>, StoreError> {
         let last = self.boundary.seq - 1;
         for of_log in &mut self.leaves {
+            let mut nameless = 0;
             while let Some(found) = of_log.take_upto(view, last)? {
-                if let Some(wrong) = of_log.misplaced(&found, (&self.boundary.salt, self.org), self.whose) {
+                if of_log.names_none(&found) {
+                    nameless += 1;
+                } else if let Some(wrong) =
+                    of_log.misplaced(&found, (&self.boundary.salt, self.org), self.whose)
+                {
                     return Ok(Some(wrong));
                 }
+            }
+            if nameless > 0 {
+                report.warnings.push(format!(
+                    "{nameless} leaves of the log {} speak of events of {} that an earlier version let go of, and name no hash: nothing can be held against them",
+                    of_log.log.origin, self.whose
+                ));
             }
         }
         // Of events that are gone nobody can say more.
@@ -260,11 +275,19 @@ struct Leaves<'a> {
     after: (i64, i64),
     read: VecDeque<RawLeaf>,
     is_end: bool,
+    /// One named the hash of its event: so does each after it.
+    has_named: bool,
 }
 
 impl<'a> Leaves<'a> {
     fn of(of: &'a ChainOf, log: &'a LogRow) -> Self {
-        Self { of, log, after: (i64::MIN, i64::MIN), read: VecDeque::new(), is_end: false }
+        Self { of, log, after: (i64::MIN, i64::MIN), read: VecDeque::new(), is_end: false, has_named: false }
+    }
+
+    /// Whether it is from before leaves named the hashes of events, and of one that was gone by then.
+    fn names_none(&mut self, found: &RawLeaf) -> bool {
+        self.has_named |= found.head != GENESIS.as_bytes();
+        !self.has_named
     }
 
     /// The next one, of event `seq` at most.

@@ -383,7 +383,7 @@ fn an_export_ends_no_earlier_than_the_chain_was_known_to() {
 fn a_boundary_that_was_moved_by_hand_and_leaves_that_point_elsewhere_are_found() {
     let vault = Vault::start();
     let mut leaves = Vec::new();
-    for name in ["one", "two", "three"] {
+    for name in ["one", "two", "three", "four"] {
         deposits(&vault, &[name]);
         vault.deposit_as("other", "eve", &deposit(name, "s"));
         leaves.push(covered(&vault, "acme").json["leaf"]["seq"].as_i64().unwrap());
@@ -394,7 +394,7 @@ fn a_boundary_that_was_moved_by_hand_and_leaves_that_point_elsewhere_are_found()
     let wrong = || trail.verify(&Which::All, &[], &Kept::default()).unwrap().wrong;
     assert_eq!(wrong(), [""; 0]);
     sql.run("CREATE TABLE kept_chains AS SELECT * FROM audit_chains; CREATE TABLE kept_leaves AS SELECT * FROM audit_leaves");
-    let to = leaves[1];
+    let to = leaves[2];
     let hash = format!("(SELECT hash FROM audit_events WHERE org_id = 'acme' AND seq = {to})");
     sql.run(&format!(
         "UPDATE audit_chains SET pruned_seq = {to}, pruned_hash = {hash} WHERE org_id = 'acme';
@@ -403,13 +403,13 @@ fn a_boundary_that_was_moved_by_hand_and_leaves_that_point_elsewhere_are_found()
     let found = wrong();
     assert!(found.len() == 1 && found[0].contains("no audit.prune is on record"), "{found:?}");
     // Below the boundary no event is left to hold a leaf against: it is held against what it names.
-    let first = leaves[0];
+    let [first, next] = [leaves[0], leaves[1]];
     let zeros = "(SELECT pruned_hash FROM audit_chains WHERE org_id = '')";
     for edit in [
         "SET org_id = 'other'".to_owned(),
         "SET org_id = 'nobody'".into(),
         format!("SET seq = {}", first - 1),
-        format!("SET head = {zeros}"),
+        format!("SET head = {zeros}, org_id = 'other'"),
     ] {
         sql.run(&format!("UPDATE audit_leaves {edit} WHERE org_id = 'acme' AND seq = {first}"));
         let found = wrong();
@@ -418,9 +418,20 @@ fn a_boundary_that_was_moved_by_hand_and_leaves_that_point_elsewhere_are_found()
         assert!(found.iter().any(is_told), "{edit}: {found:?}");
         sql.run("DELETE FROM audit_leaves; INSERT INTO audit_leaves SELECT * FROM kept_leaves");
     }
-    // Above it too.
-    sql.run(&format!("UPDATE audit_leaves SET head = {zeros} WHERE org_id = 'acme' AND seq = {}", leaves[2]));
-    assert!(wrong()[0].contains("altered: leaf"), "{:?}", wrong());
+    // Those that were pruned before leaves named anything come before all that do: of them that is said.
+    let unnamed =
+        |upto: &str| format!("UPDATE audit_leaves SET head = {zeros} WHERE org_id = 'acme' AND {upto}");
+    sql.run(&unnamed(&format!("seq <= {first}")));
+    let report = trail.verify(&Which::All, &[], &Kept::default()).unwrap();
+    assert!(report.wrong.len() == 1 && report.wrong[0].contains("no audit.prune is on record"), "{report:?}");
+    assert!(report.warnings.len() == 1 && report.warnings[0].contains("name no hash"), "{report:?}");
+    sql.run("DELETE FROM audit_leaves; INSERT INTO audit_leaves SELECT * FROM kept_leaves");
+    // Behind one that names its event none is so, nor above the boundary.
+    for seq in [next, leaves[3]] {
+        sql.run(&unnamed(&format!("seq = {seq}")));
+        assert!(wrong()[0].contains("altered: leaf"), "{seq}: {:?}", wrong());
+        sql.run("DELETE FROM audit_leaves; INSERT INTO audit_leaves SELECT * FROM kept_leaves");
+    }
     sql.run("UPDATE audit_chains SET pruned_hash = salt WHERE org_id = 'other'");
     assert!(wrong().iter().any(|of| of == "altered: the row of other in audit_chains"), "{:?}", wrong());
 }

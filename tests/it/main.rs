@@ -120,6 +120,7 @@ mod trail;
 mod trust;
 mod truth;
 mod two_readings;
+mod unjudged;
 mod untold;
 mod upgrades;
 mod witness;

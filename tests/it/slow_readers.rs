@@ -39,6 +39,50 @@ fn is_whole(mut stream: TcpStream) -> bool {
 
 /// Attack on P10.
 #[test]
+fn whoever_takes_nothing_is_cut_off_while_the_server_has_nothing_to_write() {
+    let vault = Vault::start();
+    vault.deposit_as("acme", "ada", &deposit("bot", "s"));
+    crowd(&vault, "acme", 40_000);
+    let slow = [(); 2].map(|()| begun(&vault, "acme").unwrap());
+    // What is still under way to them counts as taken.
+    let (mut has, mut same) = ([0; 2], 0);
+    until("nothing more to come", || {
+        assert_eq!(call(&vault.url, "GET", "/readyz", "", None).status, 200);
+        let now = slow.each_ref().map(|stream| rustix::io::ioctl_fionread(stream).unwrap());
+        same = if std::mem::replace(&mut has, now) == now { same + 1 } else { 0 };
+        same == 100
+    });
+    vault.clock.advance(Duration::from_secs(60));
+    assert!(slow.iter().all(|stream| stream.take_error().unwrap().is_none()));
+    vault.clock.advance(Duration::from_secs(1));
+    let is_cut = |stream: &TcpStream| stream.take_error().unwrap().is_some();
+    let mut cut = [false; 2];
+    until("both to be cut off", || {
+        cut = [0, 1].map(|at| cut[at] || is_cut(&slow[at]));
+        cut == [true; 2]
+    });
+    assert_eq!(begun(&vault, "acme").map(is_whole), Some(true));
+    // Who takes it has their connection for what comes next.
+    let auditor = vault.token("acme", "auditor", "auditor");
+    let mut kept = begun(&vault, "acme").unwrap();
+    let mut rest = Vec::new();
+    let mut piece = vec![0; 64 * 1024];
+    while !rest.ends_with(b"\r\n0\r\n\r\n") {
+        let read = kept.read(&mut piece).unwrap();
+        assert!(read > 0);
+        rest.extend_from_slice(&piece[..read]);
+    }
+    vault.clock.advance(Duration::from_secs(61));
+    let head =
+        format!("GET /v1/audit/events HTTP/1.1\r\nHost: pawl\r\nAuthorization: Bearer {auditor}\r\n\r\n");
+    kept.write_all(head.as_bytes()).unwrap();
+    let mut first = [0; 12];
+    kept.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+}
+
+/// Attack on P10.
+#[test]
 fn whoever_takes_nothing_leaves_their_place_to_others_in_a_minute() {
     let vault = Vault::start();
     vault.deposit_as("acme", "ada", &deposit("bot", "s"));

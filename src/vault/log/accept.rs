@@ -71,7 +71,8 @@ async fn look(
         };
         match asked.await {
             Ok(judged) => looked.doubted.extend(judged.doubted),
-            Err(error) => looked.silent.push((name, error.to_string())),
+            Err(NotJudged::Store(error)) => return Err(error),
+            Err(NotJudged::Witness(error)) => looked.silent.push((name, error.to_string())),
         }
     }
     // What was seen before, whoever does not say it any more.

@@ -1,8 +1,8 @@
 //! Brings checkpoints to one witness, the newest first and the ones between not at all: it stands over them. Asks it
 //! before what it has, so that nothing of what it knows is written over by a database that knows less.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -14,6 +14,7 @@ use crate::vault::log::Log;
 use crate::vault::log::doubt::{Doubted, Judged, NotJudged, judge, sought};
 use crate::vault::log::follows::Known;
 use crate::vault::log::witnesses::{Contact, Telling};
+use crate::witness::Gathered;
 
 /// One that failed is tried again after this, then after twice as long, up to the last.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -25,6 +26,8 @@ pub(super) struct Courier {
     /// The log that is believed.
     known: Option<Arc<Known>>,
     of: Arc<Contact>,
+    /// What it said and could not be held against the database yet.
+    heard: Mutex<Option<Gathered>>,
     /// It has said what it has.
     is_asked: AtomicBool,
     /// How many leaves the newest that it has stands over.
@@ -39,6 +42,7 @@ impl Courier {
             log,
             known,
             of,
+            heard: Mutex::default(),
             is_asked: AtomicBool::new(false),
             taken: AtomicU64::new(0),
             is_failing: AtomicBool::new(false),
@@ -51,10 +55,12 @@ impl Courier {
             Ok((Judged { size, doubted }, telling)) => {
                 self.taken.store(size, Ordering::SeqCst);
                 self.is_asked.store(true, Ordering::SeqCst);
+                self.of.set_unjudged(false);
                 self.succeeded(telling);
                 doubted
             }
             Err(error) => {
+                self.of.set_unjudged(matches!(error, NotJudged::Store(_)));
                 self.failed(&error);
                 Vec::new()
             }
@@ -63,12 +69,20 @@ impl Courier {
 
     async fn try_ask(&self) -> Result<(Judged, Telling), NotJudged> {
         let known = self.known.as_deref();
-        let gathered = self.of.reach()?.ask(&sought(known)).await?;
-        let mut judged = judge(&self.log.store, known, &self.of.name, &gathered).await?;
-        let noted = self.noted().await?;
-        if self.of.is_stdout {
-            judged.size = noted;
-        } else if judged.size < noted {
+        // What was said is not taken back by who falls silent since.
+        let heard = self.heard().take();
+        let gathered = match heard {
+            Some(heard) => heard,
+            None => self.of.reach()?.ask(&sought(known)).await?,
+        };
+        let judged = judge(&self.log.store, known, &self.of.name, &gathered).await;
+        let judged = judged.inspect_err(|_| *self.heard() = Some(gathered))?;
+        let noted = self.noted().await.unwrap_or_else(|error| {
+            tracing::error!(witness = %self.of.name, %error, "what this witness took before can't be read");
+            0
+        });
+        // What was printed nobody can be asked: the newest is printed again.
+        if judged.size < noted && !self.of.is_stdout {
             // Or a file of this host's, where others have theirs.
             tracing::error!(witness = %self.of.name, noted, has = judged.size, "this witness has less than it took");
             return Ok((judged, Telling::Behind));
@@ -82,7 +96,12 @@ impl Courier {
         loop {
             if !self.is_asked.load(Ordering::SeqCst) {
                 let doubted = self.ask().await;
+                let was_behind = self.log.switch.is_behind();
                 self.log.doubt(&doubted);
+                self.log.settle(self.known.as_deref());
+                if was_behind && !self.log.switch.is_behind() {
+                    tracing::warn!("no longer frozen: what the witnesses have was held against the database");
+                }
             }
             let checkpoint = newest.borrow_and_update().clone();
             let is_done = match checkpoint {
@@ -95,6 +114,9 @@ impl Courier {
                     return;
                 }
             } else {
+                if self.of.is_unjudged() {
+                    pause = FIRST_PAUSE;
+                }
                 // A newer one does not make it answer sooner.
                 tokio::time::sleep(pause).await;
                 pause = LAST_PAUSE.min(pause * 2);
@@ -143,6 +165,10 @@ impl Courier {
         Ok(taken.into_iter().find(|(name, _)| *name == self.of.name).map_or(0, |(_, size)| size))
     }
 
+    fn heard(&self) -> MutexGuard<'_, Option<Gathered>> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn succeeded(&self, telling: Telling) {
         self.of.stands(telling);
         if self.is_failing.swap(false, Ordering::SeqCst) {
@@ -160,9 +186,12 @@ impl Courier {
             NotJudged::Store(_) => {}
         }
         if !self.is_failing.swap(true, Ordering::SeqCst) {
-            let what = match is_asked {
-                true => "this witness takes no checkpoint",
-                false => {
+            let what = match (is_asked, error) {
+                (true, _) => "this witness takes no checkpoint",
+                (false, NotJudged::Store(_)) => {
+                    "frozen: what this witness has can't be held against the database; that is tried again"
+                }
+                (false, NotJudged::Witness(_)) => {
                     "this witness can't be asked what it has: whether the database was put back is not known by it"
                 }
             };

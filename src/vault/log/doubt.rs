@@ -31,6 +31,11 @@ pub enum Doubt {
         /// That size.
         size: u64,
     },
+    /// It has a checkpoint that the log's key did not sign.
+    NotSigned {
+        /// Over so many leaves.
+        size: u64,
+    },
     /// It does not know the log at all.
     UnknownLog {
         /// Its origin.
@@ -55,6 +60,9 @@ impl fmt::Display for Doubt {
             ),
             Self::Rewritten { size } => {
                 write!(f, "the database's log was rewritten: at {size} leaves the witness saw another root")
+            }
+            Self::NotSigned { size } => {
+                write!(f, "the database has a checkpoint over {size} leaves that its log's key did not sign")
             }
             Self::UnknownLog { origin } => {
                 write!(f, "a witness has checkpoints of a log that the database does not know: {origin}")
@@ -126,7 +134,7 @@ pub(super) async fn judge(
         if known.is_some_and(|known| known.follows.is_accepted(checkpoint)) {
             continue;
         }
-        let doubt = match find(known, &checkpoint.origin)? {
+        let doubt = match find(known, &checkpoint.origin) {
             Some(log) => {
                 if known.is_some_and(|known| known.row.id == log.id) {
                     judged.size = checkpoint.size;
@@ -149,11 +157,14 @@ async fn doubt_of(store: &Store, log: &LogId, checkpoint: &Checkpoint) -> Result
         if size < witnessed {
             return Ok(Some(Doubt::Older { size, witnessed }));
         }
-        // Nodes that are gone are no better than others.
         let same = tx.find_root(&log, witnessed)? == Some(root);
         Ok((!same).then_some(Doubt::Rewritten { size: witnessed }))
     };
-    store.view_own("hold log against witness", DEADLINE, look).await
+    // Nodes that are gone or damaged are no better than others.
+    match store.view_own("hold log against witness", DEADLINE, look).await {
+        Err(StoreError::Damaged(_)) => Ok(Some(Doubt::Rewritten { size: witnessed })),
+        looked => looked,
+    }
 }
 
 /// A checkpoint as the record of an accepted restore has it.

@@ -1,10 +1,12 @@
 //! A doubt outlasts the process, and the witness that gave rise to it: it is kept in the data directory until a restore
-//! was accepted on record. A witness that falls silent, or is left out of the settings, ends no freeze.
+//! was accepted on record. A witness that falls silent, or is left out of the settings, ends no freeze; nor does a
+//! directory that takes no file, while the process lives.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -17,10 +19,11 @@ const FRESH: &str = "doubted.new";
 /// So many are kept: one is enough to freeze.
 const MOST: usize = 100;
 
-/// The file of one host.
+/// The file of one host, and what this process doubted. Clones share that.
 #[derive(Clone)]
 pub struct Doubting {
     dir: PathBuf,
+    own: Arc<Mutex<Vec<Doubted>>>,
 }
 
 /// A line of it.
@@ -39,6 +42,7 @@ impl Line {
         let (doubt, size) = match doubt {
             Doubt::Older { size, .. } => ("older", *size),
             Doubt::Rewritten { size } => ("rewritten", *size),
+            Doubt::NotSigned { size } => ("not-signed", *size),
             Doubt::UnknownLog { .. } => ("unknown-log", 0),
             Doubt::Unreadable { .. } => return None,
         };
@@ -51,6 +55,7 @@ impl Line {
         let doubt = match doubt.as_str() {
             "older" => Doubt::Older { size, witnessed },
             "rewritten" => Doubt::Rewritten { size },
+            "not-signed" => Doubt::NotSigned { size },
             "unknown-log" => Doubt::UnknownLog { origin: origin.clone() },
             _ => return None,
         };
@@ -61,11 +66,18 @@ impl Line {
 impl Doubting {
     /// The one of `data_dir`.
     pub fn of(data_dir: &Path) -> Self {
-        Self { dir: data_dir.into() }
+        Self { dir: data_dir.into(), own: Arc::default() }
     }
 
-    /// What was doubted. What is there and can't be read is a doubt too.
+    /// What was doubted.
     pub(super) fn read(&self) -> Vec<Doubted> {
+        let mut all = self.read_file();
+        add(&mut all, self.own().iter());
+        all
+    }
+
+    /// What is kept. What is there and can't be read is a doubt too.
+    fn read_file(&self) -> Vec<Doubted> {
         let unreadable = |why: String| {
             let (file, origin) = (self.file().display().to_string(), String::new());
             let checkpoint = Checkpoint { origin, size: 0, root: crate::audit::empty_root() };
@@ -85,19 +97,13 @@ impl Doubting {
         }
     }
 
-    /// Keeps `doubted` with what was there. Durable when this answers.
+    /// Keeps `doubted` with what was there, and what could not be kept before. Durable when this answers; after an error
+    /// this process alone knows.
     pub(super) fn keep(&self, doubted: &[Doubted]) -> io::Result<()> {
-        let mut all = self.read();
-        let is_new = |all: &[Doubted], one: &Doubted| {
-            all.iter().all(|of| (&of.witness, &of.checkpoint) != (&one.witness, &one.checkpoint))
-        };
-        let before = all.len();
-        for one in doubted {
-            if is_new(&all, one) && all.len() < MOST {
-                all.push(one.clone());
-            }
-        }
-        if all.len() == before {
+        add(&mut self.own(), doubted.iter().filter(|one| one.seen().is_some()));
+        let (before, all) = (self.read_file(), self.read());
+        // What can't be read is not written over: it may be of more than is known here.
+        if all.len() == before.len() || before.iter().any(|one| one.seen().is_none()) {
             return Ok(());
         }
         let lines: Vec<String> = all
@@ -115,6 +121,7 @@ impl Doubting {
 
     /// All of it is accepted.
     pub(super) fn end(&self) -> io::Result<()> {
+        self.own().clear();
         match fs::remove_file(self.file()) {
             Ok(()) => fs::File::open(&self.dir)?.sync_all(),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -122,8 +129,22 @@ impl Doubting {
         }
     }
 
+    fn own(&self) -> MutexGuard<'_, Vec<Doubted>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn file(&self) -> PathBuf {
         self.dir.join(FILE)
+    }
+}
+
+/// Adds what is not there yet, up to what is kept.
+fn add<'a>(all: &mut Vec<Doubted>, more: impl Iterator<Item = &'a Doubted>) {
+    for one in more {
+        let is_there = all.iter().any(|of| (&of.witness, &of.checkpoint) == (&one.witness, &one.checkpoint));
+        if !is_there && all.len() < MOST {
+            all.push(one.clone());
+        }
     }
 }
 
@@ -146,6 +167,7 @@ mod tests {
         let all = [
             doubted(Doubt::Older { size: 3, witnessed: 9 }, 9),
             doubted(Doubt::Rewritten { size: 7 }, 7),
+            doubted(Doubt::NotSigned { size: 6 }, 6),
             doubted(Doubt::UnknownLog { origin: "a/b".into() }, 5),
         ];
         doubting.keep(&all[..1]).unwrap();

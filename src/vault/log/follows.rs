@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::{Checkpoint, Hash, LogKey, VerifierKey};
 use crate::seal::Keyring;
-use crate::store::{LogRow, StoreError};
+use crate::store::LogRow;
 use crate::vault::log::begin::{LogShut, open_log};
 
 /// What a log goes on from.
@@ -113,17 +113,10 @@ pub(super) fn newest_believed(rows: &[LogRow], ring: &Keyring) -> (Option<Known>
     (None, shut)
 }
 
-/// A log of this database by its origin; `None`: a stranger's.
-pub(super) fn find<'a>(known: Option<&'a Known>, origin: &str) -> Result<Option<&'a LogRow>, StoreError> {
-    let Some(known) = known else { return Ok(None) };
-    if known.row.origin == origin {
-        return Ok(Some(&known.row));
-    }
-    if known.follows.key_of(origin).is_none() {
-        return Ok(None);
-    }
-    let row = known.before.iter().find(|row| row.origin == origin);
-    row.ok_or(StoreError::Damaged("audit_logs")).map(Some)
+/// A log of this database by its origin; `None`: a stranger's, or one whose row is gone.
+pub(super) fn find<'a>(known: Option<&'a Known>, origin: &str) -> Option<&'a LogRow> {
+    let known = known?;
+    std::iter::once(&known.row).chain(&known.before).find(|row| row.origin == origin)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::audit::{Checkpoint, LogKey, empty_root};
+use crate::audit::{Checkpoint, LogKey, VerifierKey, empty_root};
 use crate::clock::Moment;
 use crate::metrics;
 use crate::seal::OpenRefused;
@@ -117,6 +117,8 @@ struct Session {
     again_at: Option<Instant>,
     /// How many leaves the log was seen to have.
     size: u64,
+    /// How many chains were stepped over at the last look.
+    damaged: usize,
 }
 
 impl Session {
@@ -127,6 +129,10 @@ impl Session {
             log.set_shut(Some(&LogShut::Gone));
             return Err(StoreError::NotSetUp);
         };
+        if log.switch.is_other_log() {
+            // What was doubted of a log that is not believed is not kept: nothing is lent before they are asked anew.
+            log.switch.set_behind(true);
+        }
         let (known, key) = match believed(&log, &logs).await {
             Ok((known, key)) => {
                 log.set_shut(None);
@@ -143,10 +149,8 @@ impl Session {
         let couriers: Vec<_> = log.witnesses.iter().map(courier).collect();
         let doubted = join_all(couriers.iter().map(|courier| courier.ask())).await;
         let doubted: Vec<Doubted> = doubted.into_iter().flatten().chain(remembered).collect();
-        match doubted.is_empty() {
-            true => log.trust(),
-            false => log.doubt(&doubted),
-        }
+        log.doubt(&doubted);
+        log.settle(known.as_deref());
         if !is_first && !log.switch.is_doubted() {
             tracing::warn!("not frozen: the database is not behind its witnesses");
         }
@@ -162,6 +166,7 @@ impl Session {
             counted: 0,
             again_at: None,
             size: 0,
+            damaged: 0,
         };
         if !session.log.switch.is_doubted() {
             session.make(false).await;
@@ -187,6 +192,7 @@ impl Session {
             let (is_doubted, is_due) = (self.log.switch.is_doubted(), self.is_due());
             if is_due || (is_doubted && followed_at.elapsed() >= FOLLOW) {
                 followed_at = Instant::now();
+                self.log.keep_doubts();
                 if self.is_over().await {
                     return Ended::OtherLog;
                 }
@@ -199,7 +205,10 @@ impl Session {
 
     /// Another log is in use, or this one's row is not what it was, or is believed again.
     async fn is_over(&self) -> bool {
-        let Ok(logs) = find_logs(&self.log).await else { return false };
+        let logs = match find_logs(&self.log).await {
+            Ok(logs) => logs,
+            Err(error) => return matches!(error, StoreError::Damaged(_)),
+        };
         let same = |last: &LogRow| {
             (&last.id, &last.origin, &last.public_key, &last.follows)
                 == (&self.row.id, &self.row.origin, &self.row.public_key, &self.row.follows)
@@ -251,10 +260,11 @@ impl Session {
 
     /// What this process saw of the log itself, where it is not so any more: whatever becomes of the witnesses.
     fn seen_otherwise(&self, error: &NotMade) -> Vec<Doubted> {
-        let told = self.newest.borrow().as_ref().and_then(|told| Checkpoint::claimed(&told.note).ok());
+        let told = self.told();
         let (doubt, size) = match (error, &told) {
+            (NotMade::NotSigned(size), _) => (Doubt::NotSigned { size: *size }, *size),
             (NotMade::Shrunk(before, now), _) => (Doubt::Older { size: *now, witnessed: *before }, *before),
-            (NotMade::Store(StoreError::Damaged(_)), Some(told)) => {
+            (NotMade::Store(StoreError::Damaged("audit_nodes")), Some(told)) => {
                 (Doubt::Rewritten { size: told.size }, told.size)
             }
             _ => return Vec::new(),
@@ -266,36 +276,41 @@ impl Session {
 
     async fn try_make(&mut self, is_asked: bool) -> Result<(), NotMade> {
         let (at, every) = (self.log.clock.now(), self.log.checkpoints.every);
-        let mut from = String::new();
+        let (mut from, mut damaged) = (String::new(), 0);
         loop {
             let (log, first) = (self.row.id.clone(), from.clone());
             let at_once = self.log.store.leaves_at_once();
             let look = move |tx: &mut Upkeep| tx.find_growth(&log, &first, at_once);
-            let Growth { size, newest, moved } =
+            let Growth { size, newest, moved, damaged: unread, last } =
                 self.log.store.view_own("look what moved", DEADLINE, look).await?;
-            if size < self.size {
-                // It was put back under this very process: the witnesses are asked again.
-                return Err(NotMade::Shrunk(self.size, size));
+            let signed = newest.as_ref().map(|newest| self.signed(newest)).transpose()?;
+            let before = self.size.max(signed.as_ref().map_or(0, |signed| signed.size));
+            if size < before {
+                // It was put back under this very process, or cut: the witnesses are asked again.
+                return Err(NotMade::Shrunk(before, size));
             }
             self.size = size;
-            let recent = newest.as_ref().map(|of| of.created_at).filter(|made| at < made.after(every));
-            if let Some(made) = recent.filter(|made| from.is_empty() && !is_asked && *made <= at.after(every))
-            {
+            let recent = newest.as_ref().filter(|newest| self.is_as_told(newest)).map(|of| of.created_at);
+            let recent = recent.filter(|made| at < made.after(every) && *made <= at.after(every));
+            if let Some(made) = recent.filter(|_| from.is_empty() && !is_asked) {
                 self.tell(newest);
                 self.looked_at = Some(made);
                 return Ok(());
             }
+            damaged += unread;
+            let is_whole = last.is_none();
+            from = last.unwrap_or_default();
             if moved.is_empty() && newest.as_ref().is_some_and(|newest| newest.size == size) {
                 self.tell(newest);
-                break;
+                match is_whole {
+                    true => break,
+                    false => continue,
+                }
             }
-            let is_whole = i64::try_from(moved.len()).is_ok_and(|number| number < at_once);
-            from = moved.last().map(|last| last.org().to_owned()).unwrap_or_default();
             let key = self.key().await?;
             let (log, origin) = (self.row.id.clone(), self.row.origin.clone());
             let grown = size + u64::try_from(moved.len()).unwrap_or(0);
-            // It was written by this log's key, or found in the database when this process began.
-            let told = self.newest.borrow().as_ref().and_then(|told| Checkpoint::claimed(&told.note).ok());
+            let told = self.told().into_iter().chain(signed).max_by_key(|of| of.size);
             let grow = move |tx: &mut Upkeep| {
                 let sign = |checkpoint: &Checkpoint| key.sign(checkpoint);
                 let signs: Option<Sign> = if is_whole { Some(&sign) } else { None };
@@ -303,8 +318,12 @@ impl Session {
             };
             match self.log.store.upkeep_within("append to log", DEADLINE, grow).await? {
                 // Another vault is at it.
-                None => break,
+                None => {
+                    self.looked_at = Some(at);
+                    return Ok(());
+                }
                 Some(Grown { newest }) => {
+                    newest.as_ref().map(|newest| self.signed(newest)).transpose()?;
                     self.size = grown;
                     self.tell(newest);
                 }
@@ -314,15 +333,47 @@ impl Session {
             }
         }
         self.looked_at = Some(at);
+        self.tell_damaged(damaged);
         Ok(())
     }
 
+    /// Of how many chains nothing can be told any more: each is its org's harm, and nobody else's.
+    fn tell_damaged(&mut self, chains: usize) {
+        metrics::chains_damaged(chains);
+        if std::mem::replace(&mut self.damaged, chains) < chains {
+            tracing::error!(
+                chains,
+                "chains of the trail are damaged, and get no leaf: pawl audit verify says which"
+            );
+        }
+    }
+
+    /// What `stored` says, which this log's key signed: whoever writes the database puts no other word into the
+    /// witnesses' mouths.
+    fn signed(&self, stored: &StoredCheckpoint) -> Result<Checkpoint, NotMade> {
+        let key = VerifierKey::parse(&self.row.public_key).ok();
+        let signed = key.and_then(|key| key.verify(&stored.note).ok());
+        signed.filter(|signed| signed.size == stored.size).ok_or(NotMade::NotSigned(stored.size))
+    }
+
+    /// What was told last.
+    fn told(&self) -> Option<Checkpoint> {
+        self.newest.borrow().as_ref().and_then(|told| Checkpoint::claimed(&told.note).ok())
+    }
+
+    /// Whether it was made when it was said to be: nobody makes an old one young, so that no new one is made.
+    fn is_as_told(&self, newest: &StoredCheckpoint) -> bool {
+        let told = self.newest.borrow();
+        told.as_ref().is_none_or(|told| told.size != newest.size || told.created_at == newest.created_at)
+    }
+
+    /// Tells of a checkpoint that this log's key signed.
     fn tell(&self, newest: Option<StoredCheckpoint>) {
         let Some(newest) = newest else { return };
-        metrics::checkpoint(newest.size, newest.created_at);
         self.newest.send_if_modified(|told| {
             let is_new = told.as_ref().is_none_or(|told| told.size < newest.size);
             if is_new {
+                metrics::checkpoint(newest.size, newest.created_at);
                 *told = Some(newest);
             }
             is_new
@@ -349,10 +400,17 @@ enum NotMade {
     Shut(#[from] LogShut),
     #[error("the log had {0} leaves and has {1} now")]
     Shrunk(u64, u64),
+    #[error("the checkpoint over {0} leaves in the database is none that the log's key signed")]
+    NotSigned(u64),
 }
 
+/// A row that can't be read is of no log of this vault's.
 async fn find_logs(log: &Log) -> Result<Vec<LogRow>, StoreError> {
-    log.store.view_own("find logs", DEADLINE, |tx| tx.find_logs()).await
+    let found = log.store.view_own("find logs", DEADLINE, |tx| tx.find_logs()).await;
+    if let Err(StoreError::Damaged(_)) = found {
+        log.set_shut(Some(&LogShut::Damaged));
+    }
+    found
 }
 
 /// The newest log and its key, where it is one that this vault's keys made; they are read anew for one that is not held.

@@ -61,14 +61,23 @@ impl Log {
             return;
         }
         if let Err(error) = self.doubting.keep(doubted) {
-            tracing::error!(%error, "that this host is frozen could not be kept: its next start asks the witnesses anew");
+            tracing::error!(%error, "that this host is frozen could not be kept: that is tried again while it runs");
         }
     }
 
-    /// Nobody doubts the database any more.
-    fn trust(&self) {
-        self.switch.set_behind(false);
-        metrics::frozen("witness", false);
+    /// What could not be kept before is kept as soon as the data directory takes it.
+    fn keep_doubts(&self) {
+        if let Err(error) = self.doubting.keep(&[]) {
+            tracing::debug!(%error, "that this host is frozen can still not be kept");
+        }
+    }
+
+    /// Whether anything is lent, where the log `known` is believed: not while anybody doubts the database, nor before
+    /// what a witness has was held against it.
+    fn settle(&self, known: Option<&follows::Known>) {
+        let is_behind = !self.remembered(known).is_empty() || self.witnesses.is_any_unjudged();
+        self.switch.set_behind(is_behind);
+        metrics::frozen("witness", is_behind);
     }
 
     /// What was doubted before and is not accepted yet, where the log `known` is believed.

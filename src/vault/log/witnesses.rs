@@ -1,7 +1,7 @@
 //! The witnesses of one process: each is reached in one way for as long as it lives, and stands as it was heard last.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use crate::config;
 use crate::config::Checkpoints;
@@ -59,6 +59,11 @@ impl Witnesses {
         self.0.iter()
     }
 
+    /// Whether one said something that could not be held against the database yet.
+    pub(super) fn is_any_unjudged(&self) -> bool {
+        self.iter().any(|contact| contact.is_unjudged())
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -72,13 +77,15 @@ pub(super) struct Contact {
     pub(super) is_stdout: bool,
     reach: Result<Reach, WitnessFailed>,
     telling: AtomicU8,
+    is_unjudged: AtomicBool,
 }
 
 impl Contact {
     fn new(number: usize, witness: &config::Witness) -> Self {
         let (name, is_stdout) = (witness.to_string(), *witness == config::Witness::Stdout);
         let telling = AtomicU8::new(Telling::Silent.number());
-        Self { number, name, is_stdout, reach: Reach::new(witness), telling }
+        let is_unjudged = AtomicBool::new(false);
+        Self { number, name, is_stdout, reach: Reach::new(witness), telling, is_unjudged }
     }
 
     pub(super) fn reach(&self) -> Result<&Reach, WitnessFailed> {
@@ -88,6 +95,15 @@ impl Contact {
     fn telling(&self) -> Telling {
         let number = usize::from(self.telling.load(Ordering::SeqCst));
         Telling::ALL.get(number).copied().unwrap_or(Telling::Silent)
+    }
+
+    /// Whether what it said could not be held against the database yet.
+    pub(super) fn is_unjudged(&self) -> bool {
+        self.is_unjudged.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn set_unjudged(&self, is_unjudged: bool) {
+        self.is_unjudged.store(is_unjudged, Ordering::SeqCst);
     }
 
     pub(super) fn stands(&self, telling: Telling) {
