@@ -233,7 +233,9 @@ fn doctor(locked: Locked, accepts_restore: bool) -> Result<ExitCode, Failure> {
     writeln!(out, "keys      {}", config.key_source)?;
     writeln!(out, "issuer    {} (minting here: {})", config.issuer, config.may_issue_tokens())?;
     let by = config.egress_proxy.as_ref().map_or_else(String::new, |proxy| format!("; by the proxy {proxy}"));
-    writeln!(out, "egress    {}; ports {}{by}", config.egress_allow, config.egress_ports)?;
+    let nat64 = config.egress_nat64.to_string();
+    let nat64 = if nat64.is_empty() { nat64 } else { format!("; NAT64 {nat64}") };
+    writeln!(out, "egress    {}; ports {}{nat64}{by}", config.egress_allow, config.egress_ports)?;
     match pawl::app::policy(&config) {
         Ok(policy) => writeln!(out, "policy    {} (SHA-256 {})", policy.name(), policy.digest())?,
         Err(error) => writeln!(out, "wrong     {error}")?,

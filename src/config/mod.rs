@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::access::Rates;
-use crate::egress::{Exceptions, Guard, Own, Ports, Proxy};
+use crate::egress::{Exceptions, Guard, Nat64, Own, Ports, Proxy};
 use crate::telemetry::{LogFormat, OtlpEndpoint};
 
 pub use database::{Database, DatabaseRefused, PostgresAddress};
@@ -47,6 +47,10 @@ pub const VAULT_SETTINGS: &[(&str, &str)] = &[
     ("policy_file", "a file that says what roles may do, in the place of policies/access.toml (none)"),
     ("egress_allow", "comma-separated [ORG@]host|cidr[:port] that may be private or plain http"),
     ("egress_ports", "comma-separated ports at which public hosts are called (443)"),
+    (
+        "egress_nat64",
+        "comma-separated prefixes at which a NAT64 leads to IPv4: judged by the address in it (none)",
+    ),
     (
         "egress_proxy",
         "http://[USER:PASSWORD@]HOST:PORT: the proxy by which alone customers' hosts are called (none)",
@@ -91,6 +95,10 @@ pub const WORKER_SETTINGS: &[(&str, &str)] = &[
     ("ca", "the file of certificates (PEM) that alone vouch for the vault; without, the system's"),
     ("egress_allow", "comma-separated host|cidr[:port] that may be private or plain http"),
     ("egress_ports", "comma-separated ports at which public hosts are called (443)"),
+    (
+        "egress_nat64",
+        "comma-separated prefixes at which a NAT64 leads to IPv4: judged by the address in it (none)",
+    ),
     (
         "egress_proxy",
         "http://[USER:PASSWORD@]HOST:PORT: the proxy by which alone customers' hosts are called (none)",
@@ -172,6 +180,8 @@ pub struct Config {
     pub egress_allow: Exceptions,
     /// The ports of public hosts that are called.
     pub egress_ports: Ports,
+    /// Where a NAT64 leads to IPv4.
+    pub egress_nat64: Nat64,
     /// The proxy that leads to them.
     pub egress_proxy: Option<Proxy>,
     /// How many leases may be out at once.
@@ -266,6 +276,7 @@ impl Config {
             policy_file: settings.text("policy_file").map(PathBuf::from),
             egress_allow: settings.parsed("egress_allow"),
             egress_ports: settings.parsed("egress_ports"),
+            egress_nat64: settings.parsed("egress_nat64"),
             egress_proxy: settings.egress_proxy(),
             lease_caps: LeaseCaps {
                 of_org: settings.cap("max_open_leases_per_org").unwrap_or(1000),
@@ -306,6 +317,7 @@ impl Config {
         let servers = databases.into_iter().flatten().flat_map(Database::servers);
         let own = servers.map(|(host, port)| Own::Server(host, port)).collect();
         let guard = Guard::new(self.egress_allow.clone()).with_ports(self.egress_ports.clone());
+        let guard = guard.with_nat64(self.egress_nat64.clone());
         guard.without(own).through(self.egress_proxy.clone())
     }
 

@@ -9,6 +9,7 @@ use url::Host;
 
 use crate::egress::error::EgressError;
 use crate::egress::exceptions::Exceptions;
+use crate::egress::nat64::Nat64;
 use crate::egress::places::{is_never, is_public};
 use crate::egress::ports::Ports;
 use crate::egress::proxy::Proxy;
@@ -29,6 +30,7 @@ pub struct Guard {
 struct Rules {
     exceptions: Exceptions,
     ports: Ports,
+    nat64: Nat64,
     own: Vec<Own>,
 }
 
@@ -51,6 +53,12 @@ impl Guard {
     /// And with these ports of public hosts.
     pub fn with_ports(mut self, ports: Ports) -> Self {
         Arc::make_mut(&mut self.rules).ports = ports;
+        self
+    }
+
+    /// And where these prefixes lead to IPv4.
+    pub fn with_nat64(mut self, nat64: Nat64) -> Self {
+        Arc::make_mut(&mut self.rules).nat64 = nat64;
         self
     }
 
@@ -79,6 +87,16 @@ impl Guard {
         &self.rules.ports
     }
 
+    /// Whether `ip` is a public host's: what a NAT64 leads to is so by its IPv4 address alone.
+    pub(super) fn is_public(&self, ip: IpAddr) -> bool {
+        let mut embedded = self.rules.nat64.embedded(ip).peekable();
+        if embedded.peek().is_some() { embedded.all(is_public) } else { is_public(ip) }
+    }
+
+    fn is_never(&self, ip: IpAddr) -> bool {
+        is_never(ip) || self.rules.nat64.embedded(ip).any(is_never)
+    }
+
     /// Every address of `url`'s host, looked up once: all of them public or excepted for `org`, and at least
     /// one. What is connected to is one of these. A look-up that has no place until `until` is none.
     pub(super) async fn find(
@@ -96,7 +114,7 @@ impl Guard {
             // A public host's name is whole: no search list of this machine's makes an inner one of it.
             Host::Domain(name) => self.resolve.find(&format!("{name}."), org, until).await?,
         };
-        let good = |ip: &IpAddr| is_public(*ip) || self.is_excepted(url, *ip, org);
+        let good = |ip: &IpAddr| self.is_public(*ip) || self.is_excepted(url, *ip, org);
         if found.is_empty() || !found.iter().all(good) {
             return Err(EgressError::HostNotPublic);
         }
@@ -113,7 +131,7 @@ impl Guard {
             Host::Domain(name) => exceptions.allow_name_at(name, ip, port, org),
             Host::Ipv4(_) | Host::Ipv6(_) => false,
         };
-        !is_never(ip) && (by_name || exceptions.allow_address(ip, port, org))
+        !self.is_never(ip) && (by_name || exceptions.allow_address(ip, port, org))
     }
 
     async fn leads_to_own(
@@ -125,11 +143,11 @@ impl Guard {
         for own in &self.rules.own {
             let leads = match own {
                 Own::Listener(at) if at.port() != url.port() => false,
-                Own::Listener(at) => found.iter().any(|to| is_same(at.ip(), to.ip())),
+                Own::Listener(at) => found.iter().any(|to| self.is_same(at.ip(), to.ip())),
                 Own::Server(_, port) if *port != url.port() => false,
                 Own::Server(host, _) => {
                     let theirs = self.resolve.find(host, org, until).await?;
-                    found.iter().any(|to| theirs.iter().any(|ip| is_same(*ip, to.ip())))
+                    found.iter().any(|to| theirs.iter().any(|ip| self.is_same(*ip, to.ip())))
                 }
             };
             if leads {
@@ -137,6 +155,10 @@ impl Guard {
             }
         }
         Ok(false)
+    }
+
+    fn is_same(&self, own: IpAddr, to: IpAddr) -> bool {
+        is_same(own, to) || self.rules.nat64.embedded(to).any(|to| is_same(own, to))
     }
 }
 

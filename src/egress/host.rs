@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use url::Host;
 
-use crate::egress::places::is_public;
+use crate::egress::guard::Guard;
 use crate::egress::url::UrlRefused;
 
 /// Names that never lead to a public host: RFC 6761, RFC 6762, RFC 7686, RFC 8375, RFC 9476, ICANN's private-use
@@ -42,10 +42,10 @@ pub(super) fn plain(host: Host<&str>) -> Host<String> {
 }
 
 /// Whether `host` is somebody's public host, by its name alone.
-pub(super) fn judge(host: &Host<String>) -> Result<(), UrlRefused> {
+pub(super) fn judge(host: &Host<String>, guard: &Guard) -> Result<(), UrlRefused> {
     let public = match host {
-        Host::Ipv4(ip) => is_public(IpAddr::V4(*ip)),
-        Host::Ipv6(ip) => is_public(IpAddr::V6(*ip)),
+        Host::Ipv4(ip) => guard.is_public(IpAddr::V4(*ip)),
+        Host::Ipv6(ip) => guard.is_public(IpAddr::V6(*ip)),
         Host::Domain(name) => {
             let inner = INNER_SUFFIXES.iter().any(|suffix| is_under(name, suffix));
             if !name.contains('.') && name != "localhost" {

@@ -8,6 +8,7 @@ mod error;
 mod exceptions;
 mod guard;
 mod host;
+mod nat64;
 mod places;
 mod ports;
 mod proxy;
@@ -22,6 +23,7 @@ pub use client::{Answer, Answered, Ask, Egress, Heard, Hearing, Limits, Redirect
 pub use error::EgressError;
 pub use exceptions::{ExceptionRefused, Exceptions};
 pub use guard::{Guard, Own};
+pub use nat64::{Nat64, Nat64Refused};
 pub use places::is_public;
 pub use ports::{Ports, PortsRefused};
 pub use proxy::{Proxy, ProxyRefused};

@@ -100,7 +100,7 @@ impl OdooUrl {
             return Err(UrlRefused::NotHttps);
         }
         if !is_excepted {
-            judge(&host)?;
+            judge(&host, guard)?;
         }
         if matches!(&host, Host::Domain(name) if !is_name(name)) {
             return Err(UrlRefused::HostName);

@@ -75,6 +75,9 @@ pub struct StoredConnection {
     pub created_at: Moment,
     /// When it last changed.
     pub updated_at: Moment,
+    /// Whether Odoo took this credential when it was tried last. Of what is kept of answers it is no part.
+    #[serde(skip)]
+    pub was_taken: bool,
     /// When it was last lent, from the leases.
     pub last_lent_at: Option<Moment>,
 }
@@ -155,6 +158,7 @@ struct Columns {
     created_at: i64,
     updated_at: i64,
     sync_interval_seconds: Option<i64>,
+    taken_revision: Option<i64>,
 }
 
 impl Columns {
@@ -173,6 +177,7 @@ impl Columns {
             state: self.state,
             rights: injection::rights_of(self.may_write),
             sync_interval_seconds: self.sync_interval_seconds,
+            was_taken: self.taken_revision == Some(self.revision),
             created_at: Moment::from_micros(self.created_at),
             updated_at: Moment::from_micros(self.updated_at),
             last_lent_at: None,

@@ -42,6 +42,15 @@ impl Tx<'_> {
     ) -> Result<Result<(), LendRefused>, StoreError> {
         Ok(judge(self.find_allowed_hosts()?.as_ref(), destination))
     }
+
+    /// The same of each of these.
+    pub fn may_each_be_called<'a>(
+        &mut self,
+        destinations: impl Iterator<Item = &'a Destination>,
+    ) -> Result<Vec<bool>, StoreError> {
+        let hosts = self.find_allowed_hosts()?;
+        Ok(destinations.map(|destination| judge(hosts.as_ref(), destination).is_ok()).collect())
+    }
 }
 
 pub(super) fn judge(hosts: Option<&AllowedHosts>, destination: &Destination) -> Result<(), LendRefused> {

@@ -1,5 +1,5 @@
-//! How often Odoo refused a login, over all orgs: kept, so that a restart forgives nobody. Which login it is stands
-//! there as a digest alone.
+//! How often Odoo refused a login, over all orgs and of each: kept, so that a restart forgives nobody. Which login it
+//! is stands there as a digest alone. And which credential Odoo took: what others were refused does not hold that.
 
 use std::time::Duration;
 
@@ -7,11 +7,13 @@ use diesel::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::clock::Moment;
+use crate::ids::OrgId;
+use crate::store::connections::StoredConnection;
 use crate::store::db::{Access, Db};
 use crate::store::error::StoreError;
-use crate::store::schema::login_refusals;
+use crate::store::schema::{connections, login_refusals};
 use crate::store::scopes::Scopes;
-use crate::store::tx::Store;
+use crate::store::tx::{Store, Tx};
 
 /// So many refusals, and then one try an hour.
 const MOST: i64 = 5;
@@ -21,22 +23,36 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many forgotten ones go with one that comes.
 const DROPPED_AT_ONCE: i64 = 100;
 
-/// A login of a database of a host: the hex of SHA-256 over "pawl/v1/login" and the three, each after its length in
-/// bytes as u64 big-endian. The port is part of the host.
+/// A login of a database of a host, as all orgs try it and as one does: the hex of SHA-256 over "pawl/v1/login" and
+/// host, database and user name, and the org after them, each after its length in bytes as u64 big-endian. The port
+/// is part of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LoginKey(String);
+pub struct LoginKey {
+    all: String,
+    own: String,
+}
 
 impl LoginKey {
-    /// Of where a credential leads. The path of the URL does not matter, nor how the host is spelled.
-    pub fn of((url, database, username): (&str, &str, &str)) -> Self {
-        let mut digest = Sha256::new().chain_update("pawl/v1/login");
-        for part in [host(url).as_str(), database, username] {
-            let length = u64::try_from(part.len()).unwrap_or(u64::MAX);
-            digest.update(length.to_be_bytes());
-            digest.update(part);
-        }
-        Self(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    /// Of where a credential of `org` leads. The path of the URL does not matter, nor how the host is spelled.
+    pub fn of(org: &OrgId, (url, database, username): (&str, &str, &str)) -> Self {
+        let host = host(url);
+        let all = [host.as_str(), database, username];
+        Self { all: digest(&all), own: digest(&[all[0], database, username, org.as_str()]) }
     }
+
+    fn both(&self) -> [&str; 2] {
+        [&self.all, &self.own]
+    }
+}
+
+fn digest(parts: &[&str]) -> String {
+    let mut digest = Sha256::new().chain_update("pawl/v1/login");
+    for part in parts {
+        let length = u64::try_from(part.len()).unwrap_or(u64::MAX);
+        digest.update(length.to_be_bytes());
+        digest.update(part);
+    }
+    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The host of a deposited URL, and its port.
@@ -51,9 +67,9 @@ pub fn host(url: &str) -> String {
 #[must_use = "what came of it is to be told"]
 pub struct LoginClaim {
     key: LoginKey,
-    /// What was counted against it beforehand, and what it stood at before; a login that nobody was refused of late
-    /// counts for nothing until it is.
-    counted: Option<(Moment, Option<Moment>)>,
+    /// What was counted against it beforehand, and when each was last counted before; a login that nobody was refused
+    /// of late counts for nothing until it is.
+    counted: Option<(Moment, [Option<Moment>; 2])>,
 }
 
 /// What came of a login.
@@ -68,39 +84,33 @@ pub enum LoginEnd {
 }
 
 impl Store {
-    /// Until when a login is not to be tried, if it was refused too often. Changes nothing.
-    pub async fn find_held_login(
-        &self,
-        key: LoginKey,
-        at: Moment,
-        deadline: Duration,
-    ) -> Result<Option<Moment>, StoreError> {
-        let look = move |db: &mut Db, _: &mut u32| Ok(find(db, &key, at)?.and_then(|found| found.held(at)));
-        self.transact("look for refused login", Access::Read, Scopes::vault(), deadline, look).await
-    }
-
     /// Leave to try a login; or until when it is not to be tried. One that was refused of late counts as refused again
-    /// until what came of it is told, so that many at once are no more tries than one after the other.
+    /// until what came of it is told, so that many at once are no more tries than one after the other. An org that was
+    /// refused nothing there of late has one try, whatever others were; and a credential that `was_taken` is no guess.
     pub async fn claim_login(
         &self,
         key: LoginKey,
+        was_taken: bool,
         at: Moment,
         deadline: Duration,
     ) -> Result<Result<LoginClaim, Moment>, StoreError> {
-        let own = key.clone();
-        let look = move |db: &mut Db, _: &mut u32| find(db, &own, at);
+        if was_taken {
+            return Ok(Ok(LoginClaim { key, counted: None }));
+        }
+        let sought = key.clone();
+        let look = move |db: &mut Db, _: &mut u32| find(db, &sought.all, at);
         let found =
             self.transact("look for refused login", Access::Read, Scopes::vault(), deadline, look).await?;
         if found.is_none() {
             return Ok(Ok(LoginClaim { key, counted: None }));
         }
         let claim = move |db: &mut Db, _: &mut u32| {
-            let found = find(db, &key, at)?;
-            if let Some(until) = found.and_then(|found| found.held(at)) {
+            let (all, own) = (find(db, &key.all, at)?, find(db, &key.own, at)?);
+            if let (Some(until), Some(_)) = (all.and_then(|all| all.held(at)), own) {
                 return Ok(Err(until));
             }
             count(db, &key, at)?;
-            let before = found.map(|found| found.last_at);
+            let before = [all, own].map(|found| found.map(|found| found.last_at));
             Ok::<_, StoreError>(Ok(LoginClaim { key, counted: Some((at, before)) }))
         };
         self.transact("claim login", Access::Write, Scopes::vault(), deadline, claim).await
@@ -124,11 +134,31 @@ impl Store {
             match (end, counted) {
                 (LoginEnd::Refused, _) => count(db, &key, at),
                 (LoginEnd::Taken, _) => clear(db, &key),
-                (LoginEnd::Unknown, Some((counted_at, before))) => uncount(db, &key, counted_at, before),
+                (LoginEnd::Unknown, Some((counted_at, before))) => {
+                    let [all, own] = before;
+                    uncount(db, &key.all, counted_at, all)?;
+                    uncount(db, &key.own, counted_at, own)
+                }
                 (LoginEnd::Unknown, None) => Ok(()),
             }
         };
         self.transact("settle login", Access::Write, Scopes::vault(), deadline, settle).await
+    }
+}
+
+impl Tx<'_> {
+    /// Keeps of the credential of `tried`, as it was then, whether Odoo took it at last. Of another it says nothing.
+    pub fn note_login(&mut self, tried: &StoredConnection, was_taken: bool) -> Result<(), StoreError> {
+        diesel::update(
+            connections::table
+                .filter(connections::org_id.eq(tried.org.as_str()))
+                .filter(connections::user_id.eq(tried.user.as_str()))
+                .filter(connections::id.eq(tried.id.as_str()))
+                .filter(connections::revision.eq(tried.revision.number())),
+        )
+        .set(connections::taken_revision.eq(was_taken.then_some(tried.revision.number())))
+        .execute(self.db)?;
+        Ok(())
     }
 }
 
@@ -145,9 +175,9 @@ impl Refused {
     }
 }
 
-fn find(db: &mut Db, key: &LoginKey, at: Moment) -> Result<Option<Refused>, StoreError> {
+fn find(db: &mut Db, login: &str, at: Moment) -> Result<Option<Refused>, StoreError> {
     let row: Option<(i64, i64)> = login_refusals::table
-        .find(&key.0)
+        .find(login)
         .filter(login_refusals::last_at.gt(at.before(FORGOTTEN_AFTER).micros()))
         .select((login_refusals::refused, login_refusals::last_at))
         .first(db)
@@ -167,31 +197,30 @@ fn count(db: &mut Db, key: &LoginKey, at: Moment) -> Result<(), StoreError> {
     let row =
         (login_refusals::refused.eq(login_refusals::refused + 1), login_refusals::last_at.eq(at.micros()));
     // Nobody else makes it: the transaction holds the vault's own rows.
-    if diesel::update(login_refusals::table.find(&key.0)).set(row).execute(db)? == 0 {
-        diesel::insert_into(login_refusals::table)
-            .values((
-                login_refusals::login.eq(&key.0),
-                login_refusals::refused.eq(1),
-                login_refusals::last_at.eq(at.micros()),
-            ))
-            .execute(db)?;
+    for login in key.both() {
+        if diesel::update(login_refusals::table.find(login)).set(row).execute(db)? == 0 {
+            diesel::insert_into(login_refusals::table)
+                .values((
+                    login_refusals::login.eq(login),
+                    login_refusals::refused.eq(1),
+                    login_refusals::last_at.eq(at.micros()),
+                ))
+                .execute(db)?;
+        }
     }
     Ok(())
 }
 
 fn clear(db: &mut Db, key: &LoginKey) -> Result<(), StoreError> {
-    diesel::delete(login_refusals::table.find(&key.0)).execute(db)?;
+    for login in key.both() {
+        diesel::delete(login_refusals::table.find(login)).execute(db)?;
+    }
     Ok(())
 }
 
 /// Takes back what was counted beforehand, and when, if nobody was refused since.
-fn uncount(
-    db: &mut Db,
-    key: &LoginKey,
-    counted_at: Moment,
-    before: Option<Moment>,
-) -> Result<(), StoreError> {
-    let row = login_refusals::table.find(&key.0);
+fn uncount(db: &mut Db, login: &str, counted_at: Moment, before: Option<Moment>) -> Result<(), StoreError> {
+    let row = login_refusals::table.find(login);
     diesel::delete(row.filter(login_refusals::refused.le(1))).execute(db)?;
     diesel::update(row).set(login_refusals::refused.eq(login_refusals::refused - 1)).execute(db)?;
     if let Some(before) = before {
@@ -208,7 +237,8 @@ mod tests {
 
     #[test]
     fn a_login_is_the_same_however_its_host_is_spelled_and_another_where_parts_move() {
-        let of = |url, database, username| LoginKey::of((url, database, username));
+        let (acme, other) = (OrgId::parse("acme").unwrap(), OrgId::parse("other").unwrap());
+        let of = |url, database, username| LoginKey::of(&acme, (url, database, username));
         let one = of("https://odoo.example", "db", "bot");
         for same in ["https://ODOO.example/", "https://odoo.example:443", "https://odoo.example./x?y"] {
             assert_eq!(of(same, "db", "bot"), one, "{same}");
@@ -219,8 +249,10 @@ mod tests {
             of("https://odoo.example", "db", "bot2"),
             of("https://odoo.exampl", "edb", "bot"),
         ] {
-            assert_ne!(other, one);
+            assert!(other.all != one.all && other.own != one.own);
         }
-        assert_eq!(one.0.len(), 64);
+        let others = LoginKey::of(&other, ("https://odoo.example", "db", "bot"));
+        assert!(others.all == one.all && others.own != one.own && one.own != one.all);
+        assert_eq!(one.all.len(), 64);
     }
 }

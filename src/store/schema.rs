@@ -73,6 +73,7 @@ diesel::table! {
         sync_interval_seconds -> Nullable<BigInt>,
         expiry_warned -> Nullable<BigInt>,
         may_write -> BigInt,
+        taken_revision -> Nullable<BigInt>,
     }
 }
 

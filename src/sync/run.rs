@@ -40,7 +40,7 @@ impl Worker {
         let vault =
             VaultClient::new(settings.vault, settings.ca.as_deref(), settings.identity, clock.clone())?;
         let guard = Guard::new(settings.egress_allow).with_ports(settings.egress_ports);
-        let guard = guard.through(settings.egress_proxy);
+        let guard = guard.with_nat64(settings.egress_nat64).through(settings.egress_proxy);
         let servers = Servers::new(clock.clone());
         Ok(Self { vault, guard, clock, servers, plan, patience: Patience::default() })
     }

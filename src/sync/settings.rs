@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::config::{VAULT_SETTINGS, WORKER_SETTINGS, environment_settings, secret};
-use crate::egress::{Exceptions, Ports, Proxy};
+use crate::egress::{Exceptions, Nat64, Ports, Proxy};
 use crate::ids::{ClientId, OrgId, UserId};
 use crate::secret::Secret;
 use crate::sync::client::Client;
@@ -31,6 +31,8 @@ pub struct Settings {
     pub egress_allow: Exceptions,
     /// The ports of public hosts that are called.
     pub egress_ports: Ports,
+    /// Where a NAT64 leads to IPv4.
+    pub egress_nat64: Nat64,
     /// The proxy that leads to them.
     pub egress_proxy: Option<Proxy>,
     /// The log filter.
@@ -66,6 +68,13 @@ impl Settings {
                 Ports::default()
             }),
         };
+        let egress_nat64 = match given.remove("egress_nat64").as_deref().map(str::parse) {
+            None => Nat64::default(),
+            Some(parsed) => parsed.unwrap_or_else(|refused| {
+                wrong.push(format!("PAWL_EGRESS_NAT64: {refused}"));
+                Nat64::default()
+            }),
+        };
         let egress_proxy = secret(&mut given, "egress_proxy").and_then(|text| {
             let parsed = text.as_ref().map(Proxy::parse).transpose();
             parsed.map_err(|refused| format!("PAWL_EGRESS_PROXY {refused}"))
@@ -85,9 +94,17 @@ impl Settings {
         };
         let ca = given.remove("ca").map(PathBuf::from);
         match (vault, identity) {
-            (Some(vault), Some(identity)) if wrong.is_empty() => {
-                Ok(Self { vault, identity, ca, egress_allow, egress_ports, egress_proxy, log, log_format })
-            }
+            (Some(vault), Some(identity)) if wrong.is_empty() => Ok(Self {
+                vault,
+                identity,
+                ca,
+                egress_allow,
+                egress_ports,
+                egress_nat64,
+                egress_proxy,
+                log,
+                log_format,
+            }),
             _ => Err(SettingsRefused(wrong)),
         }
     }

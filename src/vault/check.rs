@@ -22,7 +22,9 @@ use crate::vault::logins::{Claim, Logins};
 use crate::vault::{DEADLINE, HostSwitch, Vault};
 
 /// Checks under way at once. Each may wait for a host that says nothing.
-const MOST_AT_ONCE: usize = 8;
+const MOST_AT_ONCE: usize = 16;
+/// The same of one org.
+const MOST_OF_ORG: usize = 8;
 
 /// What is checked, with its secret, opened. Neither printed nor cloned.
 struct Opened {
@@ -76,11 +78,10 @@ impl Vault {
         self.switch.refuse()?;
         let turn = self.checks.begin(&found.org, &id)?;
         // What is not Odoo's leads nowhere; it is told below.
-        let leads_to = found.destination.parts();
         if found.kind.is_odoo() {
-            self.logins.begin_check(&found.org, leads_to.0)?;
+            self.logins.begin_check(&found.org, found.destination.parts().0)?;
         }
-        let claim = self.logins.claim(&found.org, leads_to).await?;
+        let claim = self.logins.claim(&found).await?;
         let opened = match self.open_to_check(actor, permit, id, refused).await {
             Ok(Some(opened)) => opened,
             not_opened => {
@@ -229,13 +230,17 @@ impl Work {
             Login::TurnedAway | Login::Unknown => (None, "failed"),
         };
         let (at, actor, checked) = (self.clock.now(), self.actor.clone(), checked.clone());
-        let rights = found.rights;
+        let (rights, login) = (found.rights, found.login);
         let keep = move |tx: &mut Tx| {
             let meanwhile = match tx.find_connection(&checked.id)? {
                 None => Some(Error::NotFound),
                 Some(_) if tx.mark_connection(&checked, state, at)? => was_stopped.then_some(Error::Frozen),
                 Some(_) => Some(Error::CredentialReplaced),
             };
+            match login {
+                Login::Taken | Login::Refused => tx.note_login(&checked, login == Login::Taken)?,
+                Login::TurnedAway | Login::Unknown => {}
+            }
             if let (None, Some(rights)) = (&meanwhile, rights) {
                 tx.set_rights(&checked, rights)?;
             }
@@ -297,8 +302,11 @@ impl Checks {
         if all.contains_key(id.as_str()) {
             return Err(Error::CheckRunning);
         }
-        let busy = |_| Error::Unavailable("enough checks are under way".into());
-        let place = self.places.clone().try_acquire_owned().map_err(busy)?;
+        let busy = || Error::Unavailable("enough checks are under way".into());
+        if all.values().filter(|running| running.org == *org).count() >= MOST_OF_ORG {
+            return Err(busy());
+        }
+        let place = self.places.clone().try_acquire_owned().map_err(|_| busy())?;
         let (stop, ended) = (Notify::new(), Arc::default());
         let running = Arc::new(Running { org: org.clone(), stop, ended });
         let until = running.ended.clone().try_lock_owned().map_err(|_| Error::CheckRunning)?;

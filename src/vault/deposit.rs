@@ -103,8 +103,7 @@ impl Vault {
                     return Ok(Err(refused));
                 }
                 if tx.may_be_called(&new.destination)?.is_err() {
-                    let rule = "must be a host that the org's owner lets be called";
-                    return Err(FieldError::new("url", "host_allowed", rule).into());
+                    return Err(host_not_allowed().into());
                 }
                 lies_ahead("credential.expires_at", new.credential_expires_at, at)?;
                 if new.kind.is_odoo()
@@ -180,6 +179,11 @@ pub(super) fn lies_ahead(field: &str, expires_at: Option<Moment>, now: Moment) -
         Some(at) if at <= now => Err(FieldError::new(field, "in_future", "must lie ahead")),
         _ => Ok(()),
     }
+}
+
+/// Of a destination that the org's own list does not hold.
+pub(super) fn host_not_allowed() -> FieldError {
+    FieldError::new("url", "host_allowed", "must be a host that the org's owner lets be called")
 }
 
 /// What logs in to an Odoo is one line; another kind, or one that is not known yet, may be a file.

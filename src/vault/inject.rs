@@ -84,7 +84,7 @@ impl Vault {
     pub async fn inject(&self, actor: &Actor, id: ConnectionId, ask: Ask, mut caller: Answer) {
         let begun = async {
             let ready = self.ready_to_inject(actor, &id, &ask).await?;
-            let claim = self.logins.claim(&ready.found.org, ready.found.destination.parts()).await?;
+            let claim = self.logins.claim(&ready.found).await?;
             match self.open_to_inject(actor, &ready).await {
                 Ok(opened) => Ok((ready, claim, opened)),
                 Err(refused) => {
@@ -317,6 +317,9 @@ impl Vault {
             };
             if was_refused && is_same {
                 tx.mark_connection(&connection, Some("auth_failed"), at)?;
+            }
+            if was_refused || (end.name() == "ok" && !connection.was_taken) {
+                tx.note_login(&connection, !was_refused)?;
             }
             let subject = Subject { connection: Some(&connection.id), label: None, lease: None };
             if end.name() == "leak-stopped" {

@@ -1,6 +1,6 @@
 //! How often a login is tried at a customer's Odoo, which does not throttle them: so this vault does. With a replace
 //! before each, a check would tell a guesser whether a password is right. What Odoo refused is counted in the
-//! database, for each login over all orgs; how much of that is one org's, and its checks, each vault counts for itself.
+//! database, for each login over all orgs and of each; how much of that is one org's, and its checks, each vault counts for itself.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,7 @@ use crate::clock::{Clock, Moment};
 use crate::error::Error;
 use crate::ids::OrgId;
 use crate::odoo::Login;
-use crate::store::{LoginClaim, LoginEnd, LoginKey, Store, host};
+use crate::store::{LoginClaim, LoginEnd, LoginKey, Store, StoredConnection, host};
 use crate::vault::DEADLINE;
 
 /// So many refused logins of one org in a quarter of an hour.
@@ -54,13 +54,14 @@ impl Logins {
         }
     }
 
-    /// Leave for `org` to try the login that leads to `of`: its URL, database and user name.
-    pub(super) async fn claim(&self, org: &OrgId, of: (&str, &str, &str)) -> Result<Claim, Error> {
-        let now = self.clock.now();
+    /// Leave to try the login of `connection`, with its credential as it was found.
+    pub(super) async fn claim(&self, connection: &StoredConnection) -> Result<Claim, Error> {
+        let (now, org) = (self.clock.now(), &connection.org);
         if let Some(until) = self.refused.held(org.as_str(), now) {
             return Err(Error::TooManyRefusals { until, now });
         }
-        match self.store.claim_login(LoginKey::of(of), now, DEADLINE).await? {
+        let key = LoginKey::of(org, connection.destination.parts());
+        match self.store.claim_login(key, connection.was_taken, now, DEADLINE).await? {
             Ok(claimed) => Ok(Claim { org: org.clone(), claimed }),
             Err(until) => Err(Error::TooManyRefusals { until, now }),
         }

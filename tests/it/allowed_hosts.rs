@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::{Vault, deposit};
+use crate::import_source::{Kind, Table, counts, row, token, told};
 
 const SETTINGS: &str = "/v1/org/settings";
 
@@ -96,6 +97,28 @@ fn a_secret_of_another_kind_is_held_to_the_list_by_its_url() {
         let answer = vault.call("POST", "/v1/connections", &backend, Some(&body));
         assert_eq!(answer.status, status, "{url:?}: {}", answer.body);
     }
+}
+
+/// Attack on P7.
+#[test]
+fn no_row_is_moved_in_for_a_host_that_the_org_does_not_allow() {
+    let vault = Vault::start();
+    allow(&vault, &json!(["*.cust.example"]));
+    let secret = token("hunter2-hunter2");
+    let mut allowed = row("2", "ada", &secret);
+    allowed[2] = Some("https://a.cust.example".into());
+    let table = Table::new(&vault.home, Kind::Csv, &[row("1", "ada", &secret), allowed]);
+    for (arguments, came) in [(&["--dry-run"][..], "0"), (&[], "1")] {
+        let output = table.import(&vault.home, arguments);
+        let rule = "id 1 left: url host_allowed: must be a host that the org's owner lets be called";
+        assert_eq!(told(&output), (3, vec![rule.to_owned()]), "{arguments:?}");
+        assert_eq!(counts(&output), [1, 0, 0, 0, 1], "{arguments:?}");
+        assert_eq!(vault.home.sql().texts("count(*)", "FROM connections"), [came]);
+    }
+    // It is no row that came in once: when its host is allowed, it does.
+    allow(&vault, &Value::Null);
+    let output = table.import(&vault.home, &[]);
+    assert_eq!((told(&output), counts(&output)), ((0, vec![]), [1, 1, 0, 0, 0]));
 }
 
 #[test]

@@ -65,6 +65,7 @@ mod metrics;
 mod missing;
 #[cfg(feature = "postgres")]
 mod narrow_roles;
+mod nat64;
 mod odoo_calls;
 mod odoo_client;
 mod odoo_wire;

@@ -67,8 +67,9 @@ fn five_refusals_of_a_login_hold_it_for_every_org_and_replica() {
     assert_eq!(odoo.logins(), 8);
     // Nothing names the login: neither who, nor where.
     let kept = vault.home.sql().texts("login || ' ' || refused", "FROM login_refusals ORDER BY refused");
-    assert_eq!(kept.len(), 2, "{kept:?}");
-    assert!(kept[1].ends_with(" 7"), "{kept:?}");
+    // Of all orgs, and of each.
+    assert_eq!(kept.len(), 5, "{kept:?}");
+    assert!(kept[4].ends_with(" 7"), "{kept:?}");
     let is_hex = |line: &String| line.split(' ').next().unwrap().bytes().all(|byte| byte.is_ascii_hexdigit());
     assert!(kept.iter().all(is_hex), "{kept:?}");
 
@@ -88,7 +89,95 @@ fn five_refusals_of_a_login_hold_it_for_every_org_and_replica() {
         assert_eq!(found(&ask(&vault, &vault.url, n)), "login_refused");
     }
     assert_eq!(ask(&vault, &replica, 0).problem(), "too-many-refusals");
-    assert_eq!(vault.home.sql().count("login_refusals"), 1, "nothing forgotten is kept");
+    assert_eq!(vault.home.sql().count("login_refusals"), 3, "nothing forgotten is kept");
+}
+
+/// Attack on P10.
+#[test]
+fn another_org_can_not_spend_the_tries_of_a_credential_that_odoo_takes() {
+    let (mut vault, odoo) = standing();
+    odoo.set_password(PASSWORD);
+    let wrong = |user| (("evil", user), deposit(&odoo, "a guess"));
+    let guesses =
+        [wrong("eve"), wrong("eva")].map(|((org, user), body)| (user, vault.deposit_as(org, user, &body)));
+    let good = vault.deposit_as("acme", "ada", &deposit(&odoo, PASSWORD));
+    let replica = vault.replica_with(&[LOOPBACK]);
+    let victim = |url: &str| check_as(&vault, url, ("acme", "ada"), &good);
+    let read = || {
+        let worker = vault.token("acme", "ada", "worker");
+        let ask = json!({"model": "res.partner", "method": "search_read", "fields": ["name"], "limit": 1});
+        vault.call("POST", &format!("/v1/connections/{good}/read"), &worker, Some(&ask))
+    };
+    let guess = |n: usize| check_as(&vault, &vault.url, ("evil", guesses[n].0), &guesses[n].1);
+    assert_eq!(found(&victim(&vault.url)), "ok");
+    let spend = || {
+        while guess(0).status == 200 {
+            vault.clock.advance(MINUTE);
+        }
+        assert_eq!(
+            (guess(0).problem().as_str(), guess(1).problem().as_str()),
+            ("too-many-refusals", "too-many-refusals")
+        );
+    };
+    spend();
+    assert_eq!(odoo.logins(), 6);
+    // What Odoo took is no guess, wherever it is tried, and forgives the others nothing.
+    assert_eq!((found(&victim(&vault.url)), found(&victim(&replica))), ("ok".into(), "ok".into()));
+    assert_eq!(read().status, 200);
+    assert_eq!(guess(1).problem(), "too-many-refusals");
+    // A new credential is one, once: then what was refused holds its org too.
+    let replace = |secret: &str| {
+        let backend = vault.token("acme", "ada", "backend");
+        let path = format!("/v1/connections/{good}/credential");
+        let answer = vault.call("PUT", &path, &backend, Some(&json!({"secret": secret})));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    };
+    replace("another guess");
+    assert_eq!(found(&victim(&vault.url)), "login_refused");
+    replace("a third");
+    for url in [&vault.url, &replica] {
+        assert_eq!(victim(url).problem(), "too-many-refusals");
+    }
+    // One of an hour is what anybody has.
+    vault.clock.advance(HOUR);
+    replace(PASSWORD);
+    assert_eq!(found(&victim(&vault.url)), "ok");
+    assert_eq!(read().status, 200);
+
+    // That it is taken no more ends it.
+    spend();
+    assert_eq!(found(&victim(&vault.url)), "ok");
+    odoo.set_password("changed");
+    assert_eq!(found(&victim(&vault.url)), "login_refused");
+    assert_eq!(victim(&vault.url).problem(), "too-many-refusals");
+}
+
+/// Attack on P6.
+#[test]
+fn an_org_that_was_refused_nothing_has_one_try_at_once_and_no_more() {
+    let (vault, odoo) = standing();
+    let evil = vault.deposit_as("evil", "eve", &deposit(&odoo, PASSWORD));
+    for _ in 0..5 {
+        assert_eq!(found(&check_as(&vault, &vault.url, ("evil", "eve"), &evil)), "login_refused");
+    }
+    let users: Vec<String> = (0..6).map(|n| format!("user{n}")).collect();
+    let ids: Vec<String> =
+        users.iter().map(|user| vault.deposit_as("acme", user, &deposit(&odoo, PASSWORD))).collect();
+    odoo.set_latency(Duration::from_millis(50));
+    std::thread::scope(|threads| {
+        for (user, id) in users.iter().zip(&ids) {
+            let vault = &vault;
+            threads.spawn(move || check_as(vault, &vault.url, ("acme", user), id));
+        }
+    });
+    assert_eq!(odoo.logins(), 6);
+    // One that nobody answered is none.
+    let other = vault.deposit_as("other", "oda", &deposit(&odoo, PASSWORD));
+    let ask = || check_as(&vault, &vault.url, ("other", "oda"), &other);
+    odoo.answer_raw(1, Vec::new());
+    assert_eq!(found(&ask()), "broken_off");
+    assert_eq!(found(&ask()), "login_refused");
+    assert_eq!(ask().problem(), "too-many-refusals");
 }
 
 /// What stands before an Odoo may judge as well, and would tell a guesser no less.
@@ -173,7 +262,7 @@ fn what_nobody_answered_is_no_refusal() {
         odoo.answer_raw(1, Vec::new());
         assert_eq!(found(&ask()), "broken_off");
     }
-    assert_eq!((refused(), odoo.asked()), (vec!["4".to_owned()], before + 3));
+    assert_eq!((refused(), odoo.asked()), (vec!["4".to_owned(); 2], before + 3));
     assert_eq!(found(&ask()), "login_refused");
     assert_eq!(ask().problem(), "too-many-refusals");
     // Nor does it cost the try of an hour.
@@ -181,7 +270,7 @@ fn what_nobody_answered_is_no_refusal() {
     odoo.answer_raw(1, Vec::new());
     assert_eq!(found(&ask()), "broken_off");
     assert_eq!(found(&ask()), "login_refused");
-    assert_eq!((ask().problem().as_str(), refused()), ("too-many-refusals", vec!["6".to_owned()]));
+    assert_eq!((ask().problem().as_str(), refused()), ("too-many-refusals", vec!["6".to_owned(); 2]));
 }
 
 /// Attack on P6 and P7.

@@ -14,7 +14,7 @@ fn at(url: &str) -> serde_json::Value {
            "credential": {"kind": "password", "secret": "hunter2-hunter2"}})
 }
 
-/// Attack on P4 and P7.
+/// Attack on P7.
 #[test]
 fn an_org_whose_names_are_never_answered_uses_up_its_own_look_ups_alone() {
     let (port, _) = public_host();

@@ -10,6 +10,7 @@ use crate::import::SourceName;
 use crate::seal::{Binding, Keyring};
 use crate::store::{Entry, Imported, NewConnection, Tx};
 use crate::vault::Vault;
+use crate::vault::deposit::host_not_allowed;
 use crate::vault::import::rows::Opened;
 use crate::vault::import::{BATCH, BATCH_DEADLINE, Import, Left, Why};
 
@@ -35,6 +36,8 @@ enum Kept {
     /// Another import was faster.
     Before(Imported),
     Duplicate(ConnectionId),
+    /// The org does not let that host be called; it may come in once it does.
+    NotAllowed,
 }
 
 impl Vault {
@@ -62,6 +65,13 @@ impl Vault {
                     Kept::Duplicate(found) => {
                         import.tally.duplicates += 1;
                         left.push(Left { row: Ok(row.id.clone()), why: Why::Duplicate(Some(found)) });
+                    }
+                    Kept::NotAllowed => {
+                        import.tally.refused += 1;
+                        left.push(Left {
+                            row: Ok(row.id.clone()),
+                            why: Why::Rules(vec![host_not_allowed()]),
+                        });
                     }
                 }
             }
@@ -129,13 +139,19 @@ fn keep(tx: &mut Tx, source: &SourceName, rows: &[Candidate], at: Moment) -> Res
     let source = source.as_str();
     // Asked again: nobody else writes in this org from here on.
     let known = tx.find_imports(source, &rows.iter().map(|row| &row.id).collect::<Vec<_>>())?;
-    let wanted = rows.iter().filter(|row| !known.contains_key(row.id.as_str()));
-    let kept = tx.insert_connections(&wanted.map(|row| &row.new).collect::<Vec<_>>())?;
+    let is_allowed = tx.may_each_be_called(rows.iter().map(|row| &row.new.destination))?;
+    let wanted = rows.iter().zip(&is_allowed);
+    let wanted = wanted.filter(|(row, is_allowed)| **is_allowed && !known.contains_key(row.id.as_str()));
+    let kept = tx.insert_connections(&wanted.map(|(row, _)| &row.new).collect::<Vec<_>>())?;
     let (mut done, mut ledger, mut events) = (Vec::new(), Vec::new(), Vec::new());
-    for Candidate { id, new } in rows {
+    for (Candidate { id, new }, is_allowed) in rows.iter().zip(is_allowed) {
         if let Some(known) = known.get(id.as_str()) {
             let is_this = known.connection == new.id;
             done.push(if is_this { Kept::Now } else { Kept::Before(known.clone()) });
+            continue;
+        }
+        if !is_allowed {
+            done.push(Kept::NotAllowed);
             continue;
         }
         let (connection, entry, outcome) = match kept.contains(&new.id) {

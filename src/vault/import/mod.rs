@@ -17,6 +17,7 @@ use crate::import::{SourceName, SourceRow};
 use crate::seal::FernetKeys;
 use crate::store::{Entry, Imported};
 use crate::vault::Vault;
+use crate::vault::deposit::host_not_allowed;
 use rows::{Opened, text};
 
 /// How many rows are taken in with one call.
@@ -264,19 +265,27 @@ impl Vault {
             }
         }
         let look = move |tx: &mut crate::store::Tx| {
-            let found = open
-                .into_iter()
-                .map(|(id, owner, destination)| Ok((id, tx.find_connection_of(&owner, &destination)?)));
+            let is_allowed = tx.may_each_be_called(open.iter().map(|(_, _, destination)| destination))?;
+            let found = open.into_iter().zip(is_allowed).map(|((id, owner, destination), is_allowed)| {
+                Ok((id, is_allowed, tx.find_connection_of(&owner, &destination)?))
+            });
             found.collect::<Result<Vec<_>, Error>>()
         };
         let scope = import.scope.clone();
-        for (id, found) in self.store.view("find duplicates", scope, BATCH_DEADLINE, look).await? {
+        let mut refused = Vec::new();
+        for (id, is_allowed, found) in self.store.view("find duplicates", scope, BATCH_DEADLINE, look).await?
+        {
             match found {
+                _ if !is_allowed => {
+                    refused.push(Left { row: Ok(id), why: Why::Rules(vec![host_not_allowed()]) });
+                }
                 None => import.tally.imported += 1,
                 found => duplicates.push(Left { row: Ok(id), why: Why::Duplicate(found) }),
             }
         }
         import.tally.duplicates += count(duplicates.len());
+        import.tally.refused += count(refused.len());
+        duplicates.extend(refused);
         Ok(duplicates)
     }
 }

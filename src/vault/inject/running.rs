@@ -1,5 +1,6 @@
-//! The injections that are under way in this process: so many of an org, to a host and of all, so that a slow Odoo uses
-//! up its own places and no others; and how they are ended, which is waited for.
+//! The injections that are under way in this process: so many to a host and of all, and of those so many of one org,
+//! the last of them for who has none; so that a slow Odoo uses up its own places, and an org its part of a host that
+//! it shares. And how they are ended, which is waited for.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,9 +9,23 @@ use tokio::sync::{Notify, OwnedMutexGuard};
 
 use crate::ids::{ConnectionId, OrgId};
 
-const MOST: usize = 64;
-const MOST_OF_ORG: usize = 16;
-const MOST_TO_HOST: usize = 8;
+const IN_ALL: Places = Places { most: 64, of_org: 16, reserve: 16 };
+const TO_HOST: Places = Places { most: 8, of_org: 3, reserve: 2 };
+
+/// So many at once, so many of one org, and of all the last for orgs that have none there.
+struct Places {
+    most: usize,
+    of_org: usize,
+    reserve: usize,
+}
+
+impl Places {
+    /// Whether there is one for an org that has `own` of the `taken`.
+    fn have_room(&self, taken: usize, own: usize) -> bool {
+        let open = if own == 0 { self.most } else { self.most - self.reserve };
+        taken < open && own < self.of_org
+    }
+}
 
 #[derive(Clone, Default)]
 pub(in crate::vault) struct Injections(Arc<Mutex<All>>);
@@ -49,10 +64,10 @@ impl Injections {
     pub(super) fn begin(&self, connection: &ConnectionId, org: &OrgId, host: &str) -> Option<Turn> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = |of: &dyn Fn(&Running) -> bool| all.running.values().filter(|it| of(it)).count();
-        let is_full = all.running.len() >= MOST
-            || count(&|running| running.org == *org) >= MOST_OF_ORG
-            || count(&|running| running.host == host) >= MOST_TO_HOST;
-        if is_full {
+        let own = count(&|running| running.org == *org);
+        let there = count(&|running| running.host == host);
+        let own_there = count(&|running| running.org == *org && running.host == host);
+        if !IN_ALL.have_room(all.running.len(), own) || !TO_HOST.have_room(there, own_there) {
             return None;
         }
         let running = Arc::new(Running {
@@ -113,14 +128,26 @@ mod tests {
         let injections = Injections::default();
         let id = ConnectionId::new(Moment::from_micros(0)).unwrap();
         let org = |n: usize| OrgId::parse(&format!("o{n}")).unwrap();
-        let mut turns: Vec<Turn> = (0..8).map(|_| injections.begin(&id, &org(1), "slow").unwrap()).collect();
-        assert!(injections.begin(&id, &org(1), "slow").is_none());
-        assert!(injections.begin(&id, &org(2), "slow").is_none(), "to the host, whoever asks");
-        turns.extend((0..8).map(|n| injections.begin(&id, &org(1), &format!("h{n}")).unwrap()));
-        assert!(injections.begin(&id, &org(1), "another").is_none(), "of the org");
-        turns.extend((0..48).map(|n| injections.begin(&id, &org(2 + n / 16), &format!("g{n}")).unwrap()));
-        assert!(injections.begin(&id, &org(9), "another").is_none(), "of all");
+        let begin = |n: usize, host: &str| injections.begin(&id, &org(n), host);
+        let mut turns: Vec<Turn> = (0..3).map(|_| begin(1, "slow").unwrap()).collect();
+        assert!(begin(1, "slow").is_none(), "of the org to the host");
+        turns.extend((0..3).map(|_| begin(2, "slow").unwrap()));
+        assert!(
+            begin(3, "slow").is_some_and(|_| begin(3, "slow").is_none()),
+            "the last are for who has none"
+        );
+        turns.extend([3, 4].map(|n| begin(n, "slow").unwrap()));
+        assert!(begin(5, "slow").is_none(), "to the host, whoever asks");
+        turns.extend((0..13).map(|n| begin(1, &format!("h{n}")).unwrap()));
+        assert!(begin(1, "another").is_none(), "of the org");
+        turns.extend((0..27).map(|n| begin(6 + n / 14, &format!("g{n}")).unwrap()));
+        assert_eq!(turns.len(), 48);
+        assert!(begin(6, "another").is_none(), "the last are for who has none");
+        turns.extend(
+            (0..16).map(|n| begin(10 + n, "another").or_else(|| begin(10 + n, &format!("i{n}"))).unwrap()),
+        );
+        assert!(begin(30, "last").is_none(), "of all");
         turns.pop();
-        assert!(injections.begin(&id, &org(9), "another").is_some());
+        assert!(begin(30, "last").is_some());
     }
 }
