@@ -38,6 +38,7 @@ mod hang_up;
 mod harness;
 mod hidden;
 mod hostile_calls;
+mod hostile_hosts;
 mod hostile_urls;
 mod import;
 mod import_names;
