@@ -31,7 +31,7 @@ pub fn password(secret: &str) -> Credential {
     Credential { kind: CredentialKind::Password, secret: Secret::new(secret.into()) }
 }
 
-fn key(secret: &str) -> Credential {
+pub fn key(secret: &str) -> Credential {
     Credential { kind: CredentialKind::ApiKey, secret: Secret::new(secret.into()) }
 }
 
@@ -42,13 +42,13 @@ async fn log_in(dialect: DialectName, url: &str) -> Result<Odoo, OdooError> {
     Odoo::login(egress(url), address, credential, &servers).await.map_err(|no| no.cause)
 }
 
-fn http(status: &str, media: &str, body: &str) -> Vec<u8> {
+pub fn http(status: &str, media: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!("HTTP/1.0 {status}\r\nContent-Type: {media}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
         .into_bytes()
 }
 
-fn ok(body: &str) -> Vec<u8> {
+pub fn ok(body: &str) -> Vec<u8> {
     http("200 OK", "application/json; charset=utf-8", body)
 }
 
@@ -62,7 +62,7 @@ fn taken(dialect: DialectName) -> Vec<u8> {
 }
 
 /// As it was recorded, but for the number that JSON-RPC gives back: this client's calls have their own.
-fn recorded(dialect: DialectName, name: &str, number: usize) -> Vec<u8> {
+pub fn recorded(dialect: DialectName, name: &str, number: usize) -> Vec<u8> {
     match dialect {
         DialectName::XmlRpc => whole(&format!("xml-{name}"), "response"),
         DialectName::Json2 => whole(&format!("json2/{name}"), "response"),
@@ -84,7 +84,7 @@ fn recorded(dialect: DialectName, name: &str, number: usize) -> Vec<u8> {
 }
 
 /// Of those fields, each record of a model.
-fn all_of(fields: &Fields) -> ReadQuery {
+pub fn all_of(fields: &Fields) -> ReadQuery {
     ReadQuery::SearchRead {
         domain: Domain::all(fields.model()),
         fields: fields.clone(),
@@ -96,7 +96,7 @@ fn all_of(fields: &Fields) -> ReadQuery {
 }
 
 /// Logs in, gets this answer, and reads those fields out of it.
-fn fetched(dialect: DialectName, answer: Vec<u8>, query: &ReadQuery) -> Result<Vec<Record>, OdooError> {
+pub fn fetched(dialect: DialectName, answer: Vec<u8>, query: &ReadQuery) -> Result<Vec<Record>, OdooError> {
     let served = serve(vec![taken(dialect), answer]);
     wait(async { log_in(dialect, &served.url).await.unwrap().fetch(query).await })
 }
