@@ -40,6 +40,7 @@ mod harness;
 mod hidden;
 mod hostile_answers;
 mod hostile_calls;
+mod hostile_hosts;
 mod hostile_urls;
 mod import;
 mod import_names;
