@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use flate2::write::MultiGzDecoder;
+use flate2::write::GzDecoder;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::{Response, header};
@@ -55,8 +55,17 @@ impl Drop for Overheard {
 
 enum Coding {
     Plain,
-    Gzip(Box<MultiGzDecoder<Room>>),
+    Gzip(Box<Packed>),
 }
+
+/// One packing after another, each read by a reader of its own: so many, or much would be done for nothing.
+struct Packed {
+    reader: GzDecoder<Room>,
+    more: usize,
+}
+
+/// An answer is packed at once; who appends to a file packs several times.
+const MOST_PACKINGS: usize = 16;
 
 /// Takes so many bytes and no more.
 struct Room {
@@ -94,7 +103,7 @@ impl Body {
             (None | Some(b"identity" | b""), None) => Coding::Plain,
             (Some(b"gzip" | b"x-gzip"), None) => {
                 let room = Room { taken: Vec::new(), left: max_bytes };
-                Coding::Gzip(Box::new(MultiGzDecoder::new(room)))
+                Coding::Gzip(Box::new(Packed { reader: GzDecoder::new(room), more: MOST_PACKINGS - 1 }))
             }
             // Nothing else was asked for.
             _ => return Err(EgressError::Broken),
@@ -156,17 +165,16 @@ impl Coding {
     async fn unpack(&mut self, packed: Bytes) -> Result<Bytes, EgressError> {
         match self {
             Self::Plain => Ok(packed),
-            Self::Gzip(unpacking) => {
+            Self::Gzip(gzip) => {
                 let mut before = 0;
                 for part in packed.chunks(A_LITTLE) {
-                    unpacking.write_all(part).map_err(|error| failed(&error))?;
-                    let now = unpacking.get_ref().taken.len();
+                    let now = gzip.unpack(part).map_err(|error| failed(&error))?;
                     if now - before >= VERY_MUCH {
                         before = now;
                         tokio::task::yield_now().await;
                     }
                 }
-                Ok(std::mem::take(&mut unpacking.get_mut().taken).into())
+                Ok(gzip.taken())
             }
         }
     }
@@ -174,11 +182,37 @@ impl Coding {
     fn end(&mut self) -> Result<Bytes, EgressError> {
         match self {
             Self::Plain => Ok(Bytes::new()),
-            Self::Gzip(unpacking) => {
-                unpacking.try_finish().map_err(|error| failed(&error))?;
-                Ok(std::mem::take(&mut unpacking.get_mut().taken).into())
+            Self::Gzip(gzip) => gzip.end().map_err(|error| failed(&error)),
+        }
+    }
+}
+
+impl Packed {
+    /// How much there is now to be taken.
+    fn unpack(&mut self, mut packed: &[u8]) -> io::Result<usize> {
+        while !packed.is_empty() {
+            match self.reader.write(packed)? {
+                // That one has ended, and the next begins here.
+                0 => {
+                    self.more = self.more.checked_sub(1).ok_or(io::ErrorKind::InvalidData)?;
+                    self.reader.try_finish()?;
+                    let room = self.reader.get_mut();
+                    let room = Room { taken: std::mem::take(&mut room.taken), left: room.left };
+                    self.reader = GzDecoder::new(room);
+                }
+                taken => packed = packed.get(taken..).unwrap_or_default(),
             }
         }
+        Ok(self.reader.get_ref().taken.len())
+    }
+
+    fn taken(&mut self) -> Bytes {
+        std::mem::take(&mut self.reader.get_mut().taken).into()
+    }
+
+    fn end(&mut self) -> io::Result<Bytes> {
+        self.reader.try_finish()?;
+        Ok(self.taken())
     }
 }
 

@@ -324,7 +324,10 @@ impl Egress {
 
     fn redirect(&self, to: &str) -> Option<Redirect> {
         let to = Url::parse(self.url.as_str()).ok()?.join(to).ok()?;
-        let host = to.host_str()?;
+        let host = to.host_str().filter(|host| host.len() <= MAX_HOST)?;
+        if !matches!(to.scheme(), "http" | "https") {
+            return None;
+        }
         let host = to.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         let path: String = to.path().chars().take(MAX_PATH).collect();
         Some(Redirect { host, path })
@@ -345,6 +348,9 @@ fn head(response: &Response<Incoming>) -> Vec<u8> {
 
 /// What nobody wants holds nobody up for longer.
 const HEARD_OUT_WITHIN: Duration = Duration::from_secs(5);
+
+/// A name that is longer is none, and words.
+const MAX_HOST: usize = 253;
 
 /// So much of a redirect's path is told.
 const MAX_PATH: usize = 128;

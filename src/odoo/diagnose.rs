@@ -35,8 +35,6 @@ const LIMITS: Limits = Limits {
 const OLDEST: u8 = 14;
 /// Where an Odoo with several databases sends those who named none.
 const CHOOSES: &str = "/web/database/";
-/// The longest name, with a port.
-const MOST_HOST: usize = 253 + ":65535".len();
 
 /// What is to be checked. Holds a secret: neither printed nor cloned.
 pub struct Subject<'a> {
@@ -129,7 +127,7 @@ impl Diagnosis {
         match self.hearing.last().redirect {
             Some(to) if to.path.starts_with(CHOOSES) => self.say(Code::DatabaseNotSelected, None),
             to => {
-                let redirect = to.map(|to| to.host).filter(|host| host.len() <= MOST_HOST);
+                let redirect = to.map(|to| to.host);
                 self.findings.push(Finding { redirect, ..Finding::of(Code::Redirected) });
             }
         }

@@ -6,6 +6,7 @@ mod deposit;
 mod exchange;
 mod expiry;
 mod export;
+mod exports;
 mod forget;
 mod freeze;
 mod gate;
@@ -54,7 +55,8 @@ pub use crate::store::{OrgProof, RawEvent, ResealRun, SealedUnder, StoredConnect
 pub use browse::Page;
 pub use deposit::{Deposit, MAX_NAME_BYTES, MAX_OTHER_SECRET_BYTES, MAX_SECRET_BYTES};
 pub use exchange::{Mint, NotGiven};
-pub use export::{Export, ExportAsk, ExportFormat, Watched};
+pub use export::{Export, ExportAsk, ExportFormat};
+pub use exports::Watched;
 pub use freeze::{FrozenBy, switch_vault};
 pub use gate::Passage;
 pub use give_back::{GiveBack, OUTCOMES};
@@ -105,7 +107,7 @@ pub struct Vault {
     switch: Arc<HostSwitch>,
     untold: Arc<Untold>,
     limits: Arc<Limits>,
-    exports: export::Exports,
+    exports: exports::Exports,
     witnesses: Witnesses,
     /// Looks for a client that an assertion names, at once.
     strangers: Semaphore,
@@ -140,7 +142,7 @@ impl Vault {
     /// A vault of these.
     pub fn new(parts: Parts) -> Self {
         let Parts { store, ring, guard, readable, clock, switch, limits, untold, witnesses } = parts;
-        let exports = export::Exports::new(clock.clone());
+        let exports = exports::Exports::new(clock.clone());
         let logins = logins::Logins::new(store.clone(), clock.clone());
         let injections = inject::Injections::new(clock.clone());
         Self {
