@@ -13,6 +13,7 @@ use pawl::audit::{Kept, Line, Report, VerifierKey, hex_of, line_of, verify_expor
 use pawl::clock::{Clock, Moment};
 use pawl::config::Config;
 use pawl::ids::OrgId;
+use pawl::telemetry::shown;
 use pawl::vault::{ExportAsk, ExportFormat, HostTrail, RawEvent, Which};
 
 use crate::Failure;
@@ -172,10 +173,10 @@ fn tell(judged: Result<Report, Failure>) -> Result<ExitCode, Failure> {
     };
     let mut out = io::stdout().lock();
     for warning in &report.warnings {
-        writeln!(out, "warning: {warning}")?;
+        writeln!(out, "warning: {}", shown(warning))?;
     }
     for wrong in &report.wrong {
-        writeln!(out, "{wrong}")?;
+        writeln!(out, "{}", shown(wrong))?;
     }
     let sizes: Vec<String> = report.sizes.iter().map(ToString::to_string).collect();
     let log = if sizes.is_empty() { "none".into() } else { sizes.join(", ") };

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use pawl::app::App;
 use pawl::config::Config;
+use pawl::telemetry::shown;
 
 use crate::Failure;
 
@@ -12,7 +13,9 @@ pub fn show(config: &Config, app: &App, out: &mut impl Write) -> Result<bool, Fa
     writeln!(out, "witness   {}", config.checkpoints.witnesses)?;
     let looked = app.look_at_log()?;
     match &looked.log {
-        Some(log) => writeln!(out, "log       {} leaves, verified with {}", looked.size, log.public_key)?,
+        Some(log) => {
+            writeln!(out, "log       {} leaves, verified with {}", looked.size, shown(&log.public_key))?
+        }
         None => writeln!(out, "log       none yet: the next start begins it")?,
     }
     if let Some(shut) = &looked.shut {
@@ -22,7 +25,12 @@ pub fn show(config: &Config, app: &App, out: &mut impl Write) -> Result<bool, Fa
         writeln!(out, "warning   {witness} does not say what it has: {why}")?;
     }
     for doubted in &looked.doubted {
-        writeln!(out, "wrong     {} ({}): nothing is lent", doubted.doubt, doubted.witness)?;
+        writeln!(
+            out,
+            "wrong     {} ({}): nothing is lent",
+            shown(&doubted.doubt.to_string()),
+            doubted.witness
+        )?;
     }
     let is_known = looked.doubted.is_empty() && looked.shut.is_none();
     if !is_known {
@@ -38,7 +46,7 @@ pub fn accept(app: &App, out: &mut impl Write) -> Result<(), Failure> {
         writeln!(out, "accepted  a log that is not this vault's, {shut}: it is not gone on from")?;
     }
     for doubted in &accepted.doubted {
-        writeln!(out, "accepted  {} ({})", doubted.doubt, doubted.witness)?;
+        writeln!(out, "accepted  {} ({})", shown(&doubted.doubt.to_string()), doubted.witness)?;
     }
     writeln!(out, "log       another begins, verified with {}", accepted.log.public_key)?;
     writeln!(out, "          vaults that run lend again in a second; tell your customers of the new key")?;

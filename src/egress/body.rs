@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use flate2::write::MultiGzDecoder;
+use flate2::write::GzDecoder;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::{Response, header};
@@ -15,7 +15,10 @@ use crate::egress::error::EgressError;
 use crate::egress::wire::{Wire, cause};
 
 /// What is still to be read of an answer.
-pub struct Body(Option<Open>);
+pub struct Body {
+    open: Option<Open>,
+    overheard: Option<Overheard>,
+}
 
 struct Open {
     incoming: Incoming,
@@ -25,7 +28,6 @@ struct Open {
     deadline: Instant,
     idle: Arc<Mutex<Option<Wire>>>,
     wire: Wire,
-    overheard: Option<Overheard>,
 }
 
 /// Told to who listens once no more is read, to its end or not.
@@ -34,16 +36,36 @@ struct Overheard {
     taken: Vec<u8>,
 }
 
+impl Overheard {
+    /// Tells it, and answers it: there is one copy.
+    fn tell(&mut self) -> Bytes {
+        let taken = Bytes::from(std::mem::take(&mut self.taken));
+        if !taken.is_empty() {
+            self.tap.hear(taken.clone());
+        }
+        taken
+    }
+}
+
 impl Drop for Overheard {
     fn drop(&mut self) {
-        self.tap.hear(&self.taken);
+        self.tell();
     }
 }
 
 enum Coding {
     Plain,
-    Gzip(Box<MultiGzDecoder<Room>>),
+    Gzip(Box<Packed>),
 }
+
+/// One packing after another, each read by a reader of its own: so many, or much would be done for nothing.
+struct Packed {
+    reader: GzDecoder<Room>,
+    more: usize,
+}
+
+/// An answer is packed at once; who appends to a file packs several times.
+const MOST_PACKINGS: usize = 16;
 
 /// Takes so many bytes and no more.
 struct Room {
@@ -66,7 +88,7 @@ impl Write for Room {
 impl Body {
     /// One that is not wanted.
     pub(super) fn unread() -> Self {
-        Self(None)
+        Self { open: None, overheard: None }
     }
 
     pub(super) fn of(
@@ -81,35 +103,36 @@ impl Body {
             (None | Some(b"identity" | b""), None) => Coding::Plain,
             (Some(b"gzip" | b"x-gzip"), None) => {
                 let room = Room { taken: Vec::new(), left: max_bytes };
-                Coding::Gzip(Box::new(MultiGzDecoder::new(room)))
+                Coding::Gzip(Box::new(Packed { reader: GzDecoder::new(room), more: MOST_PACKINGS - 1 }))
             }
             // Nothing else was asked for.
             _ => return Err(EgressError::Broken),
         };
         let incoming = response.into_body();
         let overheard = tap.map(|tap| Overheard { tap, taken: Vec::new() });
-        Ok(Self(Some(Open { incoming, coding, left: max_bytes, deadline, idle, wire, overheard })))
+        let open = Some(Open { incoming, coding, left: max_bytes, deadline, idle, wire });
+        Ok(Self { open, overheard })
     }
 
     /// The next piece, unpacked; none at the end. What was read to its end leaves its connection to the next call.
     pub async fn piece(&mut self) -> Result<Option<Bytes>, EgressError> {
-        while let Some(open) = &mut self.0 {
+        while let Some(open) = &mut self.open {
             let frame = timeout_at(open.deadline, open.incoming.frame()).await;
             match frame.map_err(|_| EgressError::Timeout)? {
                 Some(frame) => {
                     let frame = frame.map_err(|error| cause(&error))?;
                     let Ok(packed) = frame.into_data() else { continue };
                     open.left = open.left.checked_sub(packed.len()).ok_or(EgressError::TooLarge)?;
-                    let unpacked = open.coding.unpack(packed)?;
-                    open.overhear(&unpacked);
+                    let unpacked = open.coding.unpack(packed).await?;
+                    overhear(&mut self.overheard, &unpacked);
                     if !unpacked.is_empty() {
                         return Ok(Some(unpacked));
                     }
                 }
                 None => {
                     let last = open.coding.end()?;
-                    open.overhear(&last);
-                    if let Some(open) = self.0.take() {
+                    overhear(&mut self.overheard, &last);
+                    if let Some(open) = self.open.take() {
                         *open.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(open.wire);
                     }
                     return Ok((!last.is_empty()).then_some(last));
@@ -120,30 +143,38 @@ impl Body {
     }
 
     /// All of it.
-    pub async fn whole(mut self) -> Result<Vec<u8>, EgressError> {
+    pub async fn whole(mut self) -> Result<Bytes, EgressError> {
         let mut whole = Vec::new();
         while let Some(piece) = self.piece().await? {
-            whole.extend_from_slice(&piece);
+            if self.overheard.is_none() {
+                whole.extend_from_slice(&piece);
+            }
         }
-        Ok(whole)
+        Ok(self.overheard.as_mut().map_or_else(|| whole.into(), Overheard::tell))
     }
 }
 
-impl Open {
-    fn overhear(&mut self, piece: &[u8]) {
-        if let Some(overheard) = &mut self.overheard {
-            overheard.taken.extend_from_slice(piece);
-        }
+fn overhear(overheard: &mut Option<Overheard>, piece: &[u8]) {
+    if let Some(overheard) = overheard {
+        overheard.taken.extend_from_slice(piece);
     }
 }
 
 impl Coding {
-    fn unpack(&mut self, packed: Bytes) -> Result<Bytes, EgressError> {
+    /// Lets others go on between: a little can become very much.
+    async fn unpack(&mut self, packed: Bytes) -> Result<Bytes, EgressError> {
         match self {
             Self::Plain => Ok(packed),
-            Self::Gzip(unpacking) => {
-                unpacking.write_all(&packed).map_err(|error| failed(&error))?;
-                Ok(std::mem::take(&mut unpacking.get_mut().taken).into())
+            Self::Gzip(gzip) => {
+                let mut before = 0;
+                for part in packed.chunks(A_LITTLE) {
+                    let now = gzip.unpack(part).map_err(|error| failed(&error))?;
+                    if now - before >= VERY_MUCH {
+                        before = now;
+                        tokio::task::yield_now().await;
+                    }
+                }
+                Ok(gzip.taken())
             }
         }
     }
@@ -151,13 +182,43 @@ impl Coding {
     fn end(&mut self) -> Result<Bytes, EgressError> {
         match self {
             Self::Plain => Ok(Bytes::new()),
-            Self::Gzip(unpacking) => {
-                unpacking.try_finish().map_err(|error| failed(&error))?;
-                Ok(std::mem::take(&mut unpacking.get_mut().taken).into())
-            }
+            Self::Gzip(gzip) => gzip.end().map_err(|error| failed(&error)),
         }
     }
 }
+
+impl Packed {
+    /// How much there is now to be taken.
+    fn unpack(&mut self, mut packed: &[u8]) -> io::Result<usize> {
+        while !packed.is_empty() {
+            match self.reader.write(packed)? {
+                // That one has ended, and the next begins here.
+                0 => {
+                    self.more = self.more.checked_sub(1).ok_or(io::ErrorKind::InvalidData)?;
+                    self.reader.try_finish()?;
+                    let room = self.reader.get_mut();
+                    let room = Room { taken: std::mem::take(&mut room.taken), left: room.left };
+                    self.reader = GzDecoder::new(room);
+                }
+                taken => packed = packed.get(taken..).unwrap_or_default(),
+            }
+        }
+        Ok(self.reader.get_ref().taken.len())
+    }
+
+    fn taken(&mut self) -> Bytes {
+        std::mem::take(&mut self.reader.get_mut().taken).into()
+    }
+
+    fn end(&mut self) -> io::Result<Bytes> {
+        self.reader.try_finish()?;
+        Ok(self.taken())
+    }
+}
+
+/// At the most a thousand times as many bytes come of it.
+const A_LITTLE: usize = 1024;
+const VERY_MUCH: usize = 256 * 1024;
 
 fn failed(error: &io::Error) -> EgressError {
     match error.kind() {

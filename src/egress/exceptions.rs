@@ -7,7 +7,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 
 use crate::egress::host::is_under;
-use crate::egress::places::is_never;
+use crate::egress::places::{carried, is_never};
 
 /// The operator's exceptions: comma-separated `[ORG@]host|cidr[:port]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,8 +105,13 @@ fn is_localhost(name: &str) -> bool {
     name == "localhost" || name.ends_with(".localhost")
 }
 
+/// By its own name, or as the IPv4 address that it carries.
 fn is_local(ip: IpAddr) -> bool {
-    local_nets().iter().any(|local| local.contains(&ip))
+    let is_in = |ip: IpAddr| local_nets().iter().any(|local| local.contains(&ip));
+    match ip {
+        IpAddr::V6(v6) => is_in(ip) || carried(v6).into_iter().flatten().any(|v4| is_in(v4.into())),
+        IpAddr::V4(_) => is_in(ip),
+    }
 }
 
 /// Loopback, link-local and "this host", of both families, and of IPv4 as IPv6 writes it

@@ -147,7 +147,9 @@ impl Guard {
                 Own::Server(_, port) if *port != url.port() => false,
                 Own::Server(host, _) => {
                     let theirs = self.resolve.find(host, org, until).await?;
-                    found.iter().any(|to| theirs.iter().any(|ip| self.is_same(*ip, to.ip())))
+                    // Not known to be another's.
+                    theirs.is_empty()
+                        || found.iter().any(|to| theirs.iter().any(|ip| self.is_same(*ip, to.ip())))
                 }
             };
             if leads {

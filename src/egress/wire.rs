@@ -28,6 +28,9 @@ const MAX_HEADERS: usize = 100;
 /// Hyper reads no less at once.
 const LEAST_BUFFER: usize = 8192;
 
+/// So many addresses of a name are tried: it may have thousands, of hosts that are nobody's who typed it.
+const MOST_TRIED: usize = 8;
+
 /// Connects to the first of `found` that takes it.
 pub(super) async fn connect(
     guard: &Guard,
@@ -36,6 +39,7 @@ pub(super) async fn connect(
     max_head_bytes: usize,
     deadline: Instant,
 ) -> Result<Wire, EgressError> {
+    let found = found.get(..MOST_TRIED).unwrap_or(found);
     let stream = match &guard.proxy {
         Some(proxy) => {
             let reached = timeout_at(deadline, proxy.reach(found)).await;

@@ -151,6 +151,13 @@ fn is_hidden(c: char) -> bool {
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
+/// `text` for a terminal: whatever stands in it, it is one line, and nothing before it is written over.
+pub fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    escape(text, &mut shown);
+    shown
+}
+
 /// As JSON writes them, in text too.
 fn escape(text: &str, into: &mut String) {
     for c in text.chars() {

@@ -15,6 +15,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 pub use endpoint::{OtlpEndpoint, OtlpRefused};
+pub use lines::shown;
 pub use trace::{SpanId, Trace, TraceId};
 
 use lines::Lines;

@@ -6,6 +6,7 @@ mod deposit;
 mod exchange;
 mod expiry;
 mod export;
+mod exports;
 mod forget;
 mod freeze;
 mod gate;
@@ -29,6 +30,7 @@ mod retention;
 mod settings;
 mod standing;
 mod tell;
+mod tighter;
 mod trail;
 mod untold;
 mod update;
@@ -53,7 +55,8 @@ pub use crate::store::{OrgProof, RawEvent, ResealRun, SealedUnder, StoredConnect
 pub use browse::Page;
 pub use deposit::{Deposit, MAX_NAME_BYTES, MAX_OTHER_SECRET_BYTES, MAX_SECRET_BYTES};
 pub use exchange::{Mint, NotGiven};
-pub use export::{Export, ExportAsk, ExportFormat, Watched};
+pub use export::{Export, ExportAsk, ExportFormat};
+pub use exports::Watched;
 pub use freeze::{FrozenBy, switch_vault};
 pub use gate::Passage;
 pub use give_back::{GiveBack, OUTCOMES};
@@ -98,12 +101,13 @@ pub struct Vault {
     gates: gate::Gates,
     checks: check::Checks,
     injections: inject::Injections,
+    aside: inject::Aside,
     circuits: inject::Circuits,
     logins: logins::Logins,
     switch: Arc<HostSwitch>,
     untold: Arc<Untold>,
     limits: Arc<Limits>,
-    exports: export::Exports,
+    exports: exports::Exports,
     witnesses: Witnesses,
     /// Looks for a client that an assertion names, at once.
     strangers: Semaphore,
@@ -138,8 +142,9 @@ impl Vault {
     /// A vault of these.
     pub fn new(parts: Parts) -> Self {
         let Parts { store, ring, guard, readable, clock, switch, limits, untold, witnesses } = parts;
-        let exports = export::Exports::new(clock.clone());
+        let exports = exports::Exports::new(clock.clone());
         let logins = logins::Logins::new(store.clone(), clock.clone());
+        let injections = inject::Injections::new(clock.clone());
         Self {
             store,
             ring,
@@ -150,7 +155,8 @@ impl Vault {
             clock,
             gates: gate::Gates::new(),
             checks: check::Checks::new(),
-            injections: inject::Injections::default(),
+            injections,
+            aside: inject::Aside::default(),
             circuits: inject::Circuits::default(),
             logins,
             switch,

@@ -31,7 +31,7 @@ pub fn password(secret: &str) -> Credential {
     Credential { kind: CredentialKind::Password, secret: Secret::new(secret.into()) }
 }
 
-fn key(secret: &str) -> Credential {
+pub fn key(secret: &str) -> Credential {
     Credential { kind: CredentialKind::ApiKey, secret: Secret::new(secret.into()) }
 }
 
@@ -42,13 +42,13 @@ async fn log_in(dialect: DialectName, url: &str) -> Result<Odoo, OdooError> {
     Odoo::login(egress(url), address, credential, &servers).await.map_err(|no| no.cause)
 }
 
-fn http(status: &str, media: &str, body: &str) -> Vec<u8> {
+pub fn http(status: &str, media: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!("HTTP/1.0 {status}\r\nContent-Type: {media}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
         .into_bytes()
 }
 
-fn ok(body: &str) -> Vec<u8> {
+pub fn ok(body: &str) -> Vec<u8> {
     http("200 OK", "application/json; charset=utf-8", body)
 }
 
@@ -62,7 +62,7 @@ fn taken(dialect: DialectName) -> Vec<u8> {
 }
 
 /// As it was recorded, but for the number that JSON-RPC gives back: this client's calls have their own.
-fn recorded(dialect: DialectName, name: &str, number: usize) -> Vec<u8> {
+pub fn recorded(dialect: DialectName, name: &str, number: usize) -> Vec<u8> {
     match dialect {
         DialectName::XmlRpc => whole(&format!("xml-{name}"), "response"),
         DialectName::Json2 => whole(&format!("json2/{name}"), "response"),
@@ -84,7 +84,7 @@ fn recorded(dialect: DialectName, name: &str, number: usize) -> Vec<u8> {
 }
 
 /// Of those fields, each record of a model.
-fn all_of(fields: &Fields) -> ReadQuery {
+pub fn all_of(fields: &Fields) -> ReadQuery {
     ReadQuery::SearchRead {
         domain: Domain::all(fields.model()),
         fields: fields.clone(),
@@ -96,7 +96,7 @@ fn all_of(fields: &Fields) -> ReadQuery {
 }
 
 /// Logs in, gets this answer, and reads those fields out of it.
-fn fetched(dialect: DialectName, answer: Vec<u8>, query: &ReadQuery) -> Result<Vec<Record>, OdooError> {
+pub fn fetched(dialect: DialectName, answer: Vec<u8>, query: &ReadQuery) -> Result<Vec<Record>, OdooError> {
     let served = serve(vec![taken(dialect), answer]);
     wait(async { log_in(dialect, &served.url).await.unwrap().fetch(query).await })
 }
@@ -476,6 +476,37 @@ fn status(status: u16) -> OdooError {
 
 fn too_large() -> OdooError {
     OdooError::Egress(pawl::egress::EgressError::TooLarge)
+}
+
+/// Who looks whether JSON-2 is there says the database's name and nothing else of its own: neither key nor user.
+/// Attack on P6.
+#[test]
+fn a_stranger_asks_one_thing_whatever_the_database_is_called() {
+    for database in
+        ["lab", "../../res.users/write", "a?b#c", "\"}]", "%0d%0aAuthorization:", "x".repeat(256).as_str()]
+    {
+        let served = serve(vec![recorded(DialectName::Json2, "auth-missing", 1), taken(DialectName::Json2)]);
+        let servers = Servers::new(Clock::system());
+        servers.remember(&served.url, database, Server::of(Version::of(19, 0)));
+        let address = Address { database: database.into(), username: "bot".into() };
+        let odoo = wait(Odoo::login(egress(&served.url), address, key("key-1"), &servers));
+        assert_eq!(odoo.map(|odoo| odoo.dialect()).map_err(|no| no.cause), Ok(DialectName::Json2));
+        let requests = served.requests.lock().unwrap();
+        let [knock, login] = requests.as_slice() else { panic!("{}", requests.len()) };
+        let body = body_of(knock);
+        let head = std::str::from_utf8(&knock[..knock.len() - body.len()]).unwrap().to_lowercase();
+        assert!(head.starts_with("post /json/2/res.users/search_read http/1.1\r\n"), "{head}");
+        assert!(head.contains(&format!("\r\nx-odoo-database: {}\r\n", database.to_lowercase())), "{head}");
+        assert!(!head.contains("\r\nauthorization:") && !head.contains("key-1"), "{head}");
+        assert_eq!(
+            serde_json::from_slice::<Json>(body).unwrap(),
+            json!({"domain": [], "fields": ["login", "api_key_ids"], "limit": 1, "offset": 0, "order": "id asc",
+                "context": {"lang": "en_US"}})
+        );
+        assert!(
+            String::from_utf8_lossy(login).to_lowercase().contains("\r\nauthorization: bearer key-1\r\n")
+        );
+    }
 }
 
 /// Whatever is typed as database, user or secret, and whatever is searched for: a request is to one of these paths, and

@@ -171,14 +171,14 @@ fn wait<T>(future: impl std::future::Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-fn post(egress: &Egress) -> Result<String, EgressError> {
+pub fn post(egress: &Egress) -> Result<String, EgressError> {
     wait(async {
         let answered = egress.post("/x", "text/xml", Zeroizing::new(b"body".to_vec())).await?;
         Ok(format!("{} {}", answered.media, String::from_utf8(answered.body).unwrap()))
     })
 }
 
-fn egress(url: &str, exceptions: &str, limits: Limits, resolve: Resolve) -> Egress {
+pub fn egress(url: &str, exceptions: &str, limits: Limits, resolve: Resolve) -> Egress {
     let port = Url::parse(url).unwrap().port().unwrap_or(443);
     let guard = Guard::new(exceptions.parse().unwrap()).with_ports(port.to_string().parse().unwrap());
     let guard = guard.resolving(resolve);
@@ -247,6 +247,8 @@ fn a_name_that_may_be_private_does_not_lead_to_this_host() {
         ("odoo.lan", "odoo.lan", "::ffff:127.0.0.1", false),
         ("odoo.lan", "odoo.lan", "169.254.169.254", false),
         ("odoo.lan", "odoo.lan", "fe80::1", false),
+        ("odoo.lan", "odoo.lan", "64:ff9b::7f00:1", false),
+        ("odoo.lan", "odoo.lan", "2002:7f00:1::", false),
         ("odoo.lan, 127.0.0.1", "odoo.lan", "127.0.0.1", true),
         ("localhost", "localhost", "127.0.0.1", true),
         ("odoo.localhost", "odoo.localhost", "127.0.0.1", true),
@@ -331,14 +333,14 @@ fn ask<'a>(path: &'a str, accepts: &'static [&'static str]) -> Ask<'a> {
     }
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     packed.write_all(bytes).unwrap();
     packed.finish().unwrap()
 }
 
 /// Answers every connection with `answer`, as it is, and then hangs up.
-fn serve_bytes(answer: Vec<u8>) -> u16 {
+pub fn serve_bytes(answer: Vec<u8>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
@@ -416,7 +418,7 @@ fn a_head_without_end_and_a_body_of_another_kind_are_not_read() {
             assert_eq!((answer.status, answer.media.as_str()), (200, "text/html"));
             answer.body.whole().await
         });
-        assert_eq!(String::from_utf8(body.unwrap()).unwrap(), expected);
+        assert_eq!(String::from_utf8(body.unwrap().to_vec()).unwrap(), expected);
     }
 }
 
@@ -429,6 +431,12 @@ fn a_redirect_is_told_by_its_target_without_its_query() {
         ("//10.0.0.1:8069", Some(("10.0.0.1:8069", "/"))),
         ("https://words:words@other.example", Some(("other.example", "/"))),
         ("javascript:words", None),
+        ("words://words.example/words", None),
+        (
+            "https://say.whatever.you.like/to.whoever.reads.this",
+            Some(("say.whatever.you.like", "/to.whoever.reads.this")),
+        ),
+        (&format!("https://{}example", "words.".repeat(50)), None),
         ("https://[", None),
     ] {
         let answer = format!("HTTP/1.1 303 See Other\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");

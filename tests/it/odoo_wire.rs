@@ -79,7 +79,7 @@ fn read_request(stream: &mut std::net::TcpStream) -> Vec<u8> {
         let Some(head) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else { continue };
         let text = String::from_utf8_lossy(&bytes[..head]).to_lowercase();
         let length: usize =
-            text.lines().find_map(|l| l.strip_prefix("content-length: ")).unwrap().parse().unwrap();
+            text.lines().find_map(|l| l.strip_prefix("content-length: ")).map_or(0, |l| l.parse().unwrap());
         if n == 0 || bytes.len() >= head + 4 + length {
             return bytes;
         }

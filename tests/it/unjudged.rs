@@ -213,6 +213,25 @@ fn no_row_makes_an_old_checkpoint_young_nor_a_log_of_less_than_was_signed() {
     assert!(log_of(&home).contains("has 1 leaves"), "{}", log_of(&home));
 }
 
+fn verify(home: &Home) -> (bool, String) {
+    let output = home.pawl(&[]).args(["audit", "verify"]).output().unwrap();
+    (output.status.success(), String::from_utf8(output.stdout).unwrap())
+}
+
+/// Attack on P4.
+#[test]
+fn what_stands_in_the_database_writes_over_nothing_that_is_said_of_it() {
+    let home = Home::new();
+    drop(serve(&home, "stdout"));
+    let escape = if on_postgres() { "chr(27)" } else { "char(27)" };
+    let whole = format!("{escape} || '[2J' || {escape} || '[Hwhole: 1 chains'");
+    unguarded(&home).run(&format!("UPDATE audit_logs SET origin = {whole}, public_key = {whole}"));
+    let (ok, said) = verify(&home);
+    assert!(!ok && !said.contains('\u{1b}') && said.contains("\\u001b[2J"), "{said}");
+    let (ok, said) = doctor(&home, "stdout", &[]);
+    assert!(!ok && !said.contains('\u{1b}') && said.contains("is not this vault's"), "{said}");
+}
+
 /// Attack on P4 and P10.
 #[test]
 fn a_damaged_chain_holds_up_no_others_checkpoints() {
@@ -259,6 +278,9 @@ fn a_damaged_chain_holds_up_no_others_checkpoints() {
     );
     let ready = call(&served.process.url, "GET", "/readyz", "", None);
     assert_eq!((ready.status, &ready.json["frozen"]), (200, &Value::from("no")));
+    let (ok, said) = verify(&home);
+    assert!(!ok && said.contains("altered: the row of acme in audit_chains"), "{said}");
+    assert!(said.contains(&format!("inserted: a chain of {nobody}, which is no org's name")), "{said}");
     // Put right, it has its leaf.
     let salt = if on_postgres() { format!("'\\x{salt}'") } else { format!("x'{salt}'") };
     sql.run(&format!("UPDATE audit_chains SET salt = {salt} WHERE org_id = 'acme'"));

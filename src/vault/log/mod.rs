@@ -8,6 +8,8 @@ mod doubt;
 mod doubting;
 mod follows;
 mod keeper;
+mod session;
+mod signing;
 mod witnesses;
 
 use std::sync::Arc;
