@@ -44,7 +44,9 @@ impl Terms {
         });
         let is_frozen = rows.iter().any(|(_, frozen, ..)| frozen.is_some());
         Ok(match rows.into_iter().find(|(of, ..)| of == org.as_str()) {
-            Some((_, _, only, to_writers, hosts)) => Self::of(is_frozen, (only, to_writers), hosts.as_deref()),
+            Some((_, _, only, to_writers, hosts)) => {
+                Self::of(is_frozen, (only, to_writers), hosts.as_deref())
+            }
             None => Self::of(is_frozen, (0, 0), None),
         })
     }
