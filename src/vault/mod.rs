@@ -33,6 +33,7 @@ mod tell;
 mod trail;
 mod untold;
 mod update;
+mod verify_leaves;
 mod verify_log;
 mod verify_trail;
 
