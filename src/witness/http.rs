@@ -52,16 +52,21 @@ impl Http {
             404 => return Ok(Gathered::default()),
             status => return Err(WitnessFailed::Status(status)),
         }
-        let (mut body, mut pieces) = (Vec::new(), answer.bytes_stream());
+        let (mut body, mut pieces, mut is_partial) = (Vec::new(), answer.bytes_stream(), false);
         while let Some(piece) = pieces.next().await {
             body.extend_from_slice(&piece.map_err(|error| failed(&error))?);
             if body.len() > MOST_NOTE_BYTES {
-                return Err(WitnessFailed::TooLong);
+                is_partial = true;
+                break;
             }
         }
         let gathered =
             gather(body.as_slice(), sought).map_err(|error| WitnessFailed::Io(error.to_string()))?;
-        if gathered.is_nothing() { Err(WitnessFailed::NotBelieved) } else { Ok(gathered) }
+        match (gathered.is_nothing(), is_partial) {
+            (true, true) => Err(WitnessFailed::TooLong),
+            (true, false) => Err(WitnessFailed::NotBelieved),
+            (false, _) => Ok(Gathered { is_partial, ..gathered }),
+        }
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Gathered {
     pub unknown: Vec<Checkpoint>,
     /// There were notes that say to be of logs that are known, and none was verified.
     pub is_forged: bool,
+    /// It has more, which was not listened to.
+    pub is_partial: bool,
 }
 
 impl Gathered {
@@ -85,7 +87,7 @@ impl Gathering<'_> {
     fn end(self) -> Gathered {
         let verified: Vec<Checkpoint> = self.verified.into_values().flatten().collect();
         let is_forged = self.is_claimed && verified.is_empty();
-        Gathered { verified, unknown: self.unknown.into_values().collect(), is_forged }
+        Gathered { verified, unknown: self.unknown.into_values().collect(), is_forged, is_partial: false }
     }
 }
 

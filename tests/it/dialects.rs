@@ -478,6 +478,37 @@ fn too_large() -> OdooError {
     OdooError::Egress(pawl::egress::EgressError::TooLarge)
 }
 
+/// Who looks whether JSON-2 is there says the database's name and nothing else of its own: neither key nor user.
+/// Attack on P6.
+#[test]
+fn a_stranger_asks_one_thing_whatever_the_database_is_called() {
+    for database in
+        ["lab", "../../res.users/write", "a?b#c", "\"}]", "%0d%0aAuthorization:", "x".repeat(256).as_str()]
+    {
+        let served = serve(vec![recorded(DialectName::Json2, "auth-missing", 1), taken(DialectName::Json2)]);
+        let servers = Servers::new(Clock::system());
+        servers.remember(&served.url, database, Server::of(Version::of(19, 0)));
+        let address = Address { database: database.into(), username: "bot".into() };
+        let odoo = wait(Odoo::login(egress(&served.url), address, key("key-1"), &servers));
+        assert_eq!(odoo.map(|odoo| odoo.dialect()).map_err(|no| no.cause), Ok(DialectName::Json2));
+        let requests = served.requests.lock().unwrap();
+        let [knock, login] = requests.as_slice() else { panic!("{}", requests.len()) };
+        let body = body_of(knock);
+        let head = std::str::from_utf8(&knock[..knock.len() - body.len()]).unwrap().to_lowercase();
+        assert!(head.starts_with("post /json/2/res.users/search_read http/1.1\r\n"), "{head}");
+        assert!(head.contains(&format!("\r\nx-odoo-database: {}\r\n", database.to_lowercase())), "{head}");
+        assert!(!head.contains("\r\nauthorization:") && !head.contains("key-1"), "{head}");
+        assert_eq!(
+            serde_json::from_slice::<Json>(body).unwrap(),
+            json!({"domain": [], "fields": ["login", "api_key_ids"], "limit": 1, "offset": 0, "order": "id asc",
+                "context": {"lang": "en_US"}})
+        );
+        assert!(
+            String::from_utf8_lossy(login).to_lowercase().contains("\r\nauthorization: bearer key-1\r\n")
+        );
+    }
+}
+
 /// Whatever is typed as database, user or secret, and whatever is searched for: a request is to one of these paths, and
 /// is one JSON text that calls one of these methods.
 /// Attack on P6.

@@ -93,6 +93,30 @@ fn nothing_right_behind_the_newest_checkpoint_hides_it() {
 
 /// Attack on P4.
 #[test]
+fn what_was_said_before_too_much_was_counts_against_the_database_alone() {
+    let home = Home::new();
+    let witness = Witness::new(Manner::Keeps);
+    let served = serve(&home, &witness.url);
+    let id = served.deposit("one");
+    let size = |note: &String| Checkpoint::claimed(note).map_or(0, |of| of.size);
+    until("the witness", || witness.taken().last().map_or(0, size) > 1);
+    drop(served);
+    // Whoever can post to a witness that gives back all it has makes that as long as they like.
+    let taken = witness.taken().concat();
+    witness.has(&[format!("{taken}\n{}", "a\n".repeat(100_000))]);
+    let served = serve(&home, &witness.url);
+    served.opens(&id, "one");
+    assert_eq!(ready(&served)["witnesses"], "silent");
+    assert!(log_of(&home).contains("too long for a checkpoint"), "{}", log_of(&home));
+    drop(served);
+    cut(&mut unguarded(&home));
+    is_frozen(&home, &serve(&home, &witness.url), &id);
+    let (ok, said) = doctor(&home, &witness.url, &[]);
+    assert!(!ok && said.contains("wrong     the database is older"), "{said}");
+}
+
+/// Attack on P4.
+#[test]
 fn a_freeze_outlasts_the_witness_that_gave_rise_to_it_and_the_process() {
     let home = Home::new();
     let witness = home.path().join("witness");

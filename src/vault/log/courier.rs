@@ -76,7 +76,10 @@ impl Courier {
             None => self.of.reach()?.ask(&sought(known)).await?,
         };
         let judged = judge(&self.log.store, known, &self.of.name, &gathered).await;
-        let judged = judged.inspect_err(|_| *self.heard() = Some(gathered))?;
+        if let Err(NotJudged::Store(_)) = judged {
+            *self.heard() = Some(gathered);
+        }
+        let judged = judged?;
         let noted = self.noted().await.unwrap_or_else(|error| {
             tracing::error!(witness = %self.of.name, %error, "what this witness took before can't be read");
             0

@@ -122,13 +122,14 @@ pub(super) fn sought(known: Option<&Known>) -> Sought {
     Sought { keys: known.map(|known| known.keys().collect()).unwrap_or_default() }
 }
 
-/// Holds what `witness` has against the database, of which the log `known` is believed, with those before it.
+/// Holds what `witness` has against the database, of which the log `known` is believed, with those before it. What it
+/// said before it said too much is enough for a doubt, and for nothing else.
 pub(super) async fn judge(
     store: &Store,
     known: Option<&Known>,
     witness: &str,
     gathered: &Gathered,
-) -> Result<Judged, StoreError> {
+) -> Result<Judged, NotJudged> {
     let mut judged = Judged { size: 0, doubted: Vec::new() };
     for checkpoint in gathered.verified.iter().chain(&gathered.unknown) {
         if known.is_some_and(|known| known.follows.is_accepted(checkpoint)) {
@@ -145,6 +146,9 @@ pub(super) async fn judge(
         };
         let (witness, checkpoint) = (witness.to_owned(), checkpoint.clone());
         judged.doubted.extend(doubt.map(|doubt| Doubted { doubt, witness, checkpoint }));
+    }
+    if gathered.is_partial && judged.doubted.is_empty() {
+        return Err(WitnessFailed::TooLong.into());
     }
     Ok(judged)
 }
