@@ -144,6 +144,9 @@ pub enum Error {
     /// What came back held the credential.
     #[error("what that Odoo answered holds the credential itself: the answer was cut, and it is on record")]
     LeakStopped,
+    /// An answer before held the credential, and it is the same still.
+    #[error("an answer of that Odoo held this credential: nothing is read with it until it is replaced")]
+    CredentialLeaked,
     /// The org's trail takes no more events of this UTC day.
     #[error("this org has used up its events of today: nothing is lent or changed until midnight UTC")]
     EventQuota {
@@ -223,6 +226,7 @@ impl Error {
             LendRefused::HostNotAllowed => Self::HostNotAllowed,
             LendRefused::InjectionOnly => Self::InjectionOnly,
             LendRefused::MayWrite => Self::MayWrite,
+            LendRefused::Leaked => Self::CredentialLeaked,
             LendRefused::PastQuota => Self::EventQuota { now },
             LendRefused::TooMany(full) => Self::TooManyLeases { until: full.until, now },
         }

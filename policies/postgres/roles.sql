@@ -70,7 +70,7 @@ GRANT SELECT, INSERT, UPDATE (verifies_until), DELETE ON issuer_keys TO pawl_app
 GRANT SELECT, INSERT, DELETE ON clients, revocations, client_assertions TO pawl_app;
 GRANT SELECT, INSERT, DELETE,
     UPDATE (label, environment, sync_interval_seconds, sealed, key_id, revision, credential_expires_at, state,
-            updated_at, expiry_warned, may_write, taken_revision)
+            updated_at, expiry_warned, may_write, taken_revision, leaked)
     ON connections TO pawl_app;
 GRANT SELECT, INSERT, UPDATE (revision, expires_at, ended_at, outcome, records) ON leases TO pawl_app;
 -- Logins that Odoo refused, over all orgs, by a digest.

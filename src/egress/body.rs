@@ -15,7 +15,10 @@ use crate::egress::error::EgressError;
 use crate::egress::wire::{Wire, cause};
 
 /// What is still to be read of an answer.
-pub struct Body(Option<Open>);
+pub struct Body {
+    open: Option<Open>,
+    overheard: Option<Overheard>,
+}
 
 struct Open {
     incoming: Incoming,
@@ -25,7 +28,6 @@ struct Open {
     deadline: Instant,
     idle: Arc<Mutex<Option<Wire>>>,
     wire: Wire,
-    overheard: Option<Overheard>,
 }
 
 /// Told to who listens once no more is read, to its end or not.
@@ -34,9 +36,20 @@ struct Overheard {
     taken: Vec<u8>,
 }
 
+impl Overheard {
+    /// Tells it, and answers it: there is one copy.
+    fn tell(&mut self) -> Bytes {
+        let taken = Bytes::from(std::mem::take(&mut self.taken));
+        if !taken.is_empty() {
+            self.tap.hear(taken.clone());
+        }
+        taken
+    }
+}
+
 impl Drop for Overheard {
     fn drop(&mut self) {
-        self.tap.hear(&self.taken);
+        self.tell();
     }
 }
 
@@ -75,7 +88,7 @@ impl Write for Room {
 impl Body {
     /// One that is not wanted.
     pub(super) fn unread() -> Self {
-        Self(None)
+        Self { open: None, overheard: None }
     }
 
     pub(super) fn of(
@@ -97,28 +110,29 @@ impl Body {
         };
         let incoming = response.into_body();
         let overheard = tap.map(|tap| Overheard { tap, taken: Vec::new() });
-        Ok(Self(Some(Open { incoming, coding, left: max_bytes, deadline, idle, wire, overheard })))
+        let open = Some(Open { incoming, coding, left: max_bytes, deadline, idle, wire });
+        Ok(Self { open, overheard })
     }
 
     /// The next piece, unpacked; none at the end. What was read to its end leaves its connection to the next call.
     pub async fn piece(&mut self) -> Result<Option<Bytes>, EgressError> {
-        while let Some(open) = &mut self.0 {
+        while let Some(open) = &mut self.open {
             let frame = timeout_at(open.deadline, open.incoming.frame()).await;
             match frame.map_err(|_| EgressError::Timeout)? {
                 Some(frame) => {
                     let frame = frame.map_err(|error| cause(&error))?;
                     let Ok(packed) = frame.into_data() else { continue };
                     open.left = open.left.checked_sub(packed.len()).ok_or(EgressError::TooLarge)?;
-                    let unpacked = open.coding.unpack(packed)?;
-                    open.overhear(&unpacked);
+                    let unpacked = open.coding.unpack(packed).await?;
+                    overhear(&mut self.overheard, &unpacked);
                     if !unpacked.is_empty() {
                         return Ok(Some(unpacked));
                     }
                 }
                 None => {
                     let last = open.coding.end()?;
-                    open.overhear(&last);
-                    if let Some(open) = self.0.take() {
+                    overhear(&mut self.overheard, &last);
+                    if let Some(open) = self.open.take() {
                         *open.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(open.wire);
                     }
                     return Ok((!last.is_empty()).then_some(last));
@@ -129,28 +143,39 @@ impl Body {
     }
 
     /// All of it.
-    pub async fn whole(mut self) -> Result<Vec<u8>, EgressError> {
+    pub async fn whole(mut self) -> Result<Bytes, EgressError> {
         let mut whole = Vec::new();
         while let Some(piece) = self.piece().await? {
-            whole.extend_from_slice(&piece);
+            if self.overheard.is_none() {
+                whole.extend_from_slice(&piece);
+            }
         }
-        Ok(whole)
+        Ok(self.overheard.as_mut().map_or_else(|| whole.into(), Overheard::tell))
     }
 }
 
-impl Open {
-    fn overhear(&mut self, piece: &[u8]) {
-        if let Some(overheard) = &mut self.overheard {
-            overheard.taken.extend_from_slice(piece);
-        }
+fn overhear(overheard: &mut Option<Overheard>, piece: &[u8]) {
+    if let Some(overheard) = overheard {
+        overheard.taken.extend_from_slice(piece);
     }
 }
 
 impl Coding {
-    fn unpack(&mut self, packed: Bytes) -> Result<Bytes, EgressError> {
+    /// Lets others go on between: a little can become very much.
+    async fn unpack(&mut self, packed: Bytes) -> Result<Bytes, EgressError> {
         match self {
             Self::Plain => Ok(packed),
-            Self::Gzip(gzip) => gzip.unpack(&packed).map_err(|error| failed(&error)),
+            Self::Gzip(gzip) => {
+                let mut before = 0;
+                for part in packed.chunks(A_LITTLE) {
+                    let now = gzip.unpack(part).map_err(|error| failed(&error))?;
+                    if now - before >= VERY_MUCH {
+                        before = now;
+                        tokio::task::yield_now().await;
+                    }
+                }
+                Ok(gzip.taken())
+            }
         }
     }
 
@@ -163,7 +188,8 @@ impl Coding {
 }
 
 impl Packed {
-    fn unpack(&mut self, mut packed: &[u8]) -> io::Result<Bytes> {
+    /// How much there is now to be taken.
+    fn unpack(&mut self, mut packed: &[u8]) -> io::Result<usize> {
         while !packed.is_empty() {
             match self.reader.write(packed)? {
                 // That one has ended, and the next begins here.
@@ -177,14 +203,22 @@ impl Packed {
                 taken => packed = packed.get(taken..).unwrap_or_default(),
             }
         }
-        Ok(std::mem::take(&mut self.reader.get_mut().taken).into())
+        Ok(self.reader.get_ref().taken.len())
+    }
+
+    fn taken(&mut self) -> Bytes {
+        std::mem::take(&mut self.reader.get_mut().taken).into()
     }
 
     fn end(&mut self) -> io::Result<Bytes> {
         self.reader.try_finish()?;
-        Ok(std::mem::take(&mut self.reader.get_mut().taken).into())
+        Ok(self.taken())
     }
 }
+
+/// At the most a thousand times as many bytes come of it.
+const A_LITTLE: usize = 1024;
+const VERY_MUCH: usize = 256 * 1024;
 
 fn failed(error: &io::Error) -> EgressError {
     match error.kind() {

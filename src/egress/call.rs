@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::Response;
 use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
@@ -57,8 +58,8 @@ pub struct Ask<'a> {
 /// Is told all that comes back: the head of each answer, and what came of its body, unpacked, also of one that nobody
 /// wants.
 pub trait Tap: Send + Sync {
-    /// One part of an answer, whole.
-    fn hear(&self, part: &[u8]);
+    /// One part of an answer, whole. It is not waited for, so it is quick: what takes long is done later.
+    fn hear(&self, part: Bytes);
 }
 
 /// What the head of the last answer of an [`Egress`] said, also to who does not hold that one any more.

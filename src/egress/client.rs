@@ -47,6 +47,12 @@ impl Egress {
         Self { tap: Some(tap), ..self }
     }
 
+    /// The same for answers of at most so many bytes, unpacked, from the next call on.
+    pub fn taking(mut self, max_bytes: usize) -> Self {
+        self.limits.max_bytes = max_bytes;
+        self
+    }
+
     /// Where it calls: scheme, host and port.
     pub fn origin(&self) -> &str {
         self.url.as_str()
@@ -77,7 +83,7 @@ impl Egress {
         let answer = self.call(ask).await?;
         match answer.status {
             300..=399 => Err(EgressError::Redirected(answer.status)),
-            200 => Ok(Answered { media: answer.media, body: answer.body.whole().await? }),
+            200 => Ok(Answered { media: answer.media, body: answer.body.whole().await?.into() }),
             status => Err(EgressError::Status(status)),
         }
     }
@@ -99,7 +105,7 @@ impl Egress {
         let date = text(header::DATE).filter(|date| date.len() <= 64).map(str::to_owned);
         self.hearing.hear(Heard { redirect: redirect.clone(), date: date.clone() });
         if let Some(tap) = &self.tap {
-            tap.hear(&head(&response));
+            tap.hear(head(&response).into());
         }
         let is_wanted = accepts.is_empty() || accepts.contains(&media.as_str());
         let body = match &self.tap {

@@ -20,6 +20,7 @@ mod openapi;
 mod ops;
 mod parameters;
 mod problem;
+mod question;
 mod reads;
 mod request;
 mod routes;

@@ -79,6 +79,8 @@ kinds! {
     NotHolder = "not-holder", 403, "The lease was lent to another client";
     /// The credential is another one now.
     CredentialReplaced = "credential-replaced", 409, "The credential was replaced since";
+    /// An answer held the credential.
+    CredentialLeaked = "credential-leaked", 409, "An answer held this connection's credential";
     /// The key names another request.
     KeyReused = "idempotency-key-reused", 422, "The Idempotency-Key was used for another request";
     /// Not with this kind, by the policy.
@@ -180,7 +182,12 @@ impl Problem {
         }
     }
 
-    pub(super) fn invalid(errors: Vec<FieldError>) -> Self {
+    pub(super) fn invalid(mut errors: Vec<FieldError>) -> Self {
+        let more = errors.len().saturating_sub(MOST_ERRORS);
+        if more > 0 {
+            errors.truncate(MOST_ERRORS);
+            errors.push(FieldError::new("body", "more", format!("{more} more break rules")));
+        }
         let fields: Vec<&str> = errors.iter().map(|error| error.field.as_str()).collect();
         Self { errors: errors.clone(), ..Self::new(Kind::Invalid, fields.join(", ")) }
     }
@@ -248,6 +255,8 @@ impl Problem {
     }
 }
 
+/// What is wrong with one request is told as far as that.
+const MOST_ERRORS: usize = 50;
 /// An export may be at its end by then.
 const EXPORT_AGAIN_IN: Duration = Duration::from_secs(10);
 /// A read may be at its end by then.
@@ -282,6 +291,7 @@ impl From<Error> for Problem {
                 Self { errors: vec![cause], ..Self::new(Kind::OdooFailed, detail) }
             }
             Error::LeakStopped => Self::new(Kind::LeakStopped, detail),
+            Error::CredentialLeaked => Self::new(Kind::CredentialLeaked, detail),
             Error::TooManyChecks { until, now } => {
                 let retry_after = Some(seconds_until(until, now));
                 Self { retry_after, ..Self::new(Kind::TooManyChecks, detail) }

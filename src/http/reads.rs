@@ -1,47 +1,39 @@
 //! `POST /v1/connections/{id}/read`: records of a connection's Odoo, without its credential.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
+use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use actix_web::{HttpResponse, web};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
+use crate::error::Error;
 use crate::http::State;
 use crate::http::extract::{By, Said};
 use crate::http::parameters::Id;
 use crate::http::problem::{Kind, Problem};
-use crate::http::shapes::OdooMethod;
 use crate::http::whole::Whole;
 use crate::ids::ConnectionId;
 use crate::odoo::Ask;
+use crate::vault::Injected;
 
-/// One question to a connection's Odoo.
-#[derive(Deserialize, ToSchema)]
+/// One question to a connection's Odoo. Which members go together is judged with what they say.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[schema(as = Read)]
 pub struct ReadBody {
-    /// A model of policies/odoo-readable.toml.
     model: String,
-    #[schema(value_type = OdooMethod)]
     method: String,
-    /// Fields of the model, each once. `id` comes with every record.
     fields: Vec<String>,
-    /// Of `search_read`: which records, in Odoo's notation, by fields that may be read; all when absent.
-    #[schema(value_type = Option<Vec<Value>>)]
     domain: Option<Json>,
-    /// Of `search_read`: `name, other desc`; by id when absent.
     order: Option<String>,
-    /// Of `search_read`: how many records to pass over.
-    #[schema(value_type = Option<i64>, minimum = 0, maximum = 10000000)]
     offset: Option<Whole<u64>>,
-    /// Of `search_read`: how many at most; 100 when absent.
-    #[schema(value_type = Option<i64>, minimum = 1, maximum = 2000)]
     limit: Option<Whole<u64>>,
-    /// Of `read`: which records; those that are not there are left out.
-    #[schema(value_type = Option<Vec<i64>>, min_items = 1, max_items = 2000)]
     ids: Option<Vec<Whole<i64>>>,
 }
 
@@ -62,7 +54,7 @@ pub struct RecordsView {
     request_body = ReadBody,
     responses((status = 200, body = RecordsView, description = "The records."),
         (status = 403, description = "`forbidden`, `kind-not-allowed`, `environment-not-allowed`, `state-not-allowed`, `host-not-allowed`"),
-        (status = 409, description = "`auth-failed`, `credential-replaced`, `not-odoo`"),
+        (status = 409, description = "`auth-failed`, `credential-leaked`, `credential-replaced`, `not-odoo`"),
         (status = 423, description = "`frozen`"),
         (status = 429, description = "`too-many-reads`, `too-many-refusals`, `too-many-requests`, `event-quota`",
          headers(("Retry-After" = i64, description = "Seconds until it may go better."))),
@@ -90,5 +82,23 @@ pub(super) async fn read(
     actix_web::rt::spawn(async move { state.vault.inject(&actor, id, ask, answer).await });
     let injected = told.await.map_err(|_| Problem::new(Kind::Unavailable, "the read broke off"))??;
     let json = (CONTENT_TYPE, "application/json");
-    Ok(HttpResponse::Ok().insert_header(json).insert_header((CACHE_CONTROL, "no-store")).body(injected.body))
+    Ok(HttpResponse::Ok()
+        .insert_header(json)
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .body(Sliced(injected)))
+}
+
+/// Sent from the one buffer that there is of it.
+struct Sliced(Injected);
+
+impl MessageBody for Sliced {
+    type Error = Error;
+
+    fn size(&self) -> BodySize {
+        BodySize::Sized(u64::try_from(self.0.length()).unwrap_or(u64::MAX))
+    }
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context) -> Poll<Option<Result<Bytes, Error>>> {
+        Poll::Ready(self.0.slice())
+    }
 }

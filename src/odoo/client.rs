@@ -7,7 +7,7 @@ use crate::credential::CredentialKind;
 use crate::egress::{Egress, EgressError};
 use crate::odoo::caps::Caps;
 use crate::odoo::dialect::{Caller, DialectName};
-use crate::odoo::exchange::send;
+use crate::odoo::exchange::{Received, send};
 use crate::odoo::fault::OdooError;
 use crate::odoo::query::ReadQuery;
 use crate::odoo::record::Record;
@@ -179,6 +179,13 @@ impl Odoo {
         query: &ReadQuery,
         take: &mut (dyn FnMut(Record) + Send),
     ) -> Result<(), OdooError> {
+        let done = self.ask(query).await?.records(query, &mut |record| take(record));
+        self.note(&done);
+        done
+    }
+
+    /// Puts the question, and leaves its answer to be looked into by whoever has the time.
+    pub async fn ask(&self, query: &ReadQuery) -> Result<Unread, OdooError> {
         if self.refused.load(Ordering::SeqCst) {
             return Err(OdooError::LoginRefused);
         }
@@ -186,17 +193,41 @@ impl Odoo {
         let caller = caller(&self.address, &self.secret, number);
         let call = self.dialect.speak().read(&caller, self.uid, query)?;
         let answer = send(&self.egress, call).await?;
-        let reply = answer.reply(number, &self.caps);
-        let done = self.dialect.speak().records(&reply, query, &mut |record| take(record));
-        let done = done.map_err(shown);
+        Ok(Unread { answer, number, dialect: self.dialect, caps: self.caps })
+    }
+
+    /// What an answer came to, to be known by the next call.
+    pub fn note(&self, done: &Result<(), OdooError>) {
         match done {
             Err(OdooError::LoginRefused) => self.refused.store(true, Ordering::SeqCst),
-            Err(cause) if !is_odoos_own(cause) => {
+            Err(cause) if !is_odoos_own(*cause) => {
                 self.servers.forget(self.egress.origin(), &self.address.database);
             }
             _ => {}
         }
-        done
+    }
+
+    /// The same, with answers of at most so many bytes and values taken from now on.
+    pub fn taking(self, max_bytes: usize, values: usize) -> Self {
+        let caps = Caps { values, ..self.caps };
+        Self { egress: self.egress.taking(max_bytes), caps, ..self }
+    }
+}
+
+/// What came to a question, whole, and nobody has looked into.
+pub struct Unread {
+    answer: Received,
+    number: i64,
+    dialect: DialectName,
+    caps: Caps,
+}
+
+impl Unread {
+    /// Hands on each of the records that `query`, the question, asked for, as [`Odoo::read`] does. Takes a processor for
+    /// as long as the answer is large.
+    pub fn records(&self, query: &ReadQuery, take: &mut dyn FnMut(Record)) -> Result<(), OdooError> {
+        let reply = self.answer.reply(self.number, &self.caps);
+        self.dialect.speak().records(&reply, query, take).map_err(shown)
     }
 }
 

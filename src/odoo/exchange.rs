@@ -1,5 +1,7 @@
 //! One request and its answer, read to its end.
 
+use bytes::Bytes;
+
 use crate::egress::{Answer, Ask, Egress, EgressError};
 use crate::odoo::caps::Caps;
 use crate::odoo::dialect::{Call, Reply};
@@ -10,7 +12,7 @@ use crate::odoo::json2::NO_DATABASE;
 pub(super) struct Received {
     status: u16,
     media: String,
-    body: Vec<u8>,
+    body: Bytes,
 }
 
 impl Received {

@@ -25,7 +25,7 @@ mod version;
 pub mod xmlrpc;
 
 pub use caps::Caps;
-pub use client::{Address, Credential, NotLoggedIn, Odoo};
+pub use client::{Address, Credential, NotLoggedIn, Odoo, Unread};
 pub use decimal::Decimal;
 pub use diagnose::{CHECK_WITHIN, Diagnosis, Found, Login, Subject, diagnose};
 pub use dialect::DialectName;

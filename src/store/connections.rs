@@ -80,6 +80,9 @@ pub struct StoredConnection {
     pub was_taken: bool,
     /// When it was last lent, from the leases.
     pub last_lent_at: Option<Moment>,
+    /// Whether an answer of its Odoo held its credential.
+    #[serde(default)]
+    pub is_leaked: bool,
 }
 
 impl StoredConnection {
@@ -159,6 +162,7 @@ struct Columns {
     updated_at: i64,
     sync_interval_seconds: Option<i64>,
     taken_revision: Option<i64>,
+    leaked: i64,
 }
 
 impl Columns {
@@ -181,6 +185,7 @@ impl Columns {
             created_at: Moment::from_micros(self.created_at),
             updated_at: Moment::from_micros(self.updated_at),
             last_lent_at: None,
+            is_leaked: self.leaked != 0,
         })
     }
 }
@@ -298,6 +303,20 @@ impl Tx<'_> {
         .set((connections::state.eq(state), connections::updated_at.eq(at.micros())))
         .execute(self.db)?;
         Ok(marked == 1)
+    }
+
+    /// Keeps that an answer of its Odoo held the credential of `read`, if that is the one that is there.
+    pub fn mark_leaked(&mut self, read: &StoredConnection) -> Result<(), StoreError> {
+        diesel::update(
+            connections::table
+                .filter(connections::org_id.eq(read.org.as_str()))
+                .filter(connections::user_id.eq(read.user.as_str()))
+                .filter(connections::id.eq(read.id.as_str()))
+                .filter(connections::revision.eq(read.revision.number())),
+        )
+        .set(connections::leaked.eq(1_i64))
+        .execute(self.db)?;
+        Ok(())
     }
 
     /// Removes the row with its ciphertext, ends its open leases and blanks what is kept of answers about

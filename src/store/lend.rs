@@ -111,6 +111,8 @@ pub enum LendRefused {
     InjectionOnly,
     /// Its user can do more than read, and so it is used by injection alone.
     MayWrite,
+    /// An answer of its Odoo held it.
+    Leaked,
     /// The org's trail takes no more events of the day.
     PastQuota,
 }
@@ -137,6 +139,7 @@ impl LendRefused {
             Self::HostNotAllowed => "host-not-allowed",
             Self::InjectionOnly => "injection-only",
             Self::MayWrite => "may-write",
+            Self::Leaked => "credential-leaked",
             Self::PastQuota => "event-quota",
         }
     }

@@ -74,6 +74,7 @@ diesel::table! {
         expiry_warned -> Nullable<BigInt>,
         may_write -> BigInt,
         taken_revision -> Nullable<BigInt>,
+        leaked -> BigInt,
     }
 }
 

@@ -126,6 +126,7 @@ impl Tx<'_> {
             connections::credential_expires_at.eq(new.expires_at.map(Moment::micros)),
             connections::expiry_warned.eq(None::<i64>),
             connections::state.eq("active"),
+            connections::leaked.eq(0_i64),
             connections::updated_at.eq(new.at.micros()),
         ))
         .execute(self.db)?;

@@ -16,6 +16,7 @@ use crate::ids::{ConnectionId, OrgId};
 use crate::odoo::{self, Address, Credential, Diagnosis, Login, Servers};
 use crate::store::{LendRefused, SealedCredential, Store, StoredConnection, Tx};
 use crate::vault::freeze::frozen_meanwhile;
+use crate::vault::inject::Echoes;
 use crate::vault::leave::{find_permitted, note_refusal};
 use crate::vault::lend::{binding, proof};
 use crate::vault::logins::{Claim, Logins};
@@ -190,6 +191,7 @@ impl Work {
     async fn run(self, opened: Opened, claim: Claim, turn: Turn) -> Result<Diagnosis, Error> {
         let Opened { connection, credential, ends } = opened;
         let (url, database, username) = connection.destination.parts();
+        let is_echo = Echoes::in_hosts(&credential.secret, &connection.destination);
         let subject = odoo::Subject {
             url,
             org: Some(connection.org.as_str()),
@@ -200,12 +202,16 @@ impl Work {
             ends,
             now: self.clock.now(),
         };
-        let (found, was_stopped) = tokio::select! {
+        let (mut found, was_stopped) = tokio::select! {
             biased;
             () = turn.running.stop.notified() => (Diagnosis::not_made(), true),
             () = frozen_meanwhile(&self.store, &self.scope, &self.switch) => (Diagnosis::not_made(), true),
             found = odoo::diagnose(subject) => (found, false),
         };
+        for finding in &mut found.findings {
+            // The one word of the server's own that is told.
+            finding.redirect.take_if(|host| is_echo(host));
+        }
         self.logins.settle(claim, found.login).await;
         let kept = match self.keep(&connection, &found, was_stopped).await {
             // A refusal that is not kept would be tried again by the next sync.

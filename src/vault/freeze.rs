@@ -149,9 +149,9 @@ pub(super) fn show_frozen(tx: &mut Tx, here: bool, shown: &mut [StoredConnection
     Ok(())
 }
 
-/// How often a check that is under way looks whether it may go on: less than the second in which a freeze is
+/// How often a check or a read that is under way looks whether it may go on: less than the second in which a freeze is
 /// everywhere.
-const LOOK_EVERY: Duration = Duration::from_millis(400);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(400);
 
 /// Ends once the scope's org, the vault or this host is frozen: by whichever vault that was done.
 pub(super) async fn frozen_meanwhile(store: &Store, scope: &crate::access::Scope, switch: &HostSwitch) {

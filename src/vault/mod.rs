@@ -30,6 +30,7 @@ mod retention;
 mod settings;
 mod standing;
 mod tell;
+mod tighter;
 mod trail;
 mod untold;
 mod update;
@@ -100,6 +101,7 @@ pub struct Vault {
     gates: gate::Gates,
     checks: check::Checks,
     injections: inject::Injections,
+    aside: inject::Aside,
     circuits: inject::Circuits,
     logins: logins::Logins,
     switch: Arc<HostSwitch>,
@@ -142,6 +144,7 @@ impl Vault {
         let Parts { store, ring, guard, readable, clock, switch, limits, untold, witnesses } = parts;
         let exports = exports::Exports::new(clock.clone());
         let logins = logins::Logins::new(store.clone(), clock.clone());
+        let injections = inject::Injections::new(clock.clone());
         Self {
             store,
             ring,
@@ -152,7 +155,8 @@ impl Vault {
             clock,
             gates: gate::Gates::new(),
             checks: check::Checks::new(),
-            injections: inject::Injections::default(),
+            injections,
+            aside: inject::Aside::default(),
             circuits: inject::Circuits::default(),
             logins,
             switch,

@@ -82,6 +82,14 @@ impl ChangeSettings {
         only.into_iter().chain(to_writers).chain(readable).collect()
     }
 
+    /// Whether a loan that was granted before might not be after it.
+    fn lends_less(&self) -> bool {
+        self.frozen == Some(true)
+            || self.injection_only == Some(true)
+            || self.lend_to_writers == Some(false)
+            || matches!(self.allowed_hosts, Some(Some(_)))
+    }
+
     /// `now` with what is named changed.
     fn of_injection(&self, now: Injection) -> Result<Injection, Error> {
         let readable = match &self.readable {
@@ -126,6 +134,7 @@ impl Vault {
         let (actions, scope) = self.allow_change(actor, &change, hosts.as_ref()).await?;
         // what is being read was judged by the settings from before
         let is_reads = hosts.is_some() || !change.injection().is_empty();
+        let lends_less = change.lends_less();
         let (at, change) = (self.clock.now(), Arc::new(change));
         let found = self.with_ring(async |held| {
             let (actor, actions, again) = (actor.clone(), actions.clone(), held.marked(again.as_ref()));
@@ -138,6 +147,7 @@ impl Vault {
                         serde_json::from_str(&answer).map_err(|_| Error::Damaged("idempotency_keys"))?;
                     return Ok(Settings { org, ..find(tx, at)? });
                 }
+                let before = find(tx, at)?.org;
                 if let Some(is_frozen) = frozen {
                     tx.set_frozen(is_frozen, at)?;
                 }
@@ -152,20 +162,19 @@ impl Vault {
                     let injection = asked.of_injection(tx.find_injection()?)?;
                     tx.set_injection(&injection, at)?;
                 }
+                let found = find(tx, at)?;
+                let is_tighter = found.org.is_tighter_than(&before)?;
                 for (action, more) in &actions {
                     let more: Vec<_> = more.iter().map(|(name, value)| (*name, value.as_str())).collect();
                     let event =
                         AuditEvent::of_with(&actor, *action, (Subject::default(), &more), Outcome::Done, at)?;
                     match action {
-                        Action::ChangeRetention | Action::ChangeHosts | Action::ChangeInjection
-                            if frozen != Some(true) =>
-                        {
-                            tx.append(&event)?
-                        }
+                        _ if frozen == Some(true) => tx.append_past_quota(&event)?,
+                        Action::ChangeHosts | Action::ChangeInjection if !is_tighter => tx.append(&event)?,
+                        Action::ChangeRetention => tx.append(&event)?,
                         _ => tx.append_past_quota(&event)?,
                     }
                 }
-                let found = find(tx, at)?;
                 let answer = serde_json::to_string(&found.org).map_err(|_| Error::Damaged("org_settings"))?;
                 repeat::keep_settings(tx, &actor, again.as_ref(), answer, at)?;
                 Ok::<_, Error>(found)
@@ -182,6 +191,8 @@ impl Vault {
                     injections.stop_of(&org).await;
                     if frozen == Some(true) {
                         checks.stop_of(&org).await;
+                    }
+                    if lends_less {
                         gates.close_behind_org(&org).await;
                     }
                 };

@@ -156,6 +156,27 @@ fn a_redirect_is_told_by_the_host_that_it_leads_to() {
     }
 }
 
+/// A host in which the secret stands, in letters that hosts have or encoded, and one that is too long for any.
+/// Attack on P1.
+#[test]
+fn a_redirect_tells_nothing_of_the_secret() {
+    let secret = "Planted-7295-With-Care";
+    let scene = scene(secret);
+    let in_hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let long = vec!["planted"; 40].join(".");
+    for host in [secret, &secret.to_lowercase(), &in_hex.to_uppercase(), &format!("a.{secret}.b"), &long] {
+        let raw =
+            format!("HTTP/1.1 302 Found\r\nLocation: https://{host}.example/\r\nContent-Length: 0\r\n\r\n");
+        for n in 1..=3 {
+            scene.odoo.answer_raw(n, raw.clone());
+        }
+        let answer = check(&scene, &scene.connection);
+        assert_eq!(codes(&answer), ["redirected"], "{host}");
+        let told = answer.body.to_lowercase();
+        assert!(!told.contains("planted") && !told.contains(&in_hex), "{host}: {told}");
+    }
+}
+
 /// A warning is no error: the sync goes on.
 #[test]
 fn a_clock_that_goes_another_way_is_told() {

@@ -418,7 +418,7 @@ fn a_head_without_end_and_a_body_of_another_kind_are_not_read() {
             assert_eq!((answer.status, answer.media.as_str()), (200, "text/html"));
             answer.body.whole().await
         });
-        assert_eq!(String::from_utf8(body.unwrap()).unwrap(), expected);
+        assert_eq!(String::from_utf8(body.unwrap().to_vec()).unwrap(), expected);
     }
 }
 

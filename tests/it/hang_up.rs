@@ -5,8 +5,10 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
+#[cfg(feature = "postgres")]
+use sha2::{Digest, Sha256};
 
-use crate::harness::{Answer, Home, Vault, holds, until};
+use crate::harness::{Answer, Home, Vault, call, holds, until};
 use crate::injection::{endings, names, read, settings, told, wait_for_endings};
 use crate::scene::{LOOPBACK, Scene, deposit};
 use crate::standin::company::Company;
@@ -85,7 +87,91 @@ fn what_is_taken_away_ends_the_read_before_it_answers() {
             scene.connection = scene.vault.deposit_as("acme", "ada", &deposit(&scene.odoo, PASSWORD));
         }
         assert_eq!(read(&scene, &names(1)).status, 200, "{cause}");
+        until("that is on record", || endings(&scene).last().is_some_and(|how| how == "ok"));
     }
+}
+
+/// The same by another vault on the same database: while Odoo is waited for, and when it has answered right after.
+/// Attack on P8 and P6.
+#[test]
+fn what_another_vault_takes_away_ends_the_read_too() {
+    let mut scene = Scene::new(Company::small(3), PASSWORD);
+    let (other, backend) = (scene.vault.replica(), scene.vault.token("acme", "ada", "backend"));
+    let owner = scene.vault.token("acme", "boss", "owner");
+    let set = |body: Json| ("PUT", crate::frozen::SETTINGS.to_owned(), body);
+    let cases = |scene: &Scene| {
+        let at = format!("/v1/connections/{}", scene.connection);
+        [
+            ("frozen", 423, set(json!({"frozen": true}))),
+            ("host-not-allowed", 403, set(json!({"allowed_hosts": ["another.example"]}))),
+            ("settings-changed", 503, set(json!({"readable": {"res.partner": ["city"]}}))),
+            ("credential-replaced", 409, ("PUT", format!("{at}/credential"), json!({"secret": PASSWORD}))),
+            ("not-found", 404, ("DELETE", at, Json::Null)),
+        ]
+    };
+    let back = json!({"frozen": false, "allowed_hosts": null, "readable": null});
+    for is_late in [false, true] {
+        for n in 0..5 {
+            let before = endings(&scene).len();
+            let (cause, status, (method, path, body)) = cases(&scene)[n].clone();
+            scene.odoo.hold(2);
+            std::thread::scope(|threads| {
+                let reader = threads.spawn(|| read(&scene, &names(2)));
+                assert!(scene.odoo.wait_until_held());
+                let token = if path == crate::frozen::SETTINGS { &owner } else { &backend };
+                let changed = call(&other, method, &path, token, Some(&body).filter(|body| !body.is_null()));
+                assert!((200..=204).contains(&changed.status), "{cause}: {}", changed.body);
+                if is_late {
+                    scene.odoo.release();
+                }
+                let answer = reader.join().unwrap();
+                assert_eq!(answer.status, status, "{cause}: {}", answer.body);
+                assert!(!answer.body.contains("records"), "{cause}: {}", answer.body);
+            });
+            assert_eq!(endings(&scene)[before..], [cause]);
+            scene.odoo.release();
+            assert_eq!(settings(&scene.vault, &back).status, 200);
+            if cause == "not-found" {
+                scene.connection = scene.vault.deposit_as("acme", "ada", &deposit(&scene.odoo, PASSWORD));
+            }
+            assert_eq!(read(&scene, &names(1)).status, 200, "{cause}");
+            until("that is on record", || endings(&scene).last().is_some_and(|how| how == "ok"));
+        }
+    }
+}
+
+#[cfg(feature = "postgres")]
+/// What may be read is narrowed after the question was judged and before it is on record.
+/// Attack on P6.
+#[test]
+fn a_question_is_judged_by_what_may_be_read_as_it_begins() {
+    let scene = Scene::of(Vault::start_in(Home::on_postgres(), &[LOOPBACK]), Company::small(3), PASSWORD);
+    assert_eq!(read(&scene, &names(1)).status, 200);
+    assert_eq!(settings(&scene.vault, &json!({"lend_to_writers": false})).status, 200);
+    let asked = scene.odoo.paths().len();
+    let digest = Sha256::digest(b"pawl/v1/chainacme");
+    let lock = i64::from_be_bytes(digest[..8].try_into().unwrap());
+    let mut holder = scene.vault.home.sql();
+    let waiting = "FROM pg_locks JOIN pg_database ON pg_database.oid = database \
+                   WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()";
+    until("it was judged in time", || {
+        holder.run("UPDATE org_settings SET readable = NULL WHERE org_id = 'acme'");
+        holder.run(&format!("SELECT pg_advisory_lock({lock})"));
+        let answer = std::thread::scope(|threads| {
+            let reader = threads.spawn(|| read(&scene, &names(1)));
+            while holder.texts("count(*)", waiting) != ["1"] && !reader.is_finished() {
+                std::thread::yield_now();
+            }
+            let part = r#"{"res.partner": ["city"]}"#;
+            holder.run(&format!("UPDATE org_settings SET readable = '{part}' WHERE org_id = 'acme'"));
+            holder.run(&format!("SELECT pg_advisory_unlock({lock})"));
+            reader.join().unwrap()
+        });
+        // It has a quarter of a second to begin in.
+        assert!([422, 503].contains(&answer.status), "{}", answer.body);
+        answer.errors() == ["fields[0] readable"]
+    });
+    assert_eq!(scene.odoo.paths().len(), asked);
 }
 
 /// Attack on P8.

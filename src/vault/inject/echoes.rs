@@ -1,13 +1,15 @@
-//! Listens to all that an Odoo answers during a read, what is given out and what never is, for the secret that it was
-//! sent. Of a secret that answers hold anyway, and of one that stands in too much by chance, nothing is told by that.
+//! Listens to all that an Odoo answers during a read or a check, what is given out and what never is, for the secret that
+//! it was sent. Of a secret that answers hold anyway, and of one that stands in too much by chance, nothing is told by that.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
 
 use crate::credential::Destination;
 use crate::egress::Tap;
+use crate::odoo::{Cell, Record};
 use crate::secret::Secret;
-use crate::vault::inject::scan::{LONG, Scan};
+use crate::vault::inject::scan::Scan;
 
 /// The words of every answer: a password that is one of them is no echo where it stands.
 const SAID_ANYWAY: &[&str] = &[
@@ -21,53 +23,97 @@ const SAID_ANYWAY: &[&str] = &[
     "password Password database Database username Username Internal Server Error Bad Gateway Odoo Server Error",
 ];
 
-/// What is looked for, and whether it was heard.
-pub(super) struct Echoes {
+/// What is looked for, and what was heard and not looked through yet.
+pub(in crate::vault) struct Echoes {
     scan: Scan,
     is_telling: bool,
-    was_heard: AtomicBool,
+    heard: Mutex<Vec<Bytes>>,
 }
 
 impl Echoes {
-    pub(super) fn of(secret: &Secret, to: &Destination) -> Arc<Self> {
+    /// Of `secret`, which is sent `to` there in a call that has its answer say `words`.
+    pub(super) fn of<'a>(
+        secret: &Secret,
+        to: &Destination,
+        words: impl IntoIterator<Item = &'a str>,
+    ) -> Arc<Self> {
         let (url, database, username) = to.parts();
-        let is_said = |text: &&str| text.contains(secret.expose());
-        let is_telling = secret.expose().len() >= LONG
-            && !SAID_ANYWAY.iter().any(is_said)
-            && ![url, database, username].iter().any(is_said);
-        Arc::new(Self { scan: Scan::of(secret), is_telling, was_heard: AtomicBool::new(false) })
+        let is_said = |text: &str| text.contains(secret.expose());
+        let is_telling = !SAID_ANYWAY.iter().copied().any(is_said)
+            && ![url, database, username].into_iter().any(is_said)
+            && !words.into_iter().any(is_said);
+        Arc::new(Self { scan: Scan::of(secret), is_telling, heard: Mutex::default() })
     }
 
-    /// Whether any answer held it, or `given_out` does.
-    pub(super) fn heard(&self, given_out: &[u8]) -> bool {
-        self.was_heard.load(Ordering::SeqCst) || self.scan.finds(given_out)
+    /// Whether it stands in the name of a host, whose letters are small.
+    pub(in crate::vault) fn in_hosts(secret: &Secret, to: &Destination) -> impl Fn(&str) -> bool + use<> {
+        let small = Secret::new(secret.expose().to_lowercase());
+        let all = [Self::of(secret, to, []), Self::of(&small, to, [])];
+        move |host| all.iter().any(|echoes| echoes.is_telling && echoes.scan.is_in(host.as_bytes()))
+    }
+
+    /// Whether any answer that came since this was last asked held it. Takes long.
+    pub(super) fn were_heard(&self) -> bool {
+        let heard = std::mem::take(&mut *self.heard.lock().unwrap_or_else(PoisonError::into_inner));
+        heard.into_iter().any(|part| self.scan.is_in(&part))
+    }
+
+    /// Whether it stands in what Odoo has in `records`: their values, as these were sent. Takes long.
+    pub(super) fn are_in(&self, records: &[Record]) -> bool {
+        let mut cells = records.iter().flat_map(|record| &record.cells);
+        cells.any(|cell| self.is(cell)) || self.scan.is_in(&values(records))
+    }
+
+    fn is(&self, cell: &Cell) -> bool {
+        match cell {
+            Cell::Text(text) | Cell::Ref { name: text, .. } => self.scan.is(text),
+            Cell::Empty | Cell::Bool(_) | Cell::Int(_) | Cell::Number(_) | Cell::Ids(_) => false,
+        }
     }
 }
 
 impl Tap for Echoes {
-    fn hear(&self, part: &[u8]) {
-        if self.is_telling && !self.was_heard.load(Ordering::SeqCst) && self.scan.finds(part) {
-            self.was_heard.store(true, Ordering::SeqCst);
+    fn hear(&self, part: Bytes) {
+        if self.is_telling {
+            self.heard.lock().unwrap_or_else(PoisonError::into_inner).push(part);
         }
     }
+}
+
+/// A line each. What names them is ours.
+fn values(records: &[Record]) -> Vec<u8> {
+    let mut values = Vec::with_capacity(4_096);
+    for record in records {
+        // Into memory, of numbers and texts: nothing that fails.
+        let _ = serde_json::to_writer(&mut values, &record.id);
+        for cell in &record.cells {
+            values.push(b'\n');
+            let _ = serde_json::to_writer(&mut values, cell);
+        }
+        values.push(b'\n');
+    }
+    values
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn hears(secret: &str, part: &str) -> bool {
+    fn of(secret: &str) -> Arc<Echoes> {
         let [url, database, username] = ["https://acme.odoo.com", "acme-production", "bot@acme.example"]
             .map(|part| Some(part.to_owned()));
         let to = Destination { url, database, username };
-        let echoes = Echoes::of(&Secret::new(secret.to_owned()), &to);
-        echoes.hear(part.as_bytes());
-        echoes.hear(b"{}");
-        echoes.heard(b"{\"records\":[]}")
+        Echoes::of(&Secret::new(secret.to_owned()), &to, ["res.partner", "invoice_date"])
     }
 
     #[test]
     fn what_an_answer_holds_anyway_is_no_echo() {
+        let hears = |secret: &str, part: &'static str| {
+            let echoes = of(secret);
+            echoes.hear(Bytes::from_static(part.as_bytes()));
+            echoes.hear(Bytes::from_static(b"{}"));
+            echoes.were_heard()
+        };
         assert!(hears("correct horse", "x-asked-with: correct%20horse"));
         for (secret, part) in [
             ("result", "{\"jsonrpc\":\"2.0\",\"result\":1}"),
@@ -76,9 +122,33 @@ mod tests {
             ("application/json", "content-type: application/json"),
             ("production", "location: /web?db=acme-production"),
             ("bot@acme", "{\"login\":\"bot@acme.example\"}"),
+            ("invoice_date", "[{\"id\":1,\"invoice_date\":false}]"),
             ("correct horse", "login: correct%20hors"),
         ] {
             assert!(!hears(secret, part), "{secret}");
+        }
+    }
+
+    /// Attack on P1.
+    #[test]
+    fn in_records_it_is_found_in_what_odoo_sent_and_not_in_what_we_call_it() {
+        let text = |text: &str| Cell::Text(text.to_owned());
+        let named = |name: &str| Cell::Ref { id: 7, name: name.to_owned() };
+        for (secret, cell, is_leaked) in [
+            ("records", text("all"), false),
+            ("records", text("records"), true),
+            ("records", named("records"), true),
+            ("records", text("cmVjb3Jkcw=="), true),
+            ("records", text("on records"), false),
+            ("invoice_date", text("2026"), false),
+            ("invoice_date", text("my invoice_date"), true),
+            ("bot@acme", text("bot@acme.example"), true),
+            ("31415926", Cell::Ids(vec![5, 31_415_926]), true),
+            ("correct \"horse\"", text("a correct \"horse\" it is"), true),
+            ("correct \"horse\"", named("correct%20%22horse%22"), true),
+        ] {
+            let records = [Record { id: 1, cells: vec![Cell::Empty, cell.clone()] }];
+            assert_eq!(of(secret).are_in(&records), is_leaked, "{secret}: {cell:?}");
         }
     }
 }

@@ -3,11 +3,13 @@
 //! it shares. And how they are ended, which is waited for.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, OwnedMutexGuard};
 
+use crate::clock::Clock;
 use crate::ids::{ConnectionId, OrgId};
+use crate::vault::inject::injected::Rest;
 
 const IN_ALL: Places = Places { most: 64, of_org: 16, reserve: 16 };
 const TO_HOST: Places = Places { most: 8, of_org: 3, reserve: 2 };
@@ -27,8 +29,11 @@ impl Places {
     }
 }
 
-#[derive(Clone, Default)]
-pub(in crate::vault) struct Injections(Arc<Mutex<All>>);
+#[derive(Clone)]
+pub(in crate::vault) struct Injections {
+    all: Arc<Mutex<All>>,
+    clock: Clock,
+}
 
 #[derive(Default)]
 struct All {
@@ -42,32 +47,63 @@ struct Running {
     host: String,
     stop: Notify,
     ended: Arc<tokio::sync::Mutex<()>>,
+    /// What is still to be taken of its answer.
+    rest: Mutex<Option<Rest>>,
 }
 
 /// Held while an injection is under way.
 pub(super) struct Turn {
+    place: Arc<Place>,
+    _until: OwnedMutexGuard<()>,
+}
+
+/// One of those that there are; held until the answer was taken, which is after the end.
+pub(super) struct Place {
     number: u64,
     running: Arc<Running>,
-    all: Arc<Mutex<All>>,
-    _until: OwnedMutexGuard<()>,
+    of: Injections,
 }
 
 impl Turn {
     /// Ends when the injection is to end.
     pub(super) async fn stopped(&self) {
-        self.running.stop.notified().await;
+        self.place.running.stop.notified().await;
+    }
+
+    pub(super) fn place(&self) -> Arc<Place> {
+        self.place.clone()
+    }
+}
+
+impl Place {
+    /// What is still to be taken.
+    pub(super) fn rest(&self) -> MutexGuard<'_, Option<Rest>> {
+        self.running.rest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.of.clock
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.of.all().running.remove(&self.number);
     }
 }
 
 impl Injections {
-    /// `None` where as many are under way as may be.
+    pub(in crate::vault) fn new(clock: Clock) -> Self {
+        Self { all: Arc::default(), clock }
+    }
+
+    /// `None` where as many are under way as may be, or on their way to who takes them.
     pub(super) fn begin(&self, connection: &ConnectionId, org: &OrgId, host: &str) -> Option<Turn> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = |of: &dyn Fn(&Running) -> bool| all.running.values().filter(|it| of(it)).count();
-        let own = count(&|running| running.org == *org);
-        let there = count(&|running| running.host == host);
-        let own_there = count(&|running| running.org == *org && running.host == host);
-        if !IN_ALL.have_room(all.running.len(), own) || !TO_HOST.have_room(there, own_there) {
+        let mut all = self.all();
+        if all.is_full(org, host) {
+            all.cut_off(&self.clock);
+        }
+        if all.is_full(org, host) {
             return None;
         }
         let running = Arc::new(Running {
@@ -76,12 +112,13 @@ impl Injections {
             host: host.to_owned(),
             stop: Notify::new(),
             ended: Arc::default(),
+            rest: Mutex::default(),
         });
         let until = running.ended.clone().try_lock_owned().ok()?;
         all.last += 1;
         let number = all.last;
         all.running.insert(number, running.clone());
-        Some(Turn { number, running, all: self.0.clone(), _until: until })
+        Some(Turn { place: Arc::new(Place { number, running, of: self.clone() }), _until: until })
     }
 
     /// Ends those of a connection, and waits until they have.
@@ -101,19 +138,44 @@ impl Injections {
 
     async fn stop_where(&self, stops: impl Fn(&Running) -> bool) {
         let stopped: Vec<Arc<Running>> = {
-            let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let all = self.all();
             all.running.values().filter(|running| stops(running)).cloned().collect()
         };
-        stopped.iter().for_each(|running| running.stop.notify_one());
+        for running in &stopped {
+            running.stop.notify_one();
+            // And what was not taken yet of an answer.
+            *running.rest.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
         for running in stopped {
             drop(running.ended.lock().await);
         }
     }
+
+    fn all(&self) -> MutexGuard<'_, All> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-impl Drop for Turn {
-    fn drop(&mut self) {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).running.remove(&self.number);
+impl All {
+    fn is_full(&self, org: &OrgId, host: &str) -> bool {
+        let count = |of: &dyn Fn(&Running) -> bool| self.running.values().filter(|it| of(it)).count();
+        let own = count(&|running| running.org == *org);
+        let there = count(&|running| running.host == host);
+        let own_there = count(&|running| running.org == *org && running.host == host);
+        !IN_ALL.have_room(self.running.len(), own) || !TO_HOST.have_room(there, own_there)
+    }
+
+    /// Who takes their answer too slowly takes no more of it, and nobody's place.
+    fn cut_off(&mut self, clock: &Clock) {
+        let now = clock.elapsed();
+        self.running.retain(|_, running| {
+            let mut rest = running.rest.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_over = rest.as_ref().is_some_and(|rest| rest.is_over(now));
+            if is_over {
+                *rest = None;
+            }
+            !is_over
+        });
     }
 }
 
@@ -121,11 +183,14 @@ impl Drop for Turn {
 mod tests {
     use super::*;
     use crate::clock::Moment;
+    use crate::vault::inject::injected::Injected;
+    use bytes::Bytes;
+    use std::time::Duration;
 
     /// Attack on P4.
     #[test]
     fn a_slow_host_uses_up_its_own_places_alone() {
-        let injections = Injections::default();
+        let injections = Injections::new(Clock::held(Moment::from_micros(0)));
         let id = ConnectionId::new(Moment::from_micros(0)).unwrap();
         let org = |n: usize| OrgId::parse(&format!("o{n}")).unwrap();
         let begin = |n: usize, host: &str| injections.begin(&id, &org(n), host);
@@ -149,5 +214,34 @@ mod tests {
         assert!(begin(30, "last").is_none(), "of all");
         turns.pop();
         assert!(begin(30, "last").is_some());
+    }
+
+    /// Attack on P4.
+    #[test]
+    fn who_takes_an_answer_too_slowly_takes_no_place_and_no_more_of_it() {
+        let clock = Clock::held(Moment::from_micros(0));
+        let injections = Injections::new(clock.clone());
+        let (id, acme) = (ConnectionId::new(Moment::from_micros(0)).unwrap(), OrgId::parse("acme").unwrap());
+        let begin = || injections.begin(&id, &acme, "h");
+        let body = Bytes::from(vec![b'x'; 40 * 1024]);
+        let told: Vec<Injected> =
+            (0..3).map(|_| Injected::new(begin().unwrap().place(), body.clone())).collect();
+        assert!(begin().is_none(), "told, and not taken yet");
+        clock.advance(Duration::from_secs(59));
+        assert_eq!(told[0].slice().unwrap().unwrap().len(), 16 * 1024);
+        clock.advance(Duration::from_secs(2));
+        assert!(begin().is_some());
+        assert!(told[1..].iter().all(|told| told.slice().unwrap().is_err()));
+        let rest: usize = (0..2).map(|_| told[0].slice().unwrap().unwrap().len()).sum();
+        assert_eq!((rest, told[0].slice().is_none()), (24 * 1024, true));
+        drop(told);
+        assert!(injections.all().running.is_empty());
+        // By a byte a minute neither.
+        let told = Injected::new(begin().unwrap().place(), Bytes::from(vec![b'x'; 1024 * 1024]));
+        let taken = (0..).take_while(|_| {
+            clock.advance(Duration::from_secs(50));
+            told.slice().unwrap().is_ok()
+        });
+        assert_eq!(taken.count(), 6);
     }
 }

@@ -1,160 +1,155 @@
-//! Looks for a credential in what is about to be given out: as it is, in Base64 at each of the three ways that it can
-//! lie there, in hex, and as JSON, XML and URLs write it, also one in the other. One that is shorter than eight bytes
-//! stands by chance in too much; of those only a whole value is found.
+//! Looks for a credential in what came from an Odoo: as it is, in Base64 and in hex, however those are broken up, one in
+//! the other, and as JSON, XML and URLs write it. One that is shorter than eight bytes stands by chance in too much; of
+//! those only a whole value is found.
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use memchr::memmem;
 use zeroize::Zeroizing;
 
 use crate::secret::Secret;
+use crate::vault::inject::escapes::Escape;
 
-/// From so many bytes on a secret is looked for inside of values too.
-pub(super) const LONG: usize = 8;
-/// How often what was unescaped is unescaped again: a value of JSON that holds JSON, XML or a URL.
-const DEPTH: usize = 2;
+/// From so many bytes on a secret is looked for inside of texts.
+const LONG: usize = 8;
 
 /// What is looked for. Wiped when dropped.
-pub(super) struct Scan(Vec<Zeroizing<Vec<u8>>>);
+pub(super) enum Scan {
+    Within(Wanted),
+    Whole(Vec<Wiped>),
+}
+
+type Wiped = Zeroizing<Vec<u8>>;
+
+/// What stands for a long one.
+pub(super) struct Wanted {
+    /// In what came as it is.
+    plain: Vec<Wiped>,
+    /// Among its hex digits, in lower case and without all else.
+    hex: Vec<Wiped>,
+    /// Among its letters of Base64, in the standard's alphabet and without all else.
+    base64: Vec<Wiped>,
+}
 
 impl Scan {
     pub(super) fn of(secret: &Secret) -> Self {
         let text = secret.expose().as_bytes();
-        if text.len() < LONG {
-            let whole = serde_json::to_vec(secret.expose()).unwrap_or_default();
-            return Self(vec![Zeroizing::new(whole)]);
+        match text.len() < LONG {
+            true => Self::Whole(whole(text)),
+            false => Self::Within(Wanted::of(text)),
         }
-        let mut all = vec![Zeroizing::new(text.to_vec())];
-        all.push(hex(text, b"0123456789abcdef"));
-        all.push(hex(text, b"0123456789ABCDEF"));
-        for before in 0..3 {
-            all.push(base64(text, before, &STANDARD_NO_PAD));
-            all.push(base64(text, before, &URL_SAFE_NO_PAD));
-        }
-        if text.contains(&b' ') {
-            // As forms write it.
-            all.push(Zeroizing::new(text.iter().map(|b| if *b == b' ' { b'+' } else { *b }).collect()));
-        }
-        Self(all)
     }
 
-    /// Whether it is in there.
-    pub(super) fn finds(&self, bytes: &[u8]) -> bool {
-        self.finds_below(bytes, DEPTH)
+    /// Whether it stands anywhere in `bytes`; a short one is not looked for. Takes long where those are many.
+    pub(super) fn is_in(&self, bytes: &[u8]) -> bool {
+        match self {
+            Self::Within(wanted) => wanted.is_in(bytes),
+            Self::Whole(_) => false,
+        }
     }
 
-    fn finds_below(&self, bytes: &[u8], depth: usize) -> bool {
-        let is_here = |wanted: &Zeroizing<Vec<u8>>| memmem::find(bytes, wanted).is_some();
-        if self.0.iter().any(is_here) {
-            return true;
+    /// Whether `value`, all of it, is a short one.
+    pub(super) fn is(&self, value: &str) -> bool {
+        let value = value.trim().as_bytes();
+        match self {
+            Self::Within(_) => false,
+            Self::Whole(all) => all.iter().any(|wanted| value.eq_ignore_ascii_case(wanted)),
         }
-        let escapes: [(u8, Unescape); 3] = [(b'\\', json), (b'&', xml), (b'%', url)];
-        depth > 0
-            && escapes.iter().any(|(mark, unescape)| {
-                memchr::memchr(*mark, bytes).is_some()
-                    && self.finds_below(&unescaped(bytes, *mark, *unescape), depth - 1)
-            })
     }
 }
 
-fn hex(text: &[u8], digits: &[u8; 16]) -> Zeroizing<Vec<u8>> {
+/// Short enough that letters of the other case are no other secret.
+fn whole(text: &[u8]) -> Vec<Wiped> {
+    let in_base64 =
+        [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD].map(|engine| written(text, engine));
+    [Zeroizing::new(text.to_vec()), hex(text, LOWER)].into_iter().chain(in_base64).collect()
+}
+
+impl Wanted {
+    fn of(text: &[u8]) -> Self {
+        let mut plain = vec![Zeroizing::new(text.to_vec())];
+        if text.contains(&b' ') {
+            // As forms write it.
+            plain.push(Zeroizing::new(text.iter().map(|b| if *b == b' ' { b'+' } else { *b }).collect()));
+        }
+        let mut inner = vec![Zeroizing::new(text.to_vec()), hex(text, LOWER), hex(text, UPPER)];
+        inner.push(written(text, &STANDARD_NO_PAD));
+        inner.push(written(text, &URL_SAFE_NO_PAD));
+        inner.dedup();
+        let hex = inner.iter().map(|inner| hex(inner, LOWER)).collect();
+        let base64 = inner.iter().flat_map(|inner| (0..3).map(|before| base64(inner, before))).collect();
+        Self { plain, hex, base64 }
+    }
+
+    /// What was unescaped is unescaped once more: a value of JSON that holds JSON, XML or a URL.
+    fn is_in(&self, bytes: &[u8]) -> bool {
+        let is_below = |escape: Escape| {
+            let once = escape.undone(bytes);
+            self.is_written_in(&once)
+                || Escape::ALL.iter().any(|escape| escape.is_in(&once))
+                    && self.is_written_in(&Escape::all_undone(&once))
+        };
+        self.is_written_in(bytes) || Escape::ALL.iter().any(|escape| escape.is_in(bytes) && is_below(*escape))
+    }
+
+    fn is_written_in(&self, bytes: &[u8]) -> bool {
+        let holds = |bytes: &[u8], all: &[Wiped]| all.iter().any(|it| memmem::find(bytes, it).is_some());
+        holds(bytes, &self.plain)
+            || holds(&hex_digits(bytes), &self.hex)
+            || holds(&base64_letters(bytes), &self.base64)
+    }
+}
+
+const LOWER: &[u8; 16] = b"0123456789abcdef";
+const UPPER: &[u8; 16] = b"0123456789ABCDEF";
+
+fn hex(text: &[u8], digits: &[u8; 16]) -> Wiped {
     let digit = |nibble: u8| digits.get(usize::from(nibble)).copied().unwrap_or_default();
     Zeroizing::new(text.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect())
 }
 
+fn written(text: &[u8], engine: &impl Engine) -> Wiped {
+    Zeroizing::new(engine.encode(text).into_bytes())
+}
+
 /// The letters that are the secret's alone when `before` bytes, counted modulo three, stand before it: those that it
 /// shares with what is before and behind are left out.
-fn base64(text: &[u8], before: usize, engine: &impl Engine) -> Zeroizing<Vec<u8>> {
+fn base64(text: &[u8], before: usize) -> Wiped {
     let mut padded = Zeroizing::new(vec![0; before]);
     padded.extend_from_slice(text);
-    let whole = Zeroizing::new(engine.encode(&*padded).into_bytes());
+    let whole = written(&padded, &STANDARD_NO_PAD);
     let shared_first = (before * 8).div_ceil(6);
     let own_last = padded.len() * 8 / 6;
     Zeroizing::new(whole.get(shared_first..own_last).unwrap_or_default().to_vec())
 }
 
-/// What the escape at the beginning of a text stands for, and how long it is; `None` when it is none.
-type Unescape = fn(&[u8]) -> Option<(Escaped, usize)>;
-
-enum Escaped {
-    Byte(u8),
-    Char(char),
-}
-
-fn unescaped(bytes: &[u8], mark: u8, unescape: Unescape) -> Zeroizing<Vec<u8>> {
-    let mut plain = Zeroizing::new(Vec::with_capacity(bytes.len()));
-    let mut rest = bytes;
-    while let Some(at) = memchr::memchr(mark, rest) {
-        let (before, from) = rest.split_at(at);
-        plain.extend_from_slice(before);
-        let length = match unescape(from) {
-            Some((Escaped::Byte(byte), length)) => {
-                plain.push(byte);
-                length
-            }
-            Some((Escaped::Char(c), length)) => {
-                plain.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-                length
-            }
-            None => {
-                plain.push(mark);
-                1
-            }
-        };
-        rest = from.get(length..).unwrap_or_default();
+/// The hex digits of a text, whatever stands between them: `6F:6e`, `0x6f, 0x6e`, a line end.
+fn hex_digits(bytes: &[u8]) -> Wiped {
+    let mut digits = Zeroizing::new(Vec::with_capacity(bytes.len()));
+    let mut is_zero = false;
+    for byte in bytes {
+        match byte {
+            b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F' => digits.push(byte.to_ascii_lowercase()),
+            b'x' | b'X' if is_zero => drop(digits.pop()),
+            _ => {}
+        }
+        is_zero = *byte == b'0';
     }
-    plain.extend_from_slice(rest);
-    plain
+    digits
 }
 
-fn json(from: &[u8]) -> Option<(Escaped, usize)> {
-    let byte = match from.get(1)? {
-        b'u' => return json_unicode(from),
-        b'n' => b'\n',
-        b'r' => b'\r',
-        b't' => b'\t',
-        b'b' => 8,
-        b'f' => 12,
-        other @ (b'"' | b'\\' | b'/' | b'\'') => *other,
-        _ => return None,
-    };
-    Some((Escaped::Byte(byte), 2))
-}
-
-fn json_unicode(from: &[u8]) -> Option<(Escaped, usize)> {
-    let unit = |at: usize| number(from.get(at..at + 4)?, 16);
-    let first = unit(2)?;
-    if let Some(c) = char::from_u32(first) {
-        return Some((Escaped::Char(c), 6));
+/// The letters of Base64 of a text, of either alphabet, whatever stands between them.
+fn base64_letters(bytes: &[u8]) -> Wiped {
+    let mut letters = Zeroizing::new(Vec::with_capacity(bytes.len()));
+    for byte in bytes {
+        match byte {
+            b'-' => letters.push(b'+'),
+            b'_' => letters.push(b'/'),
+            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'+' | b'/' => letters.push(*byte),
+            _ => {}
+        }
     }
-    let second = if from.get(6..8)? == b"\\u" { unit(8)? } else { return None };
-    let pair = [u16::try_from(first).ok()?, u16::try_from(second).ok()?];
-    Some((Escaped::Char(char::decode_utf16(pair).next()?.ok()?), 12))
-}
-
-fn xml(from: &[u8]) -> Option<(Escaped, usize)> {
-    let end = memchr::memchr(b';', from.get(..12).unwrap_or(from))?;
-    let c = match from.get(1..end)? {
-        b"amp" => '&',
-        b"lt" => '<',
-        b"gt" => '>',
-        b"quot" => '"',
-        b"apos" => '\'',
-        [b'#', b'x' | b'X', digits @ ..] => char::from_u32(number(digits, 16)?)?,
-        [b'#', digits @ ..] => char::from_u32(number(digits, 10)?)?,
-        _ => return None,
-    };
-    Some((Escaped::Char(c), end + 1))
-}
-
-fn url(from: &[u8]) -> Option<(Escaped, usize)> {
-    let byte = u8::try_from(number(from.get(1..3)?, 16)?).ok()?;
-    Some((Escaped::Byte(byte), 3))
-}
-
-fn number(digits: &[u8], radix: u32) -> Option<u32> {
-    let digits = std::str::from_utf8(digits).ok().filter(|digits| !digits.starts_with('+'))?;
-    u32::from_str_radix(digits, radix).ok()
+    letters
 }
 
 #[cfg(test)]
@@ -184,13 +179,32 @@ mod tests {
         for (every, upper) in [(false, false), (false, true), (true, false), (true, true)] {
             all.push(secret.bytes().flat_map(|b| percent(&b, every, upper)).collect());
         }
-        all.push(secret.bytes().flat_map(|b| format!("{b:02x}").into_bytes()).collect());
-        all.push(secret.bytes().flat_map(|b| format!("{b:02X}").into_bytes()).collect());
+        let in_hex = |form: fn(usize, u8) -> String| -> Vec<u8> {
+            secret.bytes().enumerate().flat_map(|(n, b)| form(n, b).into_bytes()).collect()
+        };
+        let (lower, upper) = (in_hex(|_, b| format!("{b:02x}")), in_hex(|_, b| format!("{b:02X}")));
+        all.push(in_hex(|n, b| if n % 2 == 0 { format!("{b:02x}") } else { format!("{b:02X}") }));
+        all.push(in_hex(|_, b| format!("{b:02X}:")));
+        all.push(in_hex(|_, b| format!("0x{b:02x}, ")));
+        all.push(in_hex(|_, b| format!("\\x{b:02x}")));
+        all.push(in_hex(|n, b| format!("{b:02x}{}", if n % 4 == 3 { "\r\n" } else { " " })));
+        all.extend([&lower, &upper].map(|it| STANDARD.encode(it).into()));
+        all.push(STANDARD.encode([b"x", &lower[..]].concat()).into());
+        all.push(STANDARD.encode(STANDARD.encode(secret)).into());
+        all.push(STANDARD.encode(secret).bytes().flat_map(|b| format!("{b:02x}").into_bytes()).collect());
+        let lines = |line_end: &str| {
+            let whole = STANDARD.encode([b"before it", secret.as_bytes(), b"behind"].concat());
+            let lines: Vec<&str> =
+                whole.as_bytes().chunks(7).map(|it| std::str::from_utf8(it).unwrap()).collect();
+            lines.join(line_end)
+        };
+        all.extend(["\n", "\r\n", "\n\t ", "\\n", "\\r\\n", "&#10;"].map(|line_end| lines(line_end).into()));
+        all.extend([lower, upper]);
         for before in 0..3 {
             for after in 0..3 {
                 let within = [&b"xyz"[..before], secret.as_bytes(), &b"uvw"[..after]].concat();
-                all.push(base64::engine::general_purpose::STANDARD.encode(&within).into());
-                all.push(base64::engine::general_purpose::URL_SAFE.encode(&within).into());
+                all.push(STANDARD.encode(&within).into());
+                all.push(URL_SAFE.encode(&within).into());
             }
         }
         all
@@ -204,7 +218,7 @@ mod tests {
             for spoken in spoken(secret) {
                 for before in ["", "\"", "a%", "\\\\", "&amp", "{\"records\":[{\"id\":1,\"name\":\"\\n&lt;"] {
                     let text = [before.as_bytes(), &spoken, b"\"}]}"].concat();
-                    assert!(scan.finds(&text), "{secret}: {}", String::from_utf8_lossy(&text));
+                    assert!(scan.is_in(&text), "{secret}: {}", String::from_utf8_lossy(&text));
                 }
             }
             let mut other = secret.to_string();
@@ -212,7 +226,7 @@ mod tests {
             for harmless in
                 [other.as_str(), "{\"records\":[{\"id\":1,\"name\":\"Azure & <b>\\u00e9 100%\"}]}", ""]
             {
-                assert!(!scan.finds(harmless.as_bytes()), "{secret}: {harmless}");
+                assert!(!scan.is_in(harmless.as_bytes()), "{secret}: {harmless}");
             }
         }
     }
@@ -220,8 +234,12 @@ mod tests {
     #[test]
     fn a_short_one_is_found_as_a_whole_value_alone() {
         let scan = Scan::of(&Secret::new("admin".to_owned()));
-        assert!(scan.finds(br#"{"name":"admin"}"#));
-        assert!(!scan.finds(br#"{"name":"administration"}"#));
-        assert!(!scan.finds(br#"{"name":"the admin"}"#));
+        for it in ["admin", " admin\n", "Admin", "YWRtaW4=", "YWRtaW4", "61646d696e", "61646D696E"] {
+            assert!(scan.is(it), "{it}");
+        }
+        for other in ["administration", "the admin", "", "admi"] {
+            assert!(!scan.is(other), "{other}");
+        }
+        assert!(!scan.is_in(br#"{"name":"admin"}"#));
     }
 }
