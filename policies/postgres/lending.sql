@@ -10,7 +10,8 @@
 -- Of an org: whether it or the whole vault is frozen, what it lends of what can be used by injection, which hosts it lets be called, how many of its leases are open if the number of its last event
 -- is past `enough`, that event, and what its day is counted from. Of an ask: the sealed credential, its key's state,
 -- the last fence, how many leases are open if that is past `enough`, and of an exclusive wish the lease that it meets.
--- The limits keep to a look into an index for each, whatever a plan that was made on empty tables takes for cheap.
+-- The limits keep to a look into an index for each, whatever a plan that was made on empty tables takes for cheap; the
+-- last fence names its connection alone, or a plan goes through the leases of the whole org for it.
 CREATE OR REPLACE FUNCTION pawl_find_lends(
     scope text, vault bigint,
     orgs text[], locks bigint[], orgs_at bigint[], orgs_enough bigint[], orgs_most bigint[],
@@ -76,7 +77,7 @@ BEGIN
         LIMIT 1) AS mine
     LEFT JOIN LATERAL (
         SELECT leases.fence FROM public.leases
-        WHERE leases.org_id = wanted.org AND leases.connection_id = wanted.id
+        WHERE leases.connection_id = wanted.id
         ORDER BY leases.fence DESC LIMIT 1) AS last ON true
     LEFT JOIN LATERAL (
         SELECT * FROM public.leases

@@ -12,6 +12,7 @@ mod note;
 mod tree;
 mod verify;
 mod verify_export;
+mod verify_proof;
 
 pub use chain::{GENESIS, Hash, leaf, link};
 pub use counted::Counted;

@@ -2,6 +2,7 @@
 //! a statement for all of them, since each costs a way there and back; on SQLite none does, and each lend
 //! reads for itself. What was read ahead stays true: the transaction holds the orgs' chains.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::prelude::*;
@@ -9,8 +10,6 @@ use diesel::prelude::*;
 use crate::audit::AuditEvent;
 use crate::clock::Moment;
 use crate::config::LeaseCaps;
-use crate::credential::Destination;
-use crate::egress::AllowedHosts;
 use crate::ids::RunId;
 use crate::store::caps::{Count, Counted, Of, Open, count, first_end};
 use crate::store::db::{Db, first_row};
@@ -18,13 +17,12 @@ use crate::store::error::StoreError;
 #[cfg(feature = "postgres")]
 use crate::store::events::End;
 use crate::store::events::{Ends, NewEvent};
-use crate::store::freeze;
 use crate::store::hosts;
-use crate::store::injection::{self, Lends};
 use crate::store::lend::{LendAsk, LendRefused, OpenLease, SealedRow};
 use crate::store::schema::{audit_events, leases};
 use crate::store::scopes::Scopes;
-use crate::store::sealed::{SealedColumns, find_sealed_columns};
+use crate::store::sealed::{SealedColumns, SealedCredential, find_sealed_columns};
+use crate::store::terms::Terms;
 
 /// What one ask finds.
 pub(super) struct Found {
@@ -58,12 +56,8 @@ pub(super) struct Batch<'a> {
     counted: &'a Counted,
     /// What is known of how many leases are open.
     open: BTreeMap<Of, Open>,
-    /// By org, whether it or the whole vault is frozen, where that was read.
-    frozen: BTreeMap<String, bool>,
-    /// By org, what it lends, where that was read ahead.
-    lends: BTreeMap<String, Lends>,
-    /// By org, which hosts it lets be called, where that was read ahead.
-    hosts: BTreeMap<String, Option<AllowedHosts>>,
+    /// By org, its terms, where they were read.
+    terms: BTreeMap<String, Terms>,
     /// By the ask's place; `None` where nothing is read ahead.
     ahead: Option<BTreeMap<usize, Found>>,
     /// The last fences that are known.
@@ -89,17 +83,14 @@ impl<'a> Batch<'a> {
         counted: &'a Counted,
     ) -> Result<(Self, Vec<String>), StoreError> {
         let (ahead, events) = (None, Vec::new());
-        let (open, frozen, lends, fences) =
-            (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (open, terms, fences) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (changed, ends, leases) = (BTreeSet::new(), Ends::default(), Vec::new());
         let (appended, is_refused) = (0, false);
         let batch = Self {
             caps,
             counted,
             open,
-            frozen,
-            lends,
-            hosts: BTreeMap::new(),
+            terms,
             ahead,
             fences,
             changed,
@@ -145,11 +136,8 @@ impl<'a> Batch<'a> {
                     if let Ok(end) = End::of(last, day) {
                         self.ends.note(&org, end);
                     }
-                    self.frozen.insert(org.clone(), is_frozen);
-                    if let Ok(allowed) = hosts::read(allowed.as_deref()) {
-                        self.hosts.insert(org.clone(), allowed);
-                    }
-                    self.lends.insert(org.clone(), Lends::of(only, to_writers));
+                    let terms = Terms::of(is_frozen, (only, to_writers), allowed.as_deref());
+                    self.terms.insert(org.clone(), terms);
                     self.note_open(Of::Org(org), open);
                 }
                 None => {}
@@ -205,37 +193,31 @@ impl<'a> Batch<'a> {
         self.open.extend(count.map(|count| (of, open(count))));
     }
 
-    /// Whether the ask's org or the whole vault is frozen. What was read once stays true: a freeze takes the org's chain,
-    /// or waits for every writer.
+    /// Whether the ask's org or the whole vault is frozen.
     pub(super) fn is_frozen(&mut self, db: &mut Db, ask: &LendAsk) -> Result<bool, StoreError> {
-        let org = ask.scope.org();
-        if let Some(is_frozen) = self.frozen.get(org.as_str()) {
-            return Ok(*is_frozen);
-        }
-        let is_frozen = freeze::find(db, org)?.is_frozen();
-        self.frozen.insert(org.to_string(), is_frozen);
-        Ok(is_frozen)
+        Ok(self.terms(db, ask)?.is_frozen)
     }
 
-    /// What the ask's org lends of what can be used by injection. True as above.
-    pub(super) fn lends(&mut self, db: &mut Db, ask: &LendAsk) -> Result<Lends, StoreError> {
-        match self.lends.get(ask.scope.org().as_str()) {
-            Some(lends) => Ok(*lends),
-            None => injection::find_lends(db, ask.scope.org()),
-        }
-    }
-
-    /// Whether the ask's org lets what is at `destination` be called. True as above.
-    pub(super) fn judge_host(
+    /// Whether the ask's org has `credential` lent, and lets its host be called.
+    pub(super) fn judge(
         &mut self,
         db: &mut Db,
         ask: &LendAsk,
-        destination: &Destination,
+        credential: &SealedCredential,
     ) -> Result<Result<(), LendRefused>, StoreError> {
-        match self.hosts.get(ask.scope.org().as_str()) {
-            Some(allowed) => Ok(hosts::judge(allowed.as_ref(), destination)),
-            None => Ok(hosts::judge(hosts::find(db, ask.scope.org())?.as_ref(), destination)),
+        let Terms { lends, hosts, .. } = self.terms(db, ask)?;
+        let hosts = hosts.as_ref().map_err(StoreError::clone)?;
+        if let Err(refused) = hosts::judge(hosts.as_ref(), &credential.destination) {
+            return Ok(Err(refused));
         }
+        Ok(if credential.kind.is_odoo() { lends.judge(credential) } else { Ok(()) })
+    }
+
+    fn terms(&mut self, db: &mut Db, ask: &LendAsk) -> Result<&Terms, StoreError> {
+        Ok(match self.terms.entry(ask.scope.org().to_string()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(Terms::find(db, ask.scope.org())?),
+        })
     }
 
     /// Whether the trail of the ask's org takes no more of the day.

@@ -230,12 +230,7 @@ fn grant(db: &mut Db, batch: &mut Batch, at: usize, ask: &LendAsk) -> Result<Gra
     if ask.is_exclusive() && credential.auth_failed {
         return Ok(Err(LendRefused::AuthFailed));
     }
-    if let Err(refused) = batch.judge_host(db, ask, &credential.destination)? {
-        return Ok(Err(refused));
-    }
-    if credential.kind.is_odoo()
-        && let Err(refused) = batch.lends(db, ask)?.judge(&credential)
-    {
+    if let Err(refused) = batch.judge(db, ask, &credential)? {
         return Ok(Err(refused));
     }
     let (lease, expires_at, receipt) = (ask.lease.clone(), ask.at.after(ask.ttl), Receipt::default());

@@ -41,6 +41,7 @@ mod standing;
 mod still;
 #[cfg(feature = "postgres")]
 mod tables;
+mod terms;
 mod trail;
 mod transact;
 mod tree;

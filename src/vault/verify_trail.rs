@@ -7,8 +7,9 @@ use crate::audit::{
     Chain, GENESIS, Inquest, Kept, KeptLeaf, PRUNE, Report, Row, VerifierKey, Wrong, hex_of, leaf, member,
 };
 use crate::ids::OrgId;
-use crate::store::{Boundary, ChainOf, LogRow, RawEvent, RawLeaf, StoreError, TrailView};
+use crate::store::{Boundary, ChainOf, LogRow, RawEvent, StoreError, TrailView};
 use crate::vault::host_trail::{Which, chain_of};
+use crate::vault::verify_leaves::Leaves;
 use crate::vault::verify_log::{STEP, verify_log};
 
 /// Verifies the logs and the chains of `which`. `keys` and `kept` are what somebody else kept of the logs: every one
@@ -268,71 +269,5 @@ fn judge(
         let Some(end) = rows.last() else { return Ok(inquest.end()) };
         last = end.seq;
         rows.iter().for_each(|row| inquest.look(&raw(row)));
-    }
-}
-
-/// The leaves of a chain in one log, in the order of its events.
-struct Leaves<'a> {
-    of: &'a ChainOf,
-    log: &'a LogRow,
-    /// Event and number of the last that was read.
-    after: (i64, i64),
-    read: VecDeque<RawLeaf>,
-    is_end: bool,
-    /// One named the hash of its event: so does each after it.
-    has_named: bool,
-}
-
-impl<'a> Leaves<'a> {
-    fn of(of: &'a ChainOf, log: &'a LogRow) -> Self {
-        Self { of, log, after: (i64::MIN, i64::MIN), read: VecDeque::new(), is_end: false, has_named: false }
-    }
-
-    /// Whether it is from before leaves named the hashes of events, and of one that was gone by then.
-    fn names_none(&mut self, found: &RawLeaf) -> bool {
-        self.has_named |= found.head != GENESIS.as_bytes();
-        !self.has_named
-    }
-
-    /// The next one, of event `seq` at most.
-    fn take_upto(&mut self, view: &mut TrailView, seq: i64) -> Result<Option<RawLeaf>, StoreError> {
-        if self.read.is_empty() && !self.is_end {
-            let (after, log) = (self.after, &self.log.id);
-            let found = view.chain(self.of, |chain| chain.find_leaves(log, (after, STEP)))?;
-            self.is_end = found.is_empty();
-            self.after = found.last().map_or(self.after, |last| (last.seq, last.idx));
-            self.read.extend(found);
-        }
-        Ok(self.read.pop_front_if(|leaf| leaf.seq <= seq))
-    }
-
-    /// What is wrong with a leaf of an event that is gone, if its node is not of what it names.
-    fn misplaced(
-        &self,
-        found: &RawLeaf,
-        (salt, org): (&[u8; 32], Option<&OrgId>),
-        whose: &str,
-    ) -> Option<Wrong> {
-        let head = crate::audit::Hash::from_bytes(&found.head);
-        let right = head.map(|head| leaf(salt, org, found.seq, &head));
-        let is_right = right.is_some_and(|right| found.hash.as_deref() == Some(right.as_bytes()));
-        (!is_right).then(|| self.altered(found, whose))
-    }
-
-    fn altered(&self, found: &RawLeaf, whose: &str) -> Wrong {
-        let RawLeaf { idx, seq, .. } = found;
-        Wrong::Other(format!(
-            "altered: leaf {idx} of the log {}, or that it is of event {seq} of {whose}",
-            self.log.origin
-        ))
-    }
-
-    /// Who speaks of the event of leaf `idx`.
-    fn told(&self, view: &mut TrailView, idx: i64) -> Result<String, StoreError> {
-        let over = view.log(|log| log.find_checkpoints(&self.log.id, (idx, 1)))?;
-        Ok(match over.first() {
-            Some(checkpoint) => format!("the checkpoint of size {}", checkpoint.size),
-            None => format!("leaf {idx} of the log"),
-        })
     }
 }
