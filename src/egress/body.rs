@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use hyper::{Response, header};
 use tokio::time::{Instant, timeout_at};
 
-use crate::egress::client::Tap;
+use crate::egress::call::Tap;
 use crate::egress::error::EgressError;
 use crate::egress::wire::{Wire, cause};
 

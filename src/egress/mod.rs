@@ -3,6 +3,7 @@
 
 mod allowed;
 mod body;
+mod call;
 mod client;
 mod error;
 mod exceptions;
@@ -19,7 +20,8 @@ mod wire;
 
 pub use allowed::{AllowedHosts, NotAList};
 pub use body::Body;
-pub use client::{Answer, Answered, Ask, Egress, Heard, Hearing, Limits, Redirect, Tap};
+pub use call::{Answer, Answered, Ask, Heard, Hearing, Limits, Redirect, Tap};
+pub use client::Egress;
 pub use error::EgressError;
 pub use exceptions::{ExceptionRefused, Exceptions};
 pub use guard::{Guard, Own};
