@@ -3,7 +3,7 @@
 
 use std::hint::black_box;
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pawl::egress::{Egress, Exceptions, Guard, Limits, OdooUrl, Resolve};
 
@@ -42,7 +42,7 @@ pub fn run() {
         for _ in 0..ROUNDS {
             let begun = Instant::now();
             for _ in 0..CALLS {
-                egress.judge().await.unwrap();
+                egress.judge(Duration::from_secs(5)).await.unwrap();
             }
             rounds.push(begun.elapsed().as_secs_f64() * 1e6 / f64::from(CALLS));
         }

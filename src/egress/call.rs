@@ -62,7 +62,8 @@ pub trait Tap: Send + Sync {
     fn hear(&self, part: Bytes);
 }
 
-/// What the head of the last answer of an [`Egress`](crate::egress::Egress) said, also to who does not hold that one any more.
+/// What the head of the last answer of an [`Egress`](crate::egress::Egress) said, also to who does not hold that one any
+/// more.
 #[derive(Clone, Debug, Default)]
 pub struct Hearing(Arc<Mutex<Heard>>);
 
