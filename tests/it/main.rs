@@ -60,6 +60,7 @@ mod late;
 mod lease_caps;
 mod lease_kept;
 mod leases;
+#[cfg(feature = "postgres")]
 mod lend_looks;
 mod life;
 mod limits;
