@@ -17,7 +17,7 @@ fn a_connection_is_deposited_shown_listed_and_forgotten() {
     assert_eq!(made.header("location"), Some(format!("/v1/connections/{id}").as_str()));
     let expected = json!({"id": id, "org": "acme", "user": "ada", "label": "Ours — ü",
         "environment": "staging", "url": ODOO, "database": "acme", "username": "bot@acme.com",
-        "state": "active",
+        "rights": "unknown", "state": "active",
         "credential": {"kind": "api_key", "revision": 1, "key_id": "k1",
                        "expires_at": "2027-01-31T00:00:00.000000Z"},
         "sync_interval_seconds": null,
