@@ -27,8 +27,8 @@ pub use read::{environment_settings, secret};
 pub use tls::{Tls, TlsFiles};
 pub use witnesses::{Witness, WitnessRefused, Witnesses};
 
-/// How many threads lend on a server, unless a measurement says otherwise. SQLite has one writer, and one thread for it.
-pub const LANES: usize = 1;
+/// How many threads lend on a server, as measured (`benches/README.md`). SQLite has one writer, and one thread for it.
+pub const LANES: usize = 2;
 
 /// Every setting of the vault: its name in `pawl.toml`, and what it is for.
 /// In the environment the name is `PAWL_` and upper case.
@@ -186,7 +186,7 @@ pub struct Config {
     pub egress_proxy: Option<Proxy>,
     /// How many leases may be out at once.
     pub lease_caps: LeaseCaps,
-    /// How many threads lend on a server. No setting names it: it is measured, and then written here.
+    /// How many threads lend on a server. No setting names it.
     pub lanes: usize,
     /// With fewer bytes free than that, only lends and changes are put on record; 0 for never.
     pub audit_reserve: u64,
