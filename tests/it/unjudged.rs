@@ -8,7 +8,7 @@ use crate::database::{Sql, on_postgres};
 use crate::harness::{Home, call, deposit, until};
 use crate::served::Served;
 use crate::witness::{Manner, Witness};
-use crate::witnesses::{cut, doctor, goes_on, is_frozen, log_of, newest, serve, unguarded};
+use crate::witnesses::{Edit, cut, doctor, frozen_by, goes_on, is_frozen, log_of, newest, serve, unguarded};
 
 /// Nothing, where a hash of 32 bytes belongs.
 fn spoil(sql: &mut Sql, table: &str, column: &str, rest: &str) {
@@ -19,7 +19,6 @@ fn spoil(sql: &mut Sql, table: &str, column: &str, rest: &str) {
 /// Attack on P4.
 #[test]
 fn a_damaged_node_hides_no_log_that_was_cut_or_rewritten() {
-    type Edit = (&'static str, fn(&mut Sql));
     let edits: [Edit; 4] = [
         ("was rewritten", |sql| spoil(sql, "audit_nodes", "hash", "")),
         ("was rewritten", |sql| spoil(sql, "audit_nodes", "hash", "WHERE level = 0")),
@@ -30,17 +29,8 @@ fn a_damaged_node_hides_no_log_that_was_cut_or_rewritten() {
             sql.run("UPDATE audit_witnesses SET size = -1");
         }),
     ];
-    for (why, edit) in edits {
-        let home = Home::new();
-        let witnesses = format!("file:{}", home.path().join("witness").display());
-        let served = serve(&home, &witnesses);
-        let id = goes_on(&home, &served, "one");
-        goes_on(&home, &served, "two");
-        drop(served);
-        edit(&mut unguarded(&home));
-        let served = serve(&home, &witnesses);
-        is_frozen(&home, &served, &id);
-        assert!(log_of(&home).contains(why), "{why}: {}", log_of(&home));
+    for edit in edits {
+        frozen_by(edit);
     }
 }
 

@@ -51,6 +51,25 @@ pub fn log_of(home: &Home) -> String {
     std::fs::read_to_string(home.path().join("log")).unwrap()
 }
 
+/// Why a vault is frozen, and what was done to its database while it was not there.
+pub type Edit = (&'static str, fn(&mut Sql));
+
+/// A vault that is served, frozen, after `edit` of its database, which a file is the witness of; and its witnesses and the
+/// connection it does not lend.
+pub fn frozen_by((why, edit): Edit) -> (Home, String, Served, String) {
+    let home = Home::new();
+    let witnesses = format!("file:{}", home.path().join("witness").display());
+    let served = serve(&home, &witnesses);
+    let id = goes_on(&home, &served, "one");
+    goes_on(&home, &served, "two");
+    drop(served);
+    edit(&mut unguarded(&home));
+    let served = serve(&home, &witnesses);
+    is_frozen(&home, &served, &id);
+    assert!(log_of(&home).contains(why), "{why}: {}", log_of(&home));
+    (home, witnesses, served, id)
+}
+
 /// It lends nothing and says why, and what only looks goes on.
 pub fn is_frozen(home: &Home, served: &Served, id: &str) {
     let url = &served.process.url;
@@ -154,7 +173,6 @@ pub fn cut(sql: &mut Sql) {
 /// Attack on P4.
 #[test]
 fn a_log_that_was_cut_or_rewritten_is_seen_at_the_next_start() {
-    type Edit = (&'static str, fn(&mut Sql));
     let edits: [Edit; 4] = [
         ("is older than its newest witnessed checkpoint", cut),
         ("was rewritten", |sql| {
@@ -166,17 +184,8 @@ fn a_log_that_was_cut_or_rewritten_is_seen_at_the_next_start() {
             sql.run("DELETE FROM audit_logs; DELETE FROM audit_leaves; DELETE FROM audit_nodes");
         }),
     ];
-    for (why, edit) in edits {
-        let home = Home::new();
-        let witnesses = format!("file:{}", home.path().join("witness").display());
-        let served = serve(&home, &witnesses);
-        let id = goes_on(&home, &served, "one");
-        goes_on(&home, &served, "two");
-        drop(served);
-        edit(&mut unguarded(&home));
-        let served = serve(&home, &witnesses);
-        is_frozen(&home, &served, &id);
-        assert!(log_of(&home).contains(why), "{why}: {}", log_of(&home));
+    for edit in edits {
+        let (home, witnesses, served, id) = frozen_by(edit);
         let (ok, said) = doctor(&home, &witnesses, &["--accept-restore"]);
         assert!(ok, "{said}");
         until("a loan", || served.lend(&id).status == 201);
