@@ -29,12 +29,14 @@ impl Terms {
 
     pub(super) fn find(db: &mut Db, org: &OrgId, is_vault_frozen: bool) -> Result<Self, StoreError> {
         type Row = (Option<i64>, i64, i64, Option<String>);
-        let row = || org_settings::table.find(org.as_str()).select((
-            org_settings::frozen_at,
-            org_settings::injection_only,
-            org_settings::lend_to_writers,
-            org_settings::allowed_hosts,
-        ));
+        let row = || {
+            org_settings::table.find(org.as_str()).select((
+                org_settings::frozen_at,
+                org_settings::injection_only,
+                org_settings::lend_to_writers,
+                org_settings::allowed_hosts,
+            ))
+        };
         Ok(match first_row!(db, Row, row())? {
             Some((frozen, only, to_writers, hosts)) => {
                 Self::of(is_vault_frozen || frozen.is_some(), (only, to_writers), hosts.as_deref())
