@@ -1,10 +1,9 @@
 //! One event, one line. What stands in a field can't end the line, begin another, or reach the terminal
 //! that shows it; the fields of the request around it are on every line.
 
-use std::fmt;
-use std::io::Write;
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
 
-use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
@@ -27,44 +26,77 @@ impl Lines {
     }
 }
 
-/// Fields in the order they came; of two with one name the first counts.
+/// Fields in the order they came, their values one behind the other; of two with one name the first counts.
 #[derive(Default)]
-struct Fields(Vec<(&'static str, Value)>);
+struct Fields {
+    values: String,
+    parts: Vec<Part>,
+}
+
+/// One field: what its value is, and where that ends among the values.
+#[derive(Clone, Copy)]
+struct Part {
+    name: &'static str,
+    is_text: bool,
+    end: usize,
+}
 
 impl Fields {
-    fn add(&mut self, name: &'static str, value: Value) {
-        if !self.0.iter().any(|(known, _)| *known == name) {
-            self.0.push((name, value));
+    /// For as much as a request has.
+    fn with_room() -> Self {
+        Self { values: String::with_capacity(192), parts: Vec::with_capacity(12) }
+    }
+
+    fn add(&mut self, field: &Field, is_text: bool, value: fmt::Arguments) {
+        let name = field.name();
+        // Nothing that is written into a String fails.
+        if !self.parts.iter().any(|part| part.name == name) && self.values.write_fmt(value).is_ok() {
+            self.parts.push(Part { name, is_text, end: self.values.len() });
         }
     }
+
+    fn iter(&self) -> impl Iterator<Item = (&'static str, Shown<'_>)> {
+        self.parts.iter().scan(0, |begin, part| {
+            let text = self.values.get(*begin..part.end).unwrap_or_default();
+            *begin = part.end;
+            Some((part.name, Shown { text, is_text: part.is_text }))
+        })
+    }
+}
+
+/// The value of a field: a text, or a number or truth value as JSON writes it.
+#[derive(Clone, Copy)]
+struct Shown<'a> {
+    text: &'a str,
+    is_text: bool,
 }
 
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.add(field.name(), format!("{value:?}").into());
+        self.add(field, true, format_args!("{value:?}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.add(field.name(), value.into());
+        self.add(field, true, format_args!("{value}"));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.add(field.name(), value.into());
+        self.add(field, false, format_args!("{value}"));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.add(field.name(), value.into());
+        self.add(field, false, format_args!("{value}"));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.add(field.name(), value.into());
+        self.add(field, false, format_args!("{value}"));
     }
 }
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
     fn on_new_span(&self, attributes: &Attributes, id: &Id, context: Context<S>) {
         let Some(span) = context.span(id) else { return };
-        let mut fields = Fields::default();
+        let mut fields = Fields::with_room();
         attributes.record(&mut fields);
         span.extensions_mut().insert(fields);
     }
@@ -77,23 +109,37 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
     }
 
     fn on_event(&self, event: &Event, context: Context<S>) {
-        let mut fields = Fields::default();
-        event.record(&mut fields);
-        for span in context.event_scope(event).into_iter().flatten() {
-            if let Some(Fields(of_span)) = span.extensions().get() {
-                of_span.iter().for_each(|(name, value)| fields.add(name, value.clone()));
-            }
-        }
-        let (now, level) = (self.clock.now(), event.metadata().level().as_str());
-        let head = Head { now, level, target: event.metadata().target() };
+        let mut own = Fields::with_room();
+        event.record(&mut own);
+        let spans: Vec<_> = context.event_scope(event).into_iter().flatten().collect();
+        let around: Vec<_> = spans.iter().map(|span| span.extensions()).collect();
+        let around = around.iter().filter_map(|extensions| extensions.get::<Fields>());
+        let head = Head {
+            now: self.clock.now(),
+            level: event.metadata().level().as_str(),
+            target: event.metadata().target(),
+        };
+        let fields = first_of_each(own.iter().chain(around.flat_map(Fields::iter)));
         let mut line = match self.format {
-            LogFormat::Text => head.text(fields),
-            LogFormat::Json => head.json(fields),
+            LogFormat::Text => head.text(&fields),
+            LogFormat::Json => head.json(&fields),
         };
         line.push('\n');
         // In one piece, and nowhere to complain to.
         let _ = std::io::stderr().lock().write_all(line.as_bytes());
     }
+}
+
+type Named<'a> = (&'static str, Shown<'a>);
+
+fn first_of_each<'a>(fields: impl Iterator<Item = Named<'a>>) -> Vec<Named<'a>> {
+    let mut first: Vec<Named> = Vec::with_capacity(16);
+    for (name, shown) in fields {
+        if !first.iter().any(|(known, _)| *known == name) {
+            first.push((name, shown));
+        }
+    }
+    first
 }
 
 struct Head<'a> {
@@ -103,41 +149,51 @@ struct Head<'a> {
 }
 
 const MESSAGE: &str = "message";
+/// More than a line has most often.
+const LINE_BYTES: usize = 512;
 
 impl Head<'_> {
-    fn text(&self, Fields(mut fields): Fields) -> String {
-        let mut line = format!("{} {:>5} {}:", self.now, self.level, self.target);
-        let message = fields.iter().position(|(name, _)| *name == MESSAGE).map(|at| fields.remove(at).1);
-        if let Some(Value::String(message)) = message {
+    fn text(&self, fields: &[Named]) -> String {
+        let mut line = String::with_capacity(LINE_BYTES);
+        // Nothing that is written into a String fails.
+        let _ = write!(line, "{} {:>5} {}:", self.now, self.level, self.target);
+        let message = fields.iter().find(|(name, shown)| *name == MESSAGE && shown.is_text);
+        if let Some((_, message)) = message {
             line.push(' ');
-            escape(&message, &mut line);
+            line.push_str(message.text);
         }
-        for (name, value) in fields {
-            let shown = match value {
-                Value::String(text) if text.is_empty() || text.contains(is_unsafe_bare) => {
-                    format!(" {name}={text:?}")
-                }
-                Value::String(text) => format!(" {name}={text}"),
-                value => format!(" {name}={value}"),
+        for (name, Shown { text, is_text }) in fields.iter().filter(|(name, _)| *name != MESSAGE) {
+            let _ = match *is_text && (text.is_empty() || text.contains(is_unsafe_bare)) {
+                true => write!(line, " {name}={text:?}"),
+                false => write!(line, " {name}={text}"),
             };
-            escape(&shown, &mut line);
         }
-        line
+        shown(&line)
     }
 
-    fn json(&self, Fields(fields): Fields) -> String {
-        let own =
-            [("time", self.now.to_string()), ("level", self.level.into()), ("target", self.target.into())];
-        let mut members: Map<String, Value> =
-            own.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
-        for (name, value) in fields {
-            // Its own members are its own, whatever another crate calls a field.
-            members.entry(name).or_insert(value);
+    fn json(&self, fields: &[Named]) -> String {
+        let now = self.now.to_string();
+        let own = [("time", now.as_str()), ("level", self.level), ("target", self.target)];
+        let own = own.map(|(name, text)| (name, Shown { text, is_text: true }));
+        let mut line = Vec::with_capacity(LINE_BYTES);
+        line.push(b'{');
+        // Its own members are its own, whatever another crate calls a field.
+        for (name, Shown { text, is_text }) in first_of_each(own.into_iter().chain(fields.iter().copied())) {
+            if line.len() > 1 {
+                line.push(b',');
+            }
+            // Nothing that is written into a Vec fails.
+            let _ = serde_json::to_writer(&mut line, name);
+            line.push(b':');
+            if is_text {
+                let _ = serde_json::to_writer(&mut line, text);
+            } else {
+                line.extend_from_slice(text.as_bytes());
+            }
         }
-        let mut line = String::new();
+        line.push(b'}');
         // Outside of texts it is all ASCII.
-        escape(&Value::Object(members).to_string(), &mut line);
-        line
+        shown(std::str::from_utf8(&line).unwrap_or_default())
     }
 }
 
@@ -160,10 +216,15 @@ pub fn shown(text: &str) -> String {
 
 /// As JSON writes them, in text too.
 fn escape(text: &str, into: &mut String) {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return into.push_str(text);
+    }
     for c in text.chars() {
         match c {
             // All of these are below 0x10000.
-            c if is_hidden(c) => into.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c if is_hidden(c) => {
+                let _ = write!(into, "\\u{:04x}", u32::from(c));
+            }
             c => into.push(c),
         }
     }
@@ -171,6 +232,8 @@ fn escape(text: &str, into: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     const HOSTILE: &str =
@@ -180,15 +243,16 @@ mod tests {
         Head { now: Moment::from_micros(1_700_000_000_000_001), level: "INFO", target: "pawl" }
     }
 
-    fn fields() -> Fields {
-        let hostile = |name| (name, Value::from(HOSTILE));
-        Fields(vec![hostile("message"), hostile("cause"), ("time", "forged".into()), ("micros", 7.into())])
+    fn fields() -> Vec<Named<'static>> {
+        let text = |name, text| (name, Shown { text, is_text: true });
+        let micros = ("micros", Shown { text: "7", is_text: false });
+        vec![text("message", HOSTILE), text("cause", HOSTILE), text("time", "forged"), micros]
     }
 
     /// Attack on P1.
     #[test]
     fn no_field_ends_its_line_or_moves_a_cursor() {
-        let (text, json) = (head().text(fields()), head().json(fields()));
+        let (text, json) = (head().text(&fields()), head().json(&fields()));
         for line in [&text, &json] {
             assert!(!line.contains(is_hidden), "{line:?}");
         }
