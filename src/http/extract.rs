@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use actix_web::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
@@ -225,21 +225,33 @@ async fn read_json(request: &HttpRequest, payload: Payload) -> Result<Zeroizing<
     if !is_of_type(request, "application/json") {
         return Err(Problem::new(Kind::UnsupportedMediaType, "send application/json"));
     }
-    read(payload, MAX_BODY_BYTES).await
+    read(payload, room(request, MAX_BODY_BYTES), MAX_BODY_BYTES).await
 }
 
 /// A body is 64 KiB at most; one that has not come by then never will.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 
-/// Reads a body of at most `most` bytes.
-pub(super) async fn read(payload: Payload, most: usize) -> Result<Zeroizing<Vec<u8>>, Problem> {
-    let slow = |_| Problem::new(Kind::TooSlow, "send the body within ten seconds");
-    tokio::time::timeout(BODY_WITHIN, read_all(payload, most)).await.map_err(slow)?
+/// Room for all of a body that is to have at most `most` bytes: a buffer that grows leaves copies behind.
+pub(super) fn room(request: &HttpRequest, most: usize) -> Zeroizing<Vec<u8>> {
+    let told = request.headers().get(CONTENT_LENGTH).and_then(|told| told.to_str().ok()?.parse().ok());
+    Zeroizing::new(Vec::with_capacity(most.min(told.unwrap_or(most))))
 }
 
-async fn read_all(mut payload: Payload, most: usize) -> Result<Zeroizing<Vec<u8>>, Problem> {
-    // Room for the largest from the start: a buffer that grows leaves copies behind.
-    let mut body = Zeroizing::new(Vec::with_capacity(most));
+/// Reads a body of at most `most` bytes into `body`.
+pub(super) async fn read(
+    payload: Payload,
+    body: Zeroizing<Vec<u8>>,
+    most: usize,
+) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    let slow = |_| Problem::new(Kind::TooSlow, "send the body within ten seconds");
+    tokio::time::timeout(BODY_WITHIN, read_all(payload, body, most)).await.map_err(slow)?
+}
+
+async fn read_all(
+    mut payload: Payload,
+    mut body: Zeroizing<Vec<u8>>,
+    most: usize,
+) -> Result<Zeroizing<Vec<u8>>, Problem> {
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| Problem::new(Kind::Malformed, "the body broke off"))?;
         if body.len() + chunk.len() > most {

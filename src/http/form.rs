@@ -8,7 +8,7 @@ use actix_web::{FromRequest, HttpRequest};
 use zeroize::Zeroizing;
 
 use crate::error::FieldError;
-use crate::http::extract::{is_of_type, read};
+use crate::http::extract::{is_of_type, read, room};
 use crate::http::json::unknown;
 use crate::http::problem::{Kind, Problem, TokenError};
 use crate::http::surface::MAX_NAMED;
@@ -25,6 +25,7 @@ impl FromRequest for Form {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (is_form, payload) = (is_of_type(request, "application/x-www-form-urlencoded"), payload.take());
+        let room = room(request, MAX_FORM_BYTES);
         Box::pin(async move {
             if !is_form {
                 let detail = "send application/x-www-form-urlencoded";
@@ -32,7 +33,7 @@ impl FromRequest for Form {
                     Problem::new(Kind::UnsupportedMediaType, detail).of_token(TokenError::InvalidRequest)
                 );
             }
-            let body = read(payload, MAX_FORM_BYTES).await;
+            let body = read(payload, room, MAX_FORM_BYTES).await;
             body.map(Self).map_err(|problem| problem.of_token(TokenError::InvalidRequest))
         })
     }

@@ -130,7 +130,7 @@ fn connect_sqlite(file: &Path) -> Result<SqliteConnection, diesel::r2d2::Error> 
         SqliteConnection::establish(&path.to_string_lossy()).map_err(diesel::r2d2::Error::ConnectionError)?;
     db.batch_execute(&format!(
         "PRAGMA busy_timeout = {}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-         PRAGMA secure_delete = ON; PRAGMA foreign_keys = ON;",
+         PRAGMA secure_delete = ON; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;",
         BUSY.as_millis()
     ))
     .map_err(diesel::r2d2::Error::QueryError)?;
