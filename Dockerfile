@@ -8,6 +8,7 @@ FROM rust:1.95-slim-bookworm@sha256:d7482085ff5b415f84dba5647ae71606650bdef00db7
 RUN apt-get update && apt-get install -y --no-install-recommends libpq-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 # What is not ours changes seldom: a layer of its own.
+COPY .cargo/config.toml .cargo/
 COPY Cargo.toml Cargo.lock ./
 COPY benches/Cargo.toml benches/Cargo.toml
 RUN mkdir -p src/bin/pawl-demo tests/it benches/src benches/tests/oracles \

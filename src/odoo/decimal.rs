@@ -5,18 +5,11 @@ use std::fmt;
 
 use serde::{Serialize, Serializer, ser};
 
+use crate::odoo::text::Text;
+
 /// A finite number in decimal.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Decimal(Spelt);
-
-/// Nearly all are short; those cost no allocation.
-#[derive(Clone, PartialEq, Eq)]
-enum Spelt {
-    Short { length: u8, bytes: [u8; SHORT] },
-    Long(Box<str>),
-}
-
-const SHORT: usize = 22;
+pub struct Decimal(Text);
 
 /// A number without an exponent is finite if it has no more digits than this: f64 ends at 1.8e308.
 const SURELY_FINITE: usize = 300;
@@ -49,7 +42,7 @@ impl Decimal {
         let is_plain_whole = whole.len() == 1 || !whole.is_empty() && !whole.starts_with('0');
         let is_json = !text.starts_with('+') && is_plain_whole && (!has_point || !fraction.is_empty());
         if is_json {
-            return Some(Self(Spelt::of(text)));
+            return Some(Self(Text::of(text)));
         }
         let whole = whole.trim_start_matches('0');
         let mut spelt = String::with_capacity(text.len() + 2);
@@ -63,28 +56,20 @@ impl Decimal {
             spelt.push('e');
             spelt.push_str(exponent);
         }
-        Some(Self(Spelt::of(&spelt)))
+        Some(Self(Text::from(spelt)))
     }
 
     /// The number that `text` spells, which is JSON's grammar's: seen to by whoever read it.
-    pub(super) fn of_json(text: &str) -> Option<Self> {
-        let is_short = text.len() <= SHORT && !text.contains(['e', 'E']);
-        if is_short || text.parse().is_ok_and(f64::is_finite) {
-            return Some(Self(Spelt::of(text)));
-        }
-        None
+    #[inline]
+    pub(super) fn of_json(text: &str, has_exponent: bool) -> Option<Self> {
+        let is_surely_finite = !has_exponent && text.len() <= SURELY_FINITE;
+        let is_finite = is_surely_finite || text.parse().is_ok_and(f64::is_finite);
+        is_finite.then(|| Self(Text::of(text)))
     }
 
     /// Its text, which is JSON's.
     pub fn as_str(&self) -> &str {
-        match &self.0 {
-            Spelt::Short { length, bytes } => {
-                let spelt = bytes.get(..usize::from(*length)).unwrap_or_default();
-                // Digits and signs alone were put there.
-                std::str::from_utf8(spelt).unwrap_or_default()
-            }
-            Spelt::Long(text) => text,
-        }
+        self.0.as_str()
     }
 
     /// The nearest of the numbers that an IEEE 754 double can be.
@@ -93,22 +78,9 @@ impl Decimal {
     }
 }
 
-impl Spelt {
-    fn of(text: &str) -> Self {
-        let mut bytes = [0; SHORT];
-        match (bytes.get_mut(..text.len()), u8::try_from(text.len())) {
-            (Some(place), Ok(length)) => {
-                place.copy_from_slice(text.as_bytes());
-                Self::Short { length, bytes }
-            }
-            _ => Self::Long(text.into()),
-        }
-    }
-}
-
 impl From<i64> for Decimal {
     fn from(whole: i64) -> Self {
-        Self(Spelt::of(&whole.to_string()))
+        Self(Text::from(whole.to_string()))
     }
 }
 

@@ -51,7 +51,7 @@ pub(super) async fn key_ends_soon(odoo: &Odoo, checks: &CheckOnly, now: Moment) 
     let ends = odoo.fetch(&query).await?.into_iter().filter_map(|key| match key.cells.as_slice() {
         [Cell::Ref { id, .. }, scope, Cell::Text(ends)] if *id == odoo.uid() && is_for_rpc(scope) => {
             // UTC, in whole seconds.
-            Moment::parse(&format!("{ends}Z"))
+            Moment::parse(&format!("{}Z", ends.as_str()))
         }
         _ => None,
     });
@@ -61,7 +61,7 @@ pub(super) async fn key_ends_soon(odoo: &Odoo, checks: &CheckOnly, now: Moment) 
 fn is_for_rpc(scope: &Cell) -> bool {
     match scope {
         Cell::Empty => true,
-        Cell::Text(scope) => scope == "rpc",
+        Cell::Text(scope) => scope.as_str() == "rpc",
         _ => false,
     }
 }

@@ -21,6 +21,7 @@ mod readable;
 mod record;
 mod rights;
 mod servers;
+mod text;
 mod version;
 pub mod xmlrpc;
 
@@ -40,4 +41,5 @@ pub use readable::{
 };
 pub use record::{Cell, Record};
 pub use servers::{Server, Servers};
+pub use text::Text;
 pub use version::Version;

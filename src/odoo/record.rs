@@ -7,6 +7,7 @@ use serde::ser::{Serialize, Serializer};
 use crate::odoo::decimal::Decimal;
 use crate::odoo::fault::OdooError;
 use crate::odoo::readable::{Fields, Kind};
+use crate::odoo::text::Text;
 use crate::odoo::xmlrpc::{Value, XmlError};
 
 /// One value of one field.
@@ -21,13 +22,13 @@ pub enum Cell {
     /// A number or an amount, to its last digit.
     Number(Decimal),
     /// A text, selection, date or datetime.
-    Text(String),
+    Text(Text),
     /// Another record.
     Ref {
         /// Its id.
         id: i64,
         /// Its name as Odoo shows it.
-        name: String,
+        name: Text,
     },
     /// Other records.
     Ids(Vec<i64>),
@@ -94,14 +95,14 @@ fn cell(kind: Kind, value: Value) -> Result<Cell, OdooError> {
         (
             Kind::Text | Kind::Html | Kind::Selection | Kind::Date | Kind::Datetime,
             Value::Text(it) | Value::DateTime(it),
-        ) => Ok(Cell::Text(it)),
+        ) => Ok(Cell::Text(it.into())),
         (Kind::Integer, Value::Int(it)) => Ok(Cell::Int(it)),
         (Kind::Float | Kind::Monetary, Value::Double(it)) => Ok(Cell::Number(it)),
         (Kind::Float | Kind::Monetary, Value::Int(it)) => Ok(Cell::Number(it.into())),
         (Kind::Many2one, Value::Array(pair)) => match <[Value; 2]>::try_from(pair) {
-            Ok([Value::Int(id), Value::Text(name)]) => Ok(Cell::Ref { id, name }),
+            Ok([Value::Int(id), Value::Text(name)]) => Ok(Cell::Ref { id, name: name.into() }),
             // a record without a name
-            Ok([Value::Int(id), Value::Bool(false)]) => Ok(Cell::Ref { id, name: String::new() }),
+            Ok([Value::Int(id), Value::Bool(false)]) => Ok(Cell::Ref { id, name: Text::default() }),
             _ => Err(OdooError::Malformed),
         },
         (Kind::X2many, Value::Array(ids)) => ids
@@ -115,15 +116,20 @@ fn cell(kind: Kind, value: Value) -> Result<Cell, OdooError> {
 
 /// A text as XML could carry it, so that a record is the same whichever way it came: without the control
 /// characters that Odoo's XML-RPC leaves out, and with `\n` for each line end, as XML readers have it.
-pub(super) fn as_xml_carries(text: Cow<'_, str>) -> String {
-    let is_control = |c: char| c < ' ';
+#[inline]
+pub(super) fn as_xml_carries(text: Cow<'_, str>) -> Text {
     match text {
         // In JSON those are escaped or not there.
-        Cow::Borrowed(text) => text.to_owned(),
-        Cow::Owned(text) if !text.contains(is_control) => text,
-        Cow::Owned(text) => {
-            let text = text.replace("\r\n", "\n").replace('\r', "\n");
-            text.replace(|c| is_control(c) && c != '\n' && c != '\t', "")
-        }
+        Cow::Borrowed(text) => Text::of(text),
+        Cow::Owned(text) => cleaned(text),
     }
+}
+
+fn cleaned(text: String) -> Text {
+    let is_control = |c: char| c < ' ';
+    if !text.contains(is_control) {
+        return text.into();
+    }
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    text.replace(|c| is_control(c) && c != '\n' && c != '\t', "").into()
 }

@@ -8,6 +8,7 @@ use crate::odoo::finding::Code;
 use crate::odoo::query::ReadQuery;
 use crate::odoo::readable::{CheckOnly, Fields};
 use crate::odoo::record::{Cell, Record};
+use crate::odoo::text::Text;
 
 /// The first version in which a user's groups have the name `all_group_ids`.
 const GROUPS_RENAMED: u8 = 19;
@@ -111,10 +112,10 @@ fn named(checks: &CheckOnly, model: &str, field: &str) -> Result<Fields, OdooErr
 fn judge(groups: &[Record], are_all: bool) -> Rights {
     let name = |group: &Record| match group.cells.first() {
         Some(Cell::Text(name)) => name.clone(),
-        _ => String::new(),
+        _ => Text::default(),
     };
-    let names: Vec<String> = groups.iter().map(name).collect();
-    let reads = |name: &String| READERS.contains(&name.as_str());
+    let names: Vec<Text> = groups.iter().map(name).collect();
+    let reads = |name: &Text| READERS.contains(&name.as_str());
     if names.iter().any(|name| !reads(name) && WRITERS.iter().any(|end| name.ends_with(end))) {
         Rights::Writer
     } else if are_all && names.iter().all(reads) {

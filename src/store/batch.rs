@@ -17,6 +17,7 @@ use crate::store::error::StoreError;
 #[cfg(feature = "postgres")]
 use crate::store::events::End;
 use crate::store::events::{Ends, NewEvent};
+use crate::store::freeze;
 use crate::store::hosts;
 use crate::store::lend::{LendAsk, LendRefused, OpenLease, SealedRow};
 use crate::store::schema::{audit_events, leases};
@@ -56,6 +57,8 @@ pub(super) struct Batch<'a> {
     counted: &'a Counted,
     /// What is known of how many leases are open.
     open: BTreeMap<Of, Open>,
+    /// Whether the whole vault is, where that was looked at.
+    is_vault_frozen: Option<bool>,
     /// By org, its terms, where they were read.
     terms: BTreeMap<String, Terms>,
     /// By the ask's place; `None` where nothing is read ahead.
@@ -85,11 +88,12 @@ impl<'a> Batch<'a> {
         let (ahead, events) = (None, Vec::new());
         let (open, terms, fences) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (changed, ends, leases) = (BTreeSet::new(), Ends::default(), Vec::new());
-        let (appended, is_refused) = (0, false);
+        let (is_vault_frozen, appended, is_refused) = (None, 0, false);
         let batch = Self {
             caps,
             counted,
             open,
+            is_vault_frozen,
             terms,
             ahead,
             fences,
@@ -216,7 +220,14 @@ impl<'a> Batch<'a> {
     fn terms(&mut self, db: &mut Db, ask: &LendAsk) -> Result<&Terms, StoreError> {
         Ok(match self.terms.entry(ask.scope.org().to_string()) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(unknown) => unknown.insert(Terms::find(db, ask.scope.org())?),
+            Entry::Vacant(unknown) => {
+                let is_vault_frozen = match self.is_vault_frozen {
+                    Some(known) => known,
+                    None => freeze::is_vault_frozen(db)?,
+                };
+                self.is_vault_frozen = Some(is_vault_frozen);
+                unknown.insert(Terms::find(db, ask.scope.org(), is_vault_frozen)?)
+            }
         })
     }
 

@@ -89,6 +89,8 @@ fn insert_all(db: &mut Db, new: Vec<NewEvent>) -> Result<(), StoreError> {
 /// An event with its place in its chain.
 #[derive(Insertable)]
 #[diesel(table_name = audit_events)]
+// Or its statement has no name by which it is remembered, and is written anew to be found.
+#[diesel(treat_none_as_default_value = false)]
 pub(super) struct NewEvent {
     pub(super) org_id: String,
     pub(super) seq: i64,

@@ -8,7 +8,7 @@ use diesel::prelude::*;
 
 use crate::clock::Moment;
 use crate::ids::OrgId;
-use crate::store::db::{Access, Db, each};
+use crate::store::db::{Access, Db, each, first_row};
 use crate::store::error::StoreError;
 use crate::store::schema::{leases, org_settings};
 use crate::store::scopes::{NarrowRole, Scopes};
@@ -114,9 +114,14 @@ pub(super) fn find(db: &mut Db, org: &OrgId) -> Result<Frozen, StoreError> {
     Ok(Frozen { org: of(org.as_str()), vault: of(VAULT) })
 }
 
+/// Whether the whole vault is.
+pub(super) fn is_vault_frozen(db: &mut Db) -> Result<bool, StoreError> {
+    Ok(find_row(db, VAULT)?.is_some())
+}
+
 fn find_row(db: &mut Db, org: &str) -> Result<Option<Moment>, StoreError> {
-    let since: Option<Option<i64>> =
-        org_settings::table.find(org).select(org_settings::frozen_at).first(db).optional()?;
+    let row = || org_settings::table.find(org).select(org_settings::frozen_at);
+    let since = first_row!(db, Option<i64>, row())?;
     Ok(since.flatten().map(Moment::from_micros))
 }
 

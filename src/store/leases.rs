@@ -123,11 +123,13 @@ impl Tx<'_> {
         after: Option<&LeaseId>,
         limit: i64,
     ) -> Result<Vec<StoredLease>, StoreError> {
+        // No index is in this order: PostgreSQL would take the key's, through every lease there ever was.
+        let id = leases::id.concat("");
         let rows: Vec<Columns> = mine!(self)
-            .filter(leases::id.gt(after.map_or("", LeaseId::as_str)))
+            .filter(id.gt(after.map_or("", LeaseId::as_str)))
             .filter(leases::ended_at.is_null())
             .filter(leases::expires_at.gt(now.micros()))
-            .order(leases::id.asc())
+            .order(id.asc())
             .limit(limit)
             .select(Columns::as_select())
             .load(self.db)?;

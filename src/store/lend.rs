@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 
 use crate::access::{Action, Permit, Unmet, UserScope};
 use crate::audit::{Actor, AuditEvent, Outcome, Subject};
@@ -313,7 +315,8 @@ fn find_held(db: &mut Db, ask: &LendAsk) -> Result<Option<OpenLease>, StoreError
         leases::table
             .filter(leases::org_id.eq(ask.scope.org().as_str()))
             .filter(leases::connection_id.eq(ask.connection.as_str()))
-            .filter(leases::purpose.eq("sync"))
+            // Written out, as an index of these alone has it.
+            .filter(sql::<Bool>("purpose = 'sync'"))
             .filter(leases::ended_at.is_null())
             .filter(leases::expires_at.gt(ask.at.micros()))
             // Clocks of two machines may differ: the later one holds.

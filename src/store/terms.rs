@@ -5,7 +5,7 @@ use diesel::prelude::*;
 
 use crate::egress::AllowedHosts;
 use crate::ids::OrgId;
-use crate::store::db::{Db, each};
+use crate::store::db::{Db, first_row};
 use crate::store::error::StoreError;
 use crate::store::hosts;
 use crate::store::injection::Lends;
@@ -27,27 +27,21 @@ impl Terms {
         Self { is_frozen, lends: Lends::of(only, to_writers), hosts: hosts::read(hosts) }
     }
 
-    pub(super) fn find(db: &mut Db, org: &OrgId) -> Result<Self, StoreError> {
-        type Row = (String, Option<i64>, i64, i64, Option<String>);
-        // One statement, without a limit, for what first_row says of it. The vault's switch has the row without an org.
-        let rows: Vec<Row> = each!(db, db => {
-            org_settings::table
-                .filter(org_settings::org_id.eq(org.as_str()).or(org_settings::org_id.eq("")))
-                .select((
-                    org_settings::org_id,
-                    org_settings::frozen_at,
-                    org_settings::injection_only,
-                    org_settings::lend_to_writers,
-                    org_settings::allowed_hosts,
-                ))
-                .load(db)?
-        });
-        let is_frozen = rows.iter().any(|(_, frozen, ..)| frozen.is_some());
-        Ok(match rows.into_iter().find(|(of, ..)| of == org.as_str()) {
-            Some((_, _, only, to_writers, hosts)) => {
-                Self::of(is_frozen, (only, to_writers), hosts.as_deref())
+    pub(super) fn find(db: &mut Db, org: &OrgId, is_vault_frozen: bool) -> Result<Self, StoreError> {
+        type Row = (Option<i64>, i64, i64, Option<String>);
+        let row = || {
+            org_settings::table.find(org.as_str()).select((
+                org_settings::frozen_at,
+                org_settings::injection_only,
+                org_settings::lend_to_writers,
+                org_settings::allowed_hosts,
+            ))
+        };
+        Ok(match first_row!(db, Row, row())? {
+            Some((frozen, only, to_writers, hosts)) => {
+                Self::of(is_vault_frozen || frozen.is_some(), (only, to_writers), hosts.as_deref())
             }
-            None => Self::of(is_frozen, (0, 0), None),
+            None => Self::of(is_vault_frozen, (0, 0), None),
         })
     }
 }

@@ -221,7 +221,7 @@ fn is_rising(after: i64, ids: &[i64]) -> bool {
 
 fn listed(record: Record) -> Listed {
     let written = record.cells.into_iter().next().and_then(|cell| match cell {
-        Cell::Text(text) => Some(text),
+        Cell::Text(text) => Some(text.into()),
         _ => None,
     });
     Listed { id: record.id, written }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use pawl::odoo::{Cell, DialectName, Fields, OdooError, Readable, Record};
+use pawl::odoo::{Cell, DialectName, Fields, OdooError, Readable, Record, Text};
 use serde_json::Value as Json;
 
 use crate::dialects::{all_of, fetched, http, ok, recorded};
@@ -138,9 +138,10 @@ fn pages() -> (Vec<Exchange>, BTreeSet<String>) {
 
 /// What XML can hold of it.
 fn of_xml(read: Result<Vec<Record>, OdooError>) -> Result<Vec<Record>, OdooError> {
-    let clean = |text: &mut String| {
-        *text = text.replace("\r\n", "\n").replace('\r', "\n");
-        text.retain(|c| c >= ' ' || c == '\n' || c == '\t');
+    let clean = |text: &mut Text| {
+        let mut cleaned = text.replace("\r\n", "\n").replace('\r', "\n");
+        cleaned.retain(|c| c >= ' ' || c == '\n' || c == '\t');
+        *text = cleaned.into();
     };
     read.map(|mut records| {
         for cell in records.iter_mut().flat_map(|record| &mut record.cells) {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use pawl::access::Action;
+use pawl::access::{Action, Scope};
 use pawl::audit::{AuditEvent, Outcome, Subject};
 use pawl::ids::ConnectionId;
 use pawl::seal::OpenRefused;
@@ -288,11 +288,13 @@ impl World {
         let (actor, now) = (self.borrowers.actor(self.owner(at)), self.vault.clock.now());
         let (scope, id) = (actor.caller.scope(Action::Forget).unwrap(), ConnectionId::parse(id).unwrap());
         let work = move |tx: &mut Tx| {
-            assert!(tx.end_connection(&id, now)?);
-            let subject = Subject { connection: Some(&id), label: None, lease: None };
-            tx.append(&AuditEvent::of(&actor, Action::Forget, subject, Outcome::Done, now).unwrap())
+            if tx.end_connection(&id, now)? {
+                let subject = Subject { connection: Some(&id), label: None, lease: None };
+                tx.append(&AuditEvent::of(&actor, Action::Forget, subject, Outcome::Done, now).unwrap())?;
+            }
+            Ok(())
         };
-        self.stores[0].run("forget", scope, Duration::from_secs(30), work).await.unwrap();
+        self.change("forget", scope, work).await;
     }
 
     async fn switch(&self, at: usize, freezes: bool) {
@@ -303,7 +305,20 @@ impl World {
             tx.set_frozen(freezes, now)?;
             tx.append(&AuditEvent::of(&actor, action, Subject::default(), Outcome::Done, now).unwrap())
         };
-        self.stores[0].run("freeze", scope, Duration::from_secs(30), work).await.unwrap();
+        self.change("freeze", scope, work).await;
+    }
+
+    /// As a caller does it who is told that the database stands still: again, whatever came of it.
+    async fn change(
+        &self,
+        name: &'static str,
+        scope: Scope,
+        work: impl FnOnce(&mut Tx) -> Result<(), StoreError> + Clone + Send + 'static,
+    ) {
+        let store = &self.stores[0];
+        while let Err(told) = store.run(name, scope.clone(), Duration::from_secs(30), work.clone()).await {
+            assert!(matches!(told, StoreError::Unavailable(_)), "{told}");
+        }
     }
 
     fn owner(&self, at: usize) -> pawl::access::Caller {

@@ -53,7 +53,8 @@ impl Reader<'_> {
             }
             length += 1 + fraction;
         }
-        if matches!(rest.get(length), Some(b'e' | b'E')) {
+        let has_exponent = matches!(rest.get(length), Some(b'e' | b'E'));
+        if has_exponent {
             length += 1 + usize::from(matches!(rest.get(length + 1), Some(b'+' | b'-')));
             let power = digits(length);
             if power == 0 {
@@ -65,7 +66,8 @@ impl Reader<'_> {
             return Err(JsonError::Limit("number"));
         }
         let spelt = self.answer.get(self.at..self.at + length).ok_or(NOT_JSON)?;
-        let number = Decimal::of_json(spelt).ok_or(JsonError::Malformed("a number beyond all bounds"))?;
+        let number = Decimal::of_json(spelt, has_exponent)
+            .ok_or(JsonError::Malformed("a number beyond all bounds"))?;
         self.at += length;
         Ok(number)
     }

@@ -1,6 +1,8 @@
 //! An array of objects as typed records. The records of one answer have the same members in the same order:
 //! each name is first held against the one that stood in its place before.
 
+use std::borrow::Cow;
+
 use crate::odoo::caps::Caps;
 use crate::odoo::json::reader::Reader;
 use crate::odoo::json::{CUT_OFF, JsonError, NOT_JSON, TWICE, WRONG_TYPE};
@@ -70,7 +72,8 @@ impl<'f> Shape<'f> {
         reader.count()?;
         reader.expect(b'{')?;
         self.had.fill(false);
-        let mut cells = vec![Cell::Empty; self.slots.len() - 1];
+        let fields = self.slots.iter().skip(1);
+        let mut cells: Vec<Cell> = fields.map(|_| Cell::Empty).collect();
         let (mut id, mut place) = (0, 0);
         let mut more = reader.any(b'}')?;
         while more {
@@ -78,7 +81,7 @@ impl<'f> Shape<'f> {
             reader.expect(b':')?;
             reader.count()?;
             match (self.slots.get(slot), slot.checked_sub(1).and_then(|at| cells.get_mut(at))) {
-                (Some(Slot::Field(_, kind)), Some(empty)) => *empty = cell(reader, *kind)?,
+                (Some(Slot::Field(_, kind)), Some(empty)) => fill(empty, reader, *kind)?,
                 _ => id = reader.int()?,
             }
             place += 1;
@@ -121,45 +124,55 @@ impl<'f> Shape<'f> {
     }
 }
 
-/// A value, read as what a field of that kind can hold.
+/// A value, read as what a field of that kind can hold, and made where it stays.
 #[inline]
-fn cell(reader: &mut Reader, kind: Kind) -> Result<Cell, JsonError> {
+fn fill(empty: &mut Cell, reader: &mut Reader, kind: Kind) -> Result<(), JsonError> {
     let first = reader.peek().ok_or(CUT_OFF)?;
-    match (kind, first) {
-        (Kind::Boolean, b't') => reader.word("true").map(|()| Cell::Bool(true)),
-        (Kind::Boolean, b'f') => reader.word("false").map(|()| Cell::Bool(false)),
-        (Kind::Boolean, _) => Err(WRONG_TYPE),
-        (_, b'f') => reader.word("false").map(|()| Cell::Empty),
-        (_, b'n') => reader.word("null").map(|()| Cell::Empty),
-        (Kind::Text | Kind::Html | Kind::Selection | Kind::Date | Kind::Datetime, b'"') => {
-            reader.text().map(|text| Cell::Text(as_xml_carries(text)))
+    *empty = match (kind, first) {
+        (Kind::Boolean, b't') => {
+            reader.word("true")?;
+            Cell::Bool(true)
         }
-        (Kind::Integer, b'-' | b'0'..=b'9') => reader.int().map(Cell::Int),
-        (Kind::Float | Kind::Monetary, b'-' | b'0'..=b'9') => reader.decimal().map(Cell::Number),
-        (Kind::Many2one, b'[') => reference(reader),
-        (Kind::X2many, b'[') => ids(reader),
-        _ => Err(WRONG_TYPE),
-    }
+        (Kind::Boolean, b'f') => {
+            reader.word("false")?;
+            Cell::Bool(false)
+        }
+        (Kind::Boolean, _) => return Err(WRONG_TYPE),
+        (_, b'f') => return reader.word("false"),
+        (_, b'n') => return reader.word("null"),
+        (Kind::Text | Kind::Html | Kind::Selection | Kind::Date | Kind::Datetime, b'"') => {
+            Cell::Text(as_xml_carries(reader.text()?))
+        }
+        (Kind::Integer, b'-' | b'0'..=b'9') => Cell::Int(reader.int()?),
+        (Kind::Float | Kind::Monetary, b'-' | b'0'..=b'9') => Cell::Number(reader.decimal()?),
+        (Kind::Many2one, b'[') => {
+            let (id, name) = reference(reader)?;
+            Cell::Ref { id, name: as_xml_carries(name) }
+        }
+        (Kind::X2many, b'[') => Cell::Ids(ids(reader)?),
+        _ => return Err(WRONG_TYPE),
+    };
+    Ok(())
 }
 
 /// An id and a name; `false` for the name of a record without one.
-fn reference(reader: &mut Reader) -> Result<Cell, JsonError> {
+fn reference<'a>(reader: &mut Reader<'a>) -> Result<(i64, Cow<'a, str>), JsonError> {
     reader.at += 1;
     reader.count()?;
     let id = reader.int()?;
     reader.expect(b',')?;
     reader.count()?;
     let name = match reader.takes_false()? {
-        true => String::new(),
-        false => as_xml_carries(reader.text()?),
+        true => Cow::Borrowed(""),
+        false => reader.text()?,
     };
     match reader.another(b']')? {
-        false => Ok(Cell::Ref { id, name }),
+        false => Ok((id, name)),
         true => Err(NOT_JSON),
     }
 }
 
-fn ids(reader: &mut Reader) -> Result<Cell, JsonError> {
+fn ids(reader: &mut Reader) -> Result<Vec<i64>, JsonError> {
     reader.at += 1;
     let mut ids = Vec::new();
     let mut more = reader.any(b']')?;
@@ -168,5 +181,5 @@ fn ids(reader: &mut Reader) -> Result<Cell, JsonError> {
         ids.push(reader.int()?);
         more = reader.another(b']')?;
     }
-    Ok(Cell::Ids(ids))
+    Ok(ids)
 }

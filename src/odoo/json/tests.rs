@@ -172,10 +172,10 @@ fn records_are_what_another_reader_reads() {
             let text = value("name").as_str().unwrap().to_owned();
             let ids = value("tax_ids").as_array().unwrap().iter().map(|id| id.as_i64().unwrap()).collect();
             let mut cells = vec![
-                Cell::Text(text.clone()),
+                Cell::Text(text.as_str().into()),
                 Cell::Number(Decimal::parse(number).unwrap()),
                 Cell::Int(value("sequence").as_i64().unwrap()),
-                Cell::Ref { id, name: text },
+                Cell::Ref { id, name: text.into() },
                 Cell::Ids(ids),
                 Cell::Text("2026-11-27".into()),
             ];

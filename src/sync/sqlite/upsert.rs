@@ -51,8 +51,10 @@ impl Statement {
                 Cell::Bool(yes) => values.push(Bound::Int(Some(yes.into()))),
                 Cell::Int(int) => values.push(Bound::Int(Some(int))),
                 Cell::Number(number) => values.push(Bound::Float(Some(number.as_f64()))),
-                Cell::Text(text) => values.push(Bound::Text(Some(text))),
-                Cell::Ref { id, name } => values.extend([Bound::Int(Some(id)), Bound::Text(Some(name))]),
+                Cell::Text(text) => values.push(Bound::Text(Some(text.into()))),
+                Cell::Ref { id, name } => {
+                    values.extend([Bound::Int(Some(id)), Bound::Text(Some(name.into()))]);
+                }
                 Cell::Ids(ids) => {
                     values.push(Bound::Text(Some(serde_json::Value::from(ids).to_string())));
                 }

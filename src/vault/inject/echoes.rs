@@ -142,8 +142,8 @@ mod tests {
     /// Attack on P1.
     #[test]
     fn in_records_it_is_found_in_what_odoo_sent_and_not_in_what_we_call_it() {
-        let text = |text: &str| Cell::Text(text.to_owned());
-        let named = |name: &str| Cell::Ref { id: 7, name: name.to_owned() };
+        let text = |text: &str| Cell::Text(text.into());
+        let named = |name: &str| Cell::Ref { id: 7, name: name.into() };
         for (secret, cell, is_leaked) in [
             ("records", text("all"), false),
             ("records", text("records"), true),
