@@ -135,7 +135,7 @@ fn looked_through(unread: Unread, query: &ReadQuery, heard: &Listener) -> (Ended
     let ended = match done {
         Err(cause) => Ended::Failed(cause).unless(were_heard),
         Ok(()) if came > query.most() => Ended::Failed(OdooError::Malformed).unless(were_heard),
-        Ok(()) if were_heard || looks.is_found() => Ended::Leaked(Login::Taken),
+        Ok(()) if were_heard || looks.found() => Ended::Leaked(Login::Taken),
         Ok(()) => match written.end() {
             Some(body) => {
                 heard.share.shrink(body.len());

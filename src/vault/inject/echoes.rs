@@ -93,8 +93,8 @@ impl InRecords<'_> {
     }
 
     /// Whether it was in any.
-    pub(super) fn is_found(self) -> bool {
-        self.is_one || self.search.is_found()
+    pub(super) fn found(self) -> bool {
+        self.is_one || self.search.found()
     }
 
     fn is(&self, cell: &Cell) -> bool {
@@ -161,7 +161,7 @@ mod tests {
             let mut records = echoes.in_records();
             records.look(&Record { id: 1, cells: vec![Cell::Empty, cell.clone()] });
             records.look(&Record { id: 2, cells: vec![Cell::Empty, Cell::Empty] });
-            assert_eq!(records.is_found(), is_leaked, "{secret}: {cell:?}");
+            assert_eq!(records.found(), is_leaked, "{secret}: {cell:?}");
         }
     }
 }

@@ -43,7 +43,7 @@ impl Scan {
     pub(super) fn is_in(&self, bytes: &[u8]) -> bool {
         let mut search = self.search();
         search.look(bytes);
-        search.is_found()
+        search.found()
     }
 
     /// To look for it in what comes piece by piece.

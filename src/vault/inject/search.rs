@@ -34,7 +34,7 @@ impl<'w> Search<'w> {
     }
 
     /// Whether it was anywhere in all that there is.
-    pub(super) fn is_found(mut self) -> bool {
+    pub(super) fn found(mut self) -> bool {
         self.look_at_piece();
         self.is_found || self.level.as_mut().is_some_and(Level::end)
     }
@@ -213,7 +213,7 @@ mod tests {
             let is_in = |text: String| {
                 let mut search = Search::of(Some(&wanted));
                 search.look(text.as_bytes());
-                search.is_found()
+                search.found()
             };
             // Across the ends of pieces as they are.
             for off in 0..spoken.len() {
