@@ -1,14 +1,14 @@
 //! `/v1/connections/{id}/leases` and `/v1/leases`: lend, list, show, renew, hand back.
 
+use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use crate::clock::Moment;
 use crate::credential::{CredentialKind, Destination};
-use crate::http::State;
 use crate::http::extract::{By, Once};
 use crate::http::parameters::{Id, Paged};
 use crate::http::problem::{Kind, Problem};
@@ -17,6 +17,7 @@ use crate::http::shapes::{
 };
 use crate::http::whole::Whole;
 use crate::http::wiped::WipedBody;
+use crate::http::{Line, State};
 use crate::ids::{ConnectionId, LeaseId};
 use crate::metrics;
 use crate::odoo::Method;
@@ -194,6 +195,7 @@ impl From<StoredLease> for LeaseView {
         (status = 503, description = "`key-not-held`, `unavailable`")))]
 pub(super) async fn lend(
     state: web::Data<State>,
+    request: HttpRequest,
     By(actor): By,
     Id(id): Id<ConnectionId>,
     Once(body, repeat): Once<LendBody>,
@@ -211,16 +213,24 @@ pub(super) async fn lend(
     let bytes = write(&loan)?;
     let location = HeaderValue::try_from(format!("/v1/leases/{}", loan.lease))
         .map_err(|_| Problem::new(Kind::Unavailable, "the loan could not be written"))?;
-    let mut response =
-        HttpResponse::with_body(actix_web::http::StatusCode::CREATED, WipedBody::new(bytes, loan.passage));
+    let body = WipedBody::new(bytes, request.conn_data::<Line>().cloned(), loan.passage);
+    let mut response = HttpResponse::with_body(StatusCode::CREATED, body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(LOCATION, location);
     Ok(response)
 }
 
-/// More than all the rest of a loan. A secret grows to at most twice its length in JSON; with room for both
-/// the buffer never moves, so no copy is left behind.
-const LOAN_BYTES: usize = 24 * 1024;
+/// More than all of a loan that is not counted in `room`.
+const LOAN_BYTES: usize = 768;
+
+/// How long a loan is at most, as it is written. A text without control characters grows to at most twice its length in
+/// JSON. So the buffer does not move, and what is wiped is not much more than what was written.
+fn room(loan: &Loan) -> usize {
+    let Destination { url, database, username } = &loan.destination;
+    let texts = [url, database, username].into_iter().flatten().chain(&loan.models);
+    let texts: usize = texts.map(|text| 2 * text.len() + 3).sum();
+    LOAN_BYTES + texts + 2 * loan.secret.expose().len()
+}
 
 fn write(loan: &Loan) -> Result<Zeroizing<Vec<u8>>, Problem> {
     let Destination { url, database, username } = &loan.destination;
@@ -246,7 +256,7 @@ fn write(loan: &Loan) -> Result<Zeroizing<Vec<u8>>, Problem> {
             models: &loan.models,
         },
     };
-    let mut bytes = Zeroizing::new(Vec::with_capacity(LOAN_BYTES + 2 * loan.secret.expose().len()));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room(loan)));
     serde_json::to_writer(&mut *bytes, &view)
         .map_err(|_| Problem::new(Kind::Unavailable, "the loan could not be written"))?;
     Ok(bytes)

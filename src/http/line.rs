@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream;
-use rustix::net::sockopt::set_socket_linger;
+use rustix::net::sockopt::{set_socket_linger, set_tcp_cork};
 use rustix::net::{Shutdown, shutdown};
 
 /// A caller's connection.
@@ -32,5 +32,16 @@ impl Line {
     pub(super) fn cut(&self) {
         let _ = set_socket_linger(&self.0, Some(Duration::ZERO));
         let _ = shutdown(&self.0, Shutdown::Both);
+    }
+
+    /// What is written from now on is put together, until it fills a packet or is let go. The system lets go of it by
+    /// itself after 200 ms (tcp(7), `TCP_CORK`).
+    pub(super) fn hold(&self) {
+        let _ = set_tcp_cork(&self.0, true);
+    }
+
+    /// What was held goes out.
+    pub(super) fn let_go(&self) {
+        let _ = set_tcp_cork(&self.0, false);
     }
 }

@@ -3,23 +3,41 @@
 //!
 //! The server copies a body behind its head into a buffer that it keeps for as long as the connection, and
 //! fills from the start again only after what was in it was sent. So the secret is followed, in a piece of its
-//! own, by as many spaces as lie over all of it. JSON may end in white space.
+//! own, by as many spaces as lie over all of it. JSON may end in white space. The system is told to put both into one
+//! packet: a caller who waits for the second pays for a packet and for being woken once more.
 
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use actix_web::body::{BodySize, MessageBody};
+use actix_web::rt::spawn;
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
+use crate::http::Line;
 use crate::vault::Passage;
 
 /// A body of two pieces, of which the first is sent before the second is asked for.
 pub(super) struct WipedBody {
     next: Next,
     length: usize,
+    /// Until the body is with the server.
+    sending: Option<Sending>,
+}
+
+/// What lasts until the system was given all of the answer.
+struct Sending {
+    line: Option<Line>,
     _passage: Passage,
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        if let Some(line) = &self.line {
+            line.let_go();
+        }
+    }
 }
 
 enum Next {
@@ -33,9 +51,11 @@ enum Next {
 const HEAD_BYTES: usize = 1024;
 
 impl WipedBody {
-    pub(super) fn new(bytes: Zeroizing<Vec<u8>>, passage: Passage) -> Self {
+    /// To be sent over `line`, if that is known.
+    pub(super) fn new(bytes: Zeroizing<Vec<u8>>, line: Option<Line>, passage: Passage) -> Self {
         let length = bytes.len();
-        Self { next: Next::Secret(Bytes::from_owner(bytes)), length, _passage: passage }
+        let sending = Some(Sending { line, _passage: passage });
+        Self { next: Next::Secret(Bytes::from_owner(bytes)), length, sending }
     }
 
     fn spaces(&self) -> usize {
@@ -55,6 +75,9 @@ impl MessageBody for WipedBody {
         match std::mem::replace(&mut this.next, Next::End) {
             Next::Secret(bytes) => {
                 this.next = Next::Wait;
+                if let Some(line) = this.sending.as_ref().and_then(|sending| sending.line.as_ref()) {
+                    line.hold();
+                }
                 Poll::Ready(Some(Ok(bytes)))
             }
             // Nothing for the moment: so what there is is sent.
@@ -63,7 +86,12 @@ impl MessageBody for WipedBody {
                 context.waker().wake_by_ref();
                 Poll::Pending
             }
-            Next::Spaces => Poll::Ready(Some(Ok(Bytes::from(vec![b' '; this.spaces()])))),
+            Next::Spaces => {
+                // After the server, which is at work here, gave them to the system too.
+                let sending = this.sending.take();
+                drop(spawn(async move { drop(sending) }));
+                Poll::Ready(Some(Ok(Bytes::from(vec![b' '; this.spaces()]))))
+            }
             Next::End => Poll::Ready(None),
         }
     }

@@ -27,6 +27,31 @@ fn is_guarded(answer: &Answer, what: &str) {
     assert!(answer.head.len() < 1024, "the spaces behind a loan cover so much: {}", answer.head);
 }
 
+/// A caller waits for all of it, so that a second packet would be waited for too.
+#[test]
+fn a_loan_is_one_packet() {
+    let vault = Vault::start();
+    let path = format!("/v1/connections/{}/leases", vault.deposit("s"));
+    let worker = vault.token("acme", "ada", "worker");
+    let mut stream = TcpStream::connect(vault.url.strip_prefix("http://").unwrap()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let body = r#"{"purpose": "other"}"#;
+    for _ in 0..20 {
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: pawl\r\nAuthorization: Bearer {worker}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut packet = vec![0; 64 * 1024];
+        let length = stream.read(&mut packet).unwrap();
+        let loan = std::str::from_utf8(&packet[..length]).unwrap();
+        let (head, body) = loan.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{head} and {} bytes", body.len());
+        assert!(body.starts_with('{') && body.ends_with("   "));
+    }
+}
+
 /// Attack on P1.
 #[test]
 fn every_answer_tells_a_browser_to_keep_its_hands_off() {
