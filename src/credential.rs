@@ -65,6 +65,15 @@ pub enum Rights {
 impl Rights {
     /// All of them.
     pub const NAMES: &[&str] = &["unknown", "reader", "writer"];
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Reader => "reader",
+            Self::Writer => "writer",
+        }
+    }
 }
 
 impl CredentialKind {

@@ -122,8 +122,10 @@ pub enum Error {
          instead (POST /v1/connections/{{id}}/read), or take the user's rights away and check again"
     )]
     MayWrite,
-    /// As many injections are under way as may be, of the org, to the host or of all.
-    #[error("too many reads of this org, or of this host, are under way: wait until one has ended")]
+    /// As many injections are under way as may be, of the org, to the host or of all, or as large ones.
+    #[error(
+        "too many reads of this org or of this host, or too large ones, are under way: wait until one has ended"
+    )]
     TooManyReads,
     /// The host answered nobody of late.
     #[error("the host of that Odoo does not answer: it is not called until {until}")]

@@ -15,7 +15,7 @@
 //! No query without a scope: what [`access::Scope`] and [`store::Tx`] show of the compiler, `policies/postgres/`
 //! says again to the database.
 //!
-//! Every room may name ids, the clock, secrets and the memory they lie in, what a credential is, a client's key, and
+//! Every room may name ids, the clock, secrets and the memory they lie in, bytes that grow, what a credential is, a client's key, and
 //! tell the log and the metrics.
 
 pub mod access;
@@ -33,6 +33,7 @@ pub mod import;
 pub mod memory;
 pub mod metrics;
 pub mod odoo;
+pub mod pages;
 pub mod process;
 pub mod seal;
 pub mod secret;

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::egress::call::Tap;
 use crate::egress::error::EgressError;
 use crate::egress::wire::{Wire, cause};
+use crate::pages::Pages;
 
 /// What is still to be read of an answer.
 pub struct Body {
@@ -33,13 +34,21 @@ struct Open {
 /// Told to who listens once no more is read, to its end or not.
 struct Overheard {
     tap: Arc<dyn Tap>,
-    taken: Vec<u8>,
+    taken: Pages,
 }
 
 impl Overheard {
+    /// Takes what has come, once there is room.
+    async fn take(&mut self, piece: &[u8]) -> Result<(), EgressError> {
+        if !self.tap.room(piece.len()).await {
+            return Err(EgressError::NoRoom);
+        }
+        self.taken.extend(piece).map_err(|error| failed(&error))
+    }
+
     /// Tells it, and answers it: there is one copy.
     fn tell(&mut self) -> Bytes {
-        let taken = Bytes::from(std::mem::take(&mut self.taken));
+        let taken = std::mem::replace(&mut self.taken, Pages::of_at_most(0)).into_bytes();
         if !taken.is_empty() {
             self.tap.hear(taken.clone());
         }
@@ -62,6 +71,8 @@ enum Coding {
 struct Packed {
     reader: GzDecoder<Room>,
     more: usize,
+    /// What came and is still packed.
+    waiting: Bytes,
 }
 
 /// An answer is packed at once; who appends to a file packs several times.
@@ -103,35 +114,47 @@ impl Body {
             (None | Some(b"identity" | b""), None) => Coding::Plain,
             (Some(b"gzip" | b"x-gzip"), None) => {
                 let room = Room { taken: Vec::new(), left: max_bytes };
-                Coding::Gzip(Box::new(Packed { reader: GzDecoder::new(room), more: MOST_PACKINGS - 1 }))
+                let (reader, more) = (GzDecoder::new(room), MOST_PACKINGS - 1);
+                Coding::Gzip(Box::new(Packed { reader, more, waiting: Bytes::new() }))
             }
             // Nothing else was asked for.
             _ => return Err(EgressError::Broken),
         };
         let incoming = response.into_body();
-        let overheard = tap.map(|tap| Overheard { tap, taken: Vec::new() });
+        let overheard = tap.map(|tap| Overheard { tap, taken: Pages::of_at_most(max_bytes) });
         let open = Some(Open { incoming, coding, left: max_bytes, deadline, idle, wire });
         Ok(Self { open, overheard })
     }
 
     /// The next piece, unpacked; none at the end. What was read to its end leaves its connection to the next call.
     pub async fn piece(&mut self) -> Result<Option<Bytes>, EgressError> {
+        let Some(piece) = self.next().await? else { return Ok(None) };
+        if let Some(overheard) = &mut self.overheard {
+            overheard.take(&piece).await?;
+        }
+        Ok(Some(piece))
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, EgressError> {
         while let Some(open) = &mut self.open {
+            let unpacked = open.coding.unpacked().await?;
+            if !unpacked.is_empty() {
+                return Ok(Some(unpacked));
+            }
             let frame = timeout_at(open.deadline, open.incoming.frame()).await;
             match frame.map_err(|_| EgressError::Timeout)? {
                 Some(frame) => {
                     let frame = frame.map_err(|error| cause(&error))?;
-                    let Ok(packed) = frame.into_data() else { continue };
-                    open.left = open.left.checked_sub(packed.len()).ok_or(EgressError::TooLarge)?;
-                    let unpacked = open.coding.unpack(packed).await?;
-                    overhear(&mut self.overheard, &unpacked);
-                    if !unpacked.is_empty() {
-                        return Ok(Some(unpacked));
+                    let Ok(came) = frame.into_data() else { continue };
+                    open.left = open.left.checked_sub(came.len()).ok_or(EgressError::TooLarge)?;
+                    match &mut open.coding {
+                        Coding::Plain if came.is_empty() => {}
+                        Coding::Plain => return Ok(Some(came)),
+                        Coding::Gzip(gzip) => gzip.waiting = came,
                     }
                 }
                 None => {
                     let last = open.coding.end()?;
-                    overhear(&mut self.overheard, &last);
                     if let Some(open) = self.open.take() {
                         *open.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(open.wire);
                     }
@@ -154,29 +177,20 @@ impl Body {
     }
 }
 
-fn overhear(overheard: &mut Option<Overheard>, piece: &[u8]) {
-    if let Some(overheard) = overheard {
-        overheard.taken.extend_from_slice(piece);
-    }
-}
-
 impl Coding {
-    /// Lets others go on between: a little can become very much.
-    async fn unpack(&mut self, packed: Bytes) -> Result<Bytes, EgressError> {
-        match self {
-            Self::Plain => Ok(packed),
-            Self::Gzip(gzip) => {
-                let mut before = 0;
-                for part in packed.chunks(A_LITTLE) {
-                    let now = gzip.unpack(part).map_err(|error| failed(&error))?;
-                    if now - before >= VERY_MUCH {
-                        before = now;
-                        tokio::task::yield_now().await;
-                    }
-                }
-                Ok(gzip.taken())
-            }
+    /// A piece of what came and is packed, empty after the last. Lets others go on between: a little can become very
+    /// much, and no more of that is there at once.
+    async fn unpacked(&mut self) -> Result<Bytes, EgressError> {
+        let Self::Gzip(gzip) = self else { return Ok(Bytes::new()) };
+        let mut there = 0;
+        while there < A_PIECE && !gzip.waiting.is_empty() {
+            let part = gzip.waiting.split_to(A_LITTLE.min(gzip.waiting.len()));
+            there = gzip.unpack(&part).map_err(|error| failed(&error))?;
         }
+        if there >= A_PIECE {
+            tokio::task::yield_now().await;
+        }
+        Ok(gzip.taken())
     }
 
     fn end(&mut self) -> Result<Bytes, EgressError> {
@@ -217,8 +231,8 @@ impl Packed {
 }
 
 /// At the most a thousand times as many bytes come of it.
-const A_LITTLE: usize = 1024;
-const VERY_MUCH: usize = 256 * 1024;
+const A_LITTLE: usize = 256;
+const A_PIECE: usize = 64 * 1024;
 
 fn failed(error: &io::Error) -> EgressError {
     match error.kind() {

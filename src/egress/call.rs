@@ -1,5 +1,6 @@
 //! What is asked in one call of a host, what comes back, and within which limits.
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -58,6 +59,9 @@ pub struct Ask<'a> {
 /// Is told all that comes back: the head of each answer, and what came of its body, unpacked, also of one that nobody
 /// wants.
 pub trait Tap: Send + Sync {
+    /// Whether there is room to keep so many bytes more, waited for: no more of an answer is taken before.
+    fn room(&self, bytes: usize) -> Pin<Box<dyn Future<Output = bool> + Send + '_>>;
+
     /// One part of an answer, whole. It is not waited for, so it is quick: what takes long is done later.
     fn hear(&self, part: Bytes);
 }

@@ -9,6 +9,9 @@ pub enum EgressError {
     /// Too many names are being looked up, by the org or in all.
     #[error("too many names are being looked up just now")]
     LookUpsFull,
+    /// Too many large answers are held.
+    #[error("there is no room for an answer so large just now")]
+    NoRoom,
     /// No connection.
     #[error("the host takes no connection")]
     Connect,

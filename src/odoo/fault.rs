@@ -88,6 +88,7 @@ impl OdooError {
             Self::Unspeakable => "unspeakable",
             Self::Egress(EgressError::HostNotPublic) => "host_not_public",
             Self::Egress(EgressError::LookUpsFull) => "look_ups_full",
+            Self::Egress(EgressError::NoRoom) => "no_room",
             Self::Egress(EgressError::Connect) => "connect",
             Self::Egress(EgressError::Tls) => "tls",
             Self::Egress(EgressError::CertificateExpired) => "certificate_expired",
@@ -116,6 +117,7 @@ impl OdooError {
             Self::Egress(
                 EgressError::HostNotPublic
                 | EgressError::LookUpsFull
+                | EgressError::NoRoom
                 | EgressError::Connect
                 | EgressError::Timeout
                 | EgressError::Broken

@@ -234,6 +234,8 @@ impl Code {
             OdooError::Unspeakable => Self::Unspeakable,
             OdooError::Egress(EgressError::HostNotPublic) => Self::HostNotPublic,
             OdooError::Egress(EgressError::LookUpsFull) => Self::LookUpsFull,
+            // A check holds nothing large.
+            OdooError::Egress(EgressError::NoRoom) => Self::NotChecked,
             OdooError::Egress(EgressError::Connect) => Self::Connect,
             OdooError::Egress(EgressError::Tls) => Self::Tls,
             OdooError::Egress(EgressError::CertificateExpired) => Self::CertificateExpired,

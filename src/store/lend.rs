@@ -185,7 +185,10 @@ impl LendAsk {
             Err(refused) => (None, Outcome::Refused(refused.cause())),
         };
         let subject = Subject { connection: Some(&self.connection), label: None, lease };
-        AuditEvent::of(&self.actor, self.permit.action(), subject, outcome, self.at)
+        // What was known of the user whose credential is out, for who reads of it later.
+        let lent = answer.iter().map(|row| &row.credential).filter(|credential| credential.kind.is_odoo());
+        let more: Vec<_> = lent.map(|credential| ("rights", credential.rights.as_str())).collect();
+        AuditEvent::of_with(&self.actor, self.permit.action(), (subject, &more), outcome, self.at)
             .map_err(|_| StoreError::Unavailable("no randomness"))
     }
 }

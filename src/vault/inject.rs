@@ -10,9 +10,12 @@ mod echoes;
 mod end;
 mod escapes;
 mod injected;
+mod room;
 mod running;
 mod scan;
+mod search;
 mod stands;
+mod written;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +36,7 @@ pub(super) use aside::Aside;
 pub(super) use circuit::Circuits;
 pub(super) use echoes::Echoes;
 pub use injected::Injected;
+pub(super) use room::Room;
 pub(super) use running::Injections;
 
 /// Who waits for the answer. Dropped at its other end, the injection ends.

@@ -232,6 +232,9 @@ fn a_bot_that_may_write_is_lent_by_injection_alone() {
     let bob = scene.vault.token("acme", "bob", "backend");
     let deposited = scene.vault.call("POST", "/v1/connections?check=true", &bob, Some(&body));
     assert_eq!((deposited.status, deposited.text("rights").as_str()), (201, "writer"), "{}", deposited.body);
+    // As it was known when it was lent; of one that was refused nothing was lent.
+    let lent = scene.trail("lease.lend", "rights");
+    assert_eq!(lent, ["unknown", "reader", "writer", "reader", "unknown"]);
     let other = json!({"credential": {"kind": "generic", "secret": "s"}});
     let deposited = scene.vault.call("POST", "/v1/connections", &bob, Some(&other));
     assert_eq!((deposited.status, &deposited.json["rights"]), (201, &Json::Null), "{}", deposited.body);

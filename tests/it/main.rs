@@ -56,6 +56,7 @@ mod kinds;
 mod lane;
 mod lane_late;
 mod lane_model;
+mod large_answers;
 mod late;
 mod lease_caps;
 mod lease_kept;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::ids::OrgId;
@@ -15,11 +16,24 @@ pub(in crate::vault) struct Aside {
     places: Arc<Semaphore>,
     /// Those that somebody waits for or holds.
     orgs: Mutex<BTreeMap<String, Weak<Semaphore>>>,
+    /// No more of them than places: each thread keeps of the heap what its largest work took.
+    threads: Option<Runtime>,
 }
 
 impl Default for Aside {
     fn default() -> Self {
-        Self { places: Arc::new(Semaphore::new(MOST)), orgs: Mutex::default() }
+        // Without a driver there is nothing to fail; else they are those of all.
+        let threads =
+            Builder::new_current_thread().thread_name("aside").max_blocking_threads(MOST).build().ok();
+        Self { places: Arc::new(Semaphore::new(MOST)), orgs: Mutex::default(), threads }
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        if let Some(threads) = self.threads.take() {
+            threads.shutdown_background();
+        }
     }
 }
 
@@ -37,7 +51,11 @@ impl Aside {
             drop(place);
             done
         };
-        tokio::task::spawn_blocking(work).await.ok()
+        let done = match &self.threads {
+            Some(threads) => threads.spawn_blocking(work),
+            None => tokio::task::spawn_blocking(work),
+        };
+        done.await.ok()
     }
 
     async fn place(&self, org: &OrgId) -> Option<[OwnedSemaphorePermit; 2]> {

@@ -1,20 +1,24 @@
 //! The call itself: through the guard, by the read-only client; and nothing of the answer leaves before it was looked
 //! through for the secret.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::egress::{Egress, EgressError, Limits, OdooUrl};
-use crate::odoo::{Address, Credential, Odoo, OdooError, ReadQuery, Record, Unread};
+use crate::egress::{Egress, EgressError, Limits, OdooUrl, Tap};
+use crate::odoo::{Address, Credential, Login, Odoo, OdooError, ReadQuery, Unread};
 use crate::secret::Secret;
 use crate::store::StoredConnection;
 use crate::vault::Vault;
 use crate::vault::inject::WITHIN;
 use crate::vault::inject::echoes::Echoes;
-use crate::vault::inject::end::Ended;
+use crate::vault::inject::end::{Ended, Found};
+use crate::vault::inject::room::Share;
+use crate::vault::inject::written::Written;
 
 /// What comes before the records is short.
 const LIMITS: Limits = Limits {
@@ -26,7 +30,7 @@ const LIMITS: Limits = Limits {
 };
 
 /// An answer is held whole until it was looked through: as it came, and as it is given out.
-const MAX_BYTES: usize = 8 * 1024 * 1024;
+pub(super) const MAX_BYTES: usize = 8 * 1024 * 1024;
 /// A small value takes many times its bytes here: 2,000 records of a hundred fields.
 const MAX_VALUES: usize = 200_000;
 
@@ -43,15 +47,39 @@ pub(super) fn is_dead(cause: OdooError) -> bool {
     )
 }
 
+/// Hears what comes, and holds the room for it.
+struct Listener {
+    echoes: Echoes,
+    share: Arc<Share>,
+}
+
+impl Tap for Listener {
+    fn room(&self, bytes: usize) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+        Box::pin(self.share.grow(bytes))
+    }
+
+    fn hear(&self, part: Bytes) {
+        self.echoes.hear(part);
+    }
+}
+
 impl Vault {
     pub(super) async fn call(&self, at: &StoredConnection, secret: Secret, query: &ReadQuery) -> Ended {
         let words = query.fields().iter().map(|field| field.name()).chain([query.fields().model().name()]);
-        let (echoes, begun) = (Echoes::of(&secret, &at.destination, words), Instant::now());
-        let asked = timeout(WITHIN, self.ask(at, secret, query, echoes.clone())).await;
-        match asked.unwrap_or(Err(OdooError::Egress(EgressError::Timeout))) {
+        let echoes = Echoes::of(&secret, &at.destination, words);
+        let heard = Arc::new(Listener { echoes, share: self.room.share(&at.org) });
+        let begun = Instant::now();
+        let asked = match timeout(WITHIN, self.ask(at, secret, query, heard.clone())).await {
+            Ok(asked) => asked,
+            // It is not the host's that it was late.
+            Err(_) if heard.share.waits() => Err(EgressError::NoRoom.into()),
+            Err(_) => Err(EgressError::Timeout.into()),
+        };
+        match asked {
             Ok((odoo, unread)) => {
+                heard.share.all_came();
                 let query = query.clone();
-                let look = move || looked_through(unread, &query, &echoes);
+                let look = move || looked_through(unread, &query, &heard);
                 let (ended, done) = self.aside.run(&at.org, look).await.unwrap_or(BROKE_OFF);
                 odoo.note(&done);
                 ended
@@ -60,7 +88,7 @@ impl Vault {
                 if cause == OdooError::Egress(EgressError::HostNotPublic) {
                     sleep_until(begun + HOST_WITHIN).await;
                 }
-                let were_heard = self.aside.run(&at.org, move || echoes.were_heard()).await;
+                let were_heard = self.aside.run(&at.org, move || heard.echoes.were_heard()).await;
                 Ended::Failed(cause).unless(were_heard != Some(false))
             }
         }
@@ -71,13 +99,13 @@ impl Vault {
         at: &StoredConnection,
         secret: Secret,
         query: &ReadQuery,
-        echoes: Arc<Echoes>,
+        heard: Arc<Listener>,
     ) -> Result<(Odoo, Unread), OdooError> {
         let (url, database, username) = at.destination.parts();
         let org = Some(at.org.as_str());
         // What the guard would not take today is no other cause than what does not resolve.
         let url = OdooUrl::parse(url, &self.guard, org).map_err(|_| EgressError::HostNotPublic)?;
-        let egress = Egress::new(&self.guard, url, org, LIMITS)?.tapped(echoes);
+        let egress = Egress::new(&self.guard, url, org, LIMITS)?.tapped(heard);
         egress.judge(HOST_WITHIN).await?;
         let address = Address { database: database.to_owned(), username: username.to_owned() };
         let credential = Credential { kind: at.kind, secret };
@@ -91,56 +119,33 @@ impl Vault {
 const BROKE_OFF: (Ended, Result<(), OdooError>) =
     (Ended::Failed(OdooError::Malformed), Err(OdooError::Malformed));
 
-/// All that was heard, then the records, and last what is given out: the form before is gone each time. With what the
-/// answer came to.
-fn looked_through(unread: Unread, query: &ReadQuery, echoes: &Echoes) -> (Ended, Result<(), OdooError>) {
-    let were_heard = echoes.were_heard();
-    let (mut records, mut came) = (Vec::new(), 0_usize);
-    let mut take = |record| {
+/// All that was heard, then each record, which is written out and gone. With what the answer came to.
+fn looked_through(unread: Unread, query: &ReadQuery, heard: &Listener) -> (Ended, Result<(), OdooError>) {
+    let were_heard = heard.echoes.were_heard();
+    let (mut looks, mut written) = (heard.echoes.in_records(), Written::of(query));
+    let mut came = 0_usize;
+    let done = unread.records(query, &mut |record| {
         came = came.saturating_add(1);
         if came <= query.most() {
-            records.push(record);
+            looks.look(&record);
+            written.add(&record);
         }
-    };
-    let done = unread.records(query, &mut take);
+    });
     drop(unread);
-    let failed = match done {
-        Err(cause) => Some(cause),
-        Ok(()) if came > query.most() => Some(OdooError::Malformed),
-        Ok(()) => None,
-    };
-    let ended = match failed {
-        Some(cause) => Ended::Failed(cause).unless(were_heard),
-        None if were_heard || echoes.are_in(&records) => Ended::Leaked(crate::odoo::Login::Taken),
-        None => match rendered(query, records) {
-            body if body.len() > MAX_BYTES => Ended::Failed(EgressError::TooLarge.into()),
-            body => Ended::Answered(body, u64::try_from(came).unwrap_or(u64::MAX)),
+    let ended = match done {
+        Err(cause) => Ended::Failed(cause).unless(were_heard),
+        Ok(()) if came > query.most() => Ended::Failed(OdooError::Malformed).unless(were_heard),
+        Ok(()) if were_heard || looks.found() => Ended::Leaked(Login::Taken),
+        Ok(()) => match written.end() {
+            Some(body) => {
+                heard.share.shrink(body.len());
+                Ended::Answered(
+                    Found { body, room: heard.share.clone() },
+                    u64::try_from(came).unwrap_or(u64::MAX),
+                )
+            }
+            None => Ended::Failed(EgressError::TooLarge.into()),
         },
     };
     (ended, done)
-}
-
-/// `{"records":[{"id":…,"field":…},…]}`
-fn rendered(query: &ReadQuery, records: Vec<Record>) -> Bytes {
-    let (mut body, names) = (Vec::with_capacity(4_096), names(query));
-    body.extend_from_slice(b"{\"records\":[");
-    for (n, record) in records.into_iter().enumerate() {
-        if n > 0 {
-            body.push(b',');
-        }
-        body.extend_from_slice(format!("{{\"id\":{}", record.id).as_bytes());
-        for (name, cell) in names.iter().zip(&record.cells) {
-            body.extend_from_slice(name);
-            // Into memory, of numbers and texts: nothing that fails.
-            let _ = serde_json::to_writer(&mut body, cell);
-        }
-        body.push(b'}');
-    }
-    body.extend_from_slice(b"]}");
-    body.into()
-}
-
-/// `,"name":` of each field. Names of the policy's need no escapes.
-fn names(query: &ReadQuery) -> Vec<Vec<u8>> {
-    query.fields().iter().map(|field| format!(",\"{}\":", field.name()).into_bytes()).collect()
 }

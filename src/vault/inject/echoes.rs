@@ -1,15 +1,16 @@
 //! Listens to all that an Odoo answers during a read or a check, what is given out and what never is, for the secret that
 //! it was sent. Of a secret that answers hold anyway, and of one that stands in too much by chance, nothing is told by that.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io::Write;
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
 use crate::credential::Destination;
-use crate::egress::Tap;
 use crate::odoo::{Cell, Record};
 use crate::secret::Secret;
 use crate::vault::inject::scan::Scan;
+use crate::vault::inject::search::Search;
 
 /// The words of every answer: a password that is one of them is no echo where it stands.
 const SAID_ANYWAY: &[&str] = &[
@@ -36,13 +37,13 @@ impl Echoes {
         secret: &Secret,
         to: &Destination,
         words: impl IntoIterator<Item = &'a str>,
-    ) -> Arc<Self> {
+    ) -> Self {
         let (url, database, username) = to.parts();
         let is_said = |text: &str| text.contains(secret.expose());
         let is_telling = !SAID_ANYWAY.iter().copied().any(is_said)
             && ![url, database, username].into_iter().any(is_said)
             && !words.into_iter().any(is_said);
-        Arc::new(Self { scan: Scan::of(secret), is_telling, heard: Mutex::default() })
+        Self { scan: Scan::of(secret), is_telling, heard: Mutex::default() }
     }
 
     /// Whether it stands in the name of a host, whose letters are small.
@@ -52,16 +53,48 @@ impl Echoes {
         move |host| all.iter().any(|echoes| echoes.is_telling && echoes.scan.is_in(host.as_bytes()))
     }
 
+    /// Keeps `part` to be looked through.
+    pub(super) fn hear(&self, part: Bytes) {
+        if self.is_telling {
+            self.heard.lock().unwrap_or_else(PoisonError::into_inner).push(part);
+        }
+    }
+
     /// Whether any answer that came since this was last asked held it. Takes long.
     pub(super) fn were_heard(&self) -> bool {
         let heard = std::mem::take(&mut *self.heard.lock().unwrap_or_else(PoisonError::into_inner));
         heard.into_iter().any(|part| self.scan.is_in(&part))
     }
 
-    /// Whether it stands in what Odoo has in `records`: their values, as these were sent. Takes long.
-    pub(super) fn are_in(&self, records: &[Record]) -> bool {
-        let mut cells = records.iter().flat_map(|record| &record.cells);
-        cells.any(|cell| self.is(cell)) || self.scan.is_in(&values(records))
+    /// To look for it in what Odoo has in records.
+    pub(super) fn in_records(&self) -> InRecords<'_> {
+        InRecords { scan: &self.scan, search: self.scan.search(), is_one: false }
+    }
+}
+
+/// Looks through records, one after another: their values, as these were sent. What names them is ours.
+pub(super) struct InRecords<'e> {
+    scan: &'e Scan,
+    search: Search<'e>,
+    is_one: bool,
+}
+
+impl InRecords<'_> {
+    /// The next of them. Takes long where that is large.
+    pub(super) fn look(&mut self, record: &Record) {
+        // A line each. Into memory, of numbers and texts: nothing that fails.
+        let _ = serde_json::to_writer(&mut self.search, &record.id);
+        for cell in &record.cells {
+            self.is_one |= self.is(cell);
+            let _ = self.search.write_all(b"\n");
+            let _ = serde_json::to_writer(&mut self.search, cell);
+        }
+        let _ = self.search.write_all(b"\n");
+    }
+
+    /// Whether it was in any.
+    pub(super) fn found(self) -> bool {
+        self.is_one || self.search.found()
     }
 
     fn is(&self, cell: &Cell) -> bool {
@@ -72,34 +105,11 @@ impl Echoes {
     }
 }
 
-impl Tap for Echoes {
-    fn hear(&self, part: Bytes) {
-        if self.is_telling {
-            self.heard.lock().unwrap_or_else(PoisonError::into_inner).push(part);
-        }
-    }
-}
-
-/// A line each. What names them is ours.
-fn values(records: &[Record]) -> Vec<u8> {
-    let mut values = Vec::with_capacity(4_096);
-    for record in records {
-        // Into memory, of numbers and texts: nothing that fails.
-        let _ = serde_json::to_writer(&mut values, &record.id);
-        for cell in &record.cells {
-            values.push(b'\n');
-            let _ = serde_json::to_writer(&mut values, cell);
-        }
-        values.push(b'\n');
-    }
-    values
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(secret: &str) -> Arc<Echoes> {
+    fn of(secret: &str) -> Echoes {
         let [url, database, username] = ["https://acme.odoo.com", "acme-production", "bot@acme.example"]
             .map(|part| Some(part.to_owned()));
         let to = Destination { url, database, username };
@@ -147,8 +157,11 @@ mod tests {
             ("correct \"horse\"", text("a correct \"horse\" it is"), true),
             ("correct \"horse\"", named("correct%20%22horse%22"), true),
         ] {
-            let records = [Record { id: 1, cells: vec![Cell::Empty, cell.clone()] }];
-            assert_eq!(of(secret).are_in(&records), is_leaked, "{secret}: {cell:?}");
+            let echoes = of(secret);
+            let mut records = echoes.in_records();
+            records.look(&Record { id: 1, cells: vec![Cell::Empty, cell.clone()] });
+            records.look(&Record { id: 2, cells: vec![Cell::Empty, Cell::Empty] });
+            assert_eq!(records.found(), is_leaked, "{secret}: {cell:?}");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! How a read ends: what its caller is told, and what is on record of it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::audit::{Actor, AuditEvent, Outcome, Subject};
@@ -9,15 +11,22 @@ use crate::metrics;
 use crate::odoo::{Login, OdooError};
 use crate::store::{StoredConnection, Tx};
 use crate::vault::inject::begin::Begun;
+use crate::vault::inject::room::Share;
 use crate::vault::inject::running::Turn;
 use crate::vault::inject::stands::fallen;
 use crate::vault::inject::{Answer, Injected, call};
 use crate::vault::{DEADLINE, Vault};
 
+/// What is given out, with the room that it takes.
+pub(super) struct Found {
+    pub(super) body: Bytes,
+    pub(super) room: Arc<Share>,
+}
+
 /// How the call ended.
 pub(super) enum Ended {
     /// With so many records.
-    Answered(Bytes, u64),
+    Answered(Found, u64),
     Failed(OdooError),
     /// What came held the secret; and what it told of that one.
     Leaked(Login),
@@ -74,8 +83,8 @@ impl Vault {
     ) {
         let ended = match ended {
             // What was taken away since the last look, also by another replica, is not told any more.
-            Ended::Answered(body, records) => match self.stands(&begun).await {
-                Ok(true) => Ended::Answered(body, records),
+            Ended::Answered(found, records) => match self.stands(&begun).await {
+                Ok(true) => Ended::Answered(found, records),
                 Ok(false) => Ended::Stopped,
                 Err(_) => Ended::Unseen,
             },
@@ -84,15 +93,18 @@ impl Vault {
         let mut caller = Some(caller);
         let mut tell = |answer| caller.take().is_some_and(|caller| caller.send(answer).is_ok());
         let (outcome, answer, counts) = match ended {
-            Ended::Answered(body, records) => {
-                let counts = (records, u64::try_from(body.len()).unwrap_or(u64::MAX));
-                match tell(Ok(Injected::new(turn.place(), body))) {
+            Ended::Answered(found, records) => {
+                let counts = (records, u64::try_from(found.body.len()).unwrap_or(u64::MAX));
+                match tell(Ok(Injected::new(turn.place(), found))) {
                     true => (Outcome::DoneWith("ok"), None, counts),
                     false => (Outcome::Refused("cancelled"), None, (0, 0)),
                 }
             }
             Ended::Failed(cause) if cause.is_refusal() => {
                 (Outcome::Refused("auth-failed"), Some(Error::AuthFailed), (0, 0))
+            }
+            Ended::Failed(OdooError::Egress(EgressError::NoRoom)) => {
+                (Outcome::Refused("too-many-reads"), Some(Error::TooManyReads), (0, 0))
             }
             Ended::Failed(cause) => {
                 let (code, detail) = (cause.code(), cause.to_string());

@@ -1,7 +1,5 @@
 //! How JSON, XML and URLs write what they can't write plainly, undone.
 
-use zeroize::Zeroizing;
-
 /// One way to escape: what an escape begins with, and how one is read.
 #[derive(Clone, Copy)]
 pub(super) struct Escape {
@@ -9,49 +7,39 @@ pub(super) struct Escape {
     read: fn(&[u8]) -> Option<(Escaped, usize)>,
 }
 
-impl Escape {
-    /// Each of them.
-    pub(super) const ALL: [Self; 3] =
-        [Self { mark: b'\\', read: json }, Self { mark: b'&', read: xml }, Self { mark: b'%', read: url }];
+/// Each of them.
+pub(super) static ALL: [Escape; 3] =
+    [Escape { mark: b'\\', read: json }, Escape { mark: b'&', read: xml }, Escape { mark: b'%', read: url }];
 
-    /// Whether there may be any in there.
-    pub(super) fn is_in(self, bytes: &[u8]) -> bool {
-        memchr::memchr(self.mark, bytes).is_some()
-    }
-
-    /// What `bytes` are without this one, once.
-    pub(super) fn undone(self, bytes: &[u8]) -> Zeroizing<Vec<u8>> {
-        unescaped(bytes, |rest| memchr::memchr(self.mark, rest), self.read)
-    }
-
-    /// What they are without any, once.
-    pub(super) fn all_undone(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
-        let [json, xml, url] = Self::ALL;
-        let find = |rest: &[u8]| memchr::memchr3(json.mark, xml.mark, url.mark, rest);
-        unescaped(bytes, find, |from| {
-            let of_it = Self::ALL.iter().find(|it| from.first() == Some(&it.mark))?;
-            (of_it.read)(from)
-        })
-    }
-}
+/// None is longer.
+const LONGEST: usize = 12;
 
 enum Escaped {
     Byte(u8),
     Char(char),
 }
 
-fn unescaped(
-    bytes: &[u8],
-    find: impl Fn(&[u8]) -> Option<usize>,
-    read: impl Fn(&[u8]) -> Option<(Escaped, usize)>,
-) -> Zeroizing<Vec<u8>> {
-    // No escape is shorter than what it stands for.
-    let mut plain = Zeroizing::new(Vec::with_capacity(bytes.len()));
+/// Where the first of `escapes` may begin.
+pub(super) fn find(escapes: &[Escape], bytes: &[u8]) -> Option<usize> {
+    match escapes {
+        [one] => memchr::memchr(one.mark, bytes),
+        [one, other, third] => memchr::memchr3(one.mark, other.mark, third.mark, bytes),
+        _ => bytes.iter().position(|byte| escapes.iter().any(|escape| escape.mark == *byte)),
+    }
+}
+
+/// Puts what `bytes` are without `escapes`, once, behind `plain`, and answers how many it took: all of them, unless more
+/// are to come and the last may be the beginning of one. No escape is shorter than what it stands for.
+pub(super) fn undo(escapes: &[Escape], bytes: &[u8], has_more: bool, plain: &mut Vec<u8>) -> usize {
     let mut rest = bytes;
-    while let Some(at) = find(rest) {
+    while let Some(at) = find(escapes, rest) {
         let (before, from) = rest.split_at(at);
         plain.extend_from_slice(before);
-        let length = match read(from) {
+        if has_more && from.len() < LONGEST {
+            return bytes.len() - from.len();
+        }
+        let of_it = escapes.iter().find(|it| from.first() == Some(&it.mark));
+        let length = match of_it.and_then(|escape| (escape.read)(from)) {
             Some((Escaped::Byte(byte), length)) => {
                 plain.push(byte);
                 length
@@ -68,7 +56,7 @@ fn unescaped(
         rest = from.get(length..).unwrap_or_default();
     }
     plain.extend_from_slice(rest);
-    plain
+    bytes.len()
 }
 
 fn json(from: &[u8]) -> Option<(Escaped, usize)> {

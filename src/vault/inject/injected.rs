@@ -7,6 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::error::Error;
+use crate::vault::inject::end::Found;
+use crate::vault::inject::room::Share;
 use crate::vault::inject::running::Place;
 
 /// The next is asked for when most of this is on its way.
@@ -23,14 +25,15 @@ pub struct Injected {
 /// What is still to be taken, by the process's own clock.
 pub(super) struct Rest {
     bytes: Bytes,
+    _room: Arc<Share>,
     begun: Duration,
     taken: Duration,
 }
 
 impl Injected {
-    pub(super) fn new(place: Arc<Place>, body: Bytes) -> Self {
-        let (length, now) = (body.len(), place.clock().elapsed());
-        *place.rest() = Some(Rest { bytes: body, begun: now, taken: now });
+    pub(super) fn new(place: Arc<Place>, found: Found) -> Self {
+        let (length, now) = (found.body.len(), place.clock().elapsed());
+        *place.rest() = Some(Rest { bytes: found.body, _room: found.room, begun: now, taken: now });
         Self { length, place }
     }
 

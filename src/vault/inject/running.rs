@@ -121,6 +121,15 @@ impl Injections {
         Some(Turn { place: Arc::new(Place { number, running, of: self.clone() }), _until: until })
     }
 
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Cuts off who takes an answer too slowly: somebody waits for what they hold.
+    pub(super) fn cut_off(&self) {
+        self.all().cut_off(&self.clock);
+    }
+
     /// Ends those of a connection, and waits until they have.
     pub(in crate::vault) async fn stop(&self, id: &ConnectionId) {
         self.stop_where(|running| running.connection == *id).await;
@@ -183,8 +192,9 @@ impl All {
 mod tests {
     use super::*;
     use crate::clock::Moment;
+    use crate::vault::inject::Room;
+    use crate::vault::inject::end::Found;
     use crate::vault::inject::injected::Injected;
-    use bytes::Bytes;
     use std::time::Duration;
 
     /// Attack on P4.
@@ -223,9 +233,10 @@ mod tests {
         let injections = Injections::new(clock.clone());
         let (id, acme) = (ConnectionId::new(Moment::from_micros(0)).unwrap(), OrgId::parse("acme").unwrap());
         let begin = || injections.begin(&id, &acme, "h");
-        let body = Bytes::from(vec![b'x'; 40 * 1024]);
+        let share = Room::new(injections.clone()).share(&acme);
+        let found = |bytes: usize| Found { body: vec![b'x'; bytes].into(), room: share.clone() };
         let told: Vec<Injected> =
-            (0..3).map(|_| Injected::new(begin().unwrap().place(), body.clone())).collect();
+            (0..3).map(|_| Injected::new(begin().unwrap().place(), found(40 * 1024))).collect();
         assert!(begin().is_none(), "told, and not taken yet");
         clock.advance(Duration::from_secs(59));
         assert_eq!(told[0].slice().unwrap().unwrap().len(), 16 * 1024);
@@ -237,7 +248,7 @@ mod tests {
         drop(told);
         assert!(injections.all().running.is_empty());
         // By a byte a minute neither.
-        let told = Injected::new(begin().unwrap().place(), Bytes::from(vec![b'x'; 1024 * 1024]));
+        let told = Injected::new(begin().unwrap().place(), found(1024 * 1024));
         let taken = (0..).take_while(|_| {
             clock.advance(Duration::from_secs(50));
             told.slice().unwrap().is_ok()

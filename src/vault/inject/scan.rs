@@ -4,11 +4,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
-use memchr::memmem;
 use zeroize::Zeroizing;
 
 use crate::secret::Secret;
-use crate::vault::inject::escapes::Escape;
+use crate::vault::inject::search::Search;
 
 /// From so many bytes on a secret is looked for inside of texts.
 const LONG: usize = 8;
@@ -19,16 +18,16 @@ pub(super) enum Scan {
     Whole(Vec<Wiped>),
 }
 
-type Wiped = Zeroizing<Vec<u8>>;
+pub(super) type Wiped = Zeroizing<Vec<u8>>;
 
 /// What stands for a long one.
 pub(super) struct Wanted {
     /// In what came as it is.
-    plain: Vec<Wiped>,
+    pub(super) plain: Vec<Wiped>,
     /// Among its hex digits, in lower case and without all else.
-    hex: Vec<Wiped>,
+    pub(super) hex: Vec<Wiped>,
     /// Among its letters of Base64, in the standard's alphabet and without all else.
-    base64: Vec<Wiped>,
+    pub(super) base64: Vec<Wiped>,
 }
 
 impl Scan {
@@ -42,9 +41,16 @@ impl Scan {
 
     /// Whether it stands anywhere in `bytes`; a short one is not looked for. Takes long where those are many.
     pub(super) fn is_in(&self, bytes: &[u8]) -> bool {
+        let mut search = self.search();
+        search.look(bytes);
+        search.found()
+    }
+
+    /// To look for it in what comes piece by piece.
+    pub(super) fn search(&self) -> Search<'_> {
         match self {
-            Self::Within(wanted) => wanted.is_in(bytes),
-            Self::Whole(_) => false,
+            Self::Within(wanted) => Search::of(Some(wanted)),
+            Self::Whole(_) => Search::of(None),
         }
     }
 
@@ -80,24 +86,6 @@ impl Wanted {
         let base64 = inner.iter().flat_map(|inner| (0..3).map(|before| base64(inner, before))).collect();
         Self { plain, hex, base64 }
     }
-
-    /// What was unescaped is unescaped once more: a value of JSON that holds JSON, XML or a URL.
-    fn is_in(&self, bytes: &[u8]) -> bool {
-        let is_below = |escape: Escape| {
-            let once = escape.undone(bytes);
-            self.is_written_in(&once)
-                || Escape::ALL.iter().any(|escape| escape.is_in(&once))
-                    && self.is_written_in(&Escape::all_undone(&once))
-        };
-        self.is_written_in(bytes) || Escape::ALL.iter().any(|escape| escape.is_in(bytes) && is_below(*escape))
-    }
-
-    fn is_written_in(&self, bytes: &[u8]) -> bool {
-        let holds = |bytes: &[u8], all: &[Wiped]| all.iter().any(|it| memmem::find(bytes, it).is_some());
-        holds(bytes, &self.plain)
-            || holds(&hex_digits(bytes), &self.hex)
-            || holds(&base64_letters(bytes), &self.base64)
-    }
 }
 
 const LOWER: &[u8; 16] = b"0123456789abcdef";
@@ -121,35 +109,6 @@ fn base64(text: &[u8], before: usize) -> Wiped {
     let shared_first = (before * 8).div_ceil(6);
     let own_last = padded.len() * 8 / 6;
     Zeroizing::new(whole.get(shared_first..own_last).unwrap_or_default().to_vec())
-}
-
-/// The hex digits of a text, whatever stands between them: `6F:6e`, `0x6f, 0x6e`, a line end.
-fn hex_digits(bytes: &[u8]) -> Wiped {
-    let mut digits = Zeroizing::new(Vec::with_capacity(bytes.len()));
-    let mut is_zero = false;
-    for byte in bytes {
-        match byte {
-            b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F' => digits.push(byte.to_ascii_lowercase()),
-            b'x' | b'X' if is_zero => drop(digits.pop()),
-            _ => {}
-        }
-        is_zero = *byte == b'0';
-    }
-    digits
-}
-
-/// The letters of Base64 of a text, of either alphabet, whatever stands between them.
-fn base64_letters(bytes: &[u8]) -> Wiped {
-    let mut letters = Zeroizing::new(Vec::with_capacity(bytes.len()));
-    for byte in bytes {
-        match byte {
-            b'-' => letters.push(b'+'),
-            b'_' => letters.push(b'/'),
-            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'+' | b'/' => letters.push(*byte),
-            _ => {}
-        }
-    }
-    letters
 }
 
 #[cfg(test)]
