@@ -221,7 +221,7 @@ pub(super) async fn lend(
 }
 
 /// More than all of a loan that is not counted in `room`.
-const LOAN_BYTES: usize = 768;
+const LOAN_BYTES: usize = 512;
 
 /// How long a loan is at most, as it is written. A text without control characters grows to at most twice its length in
 /// JSON. So the buffer does not move, and what is wiped is not much more than what was written.
