@@ -29,6 +29,6 @@ ALTER TABLE leases_anew RENAME TO leases;
 -- How many are out, of an org and of a connection, and which: there is a cap on those of an org.
 CREATE INDEX leases_open_by_org ON leases (org_id, expires_at, connection_id) WHERE ended_at IS NULL;
 -- The exclusive one of a connection.
-CREATE INDEX leases_open_exclusive ON leases (connection_id, fence) WHERE ended_at IS NULL AND purpose = 'sync';
+CREATE INDEX leases_open_exclusive ON leases (org_id, connection_id, expires_at) WHERE ended_at IS NULL AND purpose = 'sync';
 -- One that runs out keeps no end, so these only grow: a freeze of the vault begins at its own moment.
 CREATE INDEX leases_open_by_end ON leases (expires_at) WHERE ended_at IS NULL;
