@@ -29,7 +29,7 @@ const LIMITS: Limits = Limits {
     first_byte: Duration::from_secs(10),
     total: Duration::from_secs(10),
     max_head_bytes: 32 * 1024,
-    max_bytes: 4 * 1024 * 1024,
+    max_bytes: 2 * 1024 * 1024,
 };
 /// The first version that the client is built for.
 const OLDEST: u8 = 14;
