@@ -81,6 +81,7 @@ mod papers;
 mod planted;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod pour;
 mod process;
 mod process_memory;
 mod production;
