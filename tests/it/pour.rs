@@ -6,23 +6,32 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 const CONNECTIONS: usize = 4;
-const EVERY: Duration = Duration::from_millis(10);
-const TURNS_A_SECOND: usize = 100;
+/// At the most; more of them, rather than more at once.
+const AT_ONCE: usize = 5;
+const TURNS_A_SECOND: usize = 500;
 
 /// Shows `token` so often a second until it is told to stop; adds to `failed` each answer, all of which refuse it.
 pub fn pour(url: &str, token: &str, a_second: usize, stop: &AtomicBool, failed: &AtomicUsize) {
-    let at_once = a_second / TURNS_A_SECOND / CONNECTIONS;
+    let of_one = a_second / CONNECTIONS;
+    let at_once = (of_one / TURNS_A_SECOND).clamp(1, AT_ONCE);
+    let every = Duration::from_secs_f64(at_once as f64 / of_one as f64);
     let request =
         format!("GET /v1/connections HTTP/1.1\r\nHost: pawl\r\nAuthorization: Bearer {token}\r\n\r\n");
     let requests = request.repeat(at_once);
     std::thread::scope(|scope| {
         for _ in 0..CONNECTIONS {
-            scope.spawn(|| pour_over_one(url, (requests.as_bytes(), at_once), stop, failed));
+            scope.spawn(|| pour_over_one(url, (requests.as_bytes(), at_once, every), stop, failed));
         }
     });
 }
 
-fn pour_over_one(url: &str, (requests, at_once): (&[u8], usize), stop: &AtomicBool, failed: &AtomicUsize) {
+fn pour_over_one(
+    url: &str,
+    (requests, at_once, every): (&[u8], usize, Duration),
+    stop: &AtomicBool,
+    failed: &AtomicUsize,
+) {
+    step_back();
     let mut out = TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();
     let answers = out.try_clone().unwrap();
     let (mut sent, all) = (0, AtomicUsize::new(usize::MAX));
@@ -39,9 +48,15 @@ fn pour_over_one(url: &str, (requests, at_once): (&[u8], usize), stop: &AtomicBo
             if is_last {
                 break;
             }
-            std::thread::sleep((begun + EVERY * turn).saturating_duration_since(Instant::now()));
+            std::thread::sleep((begun + every * turn).saturating_duration_since(Instant::now()));
         }
     });
+}
+
+/// Who attacks has a machine of their own: what they take of this one, they take last.
+pub fn step_back() {
+    // Of the thread that asks, on Linux.
+    rustix::process::setpriority_process(None, 19).unwrap();
 }
 
 const STATUS: &[u8] = b"HTTP/1.1 ";
@@ -50,6 +65,7 @@ const LINE: usize = STATUS.len() + 3;
 
 /// Takes answers until there were `all` of them.
 fn count(mut answers: TcpStream, failed: &AtomicUsize, all: &AtomicUsize) {
+    step_back();
     let (mut some, mut got, mut counted) = (vec![0; 64 * 1024], Vec::new(), 0);
     while counted < all.load(Ordering::SeqCst) {
         let read = answers.read(&mut some).unwrap();
