@@ -36,6 +36,8 @@ fn scene() -> Scene {
     let settings = [
         ("PAWL_WRITES_PER_SECOND", "100000"),
         ("PAWL_READS_PER_SECOND", "100000"),
+        ("PAWL_MAX_OPEN_LEASES_PER_ORG", "1000000"),
+        ("PAWL_MAX_OPEN_LEASES_PER_CONNECTION", "1000000"),
         // Denials are to be put on record, as far as ever they are.
         ("PAWL_AUDIT_RESERVE_MIB", "16"),
     ];
@@ -145,7 +147,8 @@ impl Scene {
                     };
                     let status = client.call(request, token, "", body).0;
                     // a lend's record may be late on a machine that others use
-                    assert!(status == 200 || lends && [201, 429, 503].contains(&status), "{status}");
+                    let is_late = lends && status == 503 && !is_judged();
+                    assert!(is_late || status == if lends { 201 } else { 200 }, "{status}");
                     took.push(begun.elapsed());
                 }
             });
@@ -170,8 +173,7 @@ fn is_judged() -> bool {
     is_long() && !cfg!(debug_assertions)
 }
 
-/// Good callers who asked without a pause would take all of a machine, and have no less of it taken from them than the
-/// flood needs.
+/// Good callers who asked without a pause would leave a flood of so many no room.
 fn between_calls() -> Duration {
     if is_judged() { Duration::from_millis(50) } else { Duration::ZERO }
 }
@@ -213,7 +215,6 @@ fn whoever_is_refused_fills_no_trail_and_no_disk() {
     eprintln!("reads of sixteen good callers and their p99 in ms: quiet {quiet:?}, flooded {flooded:?}");
     if is_judged() {
         assert!(failed as f64 / seconds >= 9_500.0, "only {failed} bad tokens in {seconds} s");
-        assert!(flooded.1 <= 2.0 * quiet.1, "p99 went from {} to {} ms", quiet.1, flooded.1);
     }
     let with_log = scene.log();
     let grown = scene.size() - size;
@@ -257,20 +258,21 @@ fn whoever_is_refused_does_not_double_what_good_callers_wait() {
         return;
     }
     let scene = scene();
-    let long = Duration::from_secs(4);
+    // Lends, whose records fill the disk the rightful way.
+    let long = Duration::from_millis(1_500);
     let (mut quiet, mut flooded) = (Vec::new(), Vec::new());
     let (failed, denied) = (AtomicUsize::new(0), AtomicUsize::new(0));
     for _ in 0..7 {
-        quiet.push(p99(&scene.round_every(between_calls(), long, false)));
+        quiet.push(p99(&scene.round(long, true)));
         let stop = AtomicBool::new(false);
         std::thread::scope(|threads| {
             threads.spawn(|| scene.flood(&stop, (&failed, &denied)));
-            flooded.push(p99(&scene.round_every(between_calls(), long, false)));
+            flooded.push(p99(&scene.round(long, true)));
             stop.store(true, Ordering::Relaxed);
         });
     }
-    let rates = [failed, denied].map(|count| count.into_inner() / 28);
-    eprintln!("p99 in ms, quiet {quiet:.1?}, flooded {flooded:.1?}; {rates:?} bad and denied a second");
+    let rates = [failed, denied].map(|count| count.into_inner() as f64 / 7.0 / long.as_secs_f64());
+    eprintln!("p99 in ms, quiet {quiet:.1?}, flooded {flooded:.1?}; {rates:.0?} bad and denied a second");
     let median = |mut all: Vec<f64>| {
         all.sort_by(f64::total_cmp);
         all[all.len() / 2]
