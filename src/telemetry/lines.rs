@@ -27,7 +27,6 @@ impl Lines {
 }
 
 /// Fields in the order they came, their values one behind the other; of two with one name the first counts.
-#[derive(Default)]
 struct Fields {
     values: String,
     parts: Vec<Part>,
@@ -48,25 +47,29 @@ impl Fields {
     }
 
     fn add(&mut self, field: &Field, is_text: bool, value: fmt::Arguments) {
-        let name = field.name();
-        // Nothing that is written into a String fails.
-        if !self.parts.iter().any(|part| part.name == name) && self.values.write_fmt(value).is_ok() {
-            self.parts.push(Part { name, is_text, end: self.values.len() });
+        let (name, begin) = (field.name(), self.values.len());
+        if self.parts.iter().any(|part| part.name == name) {
+            return;
+        }
+        // What does not say what it is is no field, and no part of the next.
+        match self.values.write_fmt(value) {
+            Ok(()) => self.parts.push(Part { name, is_text, end: self.values.len() }),
+            Err(_) => self.values.truncate(begin),
         }
     }
 
-    fn iter(&self) -> impl Iterator<Item = (&'static str, Shown<'_>)> {
+    fn iter(&self) -> impl Iterator<Item = (&'static str, FieldValue<'_>)> {
         self.parts.iter().scan(0, |begin, part| {
             let text = self.values.get(*begin..part.end).unwrap_or_default();
             *begin = part.end;
-            Some((part.name, Shown { text, is_text: part.is_text }))
+            Some((part.name, FieldValue { text, is_text: part.is_text }))
         })
     }
 }
 
 /// The value of a field: a text, or a number or truth value as JSON writes it.
 #[derive(Clone, Copy)]
-struct Shown<'a> {
+struct FieldValue<'a> {
     text: &'a str,
     is_text: bool,
 }
@@ -130,7 +133,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
     }
 }
 
-type Named<'a> = (&'static str, Shown<'a>);
+type Named<'a> = (&'static str, FieldValue<'a>);
 
 fn first_of_each<'a>(fields: impl Iterator<Item = Named<'a>>) -> Vec<Named<'a>> {
     let mut first: Vec<Named> = Vec::with_capacity(16);
@@ -162,7 +165,7 @@ impl Head<'_> {
             line.push(' ');
             line.push_str(message.text);
         }
-        for (name, Shown { text, is_text }) in fields.iter().filter(|(name, _)| *name != MESSAGE) {
+        for (name, FieldValue { text, is_text }) in fields.iter().filter(|(name, _)| *name != MESSAGE) {
             let _ = match *is_text && (text.is_empty() || text.contains(is_unsafe_bare)) {
                 true => write!(line, " {name}={text:?}"),
                 false => write!(line, " {name}={text}"),
@@ -174,11 +177,13 @@ impl Head<'_> {
     fn json(&self, fields: &[Named]) -> String {
         let now = self.now.to_string();
         let own = [("time", now.as_str()), ("level", self.level), ("target", self.target)];
-        let own = own.map(|(name, text)| (name, Shown { text, is_text: true }));
+        let own = own.map(|(name, text)| (name, FieldValue { text, is_text: true }));
         let mut line = Vec::with_capacity(LINE_BYTES);
         line.push(b'{');
         // Its own members are its own, whatever another crate calls a field.
-        for (name, Shown { text, is_text }) in first_of_each(own.into_iter().chain(fields.iter().copied())) {
+        for (name, FieldValue { text, is_text }) in
+            first_of_each(own.into_iter().chain(fields.iter().copied()))
+        {
             if line.len() > 1 {
                 line.push(b',');
             }
@@ -244,8 +249,8 @@ mod tests {
     }
 
     fn fields() -> Vec<Named<'static>> {
-        let text = |name, text| (name, Shown { text, is_text: true });
-        let micros = ("micros", Shown { text: "7", is_text: false });
+        let text = |name, text| (name, FieldValue { text, is_text: true });
+        let micros = ("micros", FieldValue { text: "7", is_text: false });
         vec![text("message", HOSTILE), text("cause", HOSTILE), text("time", "forged"), micros]
     }
 

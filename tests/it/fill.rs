@@ -48,9 +48,7 @@ fn scene() -> Scene {
         prlimit(Some(pid), Resource::Fsize, Rlimit { current: most, maximum: most }).unwrap();
     }
     let token = |org: &str, role: &str, client: &str| {
-        let asked = ["token", "issue", "--org", org, "--user", "ada", "--role", role, "--client", client];
-        let minted = home.pawl(&[]).args(asked).output().unwrap();
-        String::from_utf8(minted.stdout).unwrap().trim().to_owned()
+        home.mint(&["--org", org, "--user", "ada", "--role", role, "--client", client])
     };
     let backend = token("good", "backend", "svc");
     let good = (0..16).map(|n| {

@@ -78,9 +78,7 @@ struct Served {
 fn served(home: &Home, callers: usize, settings: &[(&str, &str)]) -> Served {
     let process = home.serve(settings);
     let token = |role: &str, client: &str| {
-        let asked = ["token", "issue", "--org", "acme", "--user", "ada", "--role", role, "--client", client];
-        let minted = home.pawl(&[]).args(asked).output().unwrap();
-        String::from_utf8(minted.stdout).unwrap().trim().to_owned()
+        home.mint(&["--org", "acme", "--user", "ada", "--role", role, "--client", client])
     };
     let backend = token("backend", "svc");
     let caller = |n| {
@@ -153,12 +151,6 @@ fn a_flood_of_bad_tokens_does_not_double_what_good_callers_wait() {
     assert!(flooded <= 2.0 * quiet, "p99 went from {quiet} to {flooded} ms");
 }
 
-fn resident(process: &Process) -> i64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.child.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
 /// Of a whole process; `strain.rs` counts what is kept of them each time.
 /// Attack on P10.
 #[test]
@@ -185,9 +177,9 @@ fn a_hundred_thousand_bad_callers_are_not_remembered() {
         });
     };
     all(10_000_000..10_001_000);
-    let before = resident(&served.process);
+    let before = served.process.kilobytes("VmRSS:");
     all(0..100_000);
-    let grown = resident(&served.process) - before;
+    let grown = served.process.kilobytes("VmRSS:").saturating_sub(before);
     eprintln!("100,000 bad callers: grown by {grown} kB from {before}");
     assert!(grown < 8 * 1024, "grown by {grown} kB from {before}");
 }

@@ -141,6 +141,13 @@ impl Home {
         pawl(self.path(), &all)
     }
 
+    /// A token that `pawl token issue` made of these arguments.
+    pub fn mint(&self, args: &[&str]) -> String {
+        let minted = self.pawl(&[]).args(["token", "issue"]).args(args).output().unwrap();
+        assert!(minted.status.success(), "{}", String::from_utf8_lossy(&minted.stderr));
+        String::from_utf8(minted.stdout).unwrap().trim().to_owned()
+    }
+
     /// `pawl serve` as a process, set up first where that has to be asked for.
     pub fn serve(&self, more: &[(&str, &str)]) -> Process {
         if self.is_on_postgres() {
@@ -511,6 +518,13 @@ pub struct Process {
 }
 
 impl Process {
+    /// What the system says of its memory, such as `VmRSS:`, in kB.
+    pub fn kilobytes(&self, field: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let value = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+        value.trim().strip_suffix(" kB").unwrap().parse().unwrap()
+    }
+
     /// Starts in `dir`, on a free port, with its log in `dir/log`.
     pub fn serve(dir: &Path, settings: &[(&str, &str)]) -> Self {
         Self::started(pawl(dir, settings), dir, settings)

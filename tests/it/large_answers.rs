@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::json;
 
-use crate::harness::{Home, Process, Vault, call, until};
+use crate::harness::{Home, Vault, call, until};
 use crate::scene::LOOPBACK;
 
 /// The most that an answer may have.
@@ -113,13 +113,6 @@ fn ask(url: &str, id: &str, token: &str) -> u16 {
     std::str::from_utf8(&answer[9..12]).unwrap().parse().unwrap()
 }
 
-/// The most that the process held, in kB.
-fn peak(process: &Process) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.child.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
 /// Attack on P4.
 #[test]
 fn an_org_whose_large_answers_never_end_holds_its_own_part_of_the_room() {
@@ -190,11 +183,7 @@ fn as_many_hostile_answers_as_there_are_places_fit_into_a_small_container() {
         let odoos: Vec<Large> = (0..8).map(|_| Large::start(&said)).collect();
         let home = Home::on_sqlite();
         let process = home.serve(&[LOOPBACK]);
-        let token = |org: &str, role: &str| {
-            let asked = ["token", "issue", "--org", org, "--user", "ada", "--role", role];
-            let minted = home.pawl(&[]).args(asked).output().unwrap();
-            String::from_utf8(minted.stdout).unwrap().trim().to_owned()
-        };
+        let token = |org: &str, role: &str| home.mint(&["--org", org, "--user", "ada", "--role", role]);
         let connections: Vec<(String, String)> = (0..READS)
             .map(|n| {
                 let org = format!("o{n}");
@@ -205,7 +194,7 @@ fn as_many_hostile_answers_as_there_are_places_fit_into_a_small_container() {
                 (made.text("id"), token(&org, "worker"))
             })
             .collect();
-        let before = peak(&process);
+        let before = process.kilobytes("VmHWM:");
         let answers: Vec<u16> = std::thread::scope(|threads| {
             let ask = |(id, token): &(String, String)| {
                 let (url, id, token) = (process.url.clone(), id.clone(), token.clone());
@@ -217,7 +206,7 @@ fn as_many_hostile_answers_as_there_are_places_fit_into_a_small_container() {
             asked.into_iter().map(|one| one.join().unwrap()).collect()
         });
         let answered = answers.iter().filter(|status| **status == 200).count();
-        let peak = peak(&process);
+        let peak = process.kilobytes("VmHWM:");
         eprintln!(
             "{what}: {} MiB at most, {} before; {answered} of {READS} answered",
             peak / 1024,

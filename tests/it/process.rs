@@ -358,12 +358,6 @@ fn help_teaches_with_examples() {
     assert_ne!(run(dir.path(), &[], &["steal"]).0, 0);
 }
 
-fn kilobytes(process: &Process, field: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.child.id())).unwrap();
-    let value = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
-    value.trim().strip_suffix(" kB").unwrap().parse().unwrap()
-}
-
 /// An issue's bounds, with the database as it was left. Time is looked at in `--long` alone.
 #[test]
 fn it_is_ready_at_once_and_stays_small() {
@@ -386,9 +380,9 @@ fn it_is_ready_at_once_and_stays_small() {
     }
     // What it keeps, after ever so many: a few megabytes. The program's own pages are the file's; of one that is not
     // optimised they are three times as many, and which of them are in memory differs from machine to machine.
-    let keeps = kilobytes(&first, "RssAnon:") + kilobytes(&first, "RssShmem:");
+    let keeps = first.kilobytes("RssAnon:") + first.kilobytes("RssShmem:");
     assert!(keeps <= 20_000, "{keeps} kB");
-    let resident = kilobytes(&first, "VmRSS:");
+    let resident = first.kilobytes("VmRSS:");
     assert!(cfg!(debug_assertions) || resident * 1024 <= 40_000_000, "{resident} kB");
     drop((open, first));
 
