@@ -216,6 +216,7 @@ pub struct Vault {
     issuer: App,
     _running: Running,
     replicas: Vec<Running>,
+    settings: Vec<(String, String)>,
     pub home: Home,
 }
 
@@ -263,15 +264,17 @@ impl Vault {
         };
         let running = Running::start(with(open(Setup::Make))).unwrap_or_else(|e| panic!("{e}"));
         let issuer = open(Setup::Look);
-        Self { url: running.url(), clock, issuer, _running: running, replicas: Vec::new(), home }
+        let settings = settings.iter().map(|(name, to)| (name.to_string(), to.to_string())).collect();
+        Self { url: running.url(), clock, issuer, _running: running, replicas: Vec::new(), settings, home }
     }
 
-    /// The same vault, ended and started again at the same time.
+    /// The same vault, ended and started again at the same time with what it was told at first.
     pub fn restart(self) -> Self {
         let now = self.clock.now();
-        let Self { home, _running, .. } = self;
+        let Self { home, _running, settings, .. } = self;
         drop(_running);
-        let vault = Self::start_in(home, &[]);
+        let settings: Vec<_> = settings.iter().map(|(name, to)| (name.as_str(), to.as_str())).collect();
+        let vault = Self::start_in(home, &settings);
         assert_eq!(vault.clock.now(), now);
         vault
     }
