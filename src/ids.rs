@@ -1,6 +1,7 @@
 //! A type for every identifier, checked once at the edge: past this file the type is the proof.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -42,11 +43,12 @@ impl IdRefused {
 /// The longest org, user, client and run name, in bytes of UTF-8.
 pub const MAX_TEXT_BYTES: usize = 128;
 
+// Shared, not copied: a request hands them on to whatever is done in it.
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Takes 1 to 128 bytes without control characters.
@@ -60,7 +62,7 @@ macro_rules! text_id {
                 if text.chars().any(char::is_control) {
                     return Err(IdRefused::Control);
                 }
-                Ok(Self(text.to_owned()))
+                Ok(Self(text.into()))
             }
         }
 
@@ -72,12 +74,12 @@ macro_rules! made_id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// A fresh one, sortable by `now`.
             pub fn new(now: Moment) -> Result<Self, NoRandomness> {
-                new_id($prefix, now).map(Self)
+                new_id($prefix, now).map(|id| Self(id.into()))
             }
 
             /// Takes the prefix, `_` and 26 upper-case letters or digits.
@@ -85,7 +87,7 @@ macro_rules! made_id {
                 let ulid = text.strip_prefix(concat!($prefix, "_")).ok_or(IdRefused::Malformed)?;
                 let plain = ulid.len() == 26
                     && ulid.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase());
-                if plain { Ok(Self(text.to_owned())) } else { Err(IdRefused::Malformed) }
+                if plain { Ok(Self(text.into())) } else { Err(IdRefused::Malformed) }
             }
         }
 

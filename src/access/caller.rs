@@ -15,7 +15,7 @@ pub struct Caller {
     org: OrgId,
     user: UserId,
     client: ClientId,
-    roles: Vec<Role>,
+    roles: Arc<[Role]>,
     expires_at: Moment,
     policy: Arc<Policy>,
 }
@@ -32,7 +32,7 @@ impl Caller {
         expires_at: Moment,
         policy: Arc<Policy>,
     ) -> Self {
-        Self { org, user, client, roles, expires_at, policy }
+        Self { org, user, client, roles: roles.into(), expires_at, policy }
     }
 
     /// Whose rows this caller may touch with `action`, whatever they are: their own, or their org's. Grants with

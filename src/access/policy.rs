@@ -14,18 +14,18 @@ use crate::access::policy_file::{self, PolicyRefused};
 pub const ROLES: &[&str] = &["backend", "worker", "fleet", "owner", "auditor", "operator"];
 
 /// A named set of grants.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Role(String);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Role(&'static str);
 
 impl Role {
     /// The role of that name.
     pub fn parse(name: &str) -> Option<Self> {
-        ROLES.contains(&name).then(|| Self(name.to_owned()))
+        ROLES.iter().find(|known| **known == name).map(|known| Self(known))
     }
 
     /// Its name in tokens and in the policy.
-    pub fn as_str(&self) -> &str {
-        &self.0
+    pub fn as_str(&self) -> &'static str {
+        self.0
     }
 }
 
@@ -80,7 +80,7 @@ impl Policy {
     /// The roles that grant the action, in the order of their names.
     pub fn roles_that_may(&self, action: Action) -> Vec<Role> {
         let grants = self.roles.iter().filter(|(_, grants)| grants.iter().any(|g| g.action == action));
-        grants.map(|(role, _)| role.clone()).collect()
+        grants.map(|(role, _)| *role).collect()
     }
 
     /// What `role` grants, in the order of the file.

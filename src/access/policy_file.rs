@@ -69,12 +69,12 @@ pub(super) fn text_of(file: &Path) -> Result<String, PolicyRefused> {
 }
 
 /// The grants of every role that the text names, in its order.
-pub(super) fn parse(text: &str) -> Result<BTreeMap<String, Vec<Grant>>, PolicyRefused> {
+pub(super) fn parse(text: &str) -> Result<BTreeMap<&'static str, Vec<Grant>>, PolicyRefused> {
     let file: toml::Table =
         text.parse().map_err(|e: toml::de::Error| PolicyRefused::Form(e.message().into()))?;
     let mut roles = BTreeMap::new();
     for (role, lists) in file {
-        among("the policy", "role", &role, ROLES.iter().map(|name| (*name, ())))?;
+        let role = among("the policy", "role", &role, ROLES.iter().map(|name| (*name, *name)))?;
         let place = format!("role {role}");
         let lists = lists.as_table().ok_or_else(|| misplaced(&place, "must be a table"))?;
         let mut grants = Vec::new();
