@@ -1,6 +1,7 @@
 //! Time and randomness come in here and nowhere else, so that a test can hold the time.
 //! Times are UTC microseconds; randomness is the system's alone.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -139,11 +140,82 @@ pub fn fill_random(buffer: &mut [u8]) -> Result<(), NoRandomness> {
     getrandom::fill(buffer).map_err(|_| NoRandomness)
 }
 
+/// What a thread was given by the system and did not use yet: asked for at once, as each time costs a system call, and
+/// wiped piece by piece as it is handed out. No process of ours goes on in a fork, where the same would come again.
+struct Stock {
+    bytes: [u8; STOCK_BYTES],
+    left: usize,
+}
+
+/// For about a hundred names.
+const STOCK_BYTES: usize = 1024;
+
+thread_local! {
+    static STOCK: RefCell<Stock> = const { RefCell::new(Stock { bytes: [0; STOCK_BYTES], left: 0 }) };
+}
+
+impl Stock {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], NoRandomness> {
+        if self.left < N {
+            // What is left of it if that fails is zero here and there.
+            self.left = 0;
+            fill_random(&mut self.bytes)?;
+            self.left = STOCK_BYTES;
+        }
+        let from = self.left - N;
+        let mut taken = [0; N];
+        for (taken, kept) in taken.iter_mut().zip(self.bytes.iter_mut().skip(from)) {
+            *taken = std::mem::take(kept);
+        }
+        self.left = from;
+        Ok(taken)
+    }
+}
+
+/// `N` random bytes, 1024 at most, to name something by: a request, a trace, a lease. Keys, salts and nonces are of
+/// [`fill_random`].
+pub fn random_name<const N: usize>() -> Result<[u8; N], NoRandomness> {
+    const { assert!(N <= STOCK_BYTES) };
+    STOCK.with_borrow_mut(Stock::take)
+}
+
 /// A new identifier `PREFIX_` + ULID: 26 letters that sort by time, 80 random bits.
 pub fn new_id(prefix: &str, now: Moment) -> Result<String, NoRandomness> {
-    let mut random = [0; 16];
-    fill_random(&mut random)?;
     let millis = u64::try_from(now.micros().div_euclid(1_000)).unwrap_or(0);
-    let id = ulid::Ulid::from_parts(millis, u128::from_be_bytes(random));
-    Ok(format!("{prefix}_{id}"))
+    let ulid = ulid::Ulid::from_parts(millis, u128::from_be_bytes(random_name()?));
+    let mut id = String::with_capacity(prefix.len() + 1 + ulid::ULID_LEN);
+    id.push_str(prefix);
+    id.push('_');
+    id.push_str(ulid.array_to_str(&mut [0; ulid::ULID_LEN]));
+    Ok(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    /// Attack on P1.
+    #[test]
+    fn no_two_names_are_of_the_same_randomness() {
+        let many = || (0..1_000).map(|_| random_name::<10>().unwrap()).collect::<Vec<_>>();
+        let elsewhere = std::thread::spawn(many);
+        let named: Vec<_> = many().into_iter().chain(elsewhere.join().unwrap()).collect();
+        assert_eq!(named.iter().collect::<HashSet<_>>().len(), named.len());
+        // A name of one thread lies in no other, however it is cut.
+        let pieces: HashSet<_> = named.iter().flat_map(|name| [&name[..5], &name[5..]]).collect();
+        assert_eq!(pieces.len(), 2 * named.len());
+    }
+
+    #[test]
+    fn what_was_handed_out_is_wiped() {
+        let mut stock = Stock { bytes: [0; STOCK_BYTES], left: 0 };
+        for taken in 1..=STOCK_BYTES / 16 {
+            assert_ne!(stock.take::<16>().unwrap(), [0; 16]);
+            assert_eq!(stock.left, STOCK_BYTES - 16 * taken);
+            assert!(stock.bytes[stock.left..].iter().all(|byte| *byte == 0));
+            assert!(stock.left < 16 || stock.bytes[..stock.left].iter().any(|byte| *byte != 0));
+        }
+    }
 }

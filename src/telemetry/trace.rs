@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::clock::{NoRandomness, fill_random};
+use crate::clock::{NoRandomness, random_name};
 
 /// One piece of work in a trace, and what it was asked by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl SpanId {
 fn random<const N: usize>() -> Result<[u8; N], NoRandomness> {
     let mut bytes = [0; N];
     while bytes == [0; N] {
-        fill_random(&mut bytes)?;
+        bytes = random_name()?;
     }
     Ok(bytes)
 }
