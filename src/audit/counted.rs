@@ -49,9 +49,9 @@ impl AuditEvent {
                 members.text(name, value);
             }
         }
-        members.text("count", &counted.count.to_string());
-        members.text("since", &counted.since.to_string());
-        members.text("until", &counted.until.to_string());
+        members.text("count", counted.count);
+        members.text("since", counted.since);
+        members.text("until", counted.until);
         Ok(members.render(trail.cloned()))
     }
 }

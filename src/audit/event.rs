@@ -196,7 +196,7 @@ impl AuditEvent {
         }
         members.text("role", &roles.join(" "));
         members.text("token_id", &issued.id);
-        members.text("expires_at", &issued.expires_at.to_string());
+        members.text("expires_at", issued.expires_at);
         more.iter().for_each(|(name, value)| members.text(name, value));
         Ok(members.render(holder.tenant.as_ref().map(|(org, _)| org.clone())))
     }

@@ -1,6 +1,7 @@
 //! What an event is made of: texts by name, sorted, rendered once. The names are the ones that `docs/audit.md` explains.
 
 use std::collections::BTreeMap;
+use std::fmt::{Display, Write};
 
 use crate::audit::event::{AuditEvent, Call, Outcome, Subject};
 use crate::clock::{Moment, NoRandomness};
@@ -52,18 +53,25 @@ pub mod member {
     pub const PRUNED_HASH: &str = "pruned.hash";
 }
 
-/// An event that is being made.
+/// An event that is being made: its texts, one behind the other, and what each is of and where it ends.
 pub(super) struct Members {
     at: Moment,
-    texts: BTreeMap<&'static str, String>,
+    texts: String,
+    ends: Vec<(&'static str, usize)>,
 }
+
+/// As many as a lend's, and their bytes; what the names and the form of JSON add to one of them.
+const MEMBERS: usize = 16;
+const TEXT_BYTES: usize = 320;
+const NAME_BYTES: usize = 32;
 
 impl Members {
     pub(super) fn new(now: Moment, action: &str, outcome: Outcome) -> Result<Self, NoRandomness> {
-        let mut members = Self { at: now, texts: BTreeMap::new() };
+        let (texts, ends) = (String::with_capacity(TEXT_BYTES), Vec::with_capacity(MEMBERS));
+        let mut members = Self { at: now, texts, ends };
         members.text(member::SCHEMA, SCHEMA);
         members.text(member::UID, EventId::new(now)?.as_str());
-        members.text(member::TIME, &now.to_string());
+        members.text(member::TIME, now);
         members.text(member::ACTION, action);
         let (status, detail) = match outcome {
             Outcome::Done => ("Success", None),
@@ -80,10 +88,10 @@ impl Members {
     pub(super) fn call(&mut self, Call { request, address, trace }: &Call) {
         self.text(member::REQUEST, request.as_str());
         if let Some(address) = address {
-            self.text(member::ADDRESS, &address.to_string());
+            self.text(member::ADDRESS, address);
         }
         if let Some(trace) = trace {
-            self.text(member::TRACE, &trace.to_string());
+            self.text(member::TRACE, trace);
         }
     }
 
@@ -105,13 +113,24 @@ impl Members {
         self.text(member::CLIENT, client.as_str());
     }
 
-    pub(super) fn text(&mut self, name: &'static str, value: &str) {
-        self.texts.insert(name, value.to_owned());
+    pub(super) fn text(&mut self, name: &'static str, value: impl Display) {
+        // Nothing that is written into a String fails.
+        let _ = write!(self.texts, "{value}");
+        self.ends.push((name, self.texts.len()));
     }
 
     pub(super) fn render(self, org: Option<OrgId>) -> AuditEvent {
+        let mut begin = 0;
+        let texts = self.ends.iter().map(|(name, end)| {
+            let text = self.texts.get(begin..*end).unwrap_or_default();
+            begin = *end;
+            (*name, text)
+        });
+        // Of two with one name the last counts.
+        let texts: BTreeMap<_, _> = texts.collect();
+        let mut bytes = Vec::with_capacity(self.texts.len() + NAME_BYTES * texts.len());
         // Texts under texts always render.
-        let bytes = serde_json::to_string(&self.texts).unwrap_or_default();
-        AuditEvent::rendered(org, self.at, bytes)
+        let _ = serde_json::to_writer(&mut bytes, &texts);
+        AuditEvent::rendered(org, self.at, String::from_utf8(bytes).unwrap_or_default())
     }
 }

@@ -43,19 +43,24 @@ struct Part {
 impl Fields {
     /// For as much as a request has.
     fn with_room() -> Self {
-        Self { values: String::with_capacity(192), parts: Vec::with_capacity(12) }
+        Self { values: String::with_capacity(256), parts: Vec::with_capacity(16) }
     }
 
-    fn add(&mut self, field: &Field, is_text: bool, value: fmt::Arguments) {
-        let (name, begin) = (field.name(), self.values.len());
+    fn add(&mut self, name: &'static str, is_text: bool, value: impl fmt::Display) {
+        let begin = self.values.len();
         if self.parts.iter().any(|part| part.name == name) {
             return;
         }
         // What does not say what it is is no field, and no part of the next.
-        match self.values.write_fmt(value) {
+        match write!(self.values, "{value}") {
             Ok(()) => self.parts.push(Part { name, is_text, end: self.values.len() }),
             Err(_) => self.values.truncate(begin),
         }
+    }
+
+    /// Those of what is around it too.
+    fn add_all(&mut self, around: &Self) {
+        around.iter().for_each(|(name, FieldValue { text, is_text })| self.add(name, is_text, text));
     }
 
     fn iter(&self) -> impl Iterator<Item = (&'static str, FieldValue<'_>)> {
@@ -76,23 +81,23 @@ struct FieldValue<'a> {
 
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.add(field, true, format_args!("{value:?}"));
+        self.add(field.name(), true, format_args!("{value:?}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.add(field, true, format_args!("{value}"));
+        self.add(field.name(), true, value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.add(field, false, format_args!("{value}"));
+        self.add(field.name(), false, value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.add(field, false, format_args!("{value}"));
+        self.add(field.name(), false, value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.add(field, false, format_args!("{value}"));
+        self.add(field.name(), false, value);
     }
 }
 
@@ -112,17 +117,18 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
     }
 
     fn on_event(&self, event: &Event, context: Context<S>) {
-        let mut own = Fields::with_room();
-        event.record(&mut own);
-        let spans: Vec<_> = context.event_scope(event).into_iter().flatten().collect();
-        let around: Vec<_> = spans.iter().map(|span| span.extensions()).collect();
-        let around = around.iter().filter_map(|extensions| extensions.get::<Fields>());
+        let mut fields = Fields::with_room();
+        event.record(&mut fields);
+        for span in context.event_scope(event).into_iter().flatten() {
+            if let Some(around) = span.extensions().get() {
+                fields.add_all(around);
+            }
+        }
         let head = Head {
             now: self.clock.now(),
             level: event.metadata().level().as_str(),
             target: event.metadata().target(),
         };
-        let fields = first_of_each(own.iter().chain(around.flat_map(Fields::iter)));
         let mut line = match self.format {
             LogFormat::Text => head.text(&fields),
             LogFormat::Json => head.json(&fields),
@@ -131,18 +137,6 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
         // In one piece, and nowhere to complain to.
         let _ = std::io::stderr().lock().write_all(line.as_bytes());
     }
-}
-
-type Named<'a> = (&'static str, FieldValue<'a>);
-
-fn first_of_each<'a>(fields: impl Iterator<Item = Named<'a>>) -> Vec<Named<'a>> {
-    let mut first: Vec<Named> = Vec::with_capacity(16);
-    for (name, shown) in fields {
-        if !first.iter().any(|(known, _)| *known == name) {
-            first.push((name, shown));
-        }
-    }
-    first
 }
 
 struct Head<'a> {
@@ -156,7 +150,7 @@ const MESSAGE: &str = "message";
 const LINE_BYTES: usize = 512;
 
 impl Head<'_> {
-    fn text(&self, fields: &[Named]) -> String {
+    fn text(&self, fields: &Fields) -> String {
         let mut line = String::with_capacity(LINE_BYTES);
         // Nothing that is written into a String fails.
         let _ = write!(line, "{} {:>5} {}:", self.now, self.level, self.target);
@@ -166,24 +160,23 @@ impl Head<'_> {
             line.push_str(message.text);
         }
         for (name, FieldValue { text, is_text }) in fields.iter().filter(|(name, _)| *name != MESSAGE) {
-            let _ = match *is_text && (text.is_empty() || text.contains(is_unsafe_bare)) {
+            let _ = match is_text && (text.is_empty() || text.contains(is_unsafe_bare)) {
                 true => write!(line, " {name}={text:?}"),
                 false => write!(line, " {name}={text}"),
             };
         }
-        shown(&line)
+        escaped(line)
     }
 
-    fn json(&self, fields: &[Named]) -> String {
+    fn json(&self, fields: &Fields) -> String {
         let now = self.now.to_string();
         let own = [("time", now.as_str()), ("level", self.level), ("target", self.target)];
-        let own = own.map(|(name, text)| (name, FieldValue { text, is_text: true }));
+        // Its own members are its own, whatever another crate calls a field.
+        let others = fields.iter().filter(|(name, _)| own.iter().all(|(taken, _)| taken != name));
+        let own = own.iter().map(|(name, text)| (*name, FieldValue { text, is_text: true }));
         let mut line = Vec::with_capacity(LINE_BYTES);
         line.push(b'{');
-        // Its own members are its own, whatever another crate calls a field.
-        for (name, FieldValue { text, is_text }) in
-            first_of_each(own.into_iter().chain(fields.iter().copied()))
-        {
+        for (name, FieldValue { text, is_text }) in own.chain(others) {
             if line.len() > 1 {
                 line.push(b',');
             }
@@ -198,7 +191,7 @@ impl Head<'_> {
         }
         line.push(b'}');
         // Outside of texts it is all ASCII.
-        shown(std::str::from_utf8(&line).unwrap_or_default())
+        escaped(String::from_utf8(line).unwrap_or_default())
     }
 }
 
@@ -214,25 +207,25 @@ fn is_hidden(c: char) -> bool {
 
 /// `text` for a terminal: whatever stands in it, it is one line, and nothing before it is written over.
 pub fn shown(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    escape(text, &mut shown);
-    shown
+    escaped(text.to_owned())
 }
 
-/// As JSON writes them, in text too.
-fn escape(text: &str, into: &mut String) {
+/// What is hidden in it as JSON writes it, in text too.
+fn escaped(text: String) -> String {
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        return into.push_str(text);
+        return text;
     }
+    let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
             // All of these are below 0x10000.
             c if is_hidden(c) => {
-                let _ = write!(into, "\\u{:04x}", u32::from(c));
+                let _ = write!(shown, "\\u{:04x}", u32::from(c));
             }
-            c => into.push(c),
+            c => shown.push(c),
         }
     }
+    shown
 }
 
 #[cfg(test)]
@@ -248,10 +241,15 @@ mod tests {
         Head { now: Moment::from_micros(1_700_000_000_000_001), level: "INFO", target: "pawl" }
     }
 
-    fn fields() -> Vec<Named<'static>> {
-        let text = |name, text| (name, FieldValue { text, is_text: true });
-        let micros = ("micros", FieldValue { text: "7", is_text: false });
-        vec![text("message", HOSTILE), text("cause", HOSTILE), text("time", "forged"), micros]
+    fn fields() -> Fields {
+        let (mut fields, mut around) = (Fields::with_room(), Fields::with_room());
+        fields.add("message", true, HOSTILE);
+        around.add("cause", true, HOSTILE);
+        around.add("time", true, "forged");
+        around.add("message", true, "of the span");
+        fields.add_all(&around);
+        fields.add("micros", false, 7);
+        fields
     }
 
     /// Attack on P1.
