@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use actix_web::http::Method;
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{HeaderMap, HeaderName};
 use actix_web::{HttpMessage, HttpRequest};
 
 use crate::access::{Budget, Limits, Principal, RetryAfter, Spent, TokenRefused, Use};
@@ -13,6 +13,7 @@ use crate::config::TrustedProxies;
 use crate::error::Error;
 use crate::http::extract::state;
 use crate::http::problem::Problem;
+use crate::http::surface::header;
 use crate::ids::ClientId;
 
 /// What became of a token: its caller, charged for this call, or the refusal, counted for their address.
@@ -76,10 +77,10 @@ pub(super) fn tell_budget(request: &HttpRequest, headers: &mut HeaderMap) {
     let Some(Budget { of, holds, window, left, full_in }) = extensions.get().copied() else { return };
     let of = of.as_str();
     for (name, value) in [
-        ("ratelimit-policy", format!("\"{of}\";q={holds};w={window}")),
-        ("ratelimit", format!("\"{of}\";r={left};t={full_in}")),
+        ("ratelimit-policy", format_args!("\"{of}\";q={holds};w={window}")),
+        ("ratelimit", format_args!("\"{of}\";r={left};t={full_in}")),
     ] {
-        if let Ok(value) = HeaderValue::from_str(&value) {
+        if let Some(value) = header(value) {
             headers.insert(HeaderName::from_static(name), value);
         }
     }
@@ -112,6 +113,8 @@ fn behind(proxies: &TrustedProxies, peer: IpAddr, headers: &HeaderMap) -> IpAddr
 
 #[cfg(test)]
 mod tests {
+    use actix_web::http::header::HeaderValue;
+
     use super::*;
 
     /// Attack on P10.

@@ -15,6 +15,7 @@ use crate::http::problem::{Kind, Problem};
 use crate::http::shapes::{
     Ending, IdempotencyKey, Label, LeaseState, Name, OdooMethod, Outcome, PageOf, Purpose, TenantName,
 };
+use crate::http::surface::header;
 use crate::http::whole::Whole;
 use crate::http::wiped::WipedBody;
 use crate::http::{Line, State};
@@ -66,8 +67,7 @@ pub struct GiveBackBody {
 pub struct LoanView<'a> {
     #[schema(value_type = LeaseId)]
     id: &'a str,
-    #[schema(value_type = Moment)]
-    expires_at: String,
+    expires_at: Moment,
     /// Grows with every lease of this connection.
     #[schema(minimum = 1)]
     fence: i64,
@@ -101,8 +101,8 @@ pub struct LentCredentialView<'a> {
     #[schema(minimum = 1)]
     revision: i64,
     /// When it ends by itself.
-    #[schema(value_type = Option<Moment>, required = true)]
-    expires_at: Option<String>,
+    #[schema(required = true)]
+    expires_at: Option<Moment>,
 }
 
 /// What may be called with it in Odoo; nothing when it is not Odoo's.
@@ -211,8 +211,9 @@ pub(super) async fn lend(
     metrics::lend(purpose, lent.as_ref().map_or_else(|problem| problem.kind().name(), |_| "granted"));
     let loan = lent?;
     let bytes = write(&loan)?;
-    let location = HeaderValue::try_from(format!("/v1/leases/{}", loan.lease))
-        .map_err(|_| Problem::new(Kind::Unavailable, "the loan could not be written"))?;
+    let location = header(format_args!("/v1/leases/{}", loan.lease));
+    let location =
+        location.ok_or_else(|| Problem::new(Kind::Unavailable, "the loan could not be written"))?;
     let body = WipedBody::new(bytes, request.conn_data::<Line>().cloned(), loan.passage);
     let mut response = HttpResponse::with_body(StatusCode::CREATED, body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -237,7 +238,7 @@ fn write(loan: &Loan) -> Result<Zeroizing<Vec<u8>>, Problem> {
     let methods = if loan.kind.is_odoo() { Method::ALL } else { &[] };
     let view = LoanView {
         id: loan.lease.as_str(),
-        expires_at: loan.expires_at.to_string(),
+        expires_at: loan.expires_at,
         fence: loan.fence,
         connection: LentConnectionView {
             id: loan.connection.as_str(),
@@ -249,7 +250,7 @@ fn write(loan: &Loan) -> Result<Zeroizing<Vec<u8>>, Problem> {
             kind: loan.kind,
             secret: loan.secret.expose(),
             revision: loan.revision.number(),
-            expires_at: loan.credential_expires_at.map(|at| at.to_string()),
+            expires_at: loan.credential_expires_at,
         },
         allowed: AllowedView {
             methods: methods.iter().map(|method| method.as_str()).collect(),

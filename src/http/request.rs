@@ -10,6 +10,7 @@ use actix_web::http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_
 use actix_web::http::{ConnectionType, Method};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpRequest, web};
+use bytes::BytesMut;
 use tracing::Instrument;
 use tracing::field::Empty;
 
@@ -168,14 +169,14 @@ fn keeps_connection(route: &str, status: u16) -> bool {
 }
 
 /// The values of headers are parts of that buffer, and requests are put by with their headers, to be used
-/// again: the values become copies.
+/// again: the values become parts of a copy.
 fn let_go_of_buffer(request: &mut ServiceRequest) {
-    request.headers_mut().retain(|_, value| match HeaderValue::from_bytes(value.as_bytes()) {
-        Ok(copy) => {
-            *value = copy;
-            true
-        }
-        Err(_) => false,
+    let headers = request.headers_mut();
+    let mut copies = BytesMut::with_capacity(headers.iter().map(|(_, value)| value.len()).sum());
+    headers.retain(|_, value| {
+        copies.extend_from_slice(value.as_bytes());
+        let copy = HeaderValue::from_maybe_shared(copies.split().freeze());
+        copy.map(|copy| *value = copy).is_ok()
     });
 }
 

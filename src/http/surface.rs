@@ -1,6 +1,9 @@
 //! What no handler has to think of: how large a head may be, pages of other origins, parameters that nobody takes,
 //! and the headers that tell a browser to do nothing with what it was sent.
 
+use std::fmt;
+use std::io::Write;
+
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
@@ -116,6 +119,15 @@ pub(super) fn takes_its_parameters(request: &HttpRequest) -> Result<(), Problem>
 
 /// So many are named to whoever sent more.
 pub(super) const MAX_NAMED: usize = 20;
+
+/// A header of at most 64 bytes of ours.
+pub(super) fn header(text: fmt::Arguments) -> Option<HeaderValue> {
+    let mut bytes = [0; 64];
+    let mut left = &mut bytes[..];
+    left.write_fmt(text).ok()?;
+    let length = 64 - left.len();
+    HeaderValue::from_bytes(bytes.get(..length)?).ok()
+}
 
 /// What stands in every answer; a page that needs more of its own has said so already.
 pub(super) fn guard(headers: &mut HeaderMap, is_https: bool) {
