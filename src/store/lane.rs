@@ -84,7 +84,35 @@ impl Waiting {
 impl Store {
     /// Grants or refuses the ask. When this answers, the record of the answer is durable; when it fails,
     /// no secret may be sent, and a lease that was granted all the same is ended by the lane.
-    pub async fn lend(&self, ask: LendAsk, deadline: Duration) -> Result<Granted, StoreError> {
+    pub fn lend(
+        &self,
+        ask: LendAsk,
+        deadline: Duration,
+    ) -> impl Future<Output = Result<Granted, StoreError>> + '_ {
+        // At once: a future that held the ask would be twice as large.
+        let handed_in = self.hand_in(ask, deadline);
+        async move {
+            match tokio::time::timeout(deadline, handed_in?).await {
+                Ok(Ok(answer)) => {
+                    if answer.is_ok() {
+                        self.motion.moved();
+                    }
+                    answer
+                }
+                Ok(Err(_)) => Err(StoreError::Unavailable("the lane broke off")),
+                Err(_) => {
+                    self.motion.stood_still();
+                    Err(StoreError::Unavailable("deadline"))
+                }
+            }
+        }
+    }
+
+    fn hand_in(
+        &self,
+        ask: LendAsk,
+        deadline: Duration,
+    ) -> Result<oneshot::Receiver<Result<Granted, StoreError>>, StoreError> {
         let (reply, answer) = oneshot::channel();
         let span = tracing::debug_span!("store", transaction = LEND, batch = tracing::field::Empty);
         let (asked, span) = (Instant::now(), span.or_current());
@@ -94,19 +122,7 @@ impl Store {
             mpsc::error::TrySendError::Full(_) => StoreError::Unavailable("too many lends wait"),
             mpsc::error::TrySendError::Closed(_) => StoreError::Unavailable("the lane has ended"),
         })?;
-        match tokio::time::timeout(deadline, answer).await {
-            Ok(Ok(answer)) => {
-                if answer.is_ok() {
-                    self.motion.moved();
-                }
-                answer
-            }
-            Ok(Err(_)) => Err(StoreError::Unavailable("the lane broke off")),
-            Err(_) => {
-                self.motion.stood_still();
-                Err(StoreError::Unavailable("deadline"))
-            }
-        }
+        Ok(answer)
     }
 }
 

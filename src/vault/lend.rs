@@ -90,24 +90,21 @@ impl Vault {
             repeat: held.marked(again.as_ref()),
             is_quiet,
         };
-        // What the store has for it is what the request has left.
+        // What the store has for it is what the request has left. Each waits for itself: a timer around all of them would
+        // be set and put away once a lend.
         let until = tokio::time::Instant::now() + LEND_DEADLINE;
         let left = || until.saturating_duration_since(tokio::time::Instant::now());
-        let granting = async {
-            let passage = self.gates.pass(scope.org(), &id).await;
-            let granted = self.with_ring(async |held| match self.store.lend(ask(&held), left()).await? {
-                Ok(row) => Ok((held.keyring, row)),
-                Err(LendRefused::UnknownKey(key)) if held.may_learn(&key) => Err(Error::OldRing(key)),
-                Err(refused) => {
-                    self.note_lend_refused(actor, permit.action(), &refused, is_quiet);
-                    Err(Error::of_lend(refused, at))
-                }
-            });
-            Ok::<_, Error>((passage, granted.await?))
+        let passage = tokio::time::timeout_at(until, self.gates.pass(scope.org(), &id)).await;
+        let passage = passage.map_err(|_| Error::Unavailable("deadline".into()))?;
+        let granting = async |held: Held| match self.store.lend(ask(&held), left()).await? {
+            Ok(row) => Ok((held.keyring, row)),
+            Err(LendRefused::UnknownKey(key)) if held.may_learn(&key) => Err(Error::OldRing(key)),
+            Err(refused) => {
+                self.note_lend_refused(actor, permit.action(), &refused, is_quiet);
+                Err(Error::of_lend(refused, at))
+            }
         };
-        let (passage, (keyring, row)) = tokio::time::timeout_at(until, granting)
-            .await
-            .map_err(|_| Error::Unavailable("deadline".into()))??;
+        let (keyring, row) = self.with_ring_until(until, granting).await?;
 
         // The host may have been frozen meanwhile.
         self.switch.refuse()?;

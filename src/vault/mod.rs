@@ -174,7 +174,16 @@ impl Vault {
     /// Runs `work` with the ring as it is; again with a fresher one when it met a key that this one does
     /// not hold, or that may not seal any more. Nothing of what met it has happened.
     async fn with_ring<T>(&self, work: impl AsyncFn(Held) -> Result<T, Error>) -> Result<T, Error> {
-        let (mut held, until) = (self.ring.held(), Instant::now() + DEADLINE);
+        self.with_ring_until(Instant::now() + DEADLINE, work).await
+    }
+
+    /// The same, and no ring is waited for after that time.
+    async fn with_ring_until<T>(
+        &self,
+        until: Instant,
+        work: impl AsyncFn(Held) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut held = self.ring.held();
         for _ in 0..RINGS {
             match work(held.clone()).await {
                 Err(Error::OldRing(key)) => {
