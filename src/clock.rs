@@ -196,7 +196,6 @@ mod tests {
 
     use super::*;
 
-    /// Attack on P1.
     #[test]
     fn no_two_names_are_of_the_same_randomness() {
         let many = || (0..1_000).map(|_| random_name::<10>().unwrap()).collect::<Vec<_>>();
