@@ -64,7 +64,7 @@ struct Pulse {
 
 /// An ask, and who waits for its answer.
 pub(super) struct Waiting {
-    pub(super) ask: LendAsk,
+    pub(super) ask: Box<LendAsk>,
     pub(super) asked: Instant,
     pub(super) deadline: Instant,
     /// The ask's, or the request's where nobody listens to more.
@@ -115,7 +115,7 @@ impl Store {
     ) -> Result<oneshot::Receiver<Result<Granted, StoreError>>, StoreError> {
         let (reply, answer) = oneshot::channel();
         let span = tracing::debug_span!("store", transaction = LEND, batch = tracing::field::Empty);
-        let (asked, span) = (Instant::now(), span.or_current());
+        let (ask, asked, span) = (Box::new(ask), Instant::now(), span.or_current());
         let way_in = self.lane.way_in(ask.scope.org().as_str())?;
         let waiting = Waiting { ask, asked, deadline: asked + deadline, span, alone: false, reply };
         way_in.try_send(waiting).map_err(|refused| match refused {

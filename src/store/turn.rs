@@ -55,7 +55,7 @@ impl Answer {
     fn of((waiting, granted): (Waiting, Granted), unanswered: &Arc<Unanswered>) -> Self {
         let Waiting { ask, asked, span, reply, .. } = waiting;
         let granted = granted.map(|row| {
-            let receipt = Receipt::of(ask, asked, &row, unanswered);
+            let receipt = Receipt::of(*ask, asked, &row, unanswered);
             SealedRow { receipt, ..row }
         });
         Self { span, reply, granted }
@@ -104,7 +104,7 @@ impl Known {
 
     fn turn_of(&mut self, batch: Vec<Waiting>, entered: Instant) -> Left {
         let ended = |outcome: Outcome| metrics::transaction(LEND, outcome.name(), entered.elapsed());
-        let asks: Vec<&LendAsk> = batch.iter().map(|waiting| &waiting.ask).collect();
+        let asks: Vec<&LendAsk> = batch.iter().map(|waiting| &*waiting.ask).collect();
         let held = self.held.take();
         let begin = |db: &mut Db| Batch::begin(db, &asks, self.caps, &self.counted);
         let (mut db, (mut lends, taken)) = match begin_on(&self.opener, held, begin) {
@@ -128,7 +128,7 @@ impl Known {
             self.held = Some(db);
             return left;
         }
-        let (mut answers, mut recorded) = (Vec::new(), Vec::new());
+        let (mut answers, mut recorded) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
         let mut asks = batch.into_iter();
         while let Some((at, waiting)) = asks.next() {
             if begun.elapsed() > BUDGET {
