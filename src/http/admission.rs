@@ -71,17 +71,20 @@ fn note_budget(request: &HttpRequest, spent: Result<Budget, Spent>) -> Result<()
     spent.map(drop)
 }
 
+static RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+static RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+
 /// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers), for a caller who was charged.
 pub(super) fn tell_budget(request: &HttpRequest, headers: &mut HeaderMap) {
     let extensions = request.extensions();
     let Some(Budget { of, holds, window, left, full_in }) = extensions.get().copied() else { return };
     let of = of.as_str();
     for (name, value) in [
-        ("ratelimit-policy", format_args!("\"{of}\";q={holds};w={window}")),
-        ("ratelimit", format_args!("\"{of}\";r={left};t={full_in}")),
+        (&RATELIMIT_POLICY, format_args!("\"{of}\";q={holds};w={window}")),
+        (&RATELIMIT, format_args!("\"{of}\";r={left};t={full_in}")),
     ] {
         if let Some(value) = header(value) {
-            headers.insert(HeaderName::from_static(name), value);
+            headers.insert(name.clone(), value);
         }
     }
 }

@@ -44,7 +44,7 @@ pub async fn identify<B: MessageBody + 'static>(
     }
     let route = route_of(&request);
 
-    let callers = request.headers().get_all(TRACEPARENT).map(|header| header.to_str().ok());
+    let callers = request.headers().get_all(&TRACEPARENT).map(|header| header.to_str().ok());
     let trace =
         Trace::go_on(callers).map_err(|_| Problem::new(Kind::Unavailable, "no trace id could be made"))?;
     request.extensions_mut().insert(trace.id);
@@ -91,7 +91,7 @@ pub async fn identify<B: MessageBody + 'static>(
     };
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
-        headers.insert(HeaderName::from_static("x-request-id"), value);
+        headers.insert(REQUEST_ID.clone(), value);
     }
     guard(headers, is_https);
     let of = response.request().clone();
@@ -153,7 +153,9 @@ fn count_past_quota(request: &HttpRequest) {
     }
 }
 
-const TRACEPARENT: &str = "traceparent";
+// Names that are read from a text are copied for each look.
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 fn has_body(request: &ServiceRequest) -> bool {
     let headers = request.headers();
