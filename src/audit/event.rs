@@ -194,7 +194,7 @@ impl AuditEvent {
         if let Some(call) = call {
             members.call(call);
         }
-        members.text("role", &roles.join(" "));
+        members.text("role", roles.join(" "));
         members.text("token_id", &issued.id);
         members.text("expires_at", issued.expires_at);
         more.iter().for_each(|(name, value)| members.text(name, value));
@@ -280,7 +280,7 @@ impl AuditEvent {
         members.text("subject", source);
         members.text(member::ORG, org.as_str());
         for (name, count) in counts {
-            members.text(name, &count.to_string());
+            members.text(name, count);
         }
         Ok(members.render(None))
     }
