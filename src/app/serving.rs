@@ -24,8 +24,6 @@ const LOOK_FOR_FREEZE: Duration = Duration::from_millis(250);
 const FOLLOW_VAULT: Duration = Duration::from_secs(1);
 /// A vault that stops takes no longer to tell what it counted: what was not told by then is lost.
 const TELL_WITHIN: Duration = Duration::from_secs(5);
-/// Sooner than the deadline of any request.
-const BEAT: Duration = Duration::from_millis(100);
 /// How often the room on the disk is looked at, and whether the minute of what was counted is over.
 const LOOK_AT_RESERVE: Duration = Duration::from_secs(1);
 const LOOK_AT_COUNTS: Duration = Duration::from_millis(250);
@@ -183,15 +181,6 @@ pub(super) async fn follow_vault(state: web::Data<State>) {
     loop {
         state.vault.follow_vault().await;
         tokio::time::sleep(FOLLOW_VAULT).await;
-    }
-}
-
-/// Each worker has a timer that goes off before any that a request sets: one that would be the next to go off takes a
-/// system call to set, by which tokio wakes the thread that is at it (`runtime::time::Handle::reregister`).
-pub(super) async fn beat() {
-    let mut ticks = tokio::time::interval(BEAT);
-    loop {
-        ticks.tick().await;
     }
 }
 

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use actix_web::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
@@ -200,10 +200,9 @@ impl<T: DeserializeOwned + 'static> FromRequest for Once<T> {
 pub(super) struct Parsed;
 
 const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
-static IDEMPOTENCY_HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 
 fn idempotency_key(request: &HttpRequest) -> Result<Option<IdempotencyKey>, Problem> {
-    let mut headers = request.headers().get_all(&IDEMPOTENCY_HEADER);
+    let mut headers = request.headers().get_all(IDEMPOTENCY_KEY);
     let Some(header) = headers.next() else { return Ok(None) };
     let key = match header.to_str() {
         _ if headers.next().is_some() => Err(FieldError::new(IDEMPOTENCY_KEY, "once", "must be given once")),
