@@ -1,9 +1,12 @@
 //! Tokens that do not verify, counted by where they come from. After a burst an address is told to wait, each time for
-//! longer, for as long as it goes on. It is never asked before a token is judged: a good one passes from anywhere.
+//! longer, for as long as it goes on. Each is judged all the same, and a good one passes from anywhere: where its
+//! address is told to wait, one that was not seen before waits for its turn in one line with all others of that kind.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use tokio::sync::Semaphore;
 
 use crate::access::recent::Recent;
 use crate::clock::Clock;
@@ -14,6 +17,10 @@ const BURST: u32 = 50;
 const ONE_MORE: Duration = Duration::from_secs(1);
 /// No wait is longer; and the next is half as long for each such time that went by since the last.
 const LONGEST: Duration = Duration::from_secs(60);
+/// So many of those in line are judged at once, and the next no sooner than after this time: 2,000 a second. What is
+/// refused costs a tenth of a millisecond, most of it for its signature, which is others' time.
+const AT_ONCE: usize = 10;
+const TURN: Duration = Duration::from_millis(5);
 /// The last 10,000 to 20,000 addresses are remembered, some 2 MB; those whom a flood of others pushes out begin anew.
 const HALF_OF_ADDRESSES: usize = 10_000;
 
@@ -56,13 +63,15 @@ pub struct RetryAfter(pub Duration);
 /// The addresses from which bad tokens came.
 pub struct Strains {
     places: Mutex<Recent<Place, Strain>>,
+    turns: Arc<Semaphore>,
     clock: Clock,
 }
 
 impl Strains {
     /// Of nobody yet.
     pub fn new(clock: Clock) -> Self {
-        Self { places: Mutex::new(Recent::new(HALF_OF_ADDRESSES)), clock }
+        let places = Mutex::new(Recent::new(HALF_OF_ADDRESSES));
+        Self { places, turns: Arc::new(Semaphore::new(AT_ONCE)), clock }
     }
 
     /// To be called for each token, or assertion, that did not verify, and for no other. `Err`: the caller is told
@@ -80,6 +89,23 @@ impl Strains {
             tracing::warn!(address = %place, seconds = wait.as_secs(), "too many tokens that do not verify");
         }
         judged
+    }
+
+    /// Whether what comes from there is told to wait, if it does not verify.
+    pub fn is_waiting(&self, address: IpAddr) -> bool {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.find(Place::of(address)).is_some_and(|strain| self.clock.elapsed() < strain.until)
+    }
+
+    /// To be awaited, where [`Strains::is_waiting`], before what was not seen before is judged. The line is no longer
+    /// than there are connections: each has one call at a time.
+    pub async fn turn(&self) {
+        // It is never closed.
+        let Ok(turn) = self.turns.clone().acquire_owned().await else { return };
+        tokio::spawn(async move {
+            tokio::time::sleep(TURN).await;
+            drop(turn);
+        });
     }
 }
 
@@ -114,6 +140,9 @@ impl Strain {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+    use futures_util::future::BoxFuture;
+
     use super::*;
     use crate::clock::Moment;
 
@@ -157,6 +186,33 @@ mod tests {
         }
         clock.advance(Duration::from_secs(24 * 60 * 60));
         assert_eq!(burst(&strains, from), (50, 1));
+    }
+
+    /// Attack on P10.
+    #[tokio::test]
+    async fn whoever_waits_is_judged_by_turns_and_takes_none_with_them() {
+        let (_, strains) = strains();
+        let come = |line: &mut Vec<BoxFuture<'_, ()>>| {
+            line.iter_mut().map(|turn| turn.now_or_never().is_some()).collect::<Vec<_>>()
+        };
+        let mut line: Vec<_> = (0..=AT_ONCE).map(|_| strains.turn().boxed()).collect();
+        assert_eq!(come(&mut line), [vec![true; AT_ONCE], vec![false]].concat());
+        let mut hung_up = vec![strains.turn().boxed()];
+        assert_eq!(come(&mut hung_up), [false]);
+        drop(hung_up);
+        line.remove(AT_ONCE).await;
+        assert!(strains.turns.available_permits() < AT_ONCE);
+    }
+
+    #[test]
+    fn an_address_waits_as_long_as_it_was_told_and_no_other_does() {
+        let (clock, strains) = strains();
+        let [flooding, other] = ["192.0.2.1", "192.0.2.2"].map(|it| it.parse().unwrap());
+        assert!(!strains.is_waiting(flooding));
+        burst(&strains, "192.0.2.1");
+        assert!(strains.is_waiting(flooding) && !strains.is_waiting(other));
+        clock.advance(Duration::from_secs(1));
+        assert!(!strains.is_waiting(flooding));
     }
 
     #[test]

@@ -46,6 +46,13 @@ pub(super) fn note_failed(request: &HttpRequest, cause: &'static str) -> Result<
     state.strains.note_failed(address).map_err(wait)
 }
 
+/// Whether it comes from an address that sent too many that did not verify.
+pub(super) fn is_waiting(request: &HttpRequest) -> Result<bool, Problem> {
+    let state = state(request)?;
+    let address = client(&state.surface.trusted_proxies, request);
+    Ok(address.is_some_and(|address| state.strains.is_waiting(address)))
+}
+
 fn charge(request: &HttpRequest, caller: &Principal) -> Result<(), Problem> {
     let of = if *request.method() == Method::GET { Use::Read } else { Use::Write };
     let too_many = |spent: Spent| {

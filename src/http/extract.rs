@@ -79,6 +79,21 @@ async fn still_good(request: &HttpRequest) -> Result<(), Problem> {
     verified(request).await?.map(|_| ()).map_err(Problem::from)
 }
 
+/// Comes when it is the turn of what the request shows: at once, but for a token that was not seen before, from an
+/// address that sent too many that are not good.
+pub(super) async fn turn(request: &HttpRequest) -> Result<(), Problem> {
+    let state = state(request)?;
+    if !admission::is_waiting(request)? {
+        return Ok(());
+    }
+    let Ok(token) = bearer(request) else { return Ok(()) };
+    let standing = state.watch.standing().await?;
+    if state.tokens.recall(token, &standing).is_none() {
+        state.strains.turn().await;
+    }
+    Ok(())
+}
+
 async fn verified(request: &HttpRequest) -> Result<Result<Principal, TokenRefused>, Problem> {
     let state = state(request)?;
     let token = match bearer(request) {
