@@ -189,9 +189,11 @@ mod tests {
     }
 
     /// Attack on P10.
-    #[tokio::test]
-    async fn whoever_waits_is_judged_by_turns_and_takes_none_with_them() {
+    #[test]
+    fn whoever_waits_is_judged_by_turns_and_takes_none_with_them() {
         let (_, strains) = strains();
+        let timer = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let _within = timer.enter();
         let come = |line: &mut Vec<BoxFuture<'_, ()>>| {
             line.iter_mut().map(|turn| turn.now_or_never().is_some()).collect::<Vec<_>>()
         };
@@ -200,7 +202,7 @@ mod tests {
         let mut hung_up = vec![strains.turn().boxed()];
         assert_eq!(come(&mut hung_up), [false]);
         drop(hung_up);
-        line.remove(AT_ONCE).await;
+        timer.block_on(line.remove(AT_ONCE));
         assert!(strains.turns.available_permits() < AT_ONCE);
     }
 
