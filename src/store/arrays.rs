@@ -42,29 +42,18 @@ statement! {
     /// Enters the rows of `scope` where nobody else writes, and finds what a batch of lends asks for:
     /// `policies/postgres/lending.sql` says what.
     FindLends (scope: String as Text, vault: i64 as BigInt) {
-        orgs: String as Text, locks: i64 as BigInt, orgs_at: i64 as BigInt, orgs_enough: i64 as BigInt,
-        orgs_most: i64 as BigInt,
+        orgs: String as Text, locks: i64 as BigInt,
         org: String as Text, owner: String as Text, id: String as Text, exclusive: bool as Bool, at: i64 as BigInt,
-        enough: i64 as BigInt, most: i64 as BigInt,
     }
-    "SELECT * FROM pawl_find_lends(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "SELECT * FROM pawl_find_lends(?, ?, ?, ?, ?, ?, ?, ?, ?)"
 }
 
-/// Of an org: whether somebody else holds it, whether it or the whole vault is frozen, what it lends, how many of its leases are open,
-/// its last event, its day.
-type FoundOrg = (
-    Bool,
-    Bool,
-    BigInt,
-    BigInt,
-    Nullable<Text>,
-    Nullable<BigInt>,
-    Nullable<(BigInt, Binary)>,
-    Nullable<(BigInt, BigInt)>,
-);
+/// Of an org: whether somebody else holds it, whether it or the whole vault is frozen, what it lends, its last event,
+/// its day.
+type FoundOrg =
+    (Bool, Bool, BigInt, BigInt, Nullable<Text>, Nullable<(BigInt, Binary)>, Nullable<(BigInt, BigInt)>);
 
-/// Of an ask: its number, the sealed credential, its key's state, the last fence, how many leases are open, the
-/// exclusive one that it meets.
+/// Of an ask: its number, the sealed credential, its key's state, the last fence.
 type FoundAsk = (
     BigInt,
     (
@@ -82,12 +71,25 @@ type FoundAsk = (
     ),
     Nullable<Text>,
     Nullable<BigInt>,
-    Nullable<BigInt>,
-    Nullable<(Text, Text, Nullable<Text>, BigInt, BigInt, BigInt)>,
 );
 
+/// Of an exclusive ask that meets a lease: its number, the lease.
+type FoundHeld = (BigInt, (Text, Text, Nullable<Text>, BigInt, BigInt, BigInt));
+
 impl Query for FindLends {
-    type SqlType = (Text, Nullable<FoundOrg>, Nullable<FoundAsk>);
+    type SqlType = (Text, Nullable<FoundOrg>, Nullable<FoundAsk>, Nullable<FoundHeld>);
+}
+
+statement! {
+    /// Counts the open leases of connections, or of whole orgs, up to so many.
+    CountOpen () {
+        org: String as Text, connection: Option<String> as Nullable<Text>, at: i64 as BigInt, most: i64 as BigInt,
+    }
+    "SELECT open FROM pawl_count_open(?, ?, ?, ?) ORDER BY number"
+}
+
+impl Query for CountOpen {
+    type SqlType = BigInt;
 }
 
 statement! {

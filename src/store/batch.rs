@@ -127,74 +127,73 @@ impl<'a> Batch<'a> {
         scopes: &Scopes,
         asks: &[&LendAsk],
     ) -> Result<(Self, Vec<String>), StoreError> {
-        type OfOrg =
-            (bool, bool, i64, i64, Option<String>, Option<i64>, Option<(i64, Vec<u8>)>, Option<(i64, i64)>);
-        type OfAsk = (i64, SealedColumns, Option<String>, Option<i64>, Option<i64>, Option<OpenLease>);
-        let rows: Vec<(String, Option<OfOrg>, Option<OfAsk>)> = self.wanted(scopes, asks).load(db)?;
+        type OfOrg = (bool, bool, i64, i64, Option<String>, Option<(i64, Vec<u8>)>, Option<(i64, i64)>);
+        type OfAsk = (i64, SealedColumns, Option<String>, Option<i64>);
+        type Rows = Vec<(String, Option<OfOrg>, Option<OfAsk>, Option<(i64, OpenLease)>)>;
+        let rows: Rows = wanted(scopes, asks).load(db)?;
         let (mut ahead, mut taken) = (BTreeMap::new(), Vec::new());
-        for (org, of_org, of_ask) in rows {
+        let place = |number: i64| usize::try_from(number - 1).map_err(|_| StoreError::Damaged("connections"));
+        for (org, of_org, of_ask, of_held) in rows {
             match of_org {
                 Some((true, ..)) => taken.push(org),
-                Some((false, is_frozen, only, to_writers, allowed, open, last, day)) => {
+                Some((false, is_frozen, only, to_writers, allowed, last, day)) => {
                     // One that is damaged is looked at again by each ask of its org, and is their trouble alone.
                     if let Ok(end) = End::of(last, day) {
                         self.ends.note(&org, end);
                     }
                     let terms = Terms::of(is_frozen, (only, to_writers), allowed.as_deref());
-                    self.terms.insert(org.clone(), terms);
-                    self.note_open(Of::Org(org), open);
+                    self.terms.insert(org, terms);
                 }
                 None => {}
             }
-            if let Some((number, sealed, key, fence, open, held)) = of_ask {
-                let at = usize::try_from(number - 1).map_err(|_| StoreError::Damaged("connections"))?;
+            if let Some((number, sealed, key, fence)) = of_ask {
+                let at = place(number)?;
                 let ask = asks.get(at).ok_or(StoreError::Damaged("connections"))?;
                 self.fences.insert(ask.connection.to_string(), fence.unwrap_or(0));
-                self.note_open(Of::connection(ask), open);
-                ahead.insert(at, Found { sealed: Some((sealed, key)), held: Some(held) });
+                ahead.insert(at, Found { sealed: Some((sealed, key)), held: Some(None) });
+            }
+            if let Some((number, open)) = of_held
+                && let Some(found) = ahead.get_mut(&place(number)?)
+            {
+                found.held = Some(Some(open));
             }
         }
+        self.count_ahead(db, &ahead.keys().filter_map(|at| asks.get(*at).copied()).collect::<Vec<_>>())?;
         self.ahead = Some(ahead);
         Ok((self, taken))
     }
 
+    /// Counts at once the open leases of those of whom too many may be open with these, if there are any.
     #[cfg(feature = "postgres")]
-    fn wanted(&self, scopes: &Scopes, asks: &[&LendAsk]) -> crate::store::arrays::FindLends {
-        let mut wanted = crate::store::arrays::FindLends {
-            scope: scopes.setting(),
-            vault: super::postgres::VAULT,
-            ..Default::default()
-        };
+    fn count_ahead(&mut self, db: &mut diesel::PgConnection, asks: &[&LendAsk]) -> Result<(), StoreError> {
         let many = i64::try_from(asks.len()).unwrap_or(i64::MAX);
-        for (lock, org) in scopes.locks() {
-            let of = Of::Org(org);
-            let cap = of.cap(self.caps);
-            wanted.locks.push(lock);
-            wanted.orgs_enough.push(self.counted.is_enough_until(&of, cap, many));
-            wanted.orgs_most.push(cap);
-            let (Of::Org(org) | Of::Connection(org)) = of;
-            let first = asks.iter().find(|ask| ask.scope.org().as_str() == org);
-            wanted.orgs_at.push(first.map_or(0, |first| first.at.micros()));
-            wanted.orgs.push(org);
-        }
+        let mut near = BTreeMap::new();
         for ask in asks {
-            let cap = self.caps.of_connection;
-            wanted.enough.push(self.counted.is_enough_until(&Of::connection(ask), cap, many));
-            wanted.most.push(cap);
-            wanted.org.push(ask.scope.org().to_string());
-            wanted.owner.push(ask.scope.user().to_string());
-            wanted.id.push(ask.connection.to_string());
-            wanted.exclusive.push(ask.is_exclusive());
-            wanted.at.push(ask.at.micros());
+            for of in [Of::org(ask), Of::connection(ask)] {
+                let at_most = known_number(&of, &self.ends, &self.fences)
+                    .map(|number| self.counted.at_most(&of, number));
+                if at_most.is_some_and(|open| open.saturating_add(many) > of.cap(self.caps)) {
+                    near.entry(of).or_insert(*ask);
+                }
+            }
         }
-        wanted
-    }
-
-    /// Those that were counted ahead.
-    #[cfg(feature = "postgres")]
-    fn note_open(&mut self, of: Of, count: Option<i64>) {
+        if near.is_empty() {
+            return Ok(());
+        }
+        let mut wanted = crate::store::arrays::CountOpen::default();
+        for (of, ask) in &near {
+            wanted.org.push(ask.scope.org().to_string());
+            wanted.connection.push(match of {
+                Of::Org(_) => None,
+                Of::Connection(id) => Some(id.clone()),
+            });
+            wanted.at.push(ask.at.micros());
+            wanted.most.push(of.cap(self.caps));
+        }
+        let counts: Vec<i64> = wanted.load(db)?;
         let open = |count| Open { count, is_exact: true, first_ends: None };
-        self.open.extend(count.map(|count| (of, open(count))));
+        self.open.extend(near.into_keys().zip(counts.into_iter().map(open)));
+        Ok(())
     }
 
     /// Whether the ask's org or the whole vault is frozen.
@@ -279,10 +278,7 @@ impl<'a> Batch<'a> {
         let Self { open, fences, ends, .. } = self;
         let counted = open.into_iter().filter(|(_, open)| open.is_exact);
         let learnt = counted.filter_map(|(of, open)| {
-            let at = match &of {
-                Of::Org(org) => ends.known(org)?,
-                Of::Connection(id) => *fences.get(id)?,
-            };
+            let at = known_number(&of, &ends, &fences)?;
             Some((of, Count { open: open.count, at }))
         });
         learnt.collect()
@@ -376,6 +372,35 @@ impl<'a> Batch<'a> {
     pub(super) fn is_refused(&self) -> bool {
         self.is_refused
     }
+}
+
+/// What grows with every lease of these, where it is known.
+fn known_number(of: &Of, ends: &Ends, fences: &BTreeMap<String, i64>) -> Option<i64> {
+    match of {
+        Of::Org(org) => ends.known(org),
+        Of::Connection(id) => fences.get(id).copied(),
+    }
+}
+
+/// What `asks` are to find.
+#[cfg(feature = "postgres")]
+fn wanted(scopes: &Scopes, asks: &[&LendAsk]) -> crate::store::arrays::FindLends {
+    let (locks, orgs) = scopes.locks().into_iter().unzip();
+    let mut wanted = crate::store::arrays::FindLends {
+        scope: scopes.setting(),
+        vault: super::postgres::VAULT,
+        locks,
+        orgs,
+        ..Default::default()
+    };
+    for ask in asks {
+        wanted.org.push(ask.scope.org().to_string());
+        wanted.owner.push(ask.scope.user().to_string());
+        wanted.id.push(ask.connection.to_string());
+        wanted.exclusive.push(ask.is_exclusive());
+        wanted.at.push(ask.at.micros());
+    }
+    wanted
 }
 
 fn write_each(

@@ -63,13 +63,6 @@ impl Counted {
         open.saturating_add(number.saturating_sub(at).max(0))
     }
 
-    /// Past which number they have to be counted before `more` of them come.
-    #[cfg(feature = "postgres")]
-    pub(super) fn is_enough_until(&self, of: &Of, cap: i64, more: i64) -> i64 {
-        let Count { open, at } = self.last(of);
-        cap.saturating_sub(open).saturating_sub(more).saturating_add(at)
-    }
-
     pub(super) fn learn(&mut self, counts: impl IntoIterator<Item = (Of, Count)>) {
         if self.0.len() > REMEMBERED {
             self.0.clear();

@@ -67,10 +67,14 @@ impl NarrowRole {
 
 #[cfg(feature = "postgres")]
 impl Scopes {
-    /// As `policies/postgres/row-level-security.sql` reads it: `[{"org": …, "user": … or null}]`.
+    /// As `policies/postgres/row-level-security.sql` reads it: `{"org": ["user", …], …}`. All of an org's users are the
+    /// one without a name, which none has.
     pub(super) fn setting(&self) -> String {
-        let scopes = self.0.iter().map(|(org, user)| serde_json::json!({"org": org, "user": user}));
-        serde_json::Value::from_iter(scopes).to_string()
+        let mut users = std::collections::BTreeMap::<&str, Vec<&str>>::new();
+        for (org, user) in &self.0 {
+            users.entry(org).or_default().push(user.as_deref().unwrap_or_default());
+        }
+        serde_json::json!(users).to_string()
     }
 
     /// The locks of the orgs' chains with their orgs, in the order in which every transaction takes them.

@@ -242,7 +242,7 @@ const SQL: [&str; 8] = [
     "') UNION SELECT sealed FROM connections --",
     "x'; UPDATE connections SET org_id = 'acme'; --",
     "\\'; DELETE FROM audit_events; --",
-    "$1; SELECT set_config('pawl.scope', '[{\"org\":\"victim\"}]', false)",
+    "$1; SELECT set_config('pawl.scope', '{\"victim\":[\"\"]}', false)",
     "'||(SELECT sealed FROM connections LIMIT 1)||'",
 ];
 

@@ -427,7 +427,7 @@ fn the_tables_hold_odoos_rows_whole_and_every_kind_to_the_list() {
 fn the_vaults_role_cannot_change_where_a_secret_leads() {
     let vault = Vault::start_in(Home::on_postgres(), &[]);
     let id = keep(&vault, &other("generic", "s")).text("id");
-    let scope = r#"SELECT set_config('pawl.scope', '[{"org": "acme", "user": "ada"}]', false)"#;
+    let scope = r#"SELECT set_config('pawl.scope', '{"acme": ["ada"]}', false)"#;
     let mut role = vault.home.sql_as("pawl_app");
     role.run(scope);
     for column in ["kind", "url", "database", "username", "org_id", "user_id", "id"] {

@@ -34,9 +34,8 @@ fn a_lend_looks_at_as_much_however_much_was_lent_before() {
         let found = app.texts(
             "fence::text",
             &format!(
-                r#"FROM pawl_find_lends('[{{"org":"acme","user":"ada"}}]', 1, '{{acme}}', '{{2}}', '{{0}}',
-                    '{{1000000}}', '{{1000}}', '{{acme}}', '{{ada}}', '{{{id}}}', '{{true}}', '{{0}}', '{{1000000}}',
-                    '{{100}}') WHERE number IS NOT NULL"#
+                r#"FROM pawl_find_lends('{{"acme":["ada"]}}', 1, '{{acme}}', '{{2}}',
+                    '{{acme}}', '{{ada}}', '{{{id}}}', '{{true}}', '{{0}}') WHERE number IS NOT NULL"#
             ),
         );
         assert_eq!(found, ["1"]);
