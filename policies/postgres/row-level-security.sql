@@ -26,8 +26,9 @@ $$;
 CREATE OR REPLACE FUNCTION pawl_scope() RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-    -- After a transaction the setting is '', not NULL.
-    SELECT nullif(current_setting('pawl.scope', true), '')::jsonb;
+    -- After a transaction the setting is '', not NULL; and what is no object names nobody, though it have an org in it.
+    SELECT CASE WHEN left(current_setting('pawl.scope', true), 1) = '{'
+        THEN current_setting('pawl.scope', true)::jsonb END;
 END;
 
 ALTER TABLE connections ENABLE ROW LEVEL SECURITY;
