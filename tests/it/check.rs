@@ -267,7 +267,8 @@ fn a_host_that_is_not_public_is_one_cause_at_one_time() {
     let seen = scene.odoo.seen().len();
 
     let Scene { vault, odoo, .. } = scene;
-    let vault = vault.restart();
+    // Without the exception that let it speak with the stand-in.
+    let vault = Vault::start_in(vault.stop(), &[]);
     let backend = vault.token("acme", "ada", "backend");
     let mut bodies = Vec::new();
     for id in &ids {
