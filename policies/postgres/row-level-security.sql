@@ -109,7 +109,8 @@ CREATE POLICY found ON idempotency_keys FOR SELECT USING (
     OR (SELECT pawl_scope()) ? ''
 );
 CREATE POLICY kept ON idempotency_keys FOR INSERT WITH CHECK (
-    coalesce((SELECT pawl_scope()) -> org_id ? '', false) OR coalesce((SELECT pawl_scope()) -> org_id ?& ARRAY[caller_id, user_id], false)
+    coalesce((SELECT pawl_scope()) -> org_id ? '', false)
+    OR coalesce((SELECT pawl_scope()) -> org_id ?& ARRAY[caller_id, user_id], false)
 );
 CREATE POLICY blanked ON idempotency_keys FOR UPDATE USING (
     coalesce((SELECT pawl_scope()) -> org_id ?| ARRAY[user_id, ''], false)

@@ -45,7 +45,7 @@ pub use tls::{Certificate, SOON_DAYS, TlsRefused};
 
 use ops::{Ops, bind};
 use serving::{
-    follow, follow_expiry, follow_host, follow_reserve, follow_retention, follow_vault, look_again,
+    beat, follow, follow_expiry, follow_host, follow_reserve, follow_retention, follow_vault, look_again,
     tell_counts,
 };
 use setup::{key_source, make_dir, make_issuer, make_log, open_ring, open_store};
@@ -255,6 +255,7 @@ impl App {
         let ops = ops_listener.map(|(listener, address)| Ops::serve(listener, address, state.clone()));
         let ops = ops.transpose()?;
         let server = HttpServer::new(move || {
+            actix_web::rt::spawn(beat());
             Service::new()
                 .app_data(state.clone())
                 .wrap(middleware::from_fn(http::screen))

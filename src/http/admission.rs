@@ -11,6 +11,7 @@ use crate::access::{Budget, Limits, Principal, RetryAfter, Spent, TokenRefused, 
 use crate::audit::OperatorActor;
 use crate::config::TrustedProxies;
 use crate::error::Error;
+use crate::http::State;
 use crate::http::extract::state;
 use crate::http::problem::Problem;
 use crate::http::surface::header;
@@ -47,10 +48,9 @@ pub(super) fn note_failed(request: &HttpRequest, cause: &'static str) -> Result<
 }
 
 /// Whether it comes from an address that sent too many that did not verify.
-pub(super) fn is_waiting(request: &HttpRequest) -> Result<bool, Problem> {
-    let state = state(request)?;
+pub(super) fn is_waiting(state: &State, request: &HttpRequest) -> bool {
     let address = client(&state.surface.trusted_proxies, request);
-    Ok(address.is_some_and(|address| state.strains.is_waiting(address)))
+    address.is_some_and(|address| state.strains.is_waiting(address))
 }
 
 fn charge(request: &HttpRequest, caller: &Principal) -> Result<(), Problem> {

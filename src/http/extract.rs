@@ -79,20 +79,29 @@ async fn still_good(request: &HttpRequest) -> Result<(), Problem> {
     verified(request).await?.map(|_| ()).map_err(Problem::from)
 }
 
-/// Comes when it is the turn of what the request shows: at once, but for a token that was not seen before, from an
-/// address that sent too many that are not good.
-pub(super) async fn turn(request: &HttpRequest) -> Result<(), Problem> {
-    let state = state(request)?;
-    if !admission::is_waiting(request)? {
-        return Ok(());
+/// Comes when it is the turn of what the request shows: at once, but for a token that was not seen before, or an
+/// assertion, from an address that sent too many that are not good. To be dropped with its caller's connection: a line
+/// of those who are gone would have no end.
+pub(super) async fn turn(request: &HttpRequest, route: &str) {
+    let Ok(state) = state(request) else { return };
+    if !admission::is_waiting(state, request) {
+        return;
     }
-    let Ok(token) = bearer(request) else { return Ok(()) };
-    let standing = state.watch.standing().await?;
-    if state.tokens.recall(token, &standing).is_none() {
+    let is_new = match (route, bearer(request)) {
+        (TOKEN, _) => true,
+        (_, Ok(token)) => match state.watch.standing().await {
+            Ok(standing) => state.tokens.recall(token, &standing).is_none(),
+            // It is not judged.
+            Err(_) => false,
+        },
+        (_, Err(_)) => false,
+    };
+    if is_new {
         state.strains.turn().await;
     }
-    Ok(())
 }
+
+const TOKEN: &str = "/v1/token";
 
 async fn verified(request: &HttpRequest) -> Result<Result<Principal, TokenRefused>, Problem> {
     let state = state(request)?;

@@ -17,7 +17,7 @@ use tracing::field::Empty;
 use crate::audit::Who;
 use crate::http::State;
 use crate::http::admission::{charge_denied, tell_budget};
-use crate::http::extract::{Parsed, Trespass};
+use crate::http::extract::{Parsed, Trespass, turn};
 use crate::http::problem::{Kind, Problem};
 use crate::http::surface::{guard, keep_cors};
 use crate::ids::RequestId;
@@ -62,6 +62,7 @@ pub async fn identify<B: MessageBody + 'static>(
         problem = Empty,
     );
 
+    turn(request.request(), &route).instrument(span.clone()).await;
     let work = next.call(request).instrument(span.clone());
     let response = match ENDS_WITH_ITS_CALLER.iter().any(|it| **it == *route) {
         true => work.await?,

@@ -1,28 +1,13 @@
 //! Every route of the service, on one page.
 
-use std::time::Duration;
-
 use actix_web::web::{self, ServiceConfig, delete, get, patch, post, put, resource};
 
 use crate::http::{
     audit, checkpoint, checks, connections, docs_page, keys, leases, ops, reads, settings, token,
 };
 
-/// Sooner than the deadline of any request.
-const BEAT: Duration = Duration::from_millis(100);
-
-/// Goes off before any timer that a request sets: one that would be the next to go off takes a system call to set, by
-/// which tokio wakes the thread that is at it (`runtime::time::Handle::reregister`).
-async fn beat() {
-    let mut ticks = tokio::time::interval(BEAT);
-    loop {
-        ticks.tick().await;
-    }
-}
-
-/// Adds them all, to a worker that begins: it has a timer from then on.
+/// Adds them all.
 pub fn routes(service: &mut ServiceConfig) {
-    drop(actix_web::rt::spawn(beat()));
     service
         // They are tried one after the other: what is asked most comes first.
         .service(

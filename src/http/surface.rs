@@ -19,7 +19,6 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use crate::config::{Origins, TrustedProxies};
 use crate::error::FieldError;
 use crate::http::State;
-use crate::http::extract::turn;
 use crate::http::json::unknown;
 use crate::http::problem::{Kind, Problem};
 
@@ -63,8 +62,6 @@ pub async fn screen<B: MessageBody>(
         && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
     let mut response = if is_preflight {
         request.into_response(preflight()).map_into_right_body()
-    } else if let Err(problem) = turn(request.request()).await {
-        request.error_response(problem).map_into_right_body()
     } else {
         next.call(request).await?.map_into_left_body()
     };

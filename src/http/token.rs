@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::access::MAX_TOKEN_LIFE;
 use crate::error::FieldError;
 use crate::http::State;
-use crate::http::admission::{charge_client, is_waiting, note_failed};
+use crate::http::admission::{charge_client, note_failed};
 use crate::http::extract::Requested;
 use crate::http::form::Form;
 use crate::http::problem::{Kind, Problem, TokenError};
@@ -107,9 +107,6 @@ pub(super) async fn exchange(
         return Err(refuse("client_assertion_type", "one_of", &detail, TokenError::InvalidRequest));
     }
     let assertion = assertion.ok_or_else(required("client_assertion"))?;
-    if is_waiting(&http)? {
-        state.strains.turn().await;
-    }
     let standing = state.watch.standing().await.map_err(NotGiven::from)?;
     let State { tokens, audiences, limits, .. } = &**state;
     let charge = |client: &ClientId| charge_client(&http, limits, client);

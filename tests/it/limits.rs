@@ -1,6 +1,8 @@
 //! How much a caller may ask, and how often an address may show a token that is not good.
 
 use std::ffi::OsString;
+use std::io::Write;
+use std::net::TcpStream;
 use std::time::Duration;
 
 use pawl::config::Config;
@@ -154,6 +156,31 @@ fn bad_tokens_are_slowed_down_and_good_ones_never() {
     assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
     vault.clock.advance(Duration::from_secs(600));
     assert_eq!(list(&vault, "hunter2").status, 401);
+}
+
+/// A line of those who are gone would hold up whoever is next for as long as its sender likes.
+/// Attack on P10.
+#[test]
+fn whoever_hangs_up_is_in_no_line() {
+    const GONE: usize = 1_000;
+    let vault = Vault::start();
+    while list(&vault, "hunter2").status == 401 {}
+    let address = vault.url.strip_prefix("http://").unwrap();
+    let mut all: Vec<_> = (0..GONE).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let request =
+        format!("GET /v1/connections HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer hunter2\r\n\r\n");
+    for one in &mut all {
+        one.write_all(request.as_bytes()).unwrap();
+    }
+    drop(all);
+    // behind them all, and answered
+    assert_eq!(list(&vault, "hunter2").status, 429);
+    let home = vault.stop();
+    let counted = home.sql().texts("event", "FROM audit_events WHERE org_id = ''");
+    let counted = counted.iter().map(|event| serde_json::from_str::<Value>(event).unwrap());
+    let counted: usize =
+        counted.filter_map(|event| Some(event["count"].as_str()?.parse::<usize>().unwrap())).sum();
+    assert!(counted < GONE / 2, "{counted} of {GONE} were judged");
 }
 
 /// Attack on P5 and P10.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 const CONNECTIONS: usize = 500;
-/// Sent over each and not answered yet. The vault reads no more of them, and more would wait within TCP.
+/// Sent over each and not answered yet, at the most. One is judged at a time; more would wait within TCP.
 const AT_ONCE: usize = 16;
 const TURN: Duration = Duration::from_millis(2);
 
@@ -17,7 +17,7 @@ const TURN: Duration = Duration::from_millis(2);
 pub struct Poured {
     /// Answered, and refused.
     pub failed: AtomicUsize,
-    /// Not taken: each connection had as many to be answered as the vault takes of one.
+    /// Not sent: each connection had as many to be answered as it may.
     pub held_back: AtomicUsize,
 }
 
