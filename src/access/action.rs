@@ -172,7 +172,7 @@ impl Action {
     }
 
     /// Whether it is refused when the org's trail takes no more of the day: what lends or changes something. What
-    /// protects never is.
+    /// protects never is, nor a change of settings that only takes away.
     pub fn is_within_quota(self) -> bool {
         matches!(
             self,
@@ -186,6 +186,10 @@ impl Action {
                 | Self::LendForOther
                 | Self::Inject
                 | Self::RenewLease
+                | Self::Unfreeze
+                | Self::ChangeRetention
+                | Self::ChangeHosts
+                | Self::ChangeInjection
         )
     }
 

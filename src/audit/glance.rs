@@ -25,6 +25,8 @@ pub struct Glance<'a> {
     /// To which connection.
     #[serde(borrow, default, rename = "connection.uid")]
     pub connection: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    count: Option<Cow<'a, str>>,
 }
 
 impl<'a> Glance<'a> {
@@ -36,6 +38,11 @@ impl<'a> Glance<'a> {
     /// When it was.
     pub fn time(&self) -> Option<Moment> {
         Moment::parse(&self.time)
+    }
+
+    /// Whether it tells of several that were counted: it may be recorded long after its time.
+    pub fn is_count(&self) -> bool {
+        self.count.is_some()
     }
 
     /// Whether it was done.

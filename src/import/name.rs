@@ -3,19 +3,24 @@
 
 use std::fmt;
 
-/// A source's name: 1 to 512 bytes without control characters.
+/// A source's name: 1 to 512 bytes without control characters, and no login in an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceName(String);
 
 /// Why a text is no such name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a source's name is 1 to 512 bytes, without control characters: give one with --source")]
+#[error(
+    "a source's name is 1 to 512 bytes, without control characters and without a login or password=, for it stays in the \
+     trail: give one with --source"
+)]
 pub struct NameRefused;
 
 impl SourceName {
-    /// Takes 1 to 512 bytes without control characters.
+    /// Takes 1 to 512 bytes without control characters, `://…@` and `password=`.
     pub fn parse(text: &str) -> Result<Self, NameRefused> {
-        let fits = (1..=512).contains(&text.len()) && !text.chars().any(char::is_control);
+        let is_line = (1..=512).contains(&text.len()) && !text.chars().any(char::is_control);
+        let has_login = text.split_once("://").is_some_and(|(_, address)| address.contains('@'));
+        let fits = is_line && !has_login && !text.to_ascii_lowercase().contains("password=");
         if fits { Ok(Self(text.to_owned())) } else { Err(NameRefused) }
     }
 

@@ -34,8 +34,17 @@ impl Tx<'_> {
 
     /// Whether the org's chain takes another event of that day.
     pub fn has_quota(&mut self, at: Moment) -> Result<bool, StoreError> {
-        let count = Ends::default().count_of_day(self.db, self.scope.org().as_str(), at)?;
-        Ok(count < self.events_per_day)
+        Ok(self.count_of_day(at)? < self.events_per_day)
+    }
+
+    /// Whether less than half of the events of that day are used up: who reads a trail leaves the other half to what
+    /// is lent and changed.
+    pub fn has_room_for_readings(&mut self, at: Moment) -> Result<bool, StoreError> {
+        Ok(self.count_of_day(at)? < self.events_per_day / 2)
+    }
+
+    fn count_of_day(&mut self, at: Moment) -> Result<i64, StoreError> {
+        Ends::default().count_of_day(self.db, self.scope.org().as_str(), at)
     }
 
     /// Appends what protects, and is never refused for how much was told before.

@@ -66,6 +66,8 @@ pub struct Stretch {
 
 /// So many events are loaded at once.
 const STEP: i64 = 1_000;
+/// So many are loaded to find one with a time to go by.
+const PIVOTS: i64 = 8;
 /// So many are looked at for one page.
 const MOST_LOOKED_AT: i64 = 20_000;
 
@@ -226,15 +228,29 @@ impl ChainView<'_> {
         let mut high = last.saturating_add(1);
         while low < high {
             let middle = low + (high - low) / 2;
-            let row = self.find_raw(middle - 1, high - 1, 1)?.pop();
-            let time = |row: &RawEvent| Glance::at(&row.event).and_then(|event| event.time());
-            match row {
-                None => high = middle,
-                Some(row) if time(&row).is_some_and(|time| time > at) => high = middle,
-                Some(row) => low = row.seq + 1,
+            match self.find_timed(middle - 1, high - 1)? {
+                Some((seq, time)) if time <= at => low = seq + 1,
+                _ => high = middle,
             }
         }
         Ok(low)
+    }
+
+    /// The number and the time of the first event after number `after` up to `upto` that was recorded about then: not of
+    /// what was counted, nor of what can't be read.
+    fn find_timed(&mut self, mut after: i64, upto: i64) -> Result<Option<(i64, Moment)>, StoreError> {
+        loop {
+            let rows = self.find_raw(after, upto, PIVOTS)?;
+            let Some(last) = rows.last() else { return Ok(None) };
+            after = last.seq;
+            let timed = |row: &RawEvent| {
+                let glance = Glance::at(&row.event).filter(|glance| !glance.is_count())?;
+                Some((row.seq, glance.time()?))
+            };
+            if let Some(found) = rows.iter().find_map(timed) {
+                return Ok(Some(found));
+            }
+        }
     }
 
     /// The hash that event `first` follows.

@@ -43,6 +43,8 @@ pub const MAX_OTHER_SECRET_BYTES: usize = 16_384;
 /// The longest database name and login, in bytes of UTF-8.
 pub const MAX_NAME_BYTES: usize = 256;
 pub(super) const MAX_LABEL_BYTES: usize = 128;
+/// In bytes.
+const LONGER_THAN_A_WORD: usize = 8;
 
 /// A deposit that broke no rule.
 pub(super) struct Checked {
@@ -151,6 +153,7 @@ impl Vault {
         let environment = deposit.environment.as_deref().unwrap_or("production");
         let environment = one_of("environment", environment, ENVIRONMENTS, &mut wrong);
         check_secret(kind, "credential.secret", &deposit.secret, &mut wrong);
+        wrong.extend(quoted_in(deposit.label.as_deref(), "label", &deposit.secret));
         let expires_at = moment("credential.expires_at", deposit.expires_at.as_deref(), &mut wrong);
         match (url, environment, kind) {
             (Ok(url), Some(environment), Some(kind)) if wrong.is_empty() => {
@@ -200,6 +203,15 @@ pub(super) fn check_secret(
     let rule = "must not contain control characters but tabs and line ends";
     let is_wrong = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r');
     check_characters(field, text, MAX_OTHER_SECRET_BYTES, (&is_wrong, rule), wrong);
+}
+
+/// What people call a connection stays in the trail for good, so it does not hold the secret; a shorter one than these
+/// may be part of a name by chance.
+pub(super) fn quoted_in(label: Option<&str>, field: &str, secret: &Secret) -> Option<FieldError> {
+    let (label, secret) = (label?, secret.expose());
+    let is_quoted = secret.len() >= LONGER_THAN_A_WORD && label.contains(secret);
+    let rule = "must not hold the secret, for it is shown and stays in the trail";
+    is_quoted.then(|| FieldError::new(field, "no_secret", rule))
 }
 
 pub(super) fn check_text(field: &str, text: &str, max_bytes: usize, wrong: &mut Vec<FieldError>) {

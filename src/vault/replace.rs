@@ -10,7 +10,7 @@ use crate::ids::ConnectionId;
 use crate::seal::Binding;
 use crate::secret::Secret;
 use crate::store::{LendRefused, NewCredential, StoredConnection, Tx};
-use crate::vault::deposit::{check_secret, lies_ahead, moment};
+use crate::vault::deposit::{check_secret, lies_ahead, moment, quoted_in};
 use crate::vault::freeze::show_frozen;
 use crate::vault::leave::{find_permitted, note_refusal};
 use crate::vault::lend::proof;
@@ -76,6 +76,7 @@ impl Vault {
                 };
                 let mut wrong = Vec::new();
                 check_secret(Some(old.kind), "secret", &secret, &mut wrong);
+                wrong.extend(quoted_in(connection.label.as_deref(), "secret", &secret));
                 if !wrong.is_empty() {
                     return Err(Error::Invalid(wrong));
                 }

@@ -75,9 +75,9 @@ impl ChangeSettings {
         let only = self.injection_only.map(|is| ("injection_only", is.to_string()));
         let to_writers = self.lend_to_writers.map(|is| ("lend_to_writers", is.to_string()));
         let readable = self.readable.as_ref().map(|part| {
-            let names =
-                part.as_ref().map(|part| part.keys().map(String::as_str).collect::<Vec<_>>().join(" "));
-            ("readable", names.unwrap_or_else(|| "all".to_owned()))
+            let of_model = |(model, fields): (&String, &Vec<String>)| format!("{model}:{}", fields.join(","));
+            let told = part.as_ref().map(|part| part.iter().map(of_model).collect::<Vec<_>>().join(" "));
+            ("readable", told.unwrap_or_else(|| "all".to_owned()))
         });
         only.into_iter().chain(to_writers).chain(readable).collect()
     }
@@ -169,10 +169,13 @@ impl Vault {
                     let event =
                         AuditEvent::of_with(&actor, *action, (Subject::default(), &more), Outcome::Done, at)?;
                     match action {
-                        _ if frozen == Some(true) => tx.append_past_quota(&event)?,
-                        Action::ChangeHosts | Action::ChangeInjection if !is_tighter => tx.append(&event)?,
-                        Action::ChangeRetention => tx.append(&event)?,
-                        _ => tx.append_past_quota(&event)?,
+                        // Asked for again and again, it is told for as long as there is room, and never refused.
+                        Action::Freeze if before.frozen_at.is_some() && !tx.has_quota(at)? => {}
+                        Action::Freeze => tx.append_past_quota(&event)?,
+                        Action::ChangeHosts | Action::ChangeInjection if is_tighter => {
+                            tx.append_past_quota(&event)?;
+                        }
+                        _ => tx.append(&event)?,
                     }
                 }
                 let answer = serde_json::to_string(&found.org).map_err(|_| Error::Damaged("org_settings"))?;

@@ -63,7 +63,7 @@ impl TrailFilter {
         let Some(glance) = Glance::at(event) else { return Sought::Taken };
         let Some(time) = glance.time() else { return Sought::Taken };
         if self.from.is_some_and(|from| time < from.before(SLACK)) {
-            return Sought::Last;
+            return if glance.is_count() { Sought::Passed } else { Sought::Last };
         }
         let same = |wanted: Option<&str>, found: Option<&str>| wanted.is_none() || wanted == found;
         let is_sought = self.from.is_none_or(|from| time >= from)
@@ -105,7 +105,8 @@ impl Vault {
         Ok((found.items, found.before))
     }
 
-    /// Durable when this answers; counted where the org's trail or the disk has no room for what need not be told.
+    /// Durable when this answers; counted where half of the day's events are used up, or the disk has no room for what
+    /// need not be told.
     pub(super) async fn record_reading(
         &self,
         actor: &Actor,
@@ -115,7 +116,7 @@ impl Vault {
     ) -> Result<(), Error> {
         let at = self.clock.now();
         let event = AuditEvent::of_reading(actor, action, more, at)?;
-        let record = move |tx: &mut Tx| match tx.has_quota(at)? {
+        let record = move |tx: &mut Tx| match tx.has_room_for_readings(at)? {
             true => tx.append(&event).map(|()| true),
             false => Ok::<_, StoreError>(false),
         };

@@ -46,7 +46,13 @@ impl Vault {
         let subject = Subject { connection: Some(&id), label, lease: None };
         let mut events = Vec::new();
         if update.label.is_some() || update.sync_interval_seconds.is_some() {
-            events.push(AuditEvent::of(actor, Action::UpdateConnection, subject, Outcome::Done, at)?);
+            let every = update.sync_interval_seconds;
+            let every = every.map(|every| every.map_or_else(|| "none".to_owned(), |it| it.to_string()));
+            let every = every.as_deref().map(|every| ("sync_interval_seconds", every));
+            let unnamed = matches!(update.label, Some(None)).then_some(("label", "none"));
+            let more: Vec<_> = every.into_iter().chain(unnamed).collect();
+            let told = (subject, more.as_slice());
+            events.push(AuditEvent::of_with(actor, Action::UpdateConnection, told, Outcome::Done, at)?);
         }
         if let Some(now) = environment {
             let outcome = Outcome::DoneWith(now);

@@ -92,6 +92,8 @@ fn what_can_not_be_read_is_refused_by_name_before_anything_comes_in() {
             "--kind must be password or api_key",
         ),
         (vec!["--from", db, table[0], table[1], "--source", ""], "give one with --source"),
+        (vec!["--from", db, table[0], table[1], "--source", "postgres://u:planted@h/d"], "without a login"),
+        (vec!["--from", db, table[0], table[1], "--source", "host=h Password=planted"], "without a login"),
         #[cfg(feature = "postgres")]
         (vec!["--from", "postgres://u:planted@db.internal/d", table[0], table[1]], "sslmode=verify-full"),
         #[cfg(feature = "postgres")]

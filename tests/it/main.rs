@@ -123,6 +123,7 @@ mod tls;
 mod tokens;
 mod traces;
 mod trail;
+mod trail_contents;
 mod trust;
 mod truth;
 mod two_readings;

@@ -214,9 +214,9 @@ fn an_org_past_its_quota_lends_and_changes_nothing_and_what_protects_goes_on() {
         |frozen: bool| vault.call("PUT", "/v1/org/settings", &owner, Some(&json!({"frozen": frozen}))).status;
     assert_eq!(vault.call("POST", &back, &worker, Some(&json!({"outcome": "ok"}))).status, 204);
     assert_eq!(vault.call("DELETE", &format!("/v1/connections/{}", ids[1]), &backend, None).status, 204);
-    assert_eq!((settings(true), settings(false)), (200, 200));
+    assert_eq!((settings(true), settings(true), settings(false)), (200, 200, 429));
     vault.registry().revoke_client(&pawl::ids::ClientId::parse("nobody").unwrap(), None).unwrap();
-    assert_eq!(stored(&vault.home, "acme").len(), full + 4);
+    assert_eq!(stored(&vault.home, "acme").len(), full + 3);
 
     // who used it up can still be read, and that it was is counted
     let auditor = vault.token("acme", "ada", "auditor");
@@ -227,7 +227,7 @@ fn an_org_past_its_quota_lends_and_changes_nothing_and_what_protects_goes_on() {
     let told = told(&vault, "", "event.quota");
     assert_eq!(
         (told.len(), &told[0]["actor.user.org.uid"], &told[0]["count"]),
-        (1, &json!("acme"), &json!("5"))
+        (1, &json!("acme"), &json!("6"))
     );
     let mut reads = Vec::new();
     until("the counts of reads", || {
@@ -240,8 +240,9 @@ fn an_org_past_its_quota_lends_and_changes_nothing_and_what_protects_goes_on() {
     assert_eq!(reads, [(json!("Failure"), json!("1")), (json!("Success"), json!("1"))]);
 
     vault.clock.advance(Duration::from_secs(12 * 60 * 60));
-    let worker = vault.token("acme", "ada", "worker");
+    let (worker, owner) = (vault.token("acme", "ada", "worker"), vault.token("acme", "ada", "owner"));
     let body = json!({"purpose": "other"});
+    assert_eq!(vault.call("PUT", "/v1/org/settings", &owner, Some(&json!({"frozen": false}))).status, 200);
     let again = answered(&late, || vault.call("POST", &format!("{path}/leases"), &worker, Some(&body)));
     assert_eq!(again.status, 201, "{}", again.body);
     vault.trail("acme");
