@@ -17,6 +17,7 @@ use crate::ids::OrgId;
 pub struct Kept {
     notes: Vec<String>,
     answers: Vec<Answer>,
+    first_seq: Option<i64>,
 }
 
 /// The text is neither notes nor answers.
@@ -59,7 +60,17 @@ impl KeptLeaf {
 impl Kept {
     /// Notes alone.
     pub fn notes(notes: Vec<String>) -> Self {
-        Self { notes, answers: Vec::new() }
+        Self { notes, ..Self::default() }
+    }
+
+    /// An export may begin as late as with event `seq`: those before are had already, or were not asked for.
+    pub fn expect_from(&mut self, seq: Option<i64>) {
+        self.first_seq = seq;
+    }
+
+    /// The event with which an export may begin at the latest; none: the chain's first.
+    pub fn first_seq(&self) -> Option<i64> {
+        self.first_seq
     }
 
     /// Adds what a file says: one or more notes, or answers one after the other.
@@ -82,7 +93,7 @@ impl Kept {
         Ok(())
     }
 
-    /// Whether there is nothing.
+    /// Whether nobody spoke of a log.
     pub fn is_empty(&self) -> bool {
         self.notes.is_empty()
     }

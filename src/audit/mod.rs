@@ -11,6 +11,7 @@ mod members;
 mod note;
 mod tree;
 mod verify;
+mod verify_begin;
 mod verify_export;
 mod verify_proof;
 
@@ -30,4 +31,5 @@ pub use tree::{
     Frontier, Node, Plan, empty_root, leaf_hash, node_hash, verify_consistency, verify_inclusion,
 };
 pub use verify::{Chain, Inquest, Row, Wrong};
+pub use verify_begin::Held;
 pub use verify_export::{Report, Unreadable, verify_export};

@@ -8,6 +8,7 @@ use crate::audit::export::{EXPORT, Head, Last, Line, bytes_of, read_line};
 use crate::audit::kept::Kept;
 use crate::audit::note::VerifierKey;
 use crate::audit::verify::{Chain, Inquest, Row, Wrong};
+use crate::audit::verify_begin::{Beginning, Held};
 use crate::audit::verify_proof::{Given, Proof};
 use crate::ids::OrgId;
 
@@ -27,6 +28,8 @@ pub struct Report {
     pub events: i64,
     /// Of how many of them no leaf of the log speaks yet.
     pub uncovered: i64,
+    /// Which events those are, of an export.
+    pub held: Option<Held>,
     /// How many leaves the newest checkpoint stands over, of each log.
     pub sizes: Vec<u64>,
 }
@@ -68,6 +71,10 @@ pub fn verify_export<R: BufRead>(
         "" => None,
         org => Some(OrgId::parse(org).map_err(|_| Unreadable::Else("its org is none"))?),
     };
+    if head.first_seq < 1 {
+        report.wrong.push("altered: the first line".into());
+        return Ok(report);
+    }
     let mut chain = Chain::after(org.clone(), head.first_seq.saturating_sub(1), head.prev_hash);
     let known = match Given::of(&head, org.as_ref(), keys, kept) {
         Ok(given) => given,
@@ -83,12 +90,16 @@ pub fn verify_export<R: BufRead>(
     if told.contains(&chain.last()) {
         heads.insert(chain.last(), head.prev_hash);
     }
-    let wrong = walk(&mut lines, &mut chain, head.last_seq, |chain| {
+    let mut beginning = Beginning::of(&head);
+    let wrong = walk(&mut lines, &mut chain, head.last_seq, |chain, event| {
+        beginning.look(chain.last(), event);
         if told.contains(&chain.last()) {
             heads.insert(chain.last(), *chain.head());
         }
     })?;
     report.events = chain.count();
+    let whose = org.as_ref().map_or("the vault", OrgId::as_str).to_owned();
+    report.held = Some(Held { whose, first: head.first_seq, last: chain.last() });
     if let Some(wrong) = wrong {
         report.wrong.push(wrong.tell(&head.org));
         return Ok(report);
@@ -99,7 +110,10 @@ pub fn verify_export<R: BufRead>(
     };
     report.uncovered = report.events;
     let of = Proof { head: &head, org: org.as_ref(), heads, last_seq: chain.last() };
-    if let Err(wrong) = of.verify(&last, &known, &mut report) {
+    let judged = of
+        .verify(&last, &known, &mut report)
+        .and_then(|()| beginning.judge(&head.org, chain.last() - report.uncovered, kept.first_seq()));
+    if let Err(wrong) = judged {
         report.wrong.push(wrong.tell(&head.org));
     }
     Ok(report)
@@ -110,7 +124,7 @@ fn walk<R: BufRead>(
     lines: &mut Lines<R>,
     chain: &mut Chain,
     until: i64,
-    mut taken: impl FnMut(&Chain),
+    mut taken: impl FnMut(&Chain, &str),
 ) -> Result<Option<Wrong>, Unreadable> {
     loop {
         let cut = Wrong::CutOff { last: chain.last(), known: until, by: "its first line".into() };
@@ -120,7 +134,7 @@ fn walk<R: BufRead>(
         let text = line.as_deref();
         if let Some(event) = text.and_then(event_of) {
             if chain.last() < until && chain.take(&event.row()) {
-                taken(chain);
+                taken(chain, &event.event);
                 continue;
             }
             if chain.last() >= until {

@@ -39,6 +39,7 @@ Examples:
   pawl audit verify                                     every chain, and the log over them
   pawl audit verify --org acme --checkpoint kept.txt    against checkpoints that were kept elsewhere
   pawl audit verify --export acme.jsonl --key 'vault.example/pawl+1a2b3c4d+AbC…'
+  pawl audit verify --export since.jsonl --first-seq 50 --key …    one that was asked for from a time on
 
 An export needs no vault and no settings: a file and the log's public key are enough.
 Exit codes: 0 whole; 1 something is not as it was, and is named; 2 it could not be read.";
@@ -61,6 +62,9 @@ pub struct VerifyArgs {
     /// The log's verifier key, from another source than what is verified; every one counts
     #[arg(long, value_name = "KEY", value_parser = parse_key)]
     key: Vec<VerifierKey>,
+    /// The export may begin as late as with event N: it was asked for from a time on, or those before are at hand
+    #[arg(long, value_name = "N", requires = "export", value_parser = clap::value_parser!(i64).range(1..))]
+    first_seq: Option<i64>,
 }
 
 /// Whose trail is shown.
@@ -121,7 +125,8 @@ pub fn verify_offline(command: &AuditCommand) -> Result<ExitCode, Failure> {
     let AuditCommand::Verify(args) = command else { return Ok(ExitCode::FAILURE) };
     let judged = || -> Result<Report, Failure> {
         let file = args.export.as_deref().unwrap_or(Path::new("-"));
-        let kept = read_kept(&args.checkpoint)?;
+        let mut kept = read_kept(&args.checkpoint)?;
+        kept.expect_from(args.first_seq);
         let open = || File::open(file).map(BufReader::new);
         Ok(verify_export(open, &args.key, &kept).map_err(|e| format!("{}: {e}", file.display()))?)
     };
@@ -180,9 +185,10 @@ fn tell(judged: Result<Report, Failure>) -> Result<ExitCode, Failure> {
     }
     let sizes: Vec<String> = report.sizes.iter().map(ToString::to_string).collect();
     let log = if sizes.is_empty() { "none".into() } else { sizes.join(", ") };
+    let held = report.held.as_ref().map(|held| format!(" ({held})")).unwrap_or_default();
     writeln!(
         out,
-        "{}: {} chains, {} events; log: {log} leaves; {} events past the last leaf, not covered yet",
+        "{}: {} chains, {} events{held}; log: {log} leaves; {} events past the last leaf, not covered yet",
         if report.wrong.is_empty() { "whole" } else { "not whole" },
         report.chains,
         report.events,

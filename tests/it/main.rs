@@ -35,6 +35,7 @@ mod flood;
 mod forger;
 mod frozen;
 mod frozen_vault;
+mod handed_over;
 mod hang_up;
 mod harness;
 mod hidden;

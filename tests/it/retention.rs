@@ -123,7 +123,8 @@ fn what_is_past_its_time_goes_and_what_is_left_follows_from_what_the_log_has() {
     let export = dechunked(&vault.call("GET", "/v1/audit/export?format=jsonl", &auditor, None));
     let file = vault.home.path().join("acme.jsonl");
     std::fs::write(&file, export).unwrap();
-    said(vault.home.pawl(&[]).args(["audit", "verify", "--export", file.to_str().unwrap()]));
+    let said = said(vault.home.pawl(&[]).args(["audit", "verify", "--export", file.to_str().unwrap()]));
+    assert!(said.contains(&format!(" (events {} to ", old + 1)), "{said}");
 
     // nobody who can only say SQL to the database lets go of more, or changes one
     let refused = |statement: &str| {

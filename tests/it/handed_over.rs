@@ -1,0 +1,125 @@
+//! What somebody hides who hands over an export, and is asked for the whole trail.
+
+use pawl::audit::{Hash, Kept, Report, VerifierKey, link, verify_export};
+use pawl::ids::OrgId;
+use serde_json::{Value, json};
+
+use crate::checkpoints::covered;
+use crate::harness::{Answer, Vault, deposit};
+use crate::trail::dechunked;
+
+/// An export, line by line.
+pub struct Lines(pub Vec<String>);
+
+impl Lines {
+    pub fn of(vault: &Vault, query: &str) -> Self {
+        let auditor = vault.token("acme", "auditor", "auditor");
+        let path = format!("/v1/audit/export?format=jsonl{query}");
+        Self(dechunked(&vault.call("GET", &path, &auditor, None)).lines().map(str::to_owned).collect())
+    }
+
+    pub fn text(&self) -> String {
+        self.0.iter().map(|line| format!("{line}\n")).collect()
+    }
+
+    fn json(&self, at: usize) -> Value {
+        serde_json::from_str(&self.0[at]).unwrap()
+    }
+
+    /// Another word in the first line, which stays as it was written.
+    fn set(&mut self, name: &str, value: &Value) {
+        let head = self.json(0);
+        let member = |value: &Value| format!("\"{name}\":{value}");
+        self.0[0] = self.0[0].replacen(&member(&head[name]), &member(value), 1);
+    }
+
+    /// Without the events before `first`.
+    fn cut(&mut self, first: i64) {
+        let at = usize::try_from(first - self.json(0)["first_seq"].as_i64().unwrap()).unwrap();
+        let before = self.json(at)["hash"].clone();
+        self.0.drain(1..=at);
+        self.set("first_seq", &json!(first));
+        self.set("prev_hash", &before);
+    }
+
+    /// With an event at its end, with the hash that it would have.
+    fn append(&mut self, event: &Value) {
+        let last = self.json(self.0.len() - 2);
+        let (seq, before) = (last["seq"].as_i64().unwrap() + 1, last["hash"].as_str().unwrap());
+        let prev = Hash::from_bytes(&crate::checkpoints::bytes(before)).unwrap();
+        let (event, org) = (event.to_string(), OrgId::parse("acme").unwrap());
+        let hash = link(Some(&org), seq, &prev, event.as_bytes());
+        let line = format!(
+            "{{\"seq\":{seq},\"event\":{},\"prev_hash\":\"{prev}\",\"hash\":\"{hash}\"}}",
+            Value::String(event)
+        );
+        self.0.insert(self.0.len() - 1, line);
+        self.set("last_seq", &json!(seq));
+    }
+
+    pub fn judge(&self, known: &Answer, kept: &Kept) -> Report {
+        let key = VerifierKey::parse(&known.text("public_key")).unwrap();
+        verify_export(|| Ok(std::io::Cursor::new(self.text())), &[key], kept).unwrap()
+    }
+}
+
+pub fn deposits(vault: &Vault, names: &[&str]) {
+    names.iter().for_each(|name| drop(vault.deposit_as("acme", "ada", &deposit(name, "s"))));
+}
+
+fn held(report: &Report) -> String {
+    report.held.as_ref().unwrap().to_string()
+}
+
+/// Attack on P4.
+#[test]
+fn an_export_whose_beginning_was_cut_off_is_not_whole() {
+    let vault = Vault::start();
+    deposits(&vault, &["one", "two", "three"]);
+    let known = covered(&vault, "acme");
+    let mut kept = Kept::default();
+    kept.add(&known.body).unwrap();
+    let whole = Lines::of(&vault, "");
+    let last = whole.json(0)["last_seq"].as_i64().unwrap();
+    let report = whole.judge(&known, &kept);
+    assert_eq!((report.wrong.as_slice(), held(&report)), (&[][..], format!("events 1 to {last} of acme")));
+    let mut cut = Lines(whole.0.clone());
+    cut.cut(4);
+    let report = cut.judge(&known, &kept);
+    assert!(report.wrong[0].starts_with("cut short: events up to 3 of acme are not here"), "{report:?}");
+    assert_eq!(held(&report), format!("events 4 to {last} of acme"));
+    // For who asked for no more it is whole, and no later one.
+    for (expected, is_whole) in [(1, false), (3, false), (4, true), (9, true)] {
+        kept.expect_from(Some(expected));
+        assert_eq!(cut.judge(&known, &kept).wrong.is_empty(), is_whole, "{expected}");
+    }
+    kept.expect_from(None);
+    // What lets go of the beginning is on record where the log speaks of it, and nowhere else.
+    let hash = cut.json(0)["prev_hash"].clone();
+    let prune = json!({"activity_name": "audit.prune", "pruned.first": "1", "pruned.hash": hash,
+        "pruned.last": "3", "schema": "1", "subject": "3"});
+    cut.append(&prune);
+    let report = cut.judge(&known, &kept);
+    assert!(report.wrong[0].contains("is past the last leaf"), "{report:?}");
+
+    // The same on the command line.
+    let file = vault.home.path().join("acme.jsonl");
+    let key = known.text("public_key");
+    let verify = |lines: &Lines, more: &[&str]| {
+        std::fs::write(&file, lines.text()).unwrap();
+        let mut command = vault.home.pawl(&[]);
+        command.args(["audit", "verify", "--key", &key, "--export"]).arg(&file).args(more);
+        let output = command.output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, said) = verify(&whole, &[]);
+    assert!(code == 0 && said.contains(&format!(" (events 1 to {last} of acme); ")), "{said}");
+    let mut cut = Lines(whole.0.clone());
+    cut.cut(3);
+    let (code, said) = verify(&cut, &[]);
+    assert!(code == 1 && said.contains("cut short: events up to 2 of acme"), "{said}");
+    assert!(said.contains(" (events 3 to "), "{said}");
+    assert!(said.contains("give --first-seq ") && said.contains("\nnot whole: 1 chains, "), "{said}");
+    assert_eq!(verify(&cut, &["--first-seq", "3"]).0, 0);
+    assert_eq!(verify(&cut, &["--first-seq", "2"]).0, 1);
+}
