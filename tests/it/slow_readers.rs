@@ -42,7 +42,7 @@ fn is_whole(mut stream: TcpStream) -> bool {
 fn whoever_takes_nothing_is_cut_off_while_the_server_has_nothing_to_write() {
     let vault = Vault::start();
     vault.deposit_as("acme", "ada", &deposit("bot", "s"));
-    crowd(&vault, "acme", 40_000);
+    crowd(&vault.home, "acme", 40_000);
     let slow = [(); 2].map(|()| begun(&vault, "acme").unwrap());
     // What is still under way to them counts as taken.
     let (mut has, mut same) = ([0; 2], 0);
@@ -87,7 +87,7 @@ fn whoever_takes_nothing_leaves_their_place_to_others_in_a_minute() {
     let vault = Vault::start();
     vault.deposit_as("acme", "ada", &deposit("bot", "s"));
     // 11 MB: more than is under way between two sockets.
-    crowd(&vault, "acme", 40_000);
+    crowd(&vault.home, "acme", 40_000);
     let slow = [(); 2].map(|()| begun(&vault, "acme").unwrap());
     let third = || call(&vault.url, "GET", PATH, &vault.token("acme", "auditor", "auditor"), None);
     assert_eq!(third().status, 429);

@@ -159,8 +159,15 @@ fn only_an_orgs_owners_and_auditors_read_its_trail() {
 }
 
 /// Events of the org, made by SQL: of no use to who verifies them.
-pub fn crowd(vault: &Vault, org: &str, count: i64) {
-    let mut sql = vault.home.sql();
+pub fn crowd(home: &Home, org: &str, count: i64) {
+    let event =
+        r#"{"activity_name":"lease.lend","status":"Success","time_dt":"2026-11-24T12:00:00.000000Z"}"#;
+    crowd_of(home, org, count, event);
+}
+
+/// The same of this one event.
+pub fn crowd_of(home: &Home, org: &str, count: i64, event: &str) {
+    let mut sql = home.sql();
     let rest = format!("FROM audit_events WHERE org_id = '{org}'");
     let last: i64 = sql.texts("max(seq)", &rest)[0].parse().unwrap();
     let series = match on_postgres() {
@@ -169,8 +176,6 @@ pub fn crowd(vault: &Vault, org: &str, count: i64) {
             "FROM (WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {count}) SELECT n FROM c)"
         ),
     };
-    let event =
-        r#"{"activity_name":"lease.lend","status":"Success","time_dt":"2026-11-24T12:00:00.000000Z"}"#;
     sql.run(&format!(
         "INSERT INTO audit_events (org_id, seq, event, prev_hash, hash)
          SELECT '{org}', {last} + n, '{event}', h.prev_hash, h.hash {series}
@@ -182,7 +187,7 @@ pub fn crowd(vault: &Vault, org: &str, count: i64) {
 fn a_search_looks_at_so_many_events_and_says_where_it_goes_on() {
     let vault = Vault::start();
     vault.deposit("s");
-    crowd(&vault, "acme", 30_000);
+    crowd(&vault.home, "acme", 30_000);
     let auditor = vault.token("acme", "auditor", "auditor");
     let path = "/v1/audit/events?action=connection.deposit";
     let first = vault.call("GET", path, &auditor, None);

@@ -1,10 +1,13 @@
 //! What events hold: who, from where, by which request and trace, and what of it was changed.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Vault, deposit, raw, until};
+use crate::harness::{Home, Vault, deposit, raw, until};
+use crate::trail::crowd_of;
 
 fn stored(vault: &Vault, org: &str, action: &str) -> Vec<Value> {
     let all =
@@ -174,4 +177,29 @@ fn a_search_goes_on_behind_what_was_told_late() {
     assert_eq!(found.len(), 1, "{found:?}");
     let export = vault.call("GET", &format!("/v1/audit/export?format=csv&from={from}"), &owner, None);
     assert!(export.body.contains("connection.deposit"), "{}", export.body);
+}
+
+/// Attack on P10.
+#[test]
+fn an_export_takes_no_more_memory_for_being_long() {
+    const MANY: i64 = 60_000;
+    let home = Home::new();
+    let process = home.serve(&[]);
+    let owner = home.mint(&["--org", "acme", "--user", "ada", "--role", "owner"]);
+    let long = "l".repeat(1_000);
+    let event = json!({"activity_name": "lease.lend", "connection.label": long, "status": "Success",
+        "time_dt": "2026-11-24T12:00:00.000000Z"});
+    crowd_of(&home, "acme", MANY, &event.to_string());
+    let before = process.kilobytes("VmHWM:");
+    for format in ["jsonl", "csv"] {
+        let address = process.url.strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        let path = format!("/v1/audit/export?format={format}");
+        let headers = format!("Host: pawl\r\nConnection: close\r\nAuthorization: Bearer {owner}");
+        write!(stream, "GET {path} HTTP/1.1\r\n{headers}\r\n\r\n").unwrap();
+        let bytes = std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
+        assert!(bytes > u64::try_from(MANY).unwrap() * 1_000, "{format}: {bytes}");
+    }
+    let grown = process.kilobytes("VmHWM:").saturating_sub(before);
+    assert!(grown < 24 * 1024, "{grown} kB");
 }
