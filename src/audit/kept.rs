@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::audit::chain::{Hash, leaf};
 use crate::audit::export::{Leaf, WitnessedNote};
 use crate::audit::note::{Checkpoint, NoteRefused, VerifierKey};
-use crate::audit::tree::verify_inclusion;
+use crate::audit::tree::{verify_consistency, verify_inclusion};
 use crate::audit::verify::Wrong;
 use crate::ids::OrgId;
 
@@ -42,6 +42,8 @@ pub struct KeptLeaf {
     salt: [u8; 32],
     /// The event's number.
     pub seq: i64,
+    /// How many leaves the answer's checkpoint stands over.
+    pub(super) size: u64,
     hash: Hash,
 }
 
@@ -121,6 +123,25 @@ impl Kept {
         Ok(found)
     }
 
+    /// Sizes of checkpoints of the log of `key` of which the second goes on from the first, as the answers prove; those
+    /// of the longest log first.
+    pub(super) fn pairs(&self, key: &VerifierKey) -> Result<Vec<(u64, u64)>, Wrong> {
+        let mut pairs = Vec::new();
+        for answer in &self.answers {
+            let Some(of) = &answer.witnessed else { continue };
+            let (Ok(old), Ok(new)) = (key.verify(&of.checkpoint), key.verify(&answer.checkpoint)) else {
+                continue;
+            };
+            if !verify_consistency(old.size, new.size, &old.root, &new.root, &of.consistency) {
+                let what = "an answer that was given: its checkpoint does not go on from its witnessed one";
+                return Err(Wrong::Other(what.into()));
+            }
+            pairs.push((old.size, new.size));
+        }
+        pairs.sort_by_key(|(_, new)| std::cmp::Reverse(*new));
+        Ok(pairs)
+    }
+
     /// What the answers say of the chain of `org`, by the log of `key`, in the order of its events.
     pub fn leaves(&self, key: &VerifierKey, org: Option<&OrgId>) -> Result<Vec<KeptLeaf>, Wrong> {
         let mut leaves = Vec::new();
@@ -130,7 +151,7 @@ impl Kept {
             if !verify_inclusion(&of.hash, of.index, checkpoint.size, &answer.inclusion, &checkpoint.root) {
                 return Err(Wrong::Other("an answer that was given: its leaf is not in its log".into()));
             }
-            leaves.push(KeptLeaf { salt: salt.0, seq: of.seq, hash: of.hash });
+            leaves.push(KeptLeaf { salt: salt.0, seq: of.seq, size: checkpoint.size, hash: of.hash });
         }
         leaves.sort_by_key(|leaf| leaf.seq);
         Ok(leaves)

@@ -1,6 +1,6 @@
 //! What proves an export: that its log's key signed for its last leaf, and goes on from what somebody else kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::audit::chain::{Hash, leaf};
 use crate::audit::export::{Head, Last};
@@ -19,6 +19,8 @@ pub(super) struct Given {
     is_own: bool,
     checkpoints: BTreeMap<u64, Hash>,
     pub(super) leaves: Vec<KeptLeaf>,
+    /// Which of the checkpoints, by their sizes, are proven by which others.
+    pairs: Vec<(u64, u64)>,
     has_notes: bool,
     /// Something was given.
     is_proof_asked: bool,
@@ -42,13 +44,22 @@ impl Given {
         if !keys.is_empty() && own.is_some() && !is_same {
             return Err(other("the public key of the first line is not the one that was given"));
         }
-        let (mut checkpoints, mut leaves) = (BTreeMap::new(), Vec::new());
+        let (mut checkpoints, mut leaves, mut pairs) = (BTreeMap::new(), Vec::new(), Vec::new());
         if let Some(key) = &own {
             checkpoints = kept.checkpoints(key)?;
             leaves = kept.leaves(key, org)?;
+            pairs = kept.pairs(key)?;
         }
         let (is_own, has_notes) = (keys.is_empty(), !kept.is_empty());
-        Ok(Self { key: own, is_own, checkpoints, leaves, has_notes, is_proof_asked: !is_own || has_notes })
+        Ok(Self {
+            key: own,
+            is_own,
+            checkpoints,
+            leaves,
+            pairs,
+            has_notes,
+            is_proof_asked: !is_own || has_notes,
+        })
     }
 }
 
@@ -97,23 +108,47 @@ impl Proof<'_> {
             }
             known.push(older);
         }
-        for (size, root) in &given.checkpoints {
-            hold((*size, root), &known, report)?;
-        }
         if given.checkpoints.is_empty() && given.has_notes {
-            report.warnings.push("none of the checkpoints that were given is of this log".into());
+            return Err(other("not proven: none of the checkpoints that were given is of this log".into()));
         }
-        self.hold_leaves(&given.leaves, report)
+        let mut compared = BTreeSet::new();
+        for (size, root) in &given.checkpoints {
+            if is_same((*size, root), &known)? {
+                compared.insert(*size);
+            }
+        }
+        self.hold_leaves(&given.leaves, &mut compared, report)?;
+        for (old, new) in &given.pairs {
+            if compared.contains(new) {
+                compared.insert(*old);
+            }
+        }
+        match given.checkpoints.keys().find(|size| !compared.contains(size)) {
+            Some(size) => Err(other(format!(
+                "not proven: the checkpoint of size {size} that was given can be compared with nothing here: the \
+                 export goes on from none of that size. Give the whole answer of GET /v1/audit/checkpoint that it \
+                 came in, or have it held against the database"
+            ))),
+            None => Ok(()),
+        }
     }
 
-    /// The export ends no earlier than the chain was known to, and says the same of the events that are known.
-    fn hold_leaves(&self, leaves: &[KeptLeaf], report: &mut Report) -> Result<(), Wrong> {
+    /// The export ends no earlier than the chain was known to, and says the same of the events that are known. The
+    /// checkpoints that speak of those are `compared` by that.
+    fn hold_leaves(
+        &self,
+        leaves: &[KeptLeaf],
+        compared: &mut BTreeSet<u64>,
+        report: &mut Report,
+    ) -> Result<(), Wrong> {
         for known in leaves {
             if known.seq > self.last_seq {
                 return Err(Wrong::CutOff { last: self.last_seq, known: known.seq, by: known.told() });
             }
             match self.heads.get(&known.seq) {
-                Some(head) if known.is_of(self.org, head) => {}
+                Some(head) if known.is_of(self.org, head) => {
+                    compared.insert(known.size);
+                }
                 Some(_) => return Err(Wrong::Rewritten(self.head.first_seq.min(known.seq), known.seq)),
                 None => report.warnings.push(format!(
                     "an answer that was kept speaks of event {}, which comes before this export",
@@ -162,21 +197,17 @@ impl Proof<'_> {
     }
 }
 
-fn hold((size, root): (u64, &Hash), known: &[Checkpoint], report: &mut Report) -> Result<(), Wrong> {
+/// Whether the export speaks of just that checkpoint; `false` where it speaks of none of its size.
+fn is_same((size, root): (u64, &Hash), known: &[Checkpoint]) -> Result<bool, Wrong> {
     let newest = known.iter().map(|known| known.size).max().unwrap_or(0);
     match known.iter().find(|known| known.size == size) {
-        Some(same) if same.root == *root => Ok(()),
+        Some(same) if same.root == *root => Ok(true),
         Some(_) => Err(Wrong::Other(format!(
             "rewritten: at {size} leaves the checkpoint that was given has another root"
         ))),
         None if size > newest => Err(Wrong::Other(format!(
             "older than the checkpoint: this speaks of {newest} leaves, the checkpoint of {size}"
         ))),
-        None => {
-            report.warnings.push(format!(
-                "the checkpoint of size {size} could not be compared: the export goes on from none of that size"
-            ));
-            Ok(())
-        }
+        None => Ok(false),
     }
 }

@@ -1,11 +1,11 @@
 //! What somebody hides who hands over an export, and is asked for the whole trail.
 
-use pawl::audit::{Hash, Kept, Report, VerifierKey, link, verify_export};
+use pawl::audit::{Checkpoint, Hash, Kept, LogKey, Report, VerifierKey, link, verify_export};
 use pawl::ids::OrgId;
 use serde_json::{Value, json};
 
 use crate::checkpoints::covered;
-use crate::harness::{Answer, Vault, deposit};
+use crate::harness::{Answer, Home, Vault, deposit};
 use crate::trail::dechunked;
 
 /// An export, line by line.
@@ -122,4 +122,63 @@ fn an_export_whose_beginning_was_cut_off_is_not_whole() {
     assert!(said.contains("give --first-seq ") && said.contains("\nnot whole: 1 chains, "), "{said}");
     assert_eq!(verify(&cut, &["--first-seq", "3"]).0, 0);
     assert_eq!(verify(&cut, &["--first-seq", "2"]).0, 1);
+}
+
+/// Whoever holds the log's key signs another past, which no witness has seen.
+/// Attack on P4.
+#[test]
+fn a_checkpoint_that_can_be_compared_with_nothing_proves_nothing() {
+    let home = Home::new();
+    let witness = home.path().join("witness");
+    let address = format!("file:{}", witness.display());
+    let vault = Vault::start_in(home, &[("PAWL_AUDIT_WITNESSES", &address)]);
+    let mut answers = Vec::new();
+    for name in ["one", "two", "three", "four"] {
+        deposits(&vault, &[name]);
+        answers.push(covered(&vault, "acme"));
+    }
+    let [first, older, .., newest] = &answers[..] else { panic!("{}", answers.len()) };
+    let judge = |lines: &Lines, texts: &[&str]| {
+        let mut kept = Kept::default();
+        texts.iter().for_each(|text| kept.add(text).unwrap());
+        lines.judge(newest, &kept).wrong
+    };
+    let whole = Lines::of(&vault, "");
+    let last = whole.0.last().unwrap();
+    let at = last.find(",\"witnessed\":").unwrap();
+    let mut stripped = Lines(whole.0.clone());
+    *stripped.0.last_mut().unwrap() = format!("{},\"witnessed\":null}}", &last[..at]);
+    for lines in [&whole, &stripped] {
+        assert_eq!(judge(lines, &[]), [""; 0]);
+        // A bare note of another size says nothing that could be held against it.
+        for note in [first.text("checkpoint"), older.text("checkpoint")] {
+            for texts in [vec![note.as_str()], vec![&newest.body, &note]] {
+                let wrong = judge(lines, &texts);
+                assert!(wrong[0].starts_with("not proven: the checkpoint of size "), "{wrong:?}");
+            }
+        }
+        // An answer says how far the chain had come, and what its checkpoint goes on from.
+        assert_eq!(judge(lines, &[&first.body, &older.body, &newest.body]), [""; 0]);
+        let witnessed = newest.json["witnessed"]["checkpoint"].as_str().unwrap();
+        assert_eq!(judge(lines, &[&newest.body, witnessed]), [""; 0]);
+    }
+    // Of a chain's later stretch the older answers know no event.
+    let mut cut = Lines(whole.0.clone());
+    let seq = older.json["leaf"]["seq"].as_i64().unwrap();
+    cut.cut(seq + 1);
+    let mut kept = Kept::default();
+    kept.expect_from(Some(seq + 1));
+    kept.add(&older.body).unwrap();
+    assert_eq!(cut.judge(newest, &kept).wrong, [""; 0], "its first line has the hash of that event");
+    let mut kept = Kept::default();
+    kept.expect_from(Some(seq + 1));
+    kept.add(&first.body).unwrap();
+    assert!(cut.judge(newest, &kept).wrong[0].starts_with("not proven: "));
+    // Nor is a checkpoint of another log one of this.
+    let other = LogKey::generate("other.example/audit/log").unwrap();
+    let root = newest.json["leaf"]["hash"].as_str().unwrap();
+    let root = Hash::from_bytes(&crate::checkpoints::bytes(root)).unwrap();
+    let origin = other.verifier().origin().to_owned();
+    let wrong = judge(&whole, &[&other.sign(&Checkpoint { origin, size: 1, root })]);
+    assert!(wrong[0].contains("none of the checkpoints"), "{wrong:?}");
 }
