@@ -1,5 +1,6 @@
 //! The log and whose chains there are, read as they lie there by who verifies them: nothing of it is believed.
 
+use diesel::dsl::{max, min};
 use diesel::prelude::*;
 use diesel::sql_types::{Nullable, Text};
 
@@ -7,7 +8,7 @@ use crate::ids::LogId;
 use crate::store::db::{Access, Db, each};
 use crate::store::error::StoreError;
 use crate::store::logs::{LogRow, find_logs};
-use crate::store::schema::{audit_checkpoints, audit_leaves, audit_nodes};
+use crate::store::schema::{audit_checkpoints, audit_leaves, audit_nodes, audit_witnesses};
 use crate::store::scopes::{NarrowRole, Scopes};
 use crate::store::trail::{ChainOf, ChainView};
 use crate::store::tx::Store;
@@ -42,6 +43,17 @@ pub struct RawCheckpoint {
     pub note: String,
 }
 
+/// A table whose rows are each of a log.
+#[derive(Clone, Copy, Debug)]
+pub enum LogTable {
+    /// `audit_leaves`.
+    Leaves,
+    /// `audit_nodes`.
+    Nodes,
+    /// `audit_checkpoints`.
+    Checkpoints,
+}
+
 #[derive(QueryableByName)]
 struct OrgRow {
     #[diesel(sql_type = Nullable<Text>)]
@@ -69,6 +81,21 @@ impl TrailView<'_> {
     pub fn find_logs(&mut self) -> Result<Vec<LogRow>, StoreError> {
         self.db.look_at(&Scopes::vault())?;
         find_logs(self.db)
+    }
+
+    /// The next log after `after` that a witness has taken of, in the database's own order.
+    pub fn find_taken_after(&mut self, after: &str) -> Result<Option<String>, StoreError> {
+        self.db.look_at(&Scopes::vault())?;
+        let of_later = audit_witnesses::table.filter(audit_witnesses::log_id.gt(after));
+        Ok(of_later.select(min(audit_witnesses::log_id)).first(self.db)?)
+    }
+
+    /// Which witness has taken the most of `log`, and how many leaves.
+    pub fn find_most_taken(&mut self, log: &LogId) -> Result<Option<(String, i64)>, StoreError> {
+        self.db.look_at(&Scopes::vault())?;
+        let of_log = audit_witnesses::table.filter(audit_witnesses::log_id.eq(log.as_str()));
+        let most = of_log.order((audit_witnesses::size.desc(), audit_witnesses::witness.asc()));
+        Ok(most.select((audit_witnesses::witness, audit_witnesses::size)).first(self.db).optional()?)
     }
 
     /// Reads of the logs what who grows them sees: no event.
@@ -120,6 +147,33 @@ impl LogView<'_> {
         Ok(row.org_id)
     }
 
+    /// The next log after `after` of which `table` has a row, in the database's own order.
+    pub fn find_log_after(&mut self, table: LogTable, after: &str) -> Result<Option<String>, StoreError> {
+        Ok(match table {
+            LogTable::Leaves => audit_leaves::table
+                .filter(audit_leaves::log_id.gt(after))
+                .select(min(audit_leaves::log_id))
+                .first(self.db)?,
+            LogTable::Nodes => audit_nodes::table
+                .filter(audit_nodes::log_id.gt(after))
+                .select(min(audit_nodes::log_id))
+                .first(self.db)?,
+            LogTable::Checkpoints => audit_checkpoints::table
+                .filter(audit_checkpoints::log_id.gt(after))
+                .select(min(audit_checkpoints::log_id))
+                .first(self.db)?,
+        })
+    }
+
+    /// The lowest level of the log's nodes, and the highest.
+    pub fn find_levels(&mut self, log: &LogId) -> Result<Option<(i64, i64)>, StoreError> {
+        let of_log = || audit_nodes::table.filter(audit_nodes::log_id.eq(log.as_str()));
+        // Two looks into the index; asked for in one it would be read through.
+        let lowest: Option<i64> = of_log().select(min(audit_nodes::level)).first(self.db)?;
+        let highest: Option<i64> = of_log().select(max(audit_nodes::level)).first(self.db)?;
+        Ok(lowest.zip(highest))
+    }
+
     /// Of how many leaves it is known whose they are.
     pub fn count_leaves(&mut self, log: &LogId) -> Result<u64, StoreError> {
         let known = audit_leaves::table.filter(audit_leaves::log_id.eq(log.as_str()));
@@ -131,12 +185,12 @@ impl LogView<'_> {
     pub fn find_level(
         &mut self,
         log: &LogId,
-        level: u32,
+        level: i64,
         (from, limit): (i64, i64),
     ) -> Result<Vec<RawNode>, StoreError> {
         let rows: Vec<(i64, Vec<u8>)> = audit_nodes::table
             .filter(audit_nodes::log_id.eq(log.as_str()))
-            .filter(audit_nodes::level.eq(i64::from(level)))
+            .filter(audit_nodes::level.eq(level))
             .filter(audit_nodes::idx.ge(from))
             .order(audit_nodes::idx.asc())
             .limit(limit)

@@ -63,7 +63,7 @@ pub use issuers::SealedIssuerKey;
 pub use keys::{KeyRow, KeyState, SealedUnder};
 pub use leases::{EndLease, StoredLease};
 pub use lend::{Granted, Held, LendAsk, LendRefused, SealedRow};
-pub use log_view::{RawCheckpoint, RawLeaf, RawNode, TrailView};
+pub use log_view::{LogTable, RawCheckpoint, RawLeaf, RawNode, TrailView};
 pub use logins::{LoginClaim, LoginEnd, LoginKey, host};
 pub use logs::LogRow;
 pub use open::Tables;

@@ -34,6 +34,7 @@ mod tighter;
 mod trail;
 mod untold;
 mod update;
+mod verify_begun;
 mod verify_leaves;
 mod verify_log;
 mod verify_trail;

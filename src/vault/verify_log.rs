@@ -63,10 +63,18 @@ pub(super) fn verify_log(
             checkpoint.size
         ));
     }
+    if let Some((witness, taken)) = view.find_most_taken(&log.id)?
+        && u64::try_from(taken).is_ok_and(|taken| taken > size)
+    {
+        return wrong(format!("cut off after {size} leaves: a witness has taken {taken}: {witness}"));
+    }
     if let Some(newest) = given.keys().next_back() {
         return wrong(format!(
             "older than the checkpoint: it has {size} leaves, the checkpoint speaks of {newest}"
         ));
+    }
+    if let Some(what) = find_beyond(view, log, size)? {
+        return wrong(what);
     }
     // Of one that nobody is named for, no chain would be held against it.
     let known = view.log(|of| of.count_leaves(&log.id))?;
@@ -75,6 +83,29 @@ pub(super) fn verify_log(
     }
     report.sizes.push(size);
     Ok(None)
+}
+
+/// What is there of the tree and has no place in one of `size` leaves. The next checkpoint would find it in its way.
+fn find_beyond(view: &mut TrailView, log: &LogRow, size: u64) -> Result<Option<String>, StoreError> {
+    view.log(|of| {
+        let Some((lowest, highest)) = of.find_levels(&log.id)? else { return Ok(None) };
+        let top = size.checked_ilog2().map_or(0, i64::from);
+        let outside = [Some(lowest).filter(|level| *level < 0), Some(highest).filter(|level| *level > top)];
+        for level in (0..=top).chain(outside.into_iter().flatten()) {
+            // So many are whole.
+            let whole = u32::try_from(level).ok().and_then(|level| size.checked_shr(level)).unwrap_or(0);
+            let whole = i64::try_from(whole).unwrap_or(i64::MAX);
+            let first = of.find_level(&log.id, level, (i64::MIN, 1))?;
+            let beyond = of.find_level(&log.id, level, (whole, 1))?;
+            let first = first.first().filter(|node| node.idx < 0);
+            if let Some(idx) = first.or(beyond.first()).map(|node| node.idx) {
+                return Ok(Some(format!(
+                    "inserted: node {idx} of level {level}, which {size} leaves do not make"
+                )));
+            }
+        }
+        Ok(None)
+    })
 }
 
 fn judge(key: &VerifierKey, stored: &RawCheckpoint, root: &Hash) -> Option<&'static str> {
@@ -101,7 +132,7 @@ impl<'a> Levels<'a> {
         let wanted = i64::try_from(idx).unwrap_or(i64::MAX);
         let read = self.read.entry(level).or_default();
         if read.is_empty() {
-            let nodes = view.log(|log| log.find_level(self.log, level, (wanted, STEP)))?;
+            let nodes = view.log(|log| log.find_level(self.log, level.into(), (wanted, STEP)))?;
             read.extend(nodes.into_iter().map(|node| (node.idx, node.hash)));
         }
         let next = read.pop_front_if(|(idx, _)| *idx == wanted);

@@ -9,6 +9,7 @@ use crate::audit::{
 use crate::ids::OrgId;
 use crate::store::{Boundary, ChainOf, LogRow, RawEvent, StoreError, TrailView};
 use crate::vault::host_trail::{Which, chain_of};
+use crate::vault::verify_begun::verify_begun;
 use crate::vault::verify_leaves::Leaves;
 use crate::vault::verify_log::{STEP, verify_log};
 
@@ -25,6 +26,7 @@ pub(super) fn verify_stored(
             report.wrong.push(wrong.tell(""));
         }
     }
+    verify_begun(view, &logs, &mut report)?;
     let is_here = |origin: &str| logs.iter().any(|log| log.origin == origin);
     for key in keys.iter().filter(|key| !is_here(key.origin())) {
         let what = "a public key that was given is of a log that is not here";

@@ -39,6 +39,7 @@ mod handed_over;
 mod hang_up;
 mod harness;
 mod hidden;
+mod hidden_log;
 mod hostile_answers;
 mod hostile_calls;
 mod hostile_hosts;

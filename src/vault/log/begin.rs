@@ -11,6 +11,9 @@ use crate::store::{LogRow, Upkeep};
 use crate::vault::log::LogRefused;
 use crate::vault::log::follows::Follows;
 
+/// What is on record when a log begins: its id as the subject, and `public_key`.
+pub(in crate::vault) const BEGIN: &str = "audit.begin_log";
+
 /// A log's key that is sealed and stays shut.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LogShut {
@@ -51,7 +54,7 @@ pub(super) fn begin_after(
     let log = LogRow { id, origin, public_key: key.verifier().to_string(), sealed, follows };
     tx.insert_log(&log, now)?;
     let told = [("public_key", log.public_key.as_str())];
-    tx.append(&AuditEvent::of_vault_with("audit.begin_log", log.id.as_str(), &told, now)?)?;
+    tx.append(&AuditEvent::of_vault_with(BEGIN, log.id.as_str(), &told, now)?)?;
     Ok(log)
 }
 

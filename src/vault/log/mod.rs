@@ -23,6 +23,7 @@ use crate::vault::HostSwitch;
 use crate::vault::keys::Ring;
 
 pub use accept::{Accepted, Looked, accept, look_at_log};
+pub(super) use begin::BEGIN;
 pub use begin::{LogShut, begin_log, origin_host};
 pub use doubt::{Doubt, Doubted};
 pub use doubting::Doubting;
