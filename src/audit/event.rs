@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use crate::access::{Action, Caller, Holder, Issued, Operator, Principal, Role, UserScope};
 use crate::audit::members::{Members, member};
 use crate::clock::{Moment, NoRandomness};
-use crate::ids::{ConnectionId, LeaseId, OrgId, RequestId, SourceId, UserId};
+use crate::ids::{ClientId, ConnectionId, LeaseId, OrgId, RequestId, SourceId, TokenId, UserId};
 use crate::telemetry::TraceId;
 
 /// How it ended.
@@ -29,6 +29,18 @@ pub struct Subject<'a> {
     pub label: Option<&'a str>,
     /// The lease.
     pub lease: Option<&'a LeaseId>,
+}
+
+impl<'a> From<&'a ConnectionId> for Subject<'a> {
+    fn from(connection: &'a ConnectionId) -> Self {
+        Self { connection: Some(connection), ..Self::default() }
+    }
+}
+
+impl<'a> From<&'a LeaseId> for Subject<'a> {
+    fn from(lease: &'a LeaseId) -> Self {
+        Self { lease: Some(lease), ..Self::default() }
+    }
 }
 
 /// By which call it was done.
@@ -199,6 +211,21 @@ impl AuditEvent {
         members.text("expires_at", issued.expires_at);
         more.iter().for_each(|(name, value)| members.text(name, value));
         Ok(members.render(holder.tenant.as_ref().map(|(org, _)| org.clone())))
+    }
+
+    /// A token that a registered client asked for and may not have, in the vault's own chain: it has no right in an org
+    /// that it names.
+    pub fn of_wish(
+        client: &ClientId,
+        (call, assertion): (&Call, &TokenId),
+        cause: &'static str,
+        now: Moment,
+    ) -> Result<Self, NoRandomness> {
+        let mut members = Members::new(now, "token.exchange", Outcome::Refused(cause))?;
+        members.text(member::CLIENT, client.as_str());
+        members.call(call);
+        members.text("assertion_id", assertion.as_str());
+        Ok(members.render(None))
     }
 
     /// Something the vault did for itself in an org.

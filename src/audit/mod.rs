@@ -9,6 +9,7 @@ mod kept;
 mod log_key;
 mod members;
 mod note;
+mod slots;
 mod tree;
 mod verify;
 mod verify_begin;
@@ -27,6 +28,7 @@ pub use kept::{Kept, KeptLeaf, NothingKept, split_notes};
 pub use log_key::{LogKey, NotALogKey};
 pub use members::{PRUNE, SCHEMA, member};
 pub use note::{Checkpoint, MOST_NOTE_BYTES, NoteRefused, VerifierKey, VerifierKeyRefused, is_signature};
+pub use slots::{DENIALS_A_MINUTE, Slot, Slots};
 pub use tree::{
     Frontier, Node, Plan, empty_root, leaf_hash, node_hash, verify_consistency, verify_inclusion,
 };

@@ -76,7 +76,9 @@ async fn actor(request: &HttpRequest) -> Result<Who, Problem> {
 /// A body may take its time, and the token be revoked or end meanwhile: judged again once it is here.
 async fn still_good(request: &HttpRequest) -> Result<(), Problem> {
     actor(request).await?;
-    verified(request).await?.map(|_| ()).map_err(Problem::from)
+    let Err(refused) = verified(request).await? else { return Ok(()) };
+    admission::note_failed(request, refused.cause())?;
+    Err(refused.into())
 }
 
 /// Comes when it is the turn of what the request shows: at once, but for a token that was not seen before, or an

@@ -5,7 +5,7 @@ use std::time::Duration;
 use diesel::prelude::*;
 
 use crate::access::{Client, LEEWAY};
-use crate::audit::AuditEvent;
+use crate::audit::{AuditEvent, Slot};
 use crate::client_key::PublicKey;
 use crate::clock::Moment;
 use crate::ids::{ClientId, OrgId, TokenId, UserId};
@@ -25,8 +25,10 @@ pub struct Exchange {
     pub jti: TokenId,
     /// It would be taken until then.
     pub until: Moment,
-    /// The record of what it is exchanged for.
-    pub event: AuditEvent,
+    /// The record of what it is exchanged for, or that it is used up for nothing; none where that is counted.
+    pub event: Option<AuditEvent>,
+    /// The place of that record, where it is a denial.
+    pub slot: Option<Slot>,
     /// Now.
     pub at: Moment,
 }
@@ -59,7 +61,8 @@ impl Store {
         exchange: Exchange,
         deadline: Duration,
     ) -> Result<Result<(), NotExchanged>, StoreError> {
-        let scopes = exchange.event.org().map_or_else(Scopes::vault, Scopes::of_org);
+        let org = exchange.event.as_ref().and_then(AuditEvent::org);
+        let scopes = org.map_or_else(Scopes::vault, Scopes::of_org);
         let exchanged = self
             .transact("exchange", Access::Write, scopes, deadline, move |db, appended| {
                 let is_same = find_client(db, &exchange.client.id)?.is_some_and(|client| {
@@ -76,8 +79,11 @@ impl Store {
                         client_assertions::kept_until.eq(exchange.until.micros()),
                     ))
                     .execute(db)?;
-                append(db, &exchange.event)?;
-                *appended += 1;
+                if let Some(event) = &exchange.event {
+                    exchange.slot.iter().for_each(Slot::fill);
+                    append(db, event)?;
+                    *appended += 1;
+                }
                 Ok(Ok(()))
             })
             .await;

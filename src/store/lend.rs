@@ -8,7 +8,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
 use crate::access::{Action, Permit, Unmet, UserScope};
-use crate::audit::{Actor, AuditEvent, Outcome, Subject};
+use crate::audit::{Actor, AuditEvent, Outcome, Slot, Subject};
 use crate::clock::Moment;
 use crate::ids::{ClientId, ConnectionId, KeyId, LeaseId, RunId};
 use crate::store::batch::{Batch, Found};
@@ -47,8 +47,9 @@ pub struct LendAsk {
     pub missing: Vec<KeyId>,
     /// Under which name it may come again.
     pub repeat: Option<Repeat>,
-    /// Whether a refusal is answered alone, and counted by whoever asks. What is granted is always on record.
-    pub is_quiet: bool,
+    /// Where a refusal is put on record; without one it is answered alone, and counted by whoever asks. What is granted
+    /// is always on record.
+    pub slot: Option<Slot>,
 }
 
 /// What was granted.
@@ -74,7 +75,7 @@ pub struct Held {
     pub until: Moment,
 }
 
-/// Why nothing was granted. Each is on record, but for [`LendAsk::is_quiet`] and what is past the quota.
+/// Why nothing was granted. Each is on record, but for those without [`LendAsk::slot`] and what is past the quota.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LendRefused {
     /// The scope has no such connection.
@@ -166,8 +167,10 @@ pub(super) fn answer(
     {
         return Ok(answer);
     }
-    if ask.is_quiet && answer.is_err() {
-        return Ok(answer);
+    match (&answer, &ask.slot) {
+        (Err(_), None) => return Ok(answer),
+        (Err(_), Some(slot)) => slot.fill(),
+        (Ok(_), _) => {}
     }
     batch.append(db, &ask.record(&answer)?)?;
     Ok(answer)

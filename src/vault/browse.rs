@@ -4,7 +4,7 @@ use crate::access::Action;
 use crate::audit::Actor;
 use crate::error::Error;
 use crate::ids::{ConnectionId, LeaseId};
-use crate::store::{StoredConnection, StoredLease, Tx};
+use crate::store::{LendRefused, StoredConnection, StoredLease, Tx};
 use crate::vault::freeze::show_frozen;
 use crate::vault::{DEADLINE, Vault};
 
@@ -33,7 +33,7 @@ impl<T> Page<T> {
 impl Vault {
     /// One connection of the caller's.
     pub async fn show(&self, actor: &Actor, id: ConnectionId) -> Result<StoredConnection, Error> {
-        let permit = self.permit(actor, Action::ShowConnection).await?;
+        let permit = self.permit(actor, Action::ShowConnection, (&id).into()).await?;
         let (here, scope, wanted) = (self.switch.is_frozen(), permit.scope(), id.clone());
         let show = move |tx: &mut Tx| {
             let mut found = tx.find_connection(&wanted)?.ok_or(Error::NotFound)?;
@@ -41,9 +41,11 @@ impl Vault {
             show_frozen(tx, here, std::slice::from_mut(&mut found))?;
             Ok::<_, Error>(judged.map(|()| found))
         };
-        match self.store.view("show", scope, DEADLINE, show).await? {
+        let (action, subject) = (Action::ShowConnection, (&id).into());
+        let shown = self.store.view("show", scope, DEADLINE, show).await;
+        match self.found(actor, action, subject, shown).await? {
             Ok(found) => Ok(found),
-            Err(unmet) => Err(self.record_unmet(actor, Action::ShowConnection, Some(&id), unmet).await),
+            Err(unmet) => Err(self.record_refused(actor, action, subject, LendRefused::Unmet(unmet)).await),
         }
     }
 
@@ -65,11 +67,12 @@ impl Vault {
 
     /// One lease of the caller's, open or ended.
     pub async fn show_lease(&self, actor: &Actor, id: LeaseId) -> Result<StoredLease, Error> {
-        let scope = self.allow(actor, Action::ShowLease).await?;
-        let now = self.clock.now();
-        self.store
-            .view("show lease", scope, DEADLINE, move |tx| tx.find_lease(&id, now)?.ok_or(Error::NotFound))
-            .await
+        let (action, subject) = (Action::ShowLease, (&id).into());
+        let scope = self.allow_on(actor, action, subject).await?;
+        let (now, wanted) = (self.clock.now(), id.clone());
+        let show = move |tx: &mut Tx| tx.find_lease(&wanted, now)?.ok_or(Error::NotFound);
+        let shown = self.store.view("show lease", scope, DEADLINE, show).await;
+        self.found(actor, action, subject, shown).await
     }
 
     /// The caller's leases that are out now, oldest first, and whether there are more.

@@ -67,14 +67,16 @@ impl Vault {
         id: ConnectionId,
         refused: Refused,
     ) -> Result<Diagnosis, Error> {
-        let permit = self.permit(actor, Action::Check).await?;
+        let permit = self.permit(actor, Action::Check, (&id).into()).await?;
         let scope = permit.scope();
         // What is nobody else's business: that a connection of theirs is there, or under check.
         let own = id.clone();
         let look = move |tx: &mut Tx| tx.find_connection(&own)?.ok_or(Error::NotFound);
-        let found = self.store.view("look before check", scope.clone(), DEADLINE, look).await?;
+        let found = self.store.view("look before check", scope.clone(), DEADLINE, look).await;
+        let found = self.found(actor, Action::Check, (&id).into(), found).await?;
         if let Err(unmet) = permit.judge(&found.user, found.about()) {
-            return Err(self.record_unmet(actor, Action::Check, Some(&id), unmet).await);
+            let refused = LendRefused::Unmet(unmet);
+            return Err(self.record_refused(actor, Action::Check, (&id).into(), refused).await);
         }
         self.switch.refuse()?;
         let turn = self.checks.begin(&found.org, &id)?;
@@ -82,7 +84,7 @@ impl Vault {
         if found.kind.is_odoo() {
             self.logins.begin_check(&found.org, found.destination.parts().0)?;
         }
-        let claim = self.logins.claim(&found).await?;
+        let claim = self.claim_login(actor, Action::Check, &found).await?;
         let opened = match self.open_to_check(actor, permit, id, refused).await {
             Ok(Some(opened)) => opened,
             not_opened => {
@@ -121,7 +123,7 @@ impl Vault {
             let begin = move |tx: &mut Tx| {
                 let connection = match find_permitted(tx, (&recorded_by, &permit, &untold), &id, at)? {
                     Ok(connection) => connection,
-                    Err(unmet) => return Ok(Err(LendRefused::Unmet(unmet))),
+                    Err(refused) => return Ok(Err(refused)),
                 };
                 let owner = covered.of_user(&connection.user).ok_or(Error::NotFound)?;
                 let found = tx.find_sealed(&owner, &id, &proof(&keyring, &owner, &id))?;

@@ -62,13 +62,14 @@ impl Vault {
         deposit: Deposit,
         again: Option<KeyedRequest>,
     ) -> Result<StoredConnection, Error> {
-        let permit = self.permit(actor, Action::Deposit).await?;
+        let permit = self.permit(actor, Action::Deposit, Subject::default()).await?;
         let scope = permit.own().clone();
         let at = self.clock.now();
         let checked = self.hold_to_rules(&deposit, scope.org().as_str())?;
         let about = About { kind: checked.kind, environment: checked.environment, state: "active" };
         if let Err(unmet) = permit.judge(scope.user(), about) {
-            return Err(self.record_unmet(actor, Action::Deposit, None, unmet).await);
+            let (subject, refused) = (Subject::default(), LendRefused::Unmet(unmet));
+            return Err(self.record_refused(actor, Action::Deposit, subject, refused).await);
         }
         self.switch.refuse()?;
         let id = ConnectionId::new(at)?;
@@ -98,14 +99,14 @@ impl Vault {
                     show_frozen(tx, false, std::slice::from_mut(&mut first))?;
                     return Ok(Ok(first));
                 }
-                if tx.find_frozen()?.is_frozen() {
-                    let refused = LendRefused::Frozen;
+                let may_be = match tx.find_frozen()?.is_frozen() {
+                    true => Err(LendRefused::Frozen),
+                    false => tx.may_be_called(&new.destination)?,
+                };
+                if let Err(refused) = may_be {
                     let (why, subject) = ((refused.cause(), at), Subject::default());
                     note_refusal(tx, (&actor, &untold), Action::Deposit, subject, why)?;
                     return Ok(Err(refused));
-                }
-                if tx.may_be_called(&new.destination)?.is_err() {
-                    return Err(host_not_allowed().into());
                 }
                 lies_ahead("credential.expires_at", new.credential_expires_at, at)?;
                 if new.kind.is_odoo()
@@ -121,7 +122,10 @@ impl Vault {
             };
             self.store.run("deposit", Scope::from(scope.clone()), DEADLINE, insert).await
         });
-        kept.await?.map_err(|refused| Error::of_lend(refused, at))
+        kept.await?.map_err(|refused| match refused {
+            LendRefused::HostNotAllowed => host_not_allowed().into(),
+            refused => Error::of_lend(refused, at),
+        })
     }
 
     /// Holds every member against its rules and names each that breaks one.

@@ -59,14 +59,33 @@ impl Vault {
         let asserted = assertion.verify(client.as_ref(), mint.audiences, at)?;
         // Verified: so it is there.
         let client = client.ok_or(AssertionRefused::UnknownClient)?;
-        let holder = client.grant(asserted.wish)?;
         (mint.charge)(&client.id).map_err(NotGiven::Spent)?;
+        let (jti, until) = (asserted.jti, asserted.until);
+        let holder = match client.grant(asserted.wish) {
+            Ok(holder) => holder,
+            Err(refused) => {
+                let slot = self.untold.slot(None);
+                let event =
+                    slot.as_ref().map(|_| AuditEvent::of_wish(&client.id, (call, &jti), REGISTRATION, at));
+                let (event, id) = (event.transpose().map_err(Error::from)?, client.id.clone());
+                let is_counted = event.is_none();
+                self.use_up(Exchange { client, jti, until, event, slot, at }).await?;
+                if is_counted {
+                    self.untold.count_denied_client(&id, "token.exchange", REGISTRATION);
+                }
+                return Err(refused.into());
+            }
+        };
         let issued =
             mint.tokens.issue(mint.standing.issuer(), &holder, MAX_TOKEN_LIFE).map_err(unavailable)?;
-        let event = exchanged(&holder, &issued, (&asserted.jti, call), at).map_err(Error::from)?;
-        let exchange = Exchange { client, jti: asserted.jti, until: asserted.until, event, at };
+        let event = exchanged(&holder, &issued, (&jti, call), at).map_err(Error::from)?;
+        self.use_up(Exchange { client, jti, until, event: Some(event), slot: None, at }).await?;
+        Ok(issued.token)
+    }
+
+    async fn use_up(&self, exchange: Exchange) -> Result<(), NotGiven> {
         match self.store.exchange(exchange, DEADLINE).await.map_err(Error::from)? {
-            Ok(()) => Ok(issued.token),
+            Ok(()) => Ok(()),
             Err(NotExchanged::Replayed) => Err(AssertionRefused::Replayed.into()),
             Err(NotExchanged::Gone) => Err(AssertionRefused::UnknownClient.into()),
         }
@@ -79,6 +98,9 @@ impl Vault {
         Ok(self.store.find_client(id, DEADLINE).await?)
     }
 }
+
+/// What the trail calls a wish for what the client may not have.
+const REGISTRATION: &str = "registration";
 
 fn exchanged(
     holder: &Holder,

@@ -5,7 +5,7 @@ use crate::access::Action;
 use crate::audit::{Actor, AuditEvent, Outcome, Subject};
 use crate::error::Error;
 use crate::ids::ConnectionId;
-use crate::store::{Store, Tx};
+use crate::store::{LendRefused, Store, Tx};
 use crate::vault::check::Checks;
 use crate::vault::gate::Gates;
 use crate::vault::inject::Injections;
@@ -15,14 +15,14 @@ use crate::vault::{DEADLINE, Vault};
 impl Vault {
     /// Removes the connection with its ciphertext and ends its open leases.
     pub async fn forget(&self, actor: &Actor, id: ConnectionId) -> Result<(), Error> {
-        let permit = self.permit(actor, Action::Forget).await?;
+        let permit = self.permit(actor, Action::Forget, (&id).into()).await?;
         let scope = permit.scope();
         let at = self.clock.now();
         let (gone, actor, untold) = (id.clone(), actor.clone(), self.untold.clone());
         let forget = move |tx: &mut Tx| {
             let connection = match find_permitted(tx, (&actor, &permit, &untold), &gone, at)? {
                 Ok(connection) => connection,
-                Err(unmet) => return Ok(Err(unmet)),
+                Err(refused) => return Ok(Err(refused)),
             };
             if !tx.end_connection(&gone, at)? {
                 return Err(Error::NotFound);
@@ -35,11 +35,11 @@ impl Vault {
         };
         let after = self.burial(&id).bury();
         let done = self.store.run_then("forget", scope, DEADLINE, forget, (Result::is_ok, after)).await;
-        if matches!(done, Err(Error::NotFound)) {
+        if matches!(done, Ok(Err(LendRefused::NotFound)) | Err(Error::NotFound)) {
             // It may be gone by a call that was told 503: no loan of it is answered after this either.
             self.gates.close_behind(&id).await;
         }
-        done?.map_err(Error::Unmet)
+        done?.map_err(|refused| Error::of_lend(refused, at))
     }
 
     /// What is left to do once the credential of `id` is gone.

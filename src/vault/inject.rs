@@ -27,7 +27,7 @@ use crate::audit::Actor;
 use crate::error::{Error, FieldError};
 use crate::ids::ConnectionId;
 use crate::odoo::{Ask, AskRefused, Login, ReadQuery, Readable};
-use crate::store::{StoredConnection, Tx};
+use crate::store::{LendRefused, StoredConnection, Tx};
 use crate::vault::inject::end::Ended;
 use crate::vault::inject::running::Turn;
 use crate::vault::{LEND_DEADLINE, Vault};
@@ -59,12 +59,13 @@ impl Vault {
     pub async fn inject(&self, actor: &Actor, id: ConnectionId, ask: Ask, mut caller: Answer) {
         let begun = async {
             let ready = self.ready_to_inject(actor, &id, ask).await?;
-            let claim = self.logins.claim(&ready.found).await?;
+            let claim = self.claim_login(actor, Action::Inject, &ready.found).await?;
             match self.open_to_inject(actor, &ready).await {
                 Ok((begun, secret)) => Ok((ready.turn, claim, begun, secret)),
                 Err(refused) => {
                     self.logins.settle(claim, Login::Unknown).await;
-                    Err(refused)
+                    // What may be read became less meanwhile.
+                    Err(self.record_unreadable(actor, &id, refused).await)
                 }
             }
         };
@@ -86,7 +87,7 @@ impl Vault {
     }
 
     async fn ready_to_inject(&self, actor: &Actor, id: &ConnectionId, ask: Ask) -> Result<Ready, Error> {
-        let permit = self.permit(actor, Action::Inject).await?;
+        let permit = self.permit(actor, Action::Inject, id.into()).await?;
         let scope = permit.own().clone();
         // By the whole policy first: whether the question is one does not depend on whose connection it is.
         ask.judged_by(&self.readable).map_err(of_ask)?;
@@ -95,18 +96,33 @@ impl Vault {
             let found = tx.find_connection(&own)?.ok_or(Error::NotFound)?;
             Ok::<_, Error>((found, tx.find_injection()?.readable))
         };
-        let (found, readable) =
-            self.store.view("look before inject", scope.clone().into(), LEND_DEADLINE, look).await?;
+        let found = self.store.view("look before inject", scope.clone().into(), LEND_DEADLINE, look).await;
+        let (found, readable) = self.found(actor, Action::Inject, id.into(), found).await?;
         if let Err(unmet) = permit.judge(&found.user, found.about()) {
-            return Err(self.record_unmet(actor, Action::Inject, Some(id), unmet).await);
+            let refused = LendRefused::Unmet(unmet);
+            return Err(self.record_refused(actor, Action::Inject, id.into(), refused).await);
         }
-        let query = narrowed(&self.readable, readable.as_deref(), &ask)?;
+        let query = match narrowed(&self.readable, readable.as_deref(), &ask) {
+            Ok(query) => query,
+            Err(refused) => return Err(self.record_unreadable(actor, id, refused).await),
+        };
         self.switch.refuse()?;
         let now = self.clock.now();
         let (url, ..) = found.destination.parts();
         let turn = self.injections.begin(id, &found.org, url).ok_or(Error::TooManyReads)?;
         self.circuits.pass(&found.org, url, now).map_err(|until| Error::HostDown { until, now })?;
         Ok(Ready { permit, scope, found, ask: Arc::new(ask), query, readable, turn })
+    }
+
+    /// A question that is one, of what the org does not let be read, is on record.
+    async fn record_unreadable(&self, actor: &Actor, id: &ConnectionId, refused: Error) -> Error {
+        match refused {
+            Error::Invalid(_) => {
+                let recorded = self.record_refusal(actor, Action::Inject, id.into(), "not-readable").await;
+                recorded.err().unwrap_or(refused)
+            }
+            refused => refused,
+        }
     }
 }
 

@@ -1,35 +1,50 @@
 //! Leave to act: what the policy grants the caller, held against the connection itself. A refusal is on record
 //! before it is answered; past the first of a minute it is counted.
 
-use crate::access::{About, Action, Denied, Permit, Principal, Scope, Unmet, Use};
+use crate::access::{About, Action, Denied, Permit, Principal, Scope, Use};
 use crate::audit::{Actor, AuditEvent, OperatorActor, Outcome, Subject, Who};
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::ids::ConnectionId;
-use crate::store::{StoreError, StoredConnection, Tx};
+use crate::store::{LendRefused, StoreError, StoredConnection, Tx};
 use crate::vault::{LEND_DEADLINE, Untold, Vault};
 
 impl Vault {
     /// The scope that `action` has for the actor, whatever the rows are.
     pub(super) async fn allow(&self, actor: &Actor, action: Action) -> Result<Scope, Error> {
+        self.allow_on(actor, action, Subject::default()).await
+    }
+
+    /// The same where it is known what it is about.
+    pub(super) async fn allow_on(
+        &self,
+        actor: &Actor,
+        action: Action,
+        subject: Subject<'_>,
+    ) -> Result<Scope, Error> {
         match actor.caller.scope(action) {
             Ok(scope) => Ok(scope),
-            Err(denied) => Err(self.record_denial(actor, denied).await),
+            Err(denied) => Err(self.record_denial(actor, denied, subject).await),
         }
     }
 
     /// What the actor may do with `action`; each connection is still to be judged by it.
-    pub(super) async fn permit(&self, actor: &Actor, action: Action) -> Result<Permit, Error> {
+    pub(super) async fn permit(
+        &self,
+        actor: &Actor,
+        action: Action,
+        subject: Subject<'_>,
+    ) -> Result<Permit, Error> {
         match actor.caller.permit(action) {
             Ok(permit) => Ok(permit),
-            Err(denied) => Err(self.record_denial(actor, denied).await),
+            Err(denied) => Err(self.record_denial(actor, denied, subject).await),
         }
     }
 
     /// The operator, if the policy grants them `action`; whoever else is refused, in their own trail.
     pub async fn allow_operator<'a>(&self, who: &'a Who, action: Action) -> Result<&'a OperatorActor, Error> {
         match who {
-            Who::Caller(actor) => Err(self.record_denial(actor, Denied(action)).await),
+            Who::Caller(actor) => Err(self.record_denial(actor, Denied(action), Subject::default()).await),
             Who::Operator(actor) => match actor.operator.may(action) {
                 Ok(()) => Ok(actor),
                 Err(Denied(action)) => {
@@ -52,36 +67,50 @@ impl Vault {
         action: &'static str,
         more: &[(&'static str, &str)],
     ) -> Result<(), Error> {
-        if !self.untold.may_tell(None) {
-            self.untold.count_denied_operator(actor, action);
+        let Some(slot) = self.untold.slot(None) else {
+            self.untold.count_denied_client(actor.operator.client(), action, "forbidden");
             return Ok(());
-        }
+        };
         let outcome = Outcome::Refused("forbidden");
         let event = AuditEvent::of_operator(actor, action, more, outcome, self.clock.now())?;
-        self.store.append_own("deny operator", event, LEND_DEADLINE).await?;
-        self.untold.note_told(None);
-        Ok(())
+        slot.fill();
+        Ok(self.store.append_own("deny operator", event, LEND_DEADLINE).await?)
     }
 
-    async fn record_denial(&self, actor: &Actor, Denied(action): Denied) -> Error {
-        let recorded = self.record_refusal(actor, action, Subject::default(), "forbidden").await;
-        recorded.err().unwrap_or(Error::Denied(action))
+    async fn record_denial(&self, actor: &Actor, Denied(action): Denied, subject: Subject<'_>) -> Error {
+        self.record_refused(actor, action, subject, LendRefused::Denied(action)).await
     }
 
-    /// A condition that was not met, found outside of a transaction that could record it.
-    pub(super) async fn record_unmet(
+    /// A refusal found outside of a transaction that could record it.
+    pub(super) async fn record_refused(
         &self,
         actor: &Actor,
         action: Action,
-        connection: Option<&ConnectionId>,
-        unmet: Unmet,
+        subject: Subject<'_>,
+        refused: LendRefused,
     ) -> Error {
-        let subject = Subject { connection, label: None, lease: None };
-        let recorded = self.record_refusal(actor, action, subject, unmet.cause()).await;
-        recorded.err().unwrap_or(Error::Unmet(unmet))
+        let recorded = self.record_refusal(actor, action, subject, refused.cause()).await;
+        recorded.err().unwrap_or_else(|| Error::of_lend(refused, self.clock.now()))
     }
 
-    async fn record_refusal(
+    /// What was found; that it was not there is on record.
+    pub(super) async fn found<T>(
+        &self,
+        actor: &Actor,
+        action: Action,
+        subject: Subject<'_>,
+        found: Result<T, Error>,
+    ) -> Result<T, Error> {
+        match found {
+            Err(Error::NotFound) => {
+                Err(self.record_refused(actor, action, subject, LendRefused::NotFound).await)
+            }
+            found => found,
+        }
+    }
+
+    /// That it was refused for that is on record, or counted, when this answers.
+    pub(super) async fn record_refusal(
         &self,
         actor: &Actor,
         action: Action,
@@ -90,20 +119,22 @@ impl Vault {
     ) -> Result<(), Error> {
         self.charge_read(&Principal::Caller(actor.caller.clone()), action)?;
         let org = actor.caller.org();
-        if !self.untold.may_tell(Some(org)) {
+        let Some(slot) = self.untold.slot(Some(org)) else {
             self.untold.count_denied(actor, action, cause);
             return Ok(());
-        }
+        };
         let at = self.clock.now();
         let event = AuditEvent::of(actor, action, subject, Outcome::Refused(cause), at)?;
         let scope = actor.caller.own_trail();
         let record = move |tx: &mut Tx| match tx.has_quota(at)? {
-            true => tx.append(&event).map(|()| true),
+            true => {
+                slot.fill();
+                tx.append(&event).map(|()| true)
+            }
             false => Ok::<_, StoreError>(false),
         };
-        match self.store.run("deny", scope, LEND_DEADLINE, record).await? {
-            true => self.untold.note_told(Some(org)),
-            false => self.untold.count_denied(actor, action, cause),
+        if !self.store.run("deny", scope, LEND_DEADLINE, record).await? {
+            self.untold.count_denied(actor, action, cause);
         }
         Ok(())
     }
@@ -126,25 +157,29 @@ pub(super) fn note_refusal(
     subject: Subject,
     (cause, at): (&'static str, Moment),
 ) -> Result<(), Error> {
-    let org = actor.caller.org();
-    if untold.may_tell(Some(org)) && tx.has_quota(at)? {
-        tx.append(&AuditEvent::of(actor, action, subject, Outcome::Refused(cause), at)?)?;
-        untold.note_told(Some(org));
-    } else {
-        untold.count_denied(actor, action, cause);
+    match untold.slot(Some(actor.caller.org())) {
+        Some(slot) if tx.has_quota(at)? => {
+            slot.fill();
+            tx.append(&AuditEvent::of(actor, action, subject, Outcome::Refused(cause), at)?)?;
+        }
+        _ => untold.count_denied(actor, action, cause),
     }
     Ok(())
 }
 
-/// The connection of the permit's scope, if it is leave to act on it; if it is not, that is on record when the
-/// transaction commits.
+/// The connection of the permit's scope, if it is there and it is leave to act on it; if not, that is on record when
+/// the transaction commits.
 pub(super) fn find_permitted(
     tx: &mut Tx,
     by: (&Actor, &Permit, &Untold),
     id: &ConnectionId,
     at: Moment,
-) -> Result<Result<StoredConnection, Unmet>, Error> {
-    let connection = tx.find_connection(id)?.ok_or(Error::NotFound)?;
+) -> Result<Result<StoredConnection, LendRefused>, Error> {
+    let Some(connection) = tx.find_connection(id)? else {
+        let ((actor, permit, untold), refused) = (by, LendRefused::NotFound);
+        note_refusal(tx, (actor, untold), permit.action(), id.into(), (refused.cause(), at))?;
+        return Ok(Err(refused));
+    };
     let judged = judge(tx, by, &connection, connection.about(), at)?;
     Ok(judged.map(|()| connection))
 }
@@ -157,11 +192,11 @@ pub(super) fn judge(
     connection: &StoredConnection,
     about: About,
     at: Moment,
-) -> Result<Result<(), Unmet>, Error> {
-    let judged = permit.judge(&connection.user, about);
-    if let Err(unmet) = judged {
-        let subject = Subject { connection: Some(&connection.id), label: None, lease: None };
-        note_refusal(tx, (actor, untold), permit.action(), subject, (unmet.cause(), at))?;
+) -> Result<Result<(), LendRefused>, Error> {
+    let judged = permit.judge(&connection.user, about).map_err(LendRefused::Unmet);
+    if let Err(refused) = &judged {
+        let (subject, why) = ((&connection.id).into(), (refused.cause(), at));
+        note_refusal(tx, (actor, untold), permit.action(), subject, why)?;
     }
     Ok(judged)
 }

@@ -68,14 +68,13 @@ impl Vault {
         lend: Lend,
         again: Option<KeyedRequest>,
     ) -> Result<Loan, Error> {
-        let permit = self.permit_to_lend(actor, &lend.purpose).await?;
+        let permit = self.permit_to_lend(actor, &lend.purpose, &id).await?;
         let scope = permit.own().clone();
         let (purpose, ttl, run) = check(&lend)?;
         self.switch.refuse()?;
         let at = self.clock.now();
         let lease = LeaseId::new(at)?;
-        let is_quiet = !self.untold.may_tell(Some(scope.org()));
-        let ask = |held: &Held| LendAsk {
+        let ask = |held: &Held, slot| LendAsk {
             actor: actor.clone(),
             scope: scope.clone(),
             connection: id.clone(),
@@ -88,7 +87,7 @@ impl Vault {
             proof: proof(&held.keyring, &scope, &id),
             missing: held.missing(),
             repeat: held.marked(again.as_ref()),
-            is_quiet,
+            slot,
         };
         // What the store has for it is what the request has left. Each waits for itself: a timer around all of them would
         // be set and put away once a lend.
@@ -96,12 +95,19 @@ impl Vault {
         let left = || until.saturating_duration_since(tokio::time::Instant::now());
         let passage = tokio::time::timeout_at(until, self.gates.pass(scope.org(), &id)).await;
         let passage = passage.map_err(|_| Error::Unavailable("deadline".into()))?;
-        let granting = async |held: Held| match self.store.lend(ask(&held), left()).await? {
-            Ok(row) => Ok((held.keyring, row)),
-            Err(LendRefused::UnknownKey(key)) if held.may_learn(&key) => Err(Error::OldRing(key)),
-            Err(refused) => {
-                self.note_lend_refused(actor, permit.action(), &refused, is_quiet);
-                Err(Error::of_lend(refused, at))
+        let granting = async |held: Held| {
+            let slot = self.untold.slot(Some(scope.org()));
+            let is_quiet = slot.is_none();
+            match self.store.lend(ask(&held, slot), left()).await? {
+                Ok(row) => Ok((held.keyring, row)),
+                Err(LendRefused::UnknownKey(key)) if held.may_learn(&key) => Err(Error::OldRing(key)),
+                Err(refused) => {
+                    // The lane puts on record what it has a place for.
+                    if is_quiet && refused != LendRefused::PastQuota {
+                        self.untold.count_denied(actor, permit.action(), refused.cause());
+                    }
+                    Err(Error::of_lend(refused, at))
+                }
             }
         };
         let (keyring, row) = self.with_ring_until(until, granting).await?;
@@ -130,25 +136,16 @@ impl Vault {
 }
 
 impl Vault {
-    /// What the lane answered is on record, unless it was told not to put it there.
-    fn note_lend_refused(&self, actor: &Actor, action: Action, refused: &LendRefused, is_quiet: bool) {
-        match (refused, is_quiet) {
-            (LendRefused::PastQuota, _) => {}
-            (_, true) => self.untold.count_denied(actor, action, refused.cause()),
-            (_, false) => self.untold.note_told(Some(actor.caller.org())),
-        }
-    }
-
     /// Leave to borrow for that purpose; for one that there is not, to borrow at all.
-    async fn permit_to_lend(&self, actor: &Actor, purpose: &str) -> Result<Permit, Error> {
+    async fn permit_to_lend(&self, actor: &Actor, purpose: &str, id: &ConnectionId) -> Result<Permit, Error> {
         if let Some(action) = Action::of_lend(purpose) {
-            return self.permit(actor, action).await;
+            return self.permit(actor, action, id.into()).await;
         }
         let any =
             PURPOSES.iter().filter_map(|purpose| actor.caller.permit(Action::of_lend(purpose)?).ok()).next();
         match any {
             Some(permit) => Ok(permit),
-            None => self.permit(actor, Action::LendForOther).await,
+            None => self.permit(actor, Action::LendForOther, id.into()).await,
         }
     }
 }

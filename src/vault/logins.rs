@@ -6,12 +6,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::access::Action;
+use crate::audit::Actor;
 use crate::clock::{Clock, Moment};
 use crate::error::Error;
 use crate::ids::OrgId;
 use crate::odoo::Login;
 use crate::store::{LoginClaim, LoginEnd, LoginKey, Store, StoredConnection, host};
-use crate::vault::DEADLINE;
+use crate::vault::{DEADLINE, Vault};
 
 /// So many refused logins of one org in a quarter of an hour.
 const REFUSED_OF_ORG: (usize, Duration) = (20, Duration::from_secs(15 * 60));
@@ -32,6 +34,25 @@ pub(super) struct Logins {
 pub(super) struct Claim {
     org: OrgId,
     claimed: LoginClaim,
+}
+
+impl Vault {
+    /// Leave to try the login of `connection`; that there were too many refusals for it is on record.
+    pub(super) async fn claim_login(
+        &self,
+        actor: &Actor,
+        action: Action,
+        connection: &StoredConnection,
+    ) -> Result<Claim, Error> {
+        match self.logins.claim(connection).await {
+            Err(refused @ Error::TooManyRefusals { .. }) => {
+                let subject = (&connection.id).into();
+                let recorded = self.record_refusal(actor, action, subject, "too-many-refusals").await;
+                Err(recorded.err().unwrap_or(refused))
+            }
+            claimed => claimed,
+        }
+    }
 }
 
 impl Logins {
@@ -55,7 +76,7 @@ impl Logins {
     }
 
     /// Leave to try the login of `connection`, with its credential as it was found.
-    pub(super) async fn claim(&self, connection: &StoredConnection) -> Result<Claim, Error> {
+    async fn claim(&self, connection: &StoredConnection) -> Result<Claim, Error> {
         let (now, org) = (self.clock.now(), &connection.org);
         if let Some(until) = self.refused.held(org.as_str(), now) {
             return Err(Error::TooManyRefusals { until, now });

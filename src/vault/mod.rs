@@ -79,7 +79,7 @@ pub use reserve::Reserve;
 pub use settings::{ChangeSettings, Settings};
 pub use standing::{IssuerShut, Watch, open_issuer};
 pub use trail::TrailFilter;
-pub use untold::{DENIALS_A_MINUTE, Untold};
+pub use untold::Untold;
 pub use update::Update;
 
 /// Within this a lend is answered, with a secret, a refusal or a 503: of the 250 ms that are promised,

@@ -28,7 +28,7 @@ impl Vault {
         renew: Renew,
         again: Option<KeyedRequest>,
     ) -> Result<StoredLease, Error> {
-        let permit = self.permit(actor, Action::RenewLease).await?;
+        let permit = self.permit(actor, Action::RenewLease, (&id).into()).await?;
         let scope = permit.own().clone();
         let mut wrong = Vec::new();
         let ttl = check_ttl(renew.ttl_seconds, &mut wrong);

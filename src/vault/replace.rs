@@ -35,7 +35,7 @@ impl Vault {
         new: Replace,
         again: Option<KeyedRequest>,
     ) -> Result<StoredConnection, Error> {
-        let permit = self.permit(actor, Action::Replace).await?;
+        let permit = self.permit(actor, Action::Replace, (&id).into()).await?;
         let scope = permit.scope();
         let mut wrong = Vec::new();
         check_secret(None, "secret", &new.secret, &mut wrong);
@@ -59,7 +59,7 @@ impl Vault {
                 lies_ahead("expires_at", expires_at, at)?;
                 let mut connection = match find_permitted(tx, (&actor, &permit, &untold), &id, at)? {
                     Ok(connection) => connection,
-                    Err(unmet) => return Ok(Err(LendRefused::Unmet(unmet))),
+                    Err(refused) => return Ok(Err(refused)),
                 };
                 let owner = covered.of_user(&connection.user).ok_or(Error::NotFound)?;
                 let subject = Subject { connection: Some(&id), label: None, lease: None };

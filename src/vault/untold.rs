@@ -4,28 +4,24 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use crate::access::Action;
-use crate::audit::{Actor, Counted, OperatorActor, Outcome};
+use crate::audit::{Actor, Counted, Outcome, Slot, Slots};
 use crate::clock::{Clock, Moment};
 use crate::ids::{ClientId, OrgId, UserId};
 use crate::metrics;
 use crate::store::Once;
 use crate::vault::reserve::Reserve;
 
-/// How many denials of an org (or of operators) are put on record one by one in a minute.
-pub const DENIALS_A_MINUTE: u32 = 60;
 /// How many kinds of bad tokens, and how many orgs past their quota, are told apart.
 const MOST_OF_VAULT: usize = 256;
 /// How many kinds of denials of one org are told apart, and of how many orgs.
 const MOST_OF_ORG: usize = 32;
 const MOST_ORGS: usize = 1024;
-/// Of how many orgs it is known how many denials of the minute are on record; those of the rest are counted.
-const MOST_TOLD: usize = 10_000;
 const MINUTE: Duration = Duration::from_secs(60);
 
 const FAIL: &str = "authentication.fail";
@@ -157,8 +153,6 @@ fn counted<'a>(
 struct Minute {
     /// Which, since the clock's beginning.
     number: u64,
-    /// How many denials are on record one by one; of operators under `None`.
-    told: BTreeMap<Option<OrgId>, u32>,
     counts: Counts,
     /// Which minute the counts are of, at the latest.
     counts_of: u64,
@@ -170,13 +164,14 @@ struct Minute {
 pub struct Untold {
     clock: Clock,
     reserve: Reserve,
+    slots: Arc<Slots>,
     minute: Mutex<Minute>,
 }
 
 impl Untold {
     /// Nothing yet.
     pub fn new(clock: Clock, reserve: Reserve) -> Self {
-        Self { clock, reserve, minute: Mutex::default() }
+        Self { slots: Slots::new(clock.clone()), clock, reserve, minute: Mutex::default() }
     }
 
     /// How much room there is for what need not be told.
@@ -212,23 +207,16 @@ impl Untold {
         self.count((Some(actor.caller.org().clone()), read));
     }
 
-    pub(super) fn count_denied_operator(&self, actor: &OperatorActor, action: &'static str) {
+    /// A denial of somebody who acts for no org.
+    pub(super) fn count_denied_client(&self, client: &ClientId, action: &'static str, reason: &'static str) {
         metrics::counted("denial");
-        let (client, act) = (actor.operator.client().clone(), (action, None));
-        self.count((None, Alike::Asked { user: None, client, act, reason: Some("forbidden") }));
+        let (client, act) = (client.clone(), (action, None));
+        self.count((None, Alike::Asked { user: None, client, act, reason: Some(reason) }));
     }
 
-    /// Whether a denial of the org's (or of an operator) is put on record by itself.
-    pub(super) fn may_tell(&self, org: Option<&OrgId>) -> bool {
-        let minute = self.minute();
-        let told = minute.told.get(&org.cloned()).copied();
-        let is_new_to_many = told.is_none() && minute.told.len() >= MOST_TOLD;
-        !self.reserve.is_below() && !is_new_to_many && told.unwrap_or(0) < DENIALS_A_MINUTE
-    }
-
-    /// One was.
-    pub(super) fn note_told(&self, org: Option<&OrgId>) {
-        *self.minute().told.entry(org.cloned()).or_default() += 1;
+    /// A place for a denial of the org's (or of who acts for none), if it is to be put on record by itself.
+    pub(super) fn slot(&self, org: Option<&OrgId>) -> Option<Slot> {
+        if self.reserve.is_below() { None } else { self.slots.take(org) }
     }
 
     /// What was counted in the minutes before this one; with `all`, in this one too.
@@ -286,7 +274,6 @@ impl Untold {
         let mut minute = self.minute.lock().unwrap_or_else(PoisonError::into_inner);
         if minute.number < number {
             minute.number = number;
-            minute.told.clear();
         }
         minute
     }

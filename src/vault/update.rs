@@ -1,13 +1,13 @@
 //! Change what people call a connection, how often it is synced, and which environment it is. Where its
 //! credential may be sent never changes: another address is another deposit.
 
-use crate::access::{About, Action, Permit, Unmet};
+use crate::access::{About, Action, Permit};
 use crate::audit::{Actor, AuditEvent, Outcome, Subject};
 use crate::clock::Moment;
 use crate::credential::ENVIRONMENTS;
 use crate::error::{Error, FieldError};
 use crate::ids::ConnectionId;
-use crate::store::{StoredConnection, Tx};
+use crate::store::{LendRefused, StoredConnection, Tx};
 use crate::vault::deposit::{MAX_LABEL_BYTES, check_text, one_of};
 use crate::vault::freeze::show_frozen;
 use crate::vault::leave::{find_permitted, judge};
@@ -33,10 +33,10 @@ impl Vault {
         id: ConnectionId,
         update: Update,
     ) -> Result<StoredConnection, Error> {
-        let permit = self.permit(actor, Action::UpdateConnection).await?;
+        let permit = self.permit(actor, Action::UpdateConnection, (&id).into()).await?;
         let (mut scope, mut moving) = (permit.scope(), None);
         if update.environment.is_some() {
-            let permit = self.permit(actor, Action::ChangeEnvironment).await?;
+            let permit = self.permit(actor, Action::ChangeEnvironment, (&id).into()).await?;
             scope = scope.narrower(permit.scope());
             moving = Some(permit);
         }
@@ -65,13 +65,13 @@ impl Vault {
             .run("update", scope, DEADLINE, move |tx| {
                 let mut connection = match find_permitted(tx, (&actor, &permit, &untold), &id, at)? {
                     Ok(connection) => connection,
-                    Err(unmet) => return Ok(Err(unmet)),
+                    Err(refused) => return Ok(Err(refused)),
                 };
                 if let (Some(permit), Some(environment)) = (&moving, environment)
-                    && let Err(unmet) =
+                    && let Err(refused) =
                         judge_move(tx, (&actor, permit, &untold), &connection, environment, at)?
                 {
-                    return Ok(Err(unmet));
+                    return Ok(Err(refused));
                 }
                 if let Some(label) = update.label {
                     connection.label = label;
@@ -93,7 +93,7 @@ impl Vault {
                 Ok::<_, Error>(Ok(connection))
             })
             .await?;
-        updated.map_err(Error::Unmet)
+        updated.map_err(|refused| Error::of_lend(refused, at))
     }
 }
 
@@ -104,7 +104,7 @@ fn judge_move(
     connection: &StoredConnection,
     environment: &str,
     at: Moment,
-) -> Result<Result<(), Unmet>, Error> {
+) -> Result<Result<(), LendRefused>, Error> {
     let (here, there) = (connection.about(), About { environment, ..connection.about() });
     match judge(tx, by, connection, here, at)? {
         Ok(()) => judge(tx, by, connection, there, at),

@@ -78,7 +78,7 @@ impl Borrowers {
         let (caller, at) = (self.caller(who, "worker"), self.clock.now());
         let permit = caller.permit(Action::of_lend(wish.purpose).unwrap()).unwrap();
         LendAsk {
-            is_quiet: false,
+            slot: pawl::audit::Slots::new(self.clock.clone()).take(None),
             scope: permit.own().clone(),
             actor: self.actor(caller),
             connection: ConnectionId::parse(wish.connection).unwrap(),

@@ -261,10 +261,20 @@ fn a_service_gets_what_it_is_registered_for_and_no_more() {
         (&ops, json!({"roles": ["owner"]})),
     ];
     for (service, wish) in not_given {
-        let answer = exchange(&vault.url, &service.assertion(&vault, &wish));
+        let assertion = service.assertion(&vault, &wish);
+        let answer = exchange(&vault.url, &assertion);
         assert_eq!(refused(&answer), (400, "invalid-request".into(), Some("invalid_request")), "{wish}");
         assert_eq!(answer.errors(), ["client_assertion registration"], "{wish}");
+        // On record under the client, and in no trail of whom it named.
+        let told = vault.own_trail().pop().unwrap();
+        let said =
+            ["activity_name", "status", "status_detail", "actor.app_uid"].map(|name| told[name].clone());
+        assert_eq!(json!(said), json!(["token.exchange", "Failure", "registration", service.name]), "{told}");
+        assert_eq!((&told["actor.user.org.uid"], &told["actor.user.uid"]), (&Value::Null, &Value::Null));
+        // And used up.
+        assert_eq!(exchange(&vault.url, &assertion).status, 401, "{wish}");
     }
+    assert!(vault.trail("third").is_empty());
 }
 
 #[test]

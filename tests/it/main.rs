@@ -18,6 +18,7 @@ mod conditions;
 mod contract;
 mod database;
 mod demo;
+mod denials;
 mod deploy;
 mod dialects;
 mod docs_page;

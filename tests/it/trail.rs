@@ -97,7 +97,7 @@ fn a_search_finds_all_that_it_asks_for_and_nothing_else() {
             "connection.forget lease.lend lease.lend connection.deposit connection.deposit",
         ),
         ("limit=1".into(), "connection.forget lease.lend lease.lend connection.deposit connection.deposit"),
-        (format!("connection_id={id}"), "lease.lend connection.deposit"),
+        (format!("connection_id={id}"), "lease.lend lease.lend connection.deposit"),
         ("user=bob".into(), "connection.deposit"),
         ("client_id=console".into(), "connection.forget lease.lend"),
         ("action=connection.deposit".into(), "connection.deposit connection.deposit"),

@@ -117,7 +117,7 @@ fn denials_past_sixty_a_minute_are_counted_and_not_lost() {
         assert_eq!(denied(&worker, n), if n % 2 == 0 { 404 } else { 403 });
     }
     let recorded = stored(&vault.home, "acme").len() - before;
-    assert!((60..=60 + late.get()).contains(&recorded), "{recorded}, {late:?} of them late");
+    assert!(recorded <= 60 && recorded + late.get() >= 60, "{recorded}, {late:?} of them late");
     // another org has sixty of its own; and what is granted is on record, as ever
     assert_eq!(denied(&other, 0), 404);
     assert_eq!(stored(&vault.home, "beta").last().unwrap()["status_detail"], "not-found");

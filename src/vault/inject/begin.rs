@@ -39,7 +39,7 @@ impl Vault {
             let begin = move |tx: &mut Tx| {
                 let connection = match find_permitted(tx, (&actor, &permit, &untold), &id, at)? {
                     Ok(connection) => connection,
-                    Err(unmet) => return Ok(Err(LendRefused::Unmet(unmet))),
+                    Err(refused) => return Ok(Err(refused)),
                 };
                 let found = match tx.find_frozen()?.is_frozen() {
                     true => Err(LendRefused::Frozen),
