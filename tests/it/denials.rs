@@ -67,7 +67,7 @@ fn a_crowd_that_is_denied_at_once_is_told_sixty_times_and_counted() {
     }
 }
 
-/// Attack on P4 and P5.
+/// Attack on P5.
 #[test]
 fn whatever_is_refused_says_of_which_connection_or_lease() {
     let vault = Vault::start();

@@ -271,6 +271,9 @@ fn an_org_lets_less_be_read_and_never_more() {
     ] {
         let answer = read(&scene, &body);
         assert_eq!((answer.status, answer.errors()), (422, vec![at.to_owned()]), "{}", answer.body);
+        let told = told(&scene).pop().unwrap();
+        let [cause, of] = ["status_detail", "connection.uid"].map(|name| told[name].as_str());
+        assert_eq!((cause, of), ("not-readable", scene.connection.as_str()));
     }
     assert_eq!(scene.odoo.paths().len(), before);
     let set = settings(&scene.vault, &json!({"readable": null}));

@@ -48,6 +48,17 @@ fn a_token_that_is_revoked_while_its_body_comes_borrows_and_changes_nothing() {
         stream.read_to_string(&mut said).unwrap();
         assert!(said.starts_with("HTTP/1.1 401") && !said.contains("planted-LATE"), "{said}");
     }
+    // Each is a token that was not good: the vault counts them.
+    vault.clock.advance(Duration::from_secs(60));
+    let counted = || -> u64 {
+        let own = vault.own_trail();
+        let revoked = own.iter().filter(|event| {
+            event["activity_name"] == "authentication.fail" && event["status_detail"] == "token-revoked"
+        });
+        revoked.map(|event| event["count"].as_str().unwrap().parse::<u64>().unwrap()).sum()
+    };
+    // With the two by which it was seen that they are taken no more.
+    crate::harness::until("the counts", || counted() == 5);
     let mut sql = vault.home.sql();
     assert_eq!(sql.count("leases"), 0);
     assert_eq!(sql.texts("revision", "FROM connections WHERE label IS NULL"), ["1"]);

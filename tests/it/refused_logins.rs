@@ -47,6 +47,9 @@ fn five_refusals_of_a_login_hold_it_for_every_org_and_replica() {
         let refused = ask(&vault, url, n);
         assert_eq!((refused.status, refused.problem().as_str()), (429, "too-many-refusals"));
         assert_eq!(refused.header("retry-after"), Some("3600"));
+        let told = vault.trail(orgs[n].0).pop().unwrap()["event"].clone();
+        let said = ["activity_name", "status_detail", "connection.uid"].map(|name| told[name].clone());
+        assert_eq!(json!(said), json!(["connection.check", "too-many-refusals", ids[n]]));
     }
     // Another login there is another's, and so is a host that another port answers at.
     let mut other = deposit(&odoo, PASSWORD);
