@@ -90,7 +90,7 @@ impl Store {
         deadline: Duration,
     ) -> impl Future<Output = Result<Granted, StoreError>> + '_ {
         // At once: a future that held the ask would be twice as large.
-        let handed_in = self.hand_in(ask, deadline);
+        let (asked, handed_in) = (tokio::time::Instant::now(), self.hand_in(ask, deadline));
         async move {
             match tokio::time::timeout(deadline, handed_in?).await {
                 Ok(Ok(answer)) => {
@@ -101,7 +101,7 @@ impl Store {
                 }
                 Ok(Err(_)) => Err(StoreError::Unavailable("the lane broke off")),
                 Err(_) => {
-                    self.motion.stood_still();
+                    self.motion.stood_still(asked);
                     Err(StoreError::Unavailable("deadline"))
                 }
             }

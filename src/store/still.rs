@@ -11,28 +11,42 @@ use tokio::time::{Instant, sleep_until};
 const PATIENCE: Duration = Duration::from_millis(240);
 
 /// Seen by all who wait.
-pub(super) struct Motion(watch::Sender<bool>);
+pub(super) struct Motion(watch::Sender<Seen>);
+
+#[derive(Default)]
+struct Seen {
+    is_still: bool,
+    /// When something last became durable.
+    moved: Option<Instant>,
+}
 
 impl Motion {
     pub(super) fn new() -> Self {
-        Self(watch::Sender::new(false))
+        Self(watch::Sender::default())
     }
 
     /// Something became durable.
     pub(super) fn moved(&self) {
-        self.0.send_if_modified(|is_still| std::mem::replace(is_still, false));
+        self.0.send_if_modified(|seen| {
+            seen.moved = Some(Instant::now());
+            std::mem::replace(&mut seen.is_still, false)
+        });
     }
 
-    /// Somebody waited for as long as they may, and nothing came of it.
-    pub(super) fn stood_still(&self) {
-        self.0.send_if_modified(|is_still| !std::mem::replace(is_still, true));
+    /// Somebody waited since `asked` for as long as they may, and nothing came of it. That the database stands still it
+    /// shows where nothing of others' became durable since: it may be a queue of their own that they stood in.
+    pub(super) fn stood_still(&self, asked: Instant) {
+        self.0.send_if_modified(|seen| {
+            let has_moved = seen.moved.is_some_and(|moved| moved > asked);
+            !has_moved && !std::mem::replace(&mut seen.is_still, true)
+        });
     }
 
     /// Answers once who has waited since `asked` need not wait any longer.
     pub(super) async fn is_still(&self, asked: Instant) {
         sleep_until(asked + PATIENCE).await;
         // The sender is this one's own, and outlives it.
-        let _ = self.0.subscribe().wait_for(|is_still| *is_still).await;
+        let _ = self.0.subscribe().wait_for(|seen| seen.is_still).await;
     }
 }
 
@@ -79,10 +93,22 @@ mod tests {
         let (motion, now) = (Motion::new(), Instant::now());
         let long_ago = now.checked_sub(PATIENCE).unwrap();
         assert!(is_waited_for(&motion, long_ago));
-        motion.stood_still();
+        motion.stood_still(now);
         assert!(!is_waited_for(&motion, long_ago));
         assert!(is_waited_for(&motion, now + PATIENCE));
         motion.moved();
         assert!(is_waited_for(&motion, long_ago));
+    }
+
+    /// Attack on P10.
+    #[test]
+    fn one_orgs_queue_makes_no_other_orgs_change_wait_for_less() {
+        let (motion, now) = (Motion::new(), Instant::now());
+        let long_ago = now.checked_sub(PATIENCE).unwrap();
+        motion.moved();
+        motion.stood_still(long_ago);
+        assert!(is_waited_for(&motion, long_ago), "something was committed while they waited");
+        motion.stood_still(now + PATIENCE);
+        assert!(!is_waited_for(&motion, long_ago));
     }
 }

@@ -160,7 +160,7 @@ impl Store {
         };
         until.give_up();
         if is_change {
-            self.motion.stood_still();
+            self.motion.stood_still(until.asked);
         }
         Err(StoreError::Unavailable(why).into())
     }
