@@ -199,6 +199,25 @@ fn no_row_of_the_trail_is_put_in_the_place_of_another() {
         "UPDATE audit_chains SET pruned_seq = 2, pruned_hash = \
          (SELECT hash FROM audit_events WHERE org_id = 'acme' AND seq = 2) WHERE org_id = 'acme'"
             .into(),
+        // The log has no gap, and no checkpoint comes to stand between others.
+        "INSERT INTO audit_leaves (log_id, idx, org_id, seq, head)
+         SELECT log_id, idx + 2, org_id, seq, head FROM audit_leaves ORDER BY idx DESC LIMIT 1"
+            .into(),
+        "INSERT INTO audit_leaves (log_id, idx, org_id, seq, head)
+         SELECT log_id, -1, org_id, seq, head FROM audit_leaves WHERE idx = 0"
+            .into(),
+        "INSERT INTO audit_leaves (log_id, idx, org_id, seq, head)
+         SELECT log_id, 2 * idx + 1 + (SELECT max(idx) FROM audit_leaves), org_id, seq, head FROM audit_leaves"
+            .into(),
+        "INSERT INTO audit_nodes (log_id, level, idx, hash)
+         SELECT log_id, level, idx + 2, hash FROM audit_nodes WHERE level = 0 ORDER BY idx DESC LIMIT 1"
+            .into(),
+        "INSERT INTO audit_nodes (log_id, level, idx, hash)
+         SELECT log_id, 40, 1, hash FROM audit_nodes WHERE level = 0 AND idx = 0"
+            .into(),
+        "INSERT INTO audit_checkpoints (log_id, size, root, note, created_at)
+         SELECT log_id, 0, root, note, created_at * 2 FROM audit_checkpoints ORDER BY size DESC LIMIT 1"
+            .into(),
     ];
     if !on_postgres() {
         let again = |table: &str| format!("INSERT OR REPLACE INTO {table} SELECT * FROM {table}");

@@ -158,8 +158,25 @@ fn who_grows_the_log_sees_how_far_chains_have_come_and_no_event() {
     let orgs = role.texts("count(DISTINCT org_id)", "FROM audit_events WHERE length(hash) = 32");
     assert_eq!(orgs, ["3"]);
     role.run(
-        "INSERT INTO audit_leaves VALUES ('l', 0, 'acme', 1); INSERT INTO audit_nodes VALUES ('l', 0, 0, '')",
+        "INSERT INTO audit_leaves VALUES ('l', 0, 'acme', 1); INSERT INTO audit_nodes VALUES ('l', 0, 0, ''), ('l', 0, 1, '');
+         INSERT INTO audit_leaves VALUES ('l', 1, 'acme', 2), ('l', 2, 'acme', 3);
+         INSERT INTO audit_checkpoints VALUES ('l', 3, '', '', 1)",
     );
+    // What follows the last and nothing else: no checkpoint between others makes what is young old enough to go.
+    for torn in [
+        "INSERT INTO audit_leaves VALUES ('l', 4, 'acme', 4)",
+        "INSERT INTO audit_leaves VALUES ('l', 3, 'acme', 4), ('l', 5, 'acme', 5)",
+        "INSERT INTO audit_leaves VALUES ('l', -1, 'acme', 4)",
+        "INSERT INTO audit_leaves VALUES ('new', 1, 'acme', 4)",
+        "INSERT INTO audit_nodes VALUES ('l', 0, 3, '')",
+        "INSERT INTO audit_nodes VALUES ('l', 0, 2, ''), ('l', 1, 1, '')",
+        "INSERT INTO audit_checkpoints VALUES ('l', 2, '', '', 9000000000000000)",
+        "INSERT INTO audit_checkpoints VALUES ('l', 5, '', '', 1), ('l', 4, '', '', 9000000000000000)",
+        "INSERT INTO audit_checkpoints SELECT log_id, size - 1, root, note, 9000000000000000 FROM audit_checkpoints",
+    ] {
+        let refused = role.try_run(torn).unwrap_err().to_string();
+        assert!(refused.contains("only grows"), "{torn}: {refused}");
+    }
     refuses(
         &mut role,
         &[
