@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 
-use crate::audit::{AuditEvent, Hash};
+use crate::audit::{AuditEvent, Hash, link, member};
 use crate::clock::Moment;
 use crate::ids::OrgId;
 use crate::store::db::{Access, Db};
@@ -154,6 +154,15 @@ impl Store {
         let scopes = past.org.as_ref().map_or_else(Scopes::vault, Scopes::of_org);
         self.transact("let go of old events", Access::Write, scopes, deadline, move |db, appended| {
             let org = past.org.as_ref().map_or("", OrgId::as_str);
+            // When a checkpoint was made nobody signs; when an event was, its hash says.
+            if find_time(db, &past)?.is_some_and(|time| time > past.cutoff) {
+                tracing::error!(
+                    org,
+                    seq = past.seq,
+                    "an event is younger than the checkpoint that speaks of it, and kept"
+                );
+                return Ok(false);
+            }
             db.become_role(NarrowRole::Prune)?;
             let pruned: i64 = audit_chains::table.find(org).select(audit_chains::pruned_seq).first(db)?;
             let moves = pruned < past.seq;
@@ -255,6 +264,28 @@ fn find_past(
     let org = (!org.is_empty()).then(|| OrgId::parse(org)).transpose();
     let org = org.map_err(|_| StoreError::Damaged("audit_chains"))?;
     Ok(Some(PastRetention { org, first, seq, hash, now, cutoff }))
+}
+
+/// When the last event that goes was, by its own word; `None` where it went already.
+fn find_time(db: &mut Db, past: &PastRetention) -> Result<Option<Moment>, StoreError> {
+    let org = past.org.as_ref().map_or("", OrgId::as_str);
+    let row: Option<(String, Vec<u8>)> = audit_events::table
+        .find((org, past.seq))
+        .select((audit_events::event, audit_events::prev_hash))
+        .first(db)
+        .optional()?;
+    let damaged = StoreError::Damaged("audit_events");
+    row.map(|(event, before)| {
+        let before = Hash::from_bytes(&before).ok_or(damaged.clone())?;
+        if link(past.org.as_ref(), past.seq, &before, event.as_bytes()) != past.hash {
+            return Err(damaged.clone());
+        }
+        let event: serde_json::Value = serde_json::from_str(&event).map_err(|_| damaged.clone())?;
+        // As those are called from before events had a version.
+        let time = event.get(member::TIME).or_else(|| event.get("at")).and_then(|time| time.as_str());
+        time.and_then(Moment::parse).ok_or(damaged.clone())
+    })
+    .transpose()
 }
 
 fn find_first(db: &mut Db, org: &str) -> Result<Option<i64>, StoreError> {

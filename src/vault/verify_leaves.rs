@@ -17,11 +17,21 @@ pub(super) struct Leaves<'a> {
     is_end: bool,
     /// One named the hash of its event: so does each after it.
     has_named: bool,
+    /// The node of one is made of what it names.
+    has_fitted: bool,
 }
 
 impl<'a> Leaves<'a> {
     pub(super) fn of(of: &'a ChainOf, log: &'a LogRow) -> Self {
-        Self { of, log, after: (i64::MIN, i64::MIN), read: VecDeque::new(), is_end: false, has_named: false }
+        Self {
+            of,
+            log,
+            after: (i64::MIN, i64::MIN),
+            read: VecDeque::new(),
+            is_end: false,
+            has_named: false,
+            has_fitted: false,
+        }
     }
 
     /// Whether it is from before leaves named the hashes of events, and of one that was gone by then.
@@ -46,17 +56,37 @@ impl<'a> Leaves<'a> {
         Ok(self.read.pop_front_if(|leaf| leaf.seq <= seq))
     }
 
-    /// What is wrong with a leaf of an event that is gone, if its node is not of what it names.
+    /// Whether its node is made of what it names.
+    pub(super) fn fits(&mut self, found: &RawLeaf, (salt, org): (&[u8; 32], Option<&OrgId>)) -> bool {
+        let right = Hash::from_bytes(&found.head).map(|head| leaf(salt, org, found.seq, &head));
+        let fits = right.is_some_and(|right| found.hash.as_deref() == Some(right.as_bytes()));
+        self.has_fitted |= fits;
+        fits
+    }
+
+    /// What was altered where a leaf names what its node is not made of: its row, or the salt where none of the chain's fits.
     pub(super) fn misplaced(
-        &self,
+        &mut self,
+        view: &mut TrailView,
         found: &RawLeaf,
-        (salt, org): (&[u8; 32], Option<&OrgId>),
+        made_of: (&[u8; 32], Option<&OrgId>),
         whose: &str,
-    ) -> Option<Wrong> {
-        let head = Hash::from_bytes(&found.head);
-        let right = head.map(|head| leaf(salt, org, found.seq, &head));
-        let is_right = right.is_some_and(|right| found.hash.as_deref() == Some(right.as_bytes()));
-        (!is_right).then(|| self.altered(found, whose))
+    ) -> Result<Wrong, StoreError> {
+        let mut others = 0;
+        while !self.has_fitted
+            && found.hash.is_some()
+            && let Some(other) = self.take_upto(view, i64::MAX)?
+        {
+            others += 1;
+            self.fits(&other, made_of);
+        }
+        if self.has_fitted || others == 0 {
+            return Ok(self.altered(found, whose));
+        }
+        Ok(Wrong::Other(format!(
+            "altered: the salt of {whose} in audit_chains, or what each of its leaves of the log {} names",
+            self.log.origin
+        )))
     }
 
     pub(super) fn altered(&self, found: &RawLeaf, whose: &str) -> Wrong {

@@ -89,7 +89,7 @@ fn verify_one(
     }
     told.make_contiguous().sort_by_key(|leaf: &KeptLeaf| leaf.seq);
     let covered = boundary.seq;
-    let one = One { org, whose, of: &of, boundary, leaves, told, covered, is_pruning_told: false };
+    let one = One { org, whose, of: &of, boundary, leaves, told, covered, pruned_at: None };
     if let Some(wrong) = one.verify(view, chain, report)? {
         report.wrong.push(wrong.tell(whose));
     }
@@ -107,8 +107,8 @@ struct One<'a> {
     told: VecDeque<KeptLeaf>,
     /// Up to which event somebody spoke of it.
     covered: i64,
-    /// There is a record of the pruning that the boundary is of.
-    is_pruning_told: bool,
+    /// When the pruning that the boundary is of was, as its record says.
+    pruned_at: Option<String>,
 }
 
 impl One<'_> {
@@ -140,7 +140,7 @@ impl One<'_> {
                     return judge(view, self.of, chain, row, rows.get(at + 1..).unwrap_or_default())
                         .map(Some);
                 }
-                self.is_pruning_told = self.is_pruning_told || self.tells_pruning(&row.event);
+                self.pruned_at = self.pruned_at.take().or_else(|| self.tells_pruning(&row.event));
                 if let Some(wrong) = self.hold(view, &chain)? {
                     report.events += chain.count();
                     return Ok(Some(wrong));
@@ -149,7 +149,14 @@ impl One<'_> {
         }
         report.events += chain.count();
         report.uncovered += chain.last() - self.covered;
-        self.hold_end(view, &chain)
+        let wrong = self.hold_end(view, &chain)?;
+        if let Some(at) = self.pruned_at.filter(|_| wrong.is_none()) {
+            let (last, whose) = (self.boundary.seq, self.whose);
+            report
+                .warnings
+                .push(format!("events 1 to {last} of {whose} were let go of, as its {PRUNE} at {at} says"));
+        }
+        Ok(wrong)
     }
 
     /// Holds the leaves of events that were let go of against their nodes, by the hash that they name.
@@ -164,10 +171,9 @@ impl One<'_> {
             while let Some(found) = of_log.take_upto(view, last)? {
                 if of_log.names_none(&found) {
                     nameless += 1;
-                } else if let Some(wrong) =
-                    of_log.misplaced(&found, (&self.boundary.salt, self.org), self.whose)
-                {
-                    return Ok(Some(wrong));
+                } else if !of_log.fits(&found, (&self.boundary.salt, self.org)) {
+                    let made_of = (&self.boundary.salt, self.org);
+                    return of_log.misplaced(view, &found, made_of, self.whose).map(Some);
                 }
             }
             if nameless > 0 {
@@ -177,8 +183,14 @@ impl One<'_> {
                 ));
             }
         }
-        // Of events that are gone nobody can say more.
-        self.told.retain(|told| told.seq > last);
+        while let Some(told) = self.told.pop_front_if(|told| told.seq <= last) {
+            report.warnings.push(format!(
+                "{} speaks of event {} of {}, which was let go of: nothing can be held against it",
+                told.told(),
+                told.seq,
+                self.whose
+            ));
+        }
         Ok(None)
     }
 
@@ -187,12 +199,16 @@ impl One<'_> {
         let (seq, head) = (chain.last(), chain.head());
         for of_log in &mut self.leaves {
             while let Some(found) = of_log.take_upto(view, seq)? {
-                let right = leaf(&self.boundary.salt, self.org, found.seq, head);
-                if found.seq != seq || found.hash.as_deref() != Some(right.as_bytes()) {
-                    return Ok(Some(Wrong::Rewritten(self.covered + 1, found.seq)));
+                let made_of = (&self.boundary.salt, self.org);
+                if !of_log.fits(&found, made_of) {
+                    let right = leaf(made_of.0, self.org, seq, head);
+                    if found.seq == seq && found.hash.as_deref() == Some(right.as_bytes()) {
+                        return Ok(Some(of_log.altered(&found, self.whose)));
+                    }
+                    return of_log.misplaced(view, &found, made_of, self.whose).map(Some);
                 }
-                if found.head != head.as_bytes() {
-                    return Ok(Some(of_log.altered(&found, self.whose)));
+                if found.seq != seq || found.head != head.as_bytes() {
+                    return Ok(Some(Wrong::Rewritten(self.covered + 1, found.seq)));
                 }
                 self.covered = seq;
             }
@@ -209,6 +225,10 @@ impl One<'_> {
     fn hold_end(&mut self, view: &mut TrailView, chain: &Chain) -> Result<Option<Wrong>, StoreError> {
         for of_log in &mut self.leaves {
             if let Some(found) = of_log.take_upto(view, i64::MAX)? {
+                let made_of = (&self.boundary.salt, self.org);
+                if found.hash.is_some() && !of_log.fits(&found, made_of) {
+                    return of_log.misplaced(view, &found, made_of, self.whose).map(Some);
+                }
                 let (last, known) = (chain.last(), found.seq);
                 return Ok(Some(Wrong::CutOff { last, known, by: of_log.told(view, found.idx)? }));
             }
@@ -216,7 +236,7 @@ impl One<'_> {
         if let Some(told) = self.told.pop_front() {
             return Ok(Some(Wrong::CutOff { last: chain.last(), known: told.seq, by: told.told() }));
         }
-        if self.boundary.seq > 0 && !self.is_pruning_told {
+        if self.boundary.seq > 0 && self.pruned_at.is_none() {
             return Ok(Some(Wrong::Other(format!(
                 "dropped: events up to {} of {}, of which no {PRUNE} is on record",
                 self.boundary.seq, self.whose
@@ -225,25 +245,24 @@ impl One<'_> {
         Ok(None)
     }
 
-    /// Whether an event is the record of the pruning up to the boundary. Those of before events named more have its
-    /// number alone.
-    fn tells_pruning(&self, event: &[u8]) -> bool {
-        if self.boundary.seq == 0 {
-            return false;
-        }
+    /// When it was, if an event is the record of the pruning up to the boundary. Those of before events named more have
+    /// its number alone.
+    fn tells_pruning(&self, event: &[u8]) -> Option<String> {
         // Most are none: that is seen without reading them.
-        if !event.windows(PRUNE.len()).any(|of| of == PRUNE.as_bytes()) {
-            return false;
+        if self.boundary.seq == 0 || !event.windows(PRUNE.len()).any(|of| of == PRUNE.as_bytes()) {
+            return None;
         }
-        let Ok(event) = serde_json::from_slice::<serde_json::Value>(event) else { return false };
-        let says = |name: &str, value: &str| event.get(name).and_then(|of| of.as_str()) == Some(value);
+        let event = serde_json::from_slice::<serde_json::Value>(event).ok()?;
+        let text = |name: &str| event.get(name).and_then(|of| of.as_str());
+        let says = |name: &str, value: &str| text(name) == Some(value);
         let last = self.boundary.seq.to_string();
         let is_hash = says(member::PRUNED_HASH, &hex_of(self.boundary.hash.as_bytes()));
-        says(member::ACTION, PRUNE)
+        let is_told = says(member::ACTION, PRUNE)
             && match event.get(member::PRUNED_LAST) {
                 Some(_) => says(member::PRUNED_LAST, &last) && is_hash,
                 None => says("subject", &last),
-            }
+            };
+        is_told.then(|| text(member::TIME).unwrap_or("a time that it does not tell").to_owned())
     }
 }
 

@@ -166,3 +166,39 @@ fn a_log_that_is_shorter_than_what_a_witness_took_is_cut_off() {
     sql.run("DELETE FROM audit_witnesses");
     assert_eq!(told(), [""; 0]);
 }
+
+/// Attack on P4.
+#[test]
+fn a_leaf_that_names_another_and_a_salt_are_told_from_a_trail_that_was_rewritten() {
+    let (home, clock, mut sql) = kept();
+    let trail = home.host_trail(&clock);
+    let told = || trail.verify(&Which::All, &[], &Kept::default()).unwrap().wrong;
+    let of_acme = sql.texts("idx", "FROM audit_leaves WHERE org_id = 'acme' ORDER BY seq");
+    let seqs = sql.texts("seq", "FROM audit_leaves WHERE org_id = 'acme' ORDER BY seq");
+    assert!(of_acme.len() > 2, "{of_acme:?}");
+    for (idx, seq) in of_acme.iter().zip(&seqs) {
+        let zeros = "(SELECT pruned_hash FROM audit_chains WHERE org_id = '')";
+        for (edit, of) in [
+            ("org_id = ''".to_owned(), format!("event {seq} of the vault")),
+            ("seq = seq - 1".into(), format!("event {} of acme", seq.parse::<i64>().unwrap() - 1)),
+            ("seq = seq + 1000".into(), format!("event {} of acme", seq.parse::<i64>().unwrap() + 1000)),
+            (format!("head = {zeros}"), format!("event {seq} of acme")),
+        ] {
+            sql.run(&format!("UPDATE audit_leaves SET {edit} WHERE idx = {idx}"));
+            let wrong = told();
+            let is_it = wrong.len() == 1
+                && wrong[0].starts_with(&format!("altered: leaf {idx} of the log "))
+                && wrong[0].ends_with(&of);
+            assert!(is_it, "{edit} {idx} {seq}: {wrong:?}");
+            put_back(&mut sql);
+        }
+    }
+    sql.run("UPDATE audit_chains SET salt = pruned_hash WHERE org_id = 'acme'");
+    let wrong = told();
+    assert!(
+        wrong.len() == 1 && wrong[0].starts_with("altered: the salt of acme in audit_chains"),
+        "{wrong:?}"
+    );
+    put_back(&mut sql);
+    assert_eq!(told(), [""; 0]);
+}

@@ -8,6 +8,7 @@ use crate::checkpoints::{covered, last_covered};
 use crate::database::on_postgres;
 use crate::frozen::SETTINGS;
 use crate::harness::{Answer, Vault, deposit, until};
+use crate::hidden::unguarded;
 use crate::trail::dechunked;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -117,7 +118,12 @@ fn what_is_past_its_time_goes_and_what_is_left_follows_from_what_the_log_has() {
         assert!(output.status.success(), "{said} {}", String::from_utf8_lossy(&output.stderr));
         said
     };
-    said(vault.home.pawl(&[]).args(["audit", "verify"]));
+    let told_by = said(vault.home.pawl(&[]).args(["audit", "verify"]));
+    assert!(
+        told_by
+            .contains(&format!("warning: events 1 to {old} of acme were let go of, as its audit.prune at 2")),
+        "{told_by}"
+    );
     covered(&vault, "acme");
     let auditor = vault.token("acme", "auditor", "auditor");
     let export = dechunked(&vault.call("GET", "/v1/audit/export?format=jsonl", &auditor, None));
@@ -160,4 +166,30 @@ fn a_clock_that_is_wrong_for_a_while_lets_nothing_go() {
     // It is believed once it was so for a day.
     vault.clock.advance(DAY);
     until("old events to go", || first_kept(&vault, "acme") > 1);
+}
+
+/// Attack on P4.
+#[test]
+fn a_checkpoint_that_is_dated_back_lets_nothing_go() {
+    let vault = Vault::start();
+    for name in ["one", "two"] {
+        vault.deposit_as("acme", "ada", &deposit(name, "s"));
+        covered(&vault, "acme");
+        vault.clock.advance(DAY);
+    }
+    let years = 2 * 365 * 24 * 60 * 60 * 1_000_000_i64;
+    unguarded(&vault.home).run(&format!(
+        "UPDATE audit_checkpoints SET created_at = created_at - {years}
+         WHERE size < (SELECT max(size) FROM audit_checkpoints)"
+    ));
+    let marked = |vault: &Vault| vault.home.sql().count("audit_checkpoints");
+    for n in 0..3 {
+        let before = marked(&vault);
+        vault.clock.advance(DAY);
+        vault.deposit_as("acme", "ada", &deposit(&format!("bot{n}"), "s"));
+        covered(&vault, "acme");
+        vault.clock.advance(2 * HOUR);
+        until("a checkpoint", || marked(&vault) > before);
+        assert_eq!(first_kept(&vault, "acme"), 1);
+    }
 }
