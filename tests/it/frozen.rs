@@ -82,11 +82,12 @@ fn nothing_of_a_frozen_org_is_lent_kept_or_checked_until_its_owner_ends_it() {
     let new = Some(deposit("new-bot", "s"));
     assert_eq!(refused(&vault.call("POST", "/v1/connections", &backend, new.as_ref())), frozen());
     assert_eq!(refused(&vault.call("POST", &format!("{path}/check"), &backend, None)), frozen());
-    assert_eq!(
-        refusals(&vault),
-        ["lease.lend", "lease.lend", "lease.lend", "lease.renew", "connection.deposit", "connection.check"]
-            .map(|action| (action.to_owned(), "frozen".to_owned()))
-    );
+    let of = |action: &str, cause: &str| (action.to_owned(), cause.to_owned());
+    let actions =
+        ["lease.lend", "lease.lend", "lease.lend", "lease.renew", "connection.deposit", "connection.check"];
+    let mut told = actions.map(|action| of(action, "frozen")).to_vec();
+    told.insert(4, of("lease.return", "lease-ended"));
+    assert_eq!(refusals(&vault), told);
 
     // What takes away, or only looks, goes on.
     let state = |answer: Answer| answer.json["state"].clone();
