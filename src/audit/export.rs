@@ -62,6 +62,19 @@ pub struct Last {
     pub inclusion: Vec<Hash>,
     /// The newest checkpoint that a witness has taken.
     pub witnessed: Option<WitnessedNote>,
+    /// That the checkpoint goes on from one of that size; only where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Since>,
+}
+
+/// What a checkpoint that somebody kept is compared by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Since {
+    /// How many leaves it stands over.
+    pub size: u64,
+    /// That the newest checkpoint goes on from it.
+    pub consistency: Vec<Hash>,
 }
 
 /// An org's leaf of the log.

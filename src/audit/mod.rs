@@ -20,8 +20,8 @@ pub use chain::{GENESIS, Hash, leaf, link};
 pub use counted::Counted;
 pub use event::{Actor, AuditEvent, Call, OperatorActor, Outcome, Subject, Who};
 pub use export::{
-    COLUMNS, EXPORT, Head, Last, Leaf, Line, WitnessedNote, bytes_of, csv_head, csv_line, hex_of, line_of,
-    read_line,
+    COLUMNS, EXPORT, Head, Last, Leaf, Line, Since, WitnessedNote, bytes_of, csv_head, csv_line, hex_of,
+    line_of, read_line,
 };
 pub use glance::Glance;
 pub use kept::{Kept, KeptLeaf, NothingKept, split_notes};

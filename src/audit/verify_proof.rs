@@ -113,7 +113,15 @@ impl Proof<'_> {
         }
         let mut compared = BTreeSet::new();
         for (size, root) in &given.checkpoints {
-            if is_same((*size, root), &known)? {
+            let is_compared = is_same((*size, root), &known)?;
+            let is_proven = last.since.as_ref().filter(|since| since.size == *size).map(|since| {
+                verify_consistency(*size, checkpoint.size, root, &checkpoint.root, &since.consistency)
+            });
+            if is_proven == Some(false) {
+                let what = "the checkpoint does not go on from the one that was given";
+                return Err(other(format!("rewritten: {what}, of size {size}")));
+            }
+            if is_compared || is_proven.is_some() {
                 compared.insert(*size);
             }
         }
@@ -126,8 +134,8 @@ impl Proof<'_> {
         match given.checkpoints.keys().find(|size| !compared.contains(size)) {
             Some(size) => Err(other(format!(
                 "not proven: the checkpoint of size {size} that was given can be compared with nothing here: the \
-                 export goes on from none of that size. Give the whole answer of GET /v1/audit/checkpoint that it \
-                 came in, or have it held against the database"
+                 export goes on from none of that size. Export it with since_size={size}, or give the whole answer \
+                 of GET /v1/audit/checkpoint that it came in"
             ))),
             None => Ok(()),
         }

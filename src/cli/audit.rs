@@ -96,6 +96,9 @@ pub struct ExportArgs {
     /// Not much after this time
     #[arg(long, value_name = "TIME", value_parser = super::keys::parse_date)]
     to: Option<Moment>,
+    /// With the proof that the log goes on from a checkpoint of this size (jsonl)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..1_000_000_000_000_000_000))]
+    since_size: Option<u64>,
 }
 
 fn parse_org(text: &str) -> Result<OrgId, String> {
@@ -226,7 +229,7 @@ fn line(row: &RawEvent) -> String {
 
 fn export(trail: &HostTrail, args: &ExportArgs) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ask = ExportAsk { format: args.format, from: args.from, to: args.to };
+    let ask = ExportAsk { format: args.format, from: args.from, to: args.to, since_size: args.since_size };
     runtime.block_on(async {
         let mut export = trail.export(&args.org, ask).await?;
         let mut out = io::stdout().lock();

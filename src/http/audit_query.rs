@@ -6,7 +6,7 @@ use std::future::{Ready, ready};
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use utoipa::openapi::path::{Parameter, ParameterIn};
-use utoipa::openapi::schema::Schema;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::{RefOr, Required};
 use utoipa::{IntoParams, PartialSchema};
 
@@ -64,19 +64,20 @@ impl FromRequest for Wanted {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let (mut format, mut from, mut to) = (None, None, None);
+        let (mut format, mut from, mut to, mut since_size) = (None, None, None, None);
         let rule = || FieldError::new("format", "one_of", "must be csv or jsonl");
         let taken = each_parameter(request, |name, value| {
             match name {
                 "format" => format = Some(ExportFormat::parse(value).ok_or_else(rule)?),
                 "from" => from = Some(moment(name, value)?),
                 "to" => to = Some(moment(name, value)?),
+                "since_size" => since_size = Some(size(name, value)?),
                 other => return Err(unknown(other)),
             }
             Ok(())
         });
         ready(taken.and_then(|()| match format {
-            Some(format) => Ok(Self(ExportAsk { format, from, to })),
+            Some(format) => Ok(Self(ExportAsk { format, from, to, since_size })),
             None => Err(Problem::invalid(vec![rule()])),
         }))
     }
@@ -98,6 +99,12 @@ fn each_parameter(
     }
     wrong.truncate(MAX_NAMED);
     if wrong.is_empty() { Ok(()) } else { Err(Problem::invalid(wrong)) }
+}
+
+fn size(name: &str, value: &str) -> Result<u64, FieldError> {
+    let size: Option<i64> = Named::parse(value).ok().filter(|size| *size > 0);
+    let rule = || FieldError::new(name, "range", "must be the size of a checkpoint, 1 or more");
+    size.and_then(|size| u64::try_from(size).ok()).ok_or_else(rule)
 }
 
 fn moment(name: &str, value: &str) -> Result<Moment, FieldError> {
@@ -138,6 +145,9 @@ impl IntoParams for Search {
     }
 }
 
+/// Of 18 digits, as the number of an event.
+const MOST_SIZE: i64 = 999_999_999_999_999_999;
+
 /// The parameters of an export, for the API's description.
 pub(super) enum ExportParams {}
 
@@ -145,7 +155,11 @@ impl IntoParams for ExportParams {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let mut format = of_query("format", "As what.", ExportKind::schema());
         format.required = Required::True;
-        [format].into_iter().chain(times()).collect()
+        let size = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(MOST_SIZE));
+        let since =
+            "JSONL: with the proof that the log goes on from a checkpoint of this size that you kept.";
+        let since = of_query("since_size", since, size.into());
+        [format].into_iter().chain(times()).chain([since]).collect()
     }
 }
 

@@ -3,7 +3,7 @@
 
 use diesel::prelude::*;
 
-use crate::audit::{Hash, Node, Plan};
+use crate::audit::{Hash, Node, Plan, Since};
 use crate::ids::LogId;
 use crate::store::error::StoreError;
 use crate::store::logs::find_logs;
@@ -24,6 +24,8 @@ pub struct OrgProof {
     pub leaf: Option<OrgLeaf>,
     /// The newest checkpoint that a witness has taken.
     pub witnessed: Option<Witnessed>,
+    /// That the checkpoint goes on from one of the size that was asked for, where it is no less.
+    pub since: Option<Since>,
 }
 
 /// An org's last leaf.
@@ -55,17 +57,28 @@ pub struct Witnessed {
 impl Tx<'_> {
     /// The newest checkpoint of the log in use, and its proofs for the scope's org; `None` before the first.
     pub fn find_proof(&mut self) -> Result<Option<OrgProof>, StoreError> {
-        self.find_proof_from(None)
+        self.find_proof_from(None, None)
     }
 
-    /// The same by the first leaf of event `seq` or a later one, where there is one.
-    pub(super) fn find_proof_from(&mut self, seq: Option<i64>) -> Result<Option<OrgProof>, StoreError> {
+    /// The same by the first leaf of event `seq` or a later one, where there is one; with the proof that it goes on from
+    /// a checkpoint of size `since`.
+    pub(super) fn find_proof_from(
+        &mut self,
+        seq: Option<i64>,
+        since: Option<u64>,
+    ) -> Result<Option<OrgProof>, StoreError> {
         let Some(log) = find_logs(self.db)?.pop() else { return Ok(None) };
         let Some(newest) = find_newest(self.db, &log.id)? else { return Ok(None) };
         let leaf = self.find_leaf(&log.id, newest.size, seq)?;
         let witnessed = self.find_witnessed(&log.id, newest.size)?;
+        let since = since.filter(|since| *since <= newest.size);
+        let since = since.map(|size| {
+            let consistency = self.find_consistency(&log.id, size, newest.size)?;
+            Ok::<_, StoreError>(Since { size, consistency })
+        });
+        let since = since.transpose()?;
         let (size, note) = (newest.size, newest.note);
-        Ok(Some(OrgProof { public_key: log.public_key, size, note, leaf, witnessed }))
+        Ok(Some(OrgProof { public_key: log.public_key, size, note, leaf, witnessed, since }))
     }
 
     fn find_leaf(
@@ -120,10 +133,13 @@ impl Tx<'_> {
             .optional()?;
         let Some((old, note)) = row else { return Ok(None) };
         let old = from_number(old)?;
+        let consistency = self.find_consistency(log, old, size)?;
+        Ok(Some(Witnessed { size: old, note, consistency }))
+    }
+
+    fn find_consistency(&mut self, log: &LogId, old: u64, size: u64) -> Result<Vec<Hash>, StoreError> {
         let plan = Plan::consistency(old, size);
         let nodes = find_nodes(self.db, log, plan.nodes())?;
-        let consistency = plan.hashes(|node| nodes.get(&node).copied());
-        let consistency = consistency.ok_or(StoreError::Damaged("audit_nodes"))?;
-        Ok(Some(Witnessed { size: old, note, consistency }))
+        plan.hashes(|node| nodes.get(&node).copied()).ok_or(StoreError::Damaged("audit_nodes"))
     }
 }

@@ -278,11 +278,12 @@ pub struct Boundary {
 
 impl Tx<'_> {
     /// The events of the time from `from` to `to`, neighbours of as much as `slack` with them; where it has an end,
-    /// as far as the next one that the log knows.
+    /// as far as the next one that the log knows. With the proof of the log from `since` leaves on.
     pub fn find_stretch(
         &mut self,
         (from, to): (Option<Moment>, Option<Moment>),
         slack: std::time::Duration,
+        since: Option<u64>,
     ) -> Result<Stretch, StoreError> {
         let mut chain = self.chain();
         let (lowest, highest) = chain.find_ends()?.unwrap_or((1, 0));
@@ -295,7 +296,7 @@ impl Tx<'_> {
             None => highest,
         };
         let prev_hash = chain.find_head_before(first)?;
-        let proof = self.find_proof_from(to.map(|_| until))?;
+        let proof = self.find_proof_from(to.map(|_| until), since)?;
         let known = proof.as_ref().and_then(|proof| proof.leaf.as_ref()).map_or(until, |leaf| leaf.seq);
         let last = if to.is_some() && until >= first { until.max(known.min(highest)) } else { until };
         Ok(Stretch { first, last, prev_hash, proof })

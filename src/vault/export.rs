@@ -51,13 +51,17 @@ pub struct ExportAsk {
     pub from: Option<Moment>,
     /// Not much after.
     pub to: Option<Moment>,
+    /// With the proof that the log goes on from so many leaves, as a checkpoint had that somebody kept.
+    pub since_size: Option<u64>,
 }
 
 impl ExportAsk {
     /// As the trail tells it.
     pub(super) fn told(&self) -> String {
         let filter = TrailFilter { from: self.from, to: self.to, ..TrailFilter::default() };
-        filter.told(&[("format", self.format.as_str().into())]).unwrap_or_default()
+        let mut more = vec![("format", self.format.as_str().into())];
+        more.extend(self.since_size.map(|size| ("since_size", size.to_string())));
+        filter.told(&more).unwrap_or_default()
     }
 }
 
@@ -95,7 +99,7 @@ impl Vault {
 impl Export {
     /// Looks up what is to be handed out. Nothing is on record yet.
     async fn open(store: &Store, scope: Scope, ask: ExportAsk, place: Option<Place>) -> Result<Self, Error> {
-        let find = move |tx: &mut Tx| tx.find_stretch((ask.from, ask.to), SLACK);
+        let find = move |tx: &mut Tx| tx.find_stretch((ask.from, ask.to), SLACK, ask.since_size);
         let stretch = store.view("find stretch", scope.clone(), DEADLINE, find).await?;
         Ok(Self { store: store.clone(), scope, ask, stretch, at: At::Head, place })
     }
@@ -217,5 +221,6 @@ fn last_of(proof: Option<&OrgProof>) -> Last {
             checkpoint: witnessed.note.clone(),
             consistency: witnessed.consistency.clone(),
         }),
+        since: proof.and_then(|proof| proof.since.clone()),
     }
 }

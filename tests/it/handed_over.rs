@@ -162,6 +162,27 @@ fn a_checkpoint_that_can_be_compared_with_nothing_proves_nothing() {
         let witnessed = newest.json["witnessed"]["checkpoint"].as_str().unwrap();
         assert_eq!(judge(lines, &[&newest.body, witnessed]), [""; 0]);
     }
+    // It can be exported so that it goes on from just that one, and from no other of that size.
+    let size = VerifierKey::parse(&newest.text("public_key")).unwrap();
+    let size = size.verify(&older.text("checkpoint")).unwrap().size;
+    let mut since = Lines::of(&vault, &format!("&since_size={size}"));
+    assert_eq!(judge(&since, &[&older.text("checkpoint")]), [""; 0]);
+    assert!(judge(&since, &[&first.text("checkpoint")])[0].starts_with("not proven: "));
+    let last = since.0.last_mut().unwrap();
+    let at = last.find(",\"since\":").unwrap();
+    let proof: Value = serde_json::from_str::<Value>(last).unwrap()["since"]["consistency"][0].clone();
+    let forged = last[at..].replacen(proof.as_str().unwrap(), &"11".repeat(32), 1);
+    last.replace_range(at.., &forged);
+    assert!(judge(&since, &[&older.text("checkpoint")])[0].starts_with("rewritten: "));
+    // Of a log that is shorter there is no such proof.
+    let short = Lines::of(&vault, "&since_size=100000");
+    assert!(!short.text().contains("since\":"));
+    let auditor = vault.token("acme", "auditor", "auditor");
+    for wrong in ["0", "-1", "+1", "x", "", "9999999999999999999"] {
+        let path = format!("/v1/audit/export?format=jsonl&since_size={wrong}");
+        let refused = vault.call("GET", &path, &auditor, None);
+        assert_eq!((refused.status, refused.errors()), (422, vec!["since_size range".to_owned()]), "{wrong}");
+    }
     // Of a chain's later stretch the older answers know no event.
     let mut cut = Lines(whole.0.clone());
     let seq = older.json["leaf"]["seq"].as_i64().unwrap();
