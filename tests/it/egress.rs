@@ -491,8 +491,8 @@ fn a_host_is_looked_up_once_and_called_where_it_was_judged() {
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             counted.fetch_add(1, Ordering::SeqCst);
-            // Two calls, and then it hangs up.
-            for _ in 0..2 {
+            // Two calls, and then it hangs up, as it says: or the next call might come before that.
+            for connection in ["keep-alive", "close"] {
                 let mut seen = Vec::new();
                 while !seen.windows(4).any(|w| w == b"body") {
                     let mut buffer = [0; 4096];
@@ -501,9 +501,8 @@ fn a_host_is_looked_up_once_and_called_where_it_was_judged() {
                         n => seen.extend_from_slice(&buffer[..n]),
                     }
                 }
-                stream
-                    .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 5\r\n\r\nhello")
-                    .unwrap();
+                let head = "HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 5";
+                write!(stream, "{head}\r\nConnection: {connection}\r\n\r\nhello").unwrap();
             }
         }
     });
