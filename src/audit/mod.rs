@@ -1,4 +1,4 @@
-//! What an event is, how events chain, and the log that stands over the chains: types and hashing, no database.
+//! What an event is, which denials get one of their own, how events chain, and the log over the chains: no database.
 
 mod chain;
 mod counted;
@@ -9,6 +9,7 @@ mod kept;
 mod log_key;
 mod members;
 mod note;
+mod pruning;
 mod slots;
 mod tree;
 mod verify;
@@ -28,6 +29,7 @@ pub use kept::{Kept, KeptLeaf, NothingKept, split_notes};
 pub use log_key::{LogKey, NotALogKey};
 pub use members::{PRUNE, SCHEMA, member};
 pub use note::{Checkpoint, MOST_NOTE_BYTES, NoteRefused, VerifierKey, VerifierKeyRefused, is_signature};
+pub use pruning::pruned_at;
 pub use slots::{DENIALS_A_MINUTE, Slot, Slots};
 pub use tree::{
     Frontier, Node, Plan, empty_root, leaf_hash, node_hash, verify_consistency, verify_inclusion,

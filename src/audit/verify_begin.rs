@@ -4,8 +4,9 @@
 use std::fmt;
 
 use crate::audit::chain::Hash;
-use crate::audit::export::{Head, hex_of};
-use crate::audit::members::{PRUNE, member};
+use crate::audit::export::Head;
+use crate::audit::members::PRUNE;
+use crate::audit::pruning::pruned_at;
 use crate::audit::verify::Wrong;
 
 /// Which events an export holds, as far as they are whole.
@@ -45,29 +46,10 @@ impl Beginning {
 
     /// Looks at an event of it that is whole.
     pub(super) fn look(&mut self, seq: i64, event: &str) {
-        if self.first > 1 && self.pruning.is_none() && self.is_pruning(event) {
+        let last = self.first.saturating_sub(1);
+        if last > 0 && self.pruning.is_none() && pruned_at(event.as_bytes(), last, &self.before).is_some() {
             self.pruning = Some(seq);
         }
-    }
-
-    /// Whether an event is the record of the pruning of all before. Those of before events named more have its number
-    /// alone.
-    fn is_pruning(&self, event: &str) -> bool {
-        // Most are none: that is seen without reading them.
-        if !event.contains(PRUNE) {
-            return false;
-        }
-        let Ok(event) = serde_json::from_str::<serde_json::Value>(event) else { return false };
-        let says = |name: &str, value: &str| event.get(name).and_then(|of| of.as_str()) == Some(value);
-        let last = self.first.saturating_sub(1).to_string();
-        says(member::ACTION, PRUNE)
-            && match event.get(member::PRUNED_LAST) {
-                Some(_) => {
-                    says(member::PRUNED_LAST, &last)
-                        && says(member::PRUNED_HASH, &hex_of(self.before.as_bytes()))
-                }
-                None => says("subject", &last),
-            }
     }
 
     /// `covered` is the last event that the log speaks for: behind it anybody can write one. It was to begin with event

@@ -43,7 +43,7 @@ pub const MAX_OTHER_SECRET_BYTES: usize = 16_384;
 /// The longest database name and login, in bytes of UTF-8.
 pub const MAX_NAME_BYTES: usize = 256;
 pub(super) const MAX_LABEL_BYTES: usize = 128;
-/// In bytes.
+/// So many bytes of a secret are no part of a label by chance.
 const LONGER_THAN_A_WORD: usize = 8;
 
 /// A deposit that broke no rule.
@@ -209,8 +209,7 @@ pub(super) fn check_secret(
     check_characters(field, text, MAX_OTHER_SECRET_BYTES, (&is_wrong, rule), wrong);
 }
 
-/// What people call a connection stays in the trail for good, so it does not hold the secret; a shorter one than these
-/// may be part of a name by chance.
+/// What people call a connection stays in the trail for good, so it does not hold the secret.
 pub(super) fn quoted_in(label: Option<&str>, field: &str, secret: &Secret) -> Option<FieldError> {
     let (label, secret) = (label?, secret.expose());
     let is_quoted = secret.len() >= LONGER_THAN_A_WORD && label.contains(secret);

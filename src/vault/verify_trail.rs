@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::audit::{
-    Chain, GENESIS, Inquest, Kept, KeptLeaf, PRUNE, Report, Row, VerifierKey, Wrong, hex_of, leaf, member,
+    Chain, GENESIS, Inquest, Kept, KeptLeaf, PRUNE, Report, Row, VerifierKey, Wrong, leaf, pruned_at,
 };
 use crate::ids::OrgId;
 use crate::store::{Boundary, ChainOf, LogRow, RawEvent, StoreError, TrailView};
@@ -140,7 +140,10 @@ impl One<'_> {
                     return judge(view, self.of, chain, row, rows.get(at + 1..).unwrap_or_default())
                         .map(Some);
                 }
-                self.pruned_at = self.pruned_at.take().or_else(|| self.tells_pruning(&row.event));
+                let Boundary { seq: pruned, hash, .. } = &self.boundary;
+                if *pruned > 0 && self.pruned_at.is_none() {
+                    self.pruned_at = pruned_at(&row.event, *pruned, hash);
+                }
                 if let Some(wrong) = self.hold(view, &chain)? {
                     report.events += chain.count();
                     return Ok(Some(wrong));
@@ -243,26 +246,6 @@ impl One<'_> {
             ))));
         }
         Ok(None)
-    }
-
-    /// When it was, if an event is the record of the pruning up to the boundary. Those of before events named more have
-    /// its number alone.
-    fn tells_pruning(&self, event: &[u8]) -> Option<String> {
-        // Most are none: that is seen without reading them.
-        if self.boundary.seq == 0 || !event.windows(PRUNE.len()).any(|of| of == PRUNE.as_bytes()) {
-            return None;
-        }
-        let event = serde_json::from_slice::<serde_json::Value>(event).ok()?;
-        let text = |name: &str| event.get(name).and_then(|of| of.as_str());
-        let says = |name: &str, value: &str| text(name) == Some(value);
-        let last = self.boundary.seq.to_string();
-        let is_hash = says(member::PRUNED_HASH, &hex_of(self.boundary.hash.as_bytes()));
-        let is_told = says(member::ACTION, PRUNE)
-            && match event.get(member::PRUNED_LAST) {
-                Some(_) => says(member::PRUNED_LAST, &last) && is_hash,
-                None => says("subject", &last),
-            };
-        is_told.then(|| text(member::TIME).unwrap_or("a time that it does not tell").to_owned())
     }
 }
 
