@@ -20,13 +20,16 @@ use scripted::{Scripted, error, missing};
 
 const REGION: &str = "eu-central-1";
 
-/// Short, for stores that will not answer better.
+/// For stores that answer, and will not answer better.
 const HASTE: Patience = Patience {
-    connect: Duration::from_millis(500),
-    attempt: Duration::from_millis(500),
+    connect: Duration::from_secs(10),
+    attempt: Duration::from_secs(10),
     attempts: 2,
     settle: Duration::from_millis(300),
 };
+/// For stores that do not answer.
+const SHORT: Patience =
+    Patience { connect: Duration::from_millis(500), attempt: Duration::from_millis(500), ..HASTE };
 
 fn source_at(url: &str, name: &str, patience: Patience) -> AwsSource {
     let credentials = Credentials::new("AKIDEXAMPLE", "secret", Some("session".into()), None, "tests");
@@ -200,7 +203,7 @@ fn a_store_that_is_down_or_silent_is_an_error_within_its_time() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = (format!("http://{}", silent.local_addr().unwrap()), silent);
     for (url, cause) in [(&down, "onnect"), (&silent.0, "no answer in time")] {
-        let source = source_at(url, "away", HASTE);
+        let source = source_at(url, "away", SHORT);
         let begun = Instant::now();
         for refused in [
             refusal(source.read(&[id("k2")])),
@@ -338,7 +341,7 @@ fn a_key_is_made_once_it_is_seen() {
         }
         (200, json!({"Name": "late", "SecretString": *value}))
     });
-    let made = source_at(&store.url, "late", HASTE).make(&id("k1")).unwrap();
+    let made = source_at(&store.url, "late", Patience::default()).make(&id("k1")).unwrap();
     assert_eq!(store.calls()[0].1["SecretString"], made.to_text().expose());
     assert_eq!(store.calls()[0].1["ClientRequestToken"].as_str().map(str::len), Some(32));
 
@@ -379,7 +382,7 @@ fn the_policies_allow_what_is_called_and_nothing_else() {
         }
         (200, json!({}))
     });
-    let source = source_at(&store.url, "pawl", HASTE);
+    let source = source_at(&store.url, "pawl", Patience::default());
     source.read(&[id("k2")]).unwrap();
     assert_eq!(allowed("vault"), store.actions().into_iter().collect());
     // The store keeps another key than this one.
