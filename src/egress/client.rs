@@ -18,7 +18,7 @@ use crate::egress::call::{Answer, Answered, Ask, Heard, Hearing, Limits, Redirec
 use crate::egress::error::EgressError;
 use crate::egress::guard::Guard;
 use crate::egress::url::OdooUrl;
-use crate::egress::wire::{Wire, cause, connect, has_ended};
+use crate::egress::wire::{Wire, connect, is_unsent};
 
 /// A client that reaches one origin and no other.
 pub struct Egress {
@@ -72,7 +72,7 @@ impl Egress {
         self.hearing.clone()
     }
 
-    /// Posts `body`, whose buffer is wiped once an answer begins, to `path`, and takes an answer of HTTP 200 alone.
+    /// Posts `body`, whose buffer is wiped once sent, to `path`, and takes an answer of HTTP 200 alone.
     pub async fn post(
         &self,
         path: &'static str,
@@ -163,31 +163,38 @@ impl Egress {
         request.body(body).map_err(|_| EgressError::Broken)
     }
 
-    /// Over the connection that is left from the last call. If that has ended, once more over a new one: what is asked
-    /// changes nothing, so it may have been heard (RFC 9110, 9.2.2).
-    async fn send(&self, request: Request<Full<Bytes>>) -> Result<(Response<Incoming>, Wire), EgressError> {
+    /// Over the connection that is left from the last call, or over a new one if that has ended meanwhile.
+    async fn send(
+        &self,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<(Response<Incoming>, Wire), EgressError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(mut wire) = idle
             && wire.ready().await.is_ok()
         {
-            match self.first_byte(&mut wire, request.clone()).await? {
-                Err(error) if has_ended(&error) => {}
-                begun => return Ok((begun.map_err(|error| cause(&error))?, wire)),
+            match self.first_byte(&mut wire, request).await? {
+                Ok(response) => return Ok((response, wire)),
+                Err(unsent) => request = unsent,
             }
         }
         let mut wire = self.connect().await?;
-        let begun = self.first_byte(&mut wire, request).await?;
-        Ok((begun.map_err(|error| cause(&error))?, wire))
+        match self.first_byte(&mut wire, request).await? {
+            Ok(response) => Ok((response, wire)),
+            Err(_) => Err(EgressError::Broken),
+        }
     }
 
-    /// The head of the answer.
+    /// The head of the answer; or the request again, if none of it was sent.
     async fn first_byte(
         &self,
         wire: &mut Wire,
         request: Request<Full<Bytes>>,
-    ) -> Result<hyper::Result<Response<Incoming>>, EgressError> {
-        let begun = timeout(self.limits.first_byte, wire.send_request(request)).await;
-        begun.map_err(|_| EgressError::Timeout)
+    ) -> Result<Result<Response<Incoming>, Request<Full<Bytes>>>, EgressError> {
+        let answer = timeout(self.limits.first_byte, wire.try_send_request(request)).await;
+        match answer.map_err(|_| EgressError::Timeout)? {
+            Ok(response) => Ok(Ok(response)),
+            Err(failed) => is_unsent(failed).map(Err),
+        }
     }
 
     async fn connect(&self) -> Result<Wire, EgressError> {

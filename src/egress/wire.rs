@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http_body_util::Full;
+use hyper::Request;
+use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::{IpAddr, ServerName};
@@ -92,9 +94,14 @@ async fn speak(
     Ok(wire)
 }
 
-/// Whether the connection is over, rather than what came over it no HTTP.
-pub(super) fn has_ended(error: &hyper::Error) -> bool {
-    !error.is_parse()
+/// The request that failed, if none of it was sent; else why.
+pub(super) fn is_unsent(
+    mut failed: TrySendError<Request<Full<Bytes>>>,
+) -> Result<Request<Full<Bytes>>, EgressError> {
+    match failed.take_message() {
+        Some(request) => Ok(request),
+        None => Err(cause(failed.error())),
+    }
 }
 
 /// The cause behind hyper's error, by its type alone.

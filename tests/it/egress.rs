@@ -526,61 +526,6 @@ fn a_host_is_looked_up_once_and_called_where_it_was_judged() {
     assert_eq!(connections.load(Ordering::SeqCst), 3);
 }
 
-/// Whether a kept connection is still there is known only when it is called over. No other is called over twice.
-#[test]
-fn what_a_kept_connection_swallowed_is_asked_once_more() {
-    const GOOD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 5\r\n\r\nhello";
-    // Of each connection, its answers; then it takes a call, and hangs up.
-    type Answers = &'static [&'static [&'static str]];
-    const SWALLOWED: Answers = &[&[GOOD], &[GOOD], &[GOOD]];
-    const TWICE: Answers = &[&[GOOD], &[]];
-    const AT_ONCE: Answers = &[&[]];
-    const ODD: Answers = &[&[GOOD, "no HTTP\r\n\r\n"]];
-    for (answers, asked, calls) in [(SWALLOWED, 3, 5), (TWICE, 2, 3), (AT_ONCE, 1, 1), (ODD, 2, 2)] {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let heard = Arc::new(AtomicUsize::new(0));
-        let server = std::thread::spawn({
-            let heard = heard.clone();
-            move || {
-                for answers in answers {
-                    let (mut stream, _) = listener.accept().unwrap();
-                    for answer in answers.iter().map(Some).chain([None]) {
-                        let mut call = Vec::new();
-                        while !call.ends_with(b"body") {
-                            let mut byte = [0];
-                            match stream.read(&mut byte) {
-                                Ok(1) => call.push(byte[0]),
-                                _ => return,
-                            }
-                        }
-                        heard.fetch_add(1, Ordering::SeqCst);
-                        if let Some(answer) = answer {
-                            stream.write_all(answer.as_bytes()).unwrap();
-                        }
-                    }
-                }
-            }
-        });
-        let egress =
-            egress(&format!("http://127.0.0.1:{port}"), "127.0.0.1", Limits::default(), Resolve::system());
-        let good =
-            answers.iter().flat_map(|answers| answers.iter()).filter(|answer| **answer == GOOD).count();
-        wait(async {
-            for call in 0..asked {
-                let answered = egress.post("/x", "text/xml", Zeroizing::new(b"body".to_vec())).await;
-                match answered {
-                    Ok(answered) => assert!(call < good && answered.body[..] == b"hello"[..]),
-                    Err(error) => assert_eq!((call, error), (good, EgressError::Broken)),
-                }
-            }
-        });
-        drop(egress);
-        server.join().unwrap();
-        assert_eq!(heard.load(Ordering::SeqCst), calls, "{answers:?}");
-    }
-}
-
 /// A public host's name goes to the resolver whole, so that no search list of this machine's is tried.
 #[test]
 fn a_public_name_is_looked_up_as_it_is() {
