@@ -117,9 +117,9 @@ fn ask(url: &str, id: &str, token: &str) -> u16 {
     std::str::from_utf8(&answer[9..12]).unwrap().parse().unwrap()
 }
 
-/// On a busy machine its record may be late.
+/// On a busy machine its record may be late, and not for ever.
 fn answered(ask: impl Fn() -> u16) -> u16 {
-    (0..).map(|_| ask()).find(|status| *status != 503).unwrap()
+    (0..100).map(|_| ask()).find(|status| *status != 503).unwrap_or(503)
 }
 
 /// Attack on P4.
